@@ -1,0 +1,291 @@
+/* gpt2q: GPT-2 on quantized weights, on a CPU.
+ *
+ * The one public header. A loaded model (immutable, mapped, shared by threads) and a running state (context: KV cache
+ * and scratch, one thread at a time) are two types; a scheduler turns a context into a server of many requests.
+ *
+ *     #include <gpt2q.h>
+ *     #include <stdio.h>
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         gpt2q_error err;
+ *         gpt2q_model *model;
+ *         gpt2q_context *ctx;
+ *         gpt2q_model_params mp = gpt2q_model_params_default();
+ *         mp.scheme = "i8";
+ *         if (gpt2q_model_open(argc > 1 ? argv[1] : NULL, &mp, &model, &err)) return puts(err.message), 1;
+ *         gpt2q_context_params cp = gpt2q_context_params_default();
+ *         if (gpt2q_context_create(model, &cp, &ctx, &err)) return puts(err.message), 1;
+ *
+ *         int32_t ids[512];
+ *         size_t n = 0;
+ *         if (gpt2q_tokenize(model, "Once upon a time", 16, 0, ids, 512, &n, &err)) return puts(err.message), 1;
+ *         gpt2q_batch *batch;
+ *         if (gpt2q_batch_create(512, &batch, &err)) return puts(err.message), 1;
+ *         for (size_t i = 0; i < n; i++) gpt2q_batch_add(batch, ids[i], (int32_t)i, 0, i + 1 == n);
+ *         for (int step = 0; step < 16; step++) {
+ *             if (gpt2q_decode(ctx, batch, &err)) return puts(err.message), 1;
+ *             int32_t next = gpt2q_argmax(ctx, 0);
+ *             size_t len;
+ *             const char *bytes = gpt2q_token_bytes(model, next, &len);
+ *             fwrite(bytes, 1, len, stdout);
+ *             gpt2q_batch_clear(batch);
+ *             gpt2q_batch_add(batch, next, (int32_t)n++, 0, true);
+ *         }
+ *         putchar('\n');
+ *         gpt2q_batch_free(batch), gpt2q_context_free(ctx), gpt2q_model_close(model);
+ *         return 0;
+ *     }
+ *
+ * Fallible calls return a status (0 = GPT2Q_OK), give results through **out (NULL on failure) and fill a caller-owned
+ * error that may be NULL. Operating errors are returned; programmer errors (a NULL handle, a token outside the
+ * vocabulary in a batch made by hand) are asserted or refused, as said with each call. The library never prints, never
+ * exits, and allocates nothing per token.
+ *
+ * The same request gives the same bits whatever the batch around it, the chunking of its prompt, the number of threads
+ * and the instruction set. */
+#ifndef GPT2Q_H
+#define GPT2Q_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define GPT2Q_API __attribute__((visibility("default")))
+#else
+#define GPT2Q_API
+#endif
+
+/* ---- status and error -------------------------------------------------------------------------------------------- */
+
+#define GPT2Q_STATUS_MAP(X)                                                                                            \
+    X(OK, "done")                                                                                                      \
+    X(INVALID_ARGUMENT, "invalid argument")                                                                            \
+    X(IO, "input or output failed")                                                                                    \
+    X(FORMAT, "malformed file")                                                                                        \
+    X(UNSUPPORTED, "not supported")                                                                                    \
+    X(OUT_OF_MEMORY, "out of memory")                                                                                  \
+    X(CONTEXT_FULL, "context full")                                                                                    \
+    X(NON_FINITE, "logits are not finite")                                                                             \
+    X(QUEUE_FULL, "queue full")                                                                                        \
+    X(CANCELLED, "cancelled")
+
+typedef enum gpt2q_status {
+#define GPT2Q_STATUS_ENUM(name, text) GPT2Q_##name,
+    GPT2Q_STATUS_MAP(GPT2Q_STATUS_ENUM)
+#undef GPT2Q_STATUS_ENUM
+} gpt2q_status;
+
+typedef struct gpt2q_error {
+    gpt2q_status status;
+    char message[252]; /* one sentence, UTF-8, zero-terminated */
+} gpt2q_error;
+
+/* "out of memory" for GPT2Q_OUT_OF_MEMORY; never NULL. */
+GPT2Q_API const char *gpt2q_status_text(gpt2q_status status);
+/* "0.1.0" */
+GPT2Q_API const char *gpt2q_version(void);
+
+/* ---- model: weights, config, tokenizer; immutable, may be shared by any number of threads ------------------------- */
+
+typedef struct gpt2q_model gpt2q_model;
+
+typedef struct gpt2q_config { /* the spelling of Hugging Face's config.json */
+    int32_t vocab_size, n_positions, n_embd, n_layer, n_head, n_inner;
+    int32_t bos_token_id, eos_token_id;
+    float layer_norm_epsilon;
+    char activation_function[16];
+    bool scale_attn_weights, scale_attn_by_inverse_layer_idx, tie_word_embeddings;
+} gpt2q_config;
+
+typedef struct gpt2q_model_params {
+    const char *scheme; /* how weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as stored in a .gpt2q */
+    const char *const *overrides; /* n_overrides strings "GLOB=SPEC" by tensor name, the last match wins */
+    size_t n_overrides;
+    const char *isa;   /* "scalar", "avx2", "avx512" ...; NULL: $GPT2Q_ISA, else the best of this machine */
+    int32_t n_threads; /* threads for loading; 0: the cores this process may use */
+    bool weights_only; /* no tokenizer wanted: a directory without a vocabulary will do */
+} gpt2q_model_params;
+
+GPT2Q_API gpt2q_model_params gpt2q_model_params_default(void);
+/* Opens a Hugging Face directory, a .gpt2q file or a name in the Hugging Face cache on disk; NULL: the default model.
+ * The model's files are mapped and must not be changed while it is open. */
+GPT2Q_API gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out,
+                                        gpt2q_error *err);
+/* Every context made from the model must be freed before. NULL is ignored. */
+GPT2Q_API void gpt2q_model_close(gpt2q_model *model);
+GPT2Q_API const gpt2q_config *gpt2q_model_config(const gpt2q_model *model);
+/* "tales-7m": the last part of the path. */
+GPT2Q_API const char *gpt2q_model_name(const gpt2q_model *model);
+/* The scheme in full, "i8:channel:absmax"; "mixed" with overrides. */
+GPT2Q_API const char *gpt2q_model_scheme(const gpt2q_model *model);
+/* The instruction set in use, "avx512". */
+GPT2Q_API const char *gpt2q_model_isa(const gpt2q_model *model);
+/* Stored payload of all tensors in bytes, scales and padding included, a tied wte once. */
+GPT2Q_API uint64_t gpt2q_model_bytes(const gpt2q_model *model);
+GPT2Q_API uint64_t gpt2q_model_parameters(const gpt2q_model *model);
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+
+#define GPT2Q_PARSE_SPECIAL 1u /* "<|endoftext|>" in the text is one token */
+
+/* Any bytes to ids. *n is the number of ids of the text, also where it exceeds capacity (then GPT2Q_INVALID_ARGUMENT and
+ * the first `capacity` ids). len bytes of text always make at most len ids. */
+GPT2Q_API gpt2q_status gpt2q_tokenize(const gpt2q_model *model, const char *text, size_t len, unsigned flags,
+                                      int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
+/* The bytes of a token (not terminated; owned by the model), NULL for an id outside the vocabulary. A token's bytes
+ * need not be whole code points. */
+GPT2Q_API const char *gpt2q_token_bytes(const gpt2q_model *model, int32_t id, size_t *len);
+
+/* ---- batch: ragged; a list of (token, position, sequence, wants logits), no padding -------------------------------- */
+
+typedef struct gpt2q_batch gpt2q_batch;
+GPT2Q_API gpt2q_status gpt2q_batch_create(int32_t capacity, gpt2q_batch **out, gpt2q_error *err);
+GPT2Q_API void gpt2q_batch_free(gpt2q_batch *batch);
+GPT2Q_API void gpt2q_batch_clear(gpt2q_batch *batch);
+/* False when the batch is full. The tokens of a sequence are added in increasing position without gaps, side by side. */
+GPT2Q_API bool gpt2q_batch_add(gpt2q_batch *batch, int32_t token, int32_t position, int32_t sequence,
+                               bool wants_logits);
+
+/* ---- context: KV cache and scratch; used by one thread at a time ---------------------------------------------------- */
+
+typedef struct gpt2q_context gpt2q_context;
+
+typedef struct gpt2q_context_params {
+    int32_t n_ctx;          /* positions of one sequence at most; 0: n_positions */
+    int32_t n_seq_max;      /* sequences held at once (1) */
+    int32_t n_batch;        /* tokens of one forward pass at most; longer batches are run in parts (512) */
+    int32_t n_outputs;      /* rows of logits held at once; 0: n_seq_max */
+    int64_t n_cache;        /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
+    int32_t n_threads;      /* 0: the cores this process may use */
+    const char *activations; /* "f32", "i16", "i8"; NULL: the default for the weights' scheme */
+    const char *kv;         /* "f32" (exact), "f16", "i8"; NULL: f32 */
+} gpt2q_context_params;
+
+GPT2Q_API gpt2q_context_params gpt2q_context_params_default(void);
+GPT2Q_API gpt2q_status gpt2q_context_create(const gpt2q_model *model, const gpt2q_context_params *params,
+                                            gpt2q_context **out, gpt2q_error *err);
+GPT2Q_API void gpt2q_context_free(gpt2q_context *ctx);
+/* One forward pass over the batch; keys and values of its tokens are appended to the cache. A sequence's first new
+ * position must be its cached length. On failure the cache is as before. */
+GPT2Q_API gpt2q_status gpt2q_decode(gpt2q_context *ctx, const gpt2q_batch *batch, gpt2q_error *err);
+/* Logits (vocab_size) of the i-th token of the last batch that wanted them; valid until the next decode. */
+GPT2Q_API const float *gpt2q_logits(const gpt2q_context *ctx, int32_t i);
+/* The id of the largest logit, the lowest id at ties. */
+GPT2Q_API int32_t gpt2q_argmax(const gpt2q_context *ctx, int32_t i);
+/* Forgets the positions from `length` on of a sequence (0: all of it) and gives its cache blocks back. */
+GPT2Q_API void gpt2q_context_truncate(gpt2q_context *ctx, int32_t sequence, int32_t length);
+
+/* Called after each named intermediate (names of Hugging Face's modules: "embed", "h.0.ln_1", "h.0.attn.c_attn", ...,
+ * "ln_f", "logits"), data (rows, cols) row-major. What the observer writes into data is what the pass goes on with.
+ * rows_first is the row of the batch that row 0 is. NULL removes it; unused it costs nothing. */
+typedef void gpt2q_observer(void *user, const char *name, float *data, int32_t rows_first, int32_t rows, int32_t cols);
+GPT2Q_API void gpt2q_context_observe(gpt2q_context *ctx, gpt2q_observer *observer, void *user);
+
+/* ---- sampling ------------------------------------------------------------------------------------------------------ */
+
+typedef struct gpt2q_sampling { /* applied in this order; ties go to the lower id */
+    float repetition_penalty;   /* 1: none; over prompt and output */
+    float temperature;          /* 0: greedy */
+    int32_t top_k;              /* 0: all */
+    float top_p;                /* 1: all */
+    float min_p;                /* 0: all */
+    uint64_t seed;              /* one uniform number per (seed, position) */
+} gpt2q_sampling;
+
+GPT2Q_API gpt2q_sampling gpt2q_sampling_default(void);
+
+/* ---- scheduler: continuous batching of requests on one context; no thread of its own ---------------------------------- */
+
+typedef struct gpt2q_scheduler gpt2q_scheduler;
+
+typedef enum gpt2q_finish { GPT2Q_FINISH_LENGTH, GPT2Q_FINISH_STOP, GPT2Q_FINISH_CANCELLED, GPT2Q_FINISH_ERROR } gpt2q_finish;
+
+typedef struct gpt2q_token_logprob {
+    int32_t id;
+    float logprob;
+} gpt2q_token_logprob;
+
+/* One position of prompt or completion. */
+typedef struct gpt2q_position {
+    int32_t id;
+    bool in_prompt;
+    float logprob;                  /* of id, from the raw logits; NaN: not asked, or the first token of the prompt */
+    const gpt2q_token_logprob *top; /* n_logprobs entries, best first; NULL where logprob is NaN */
+} gpt2q_position;
+
+typedef struct gpt2q_result {
+    gpt2q_finish finish;
+    gpt2q_error error;              /* with GPT2Q_FINISH_ERROR */
+    const int32_t *prompt_ids, *ids; /* prompt after truncation; every token made, the last one included */
+    size_t n_prompt, n_ids;
+    const char *text;               /* completion: without a final end of text, cut before the stop string; any bytes */
+    size_t text_len;
+    const gpt2q_position *positions; /* with logprobs: the completion's, preceded by the prompt's if echo; else NULL */
+    size_t n_positions;
+    double queued_s, prefill_s, decode_s;
+} gpt2q_result;
+
+/* text: whole code points as they are released (broken bytes come as they are at the end of a sequence). */
+typedef void gpt2q_text_fn(void *user, uint64_t request, int32_t sample, const char *text, size_t len);
+/* Called once per sample; what result points to is valid during the call. */
+typedef void gpt2q_end_fn(void *user, uint64_t request, int32_t sample, const gpt2q_result *result);
+
+typedef struct gpt2q_request {
+    const char *prompt; /* bytes, or */
+    size_t prompt_len;
+    const int32_t *ids; /* ids, if not NULL; an empty prompt is [bos_token_id] */
+    size_t n_ids;
+    int32_t max_tokens;      /* 0: score the prompt only */
+    int32_t n_samples;       /* sample j uses seed + j */
+    int32_t n_logprobs;      /* -1: none; 0: of the tokens themselves only; K: and the K best */
+    bool echo;               /* positions cover the prompt too */
+    bool ignore_eos;
+    bool truncate_left;      /* a prompt too long loses its oldest tokens; else it is an error */
+    gpt2q_sampling sampling;
+    const char *const *stop; /* n_stop zero-terminated strings */
+    size_t n_stop;
+    int32_t n_speculate;     /* prompt-lookup speculation: tokens proposed at most; 0: none */
+    gpt2q_text_fn *on_text;  /* may be NULL */
+    gpt2q_end_fn *on_end;
+    void *user;
+} gpt2q_request;
+
+typedef struct gpt2q_scheduler_params {
+    int32_t n_rows;  /* rows decoded together (8); at most the context's n_seq_max */
+    int32_t n_chunk; /* prompt tokens per step, all rows together; 0: what is left of n_batch */
+    int32_t n_queue; /* waiting requests at most (64) */
+    bool no_prefix_sharing;
+} gpt2q_scheduler_params;
+
+typedef struct gpt2q_scheduler_stats {
+    uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: decoded rows, all steps together */
+    double prefill_s, decode_s;
+    uint64_t peak_kv_bytes;
+} gpt2q_scheduler_stats;
+
+GPT2Q_API gpt2q_request gpt2q_request_default(void);
+GPT2Q_API gpt2q_scheduler_params gpt2q_scheduler_params_default(void);
+GPT2Q_API gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_params *params,
+                                              gpt2q_scheduler **out, gpt2q_error *err);
+/* Requests still under way end without a callback. */
+GPT2Q_API void gpt2q_scheduler_free(gpt2q_scheduler *s);
+/* Thread-safe. Copies all it needs. GPT2Q_QUEUE_FULL: try again after a step. A request that can never run (prompt too
+ * long, unknown id) is refused here. *id numbers requests from 1. */
+GPT2Q_API gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id,
+                                              gpt2q_error *err);
+/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step; false if it is not there any more. */
+GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
+/* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do. */
+GPT2Q_API gpt2q_status gpt2q_scheduler_step(gpt2q_scheduler *s, bool *busy, gpt2q_error *err);
+GPT2Q_API gpt2q_scheduler_stats gpt2q_scheduler_get_stats(const gpt2q_scheduler *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,201 @@
+#include "base/file.h"
+#include "base/memory.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static gpt2q_status open_regular(const char *path, int *fd, struct stat *st, gpt2q_error *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0) return error_set(err, GPT2Q_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    const char *wrong = NULL;
+    if (fstat(*fd, st)) wrong = strerror(errno);
+    else if (S_ISDIR(st->st_mode)) wrong = "is a directory where a file is expected";
+    if (!wrong) return GPT2Q_OK;
+    close(*fd);
+    return error_set(err, GPT2Q_IO, "%s: %s", path, wrong);
+}
+
+gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *err)
+{
+    *out = (struct file_map){0};
+    int fd;
+    struct stat st;
+    gpt2q_status s = open_regular(path, &fd, &st, err);
+    if (s) return s;
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return error_set(err, GPT2Q_IO, "%s: is not a regular file and cannot be mapped", path);
+    }
+    size_t size = (size_t)st.st_size;
+    void *data = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    int reason = errno;
+    close(fd);
+    if (data == MAP_FAILED) return error_set(err, GPT2Q_IO, "%s: cannot be mapped: %s", path, strerror(reason));
+    char *copy = mem_strdup(path);
+    if (!copy) {
+        if (data) munmap(data, size);
+        return error_memory(err, "a path", strlen(path));
+    }
+    *out = (struct file_map){.data = data, .size = size, .path = copy};
+    return GPT2Q_OK;
+}
+
+void file_map_close(struct file_map *map)
+{
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    mem_free(map->path);
+    *map = (struct file_map){0};
+}
+
+static gpt2q_status read_stream(int fd, const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
+{
+    size_t capacity = 1 << 16, used = 0;
+    char *buffer = mem_alloc(capacity);
+    if (!buffer) return error_memory(err, path, capacity);
+    for (;;) {
+        if (used + 1 >= capacity) {
+            char *larger = mem_grow(buffer, used, capacity * 2);
+            if (!larger) {
+                mem_free(buffer);
+                return error_memory(err, path, capacity * 2);
+            }
+            buffer = larger;
+            capacity *= 2;
+        }
+        ssize_t got = read(fd, buffer + used, capacity - used - 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) break;
+        if (got < 0 || (used += (size_t)got) > limit) {
+            int reason = errno;
+            mem_free(buffer);
+            if (got < 0) return error_set(err, GPT2Q_IO, "%s: cannot be read: %s", path, strerror(reason));
+            return error_set(err, GPT2Q_IO, "%s: is larger than the %zu bytes allowed here", path, limit);
+        }
+    }
+    buffer[used] = '\0';
+    *data = buffer;
+    *n = used;
+    return GPT2Q_OK;
+}
+
+gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
+{
+    *data = NULL;
+    *n = 0;
+    if (!strcmp(path, "-")) return read_stream(STDIN_FILENO, "standard input", limit, data, n, err);
+    int fd;
+    struct stat st;
+    gpt2q_status s = open_regular(path, &fd, &st, err);
+    if (s) return s;
+    s = read_stream(fd, path, limit, data, n, err);
+    close(fd);
+    return s;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool file_is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+char *path_join(const char *directory, const char *name)
+{
+    size_t n = strlen(directory), m = strlen(name);
+    char *path = mem_alloc(n + m + 2);
+    if (!path) return NULL;
+    memcpy(path, directory, n);
+    if (n && directory[n - 1] != '/') path[n++] = '/';
+    memcpy(path + n, name, m + 1);
+    return path;
+}
+
+/* ---- writers. The few that are open at once are known by name, for file_writer_abort_all. ---- */
+
+#define MAX_WRITERS 8
+static _Atomic(char *) temporaries[MAX_WRITERS];
+
+static void remember(char *name, char *instead_of)
+{
+    for (int i = 0; i < MAX_WRITERS; i++) {
+        char *expected = instead_of;
+        if (atomic_compare_exchange_strong(&temporaries[i], &expected, name)) return;
+    }
+}
+
+void file_writer_abort_all(void)
+{
+    for (int i = 0; i < MAX_WRITERS; i++) {
+        char *name = atomic_load(&temporaries[i]);
+        if (name) unlink(name);
+    }
+}
+
+static void writer_forget(struct file_writer *w)
+{
+    remember(NULL, w->temporary);
+    mem_free(w->path);
+    mem_free(w->temporary);
+    *w = (struct file_writer){0};
+}
+
+gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err)
+{
+    size_t n = strlen(path) + 32;
+    *w = (struct file_writer){.path = mem_strdup(path), .temporary = mem_alloc(n)};
+    if (!w->path || !w->temporary) {
+        writer_forget(w);
+        return error_memory(err, "a path", n);
+    }
+    if (file_is_directory(path)) {
+        writer_forget(w);
+        return error_set(err, GPT2Q_IO, "%s: is a directory where a file is to be written", path);
+    }
+    snprintf(w->temporary, n, "%s.partial.%ld", path, (long)getpid());
+    remember(w->temporary, NULL);
+    w->stream = fopen(w->temporary, "wb");
+    if (w->stream) return GPT2Q_OK;
+    int reason = errno;
+    writer_forget(w);
+    return error_set(err, GPT2Q_IO, "%s: cannot be written: %s", path, strerror(reason));
+}
+
+gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err)
+{
+    if (fwrite(data, 1, n, w->stream) == n) return GPT2Q_OK;
+    return error_set(err, GPT2Q_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+}
+
+gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err)
+{
+    bool ok = fflush(w->stream) == 0 && fsync(fileno(w->stream)) == 0;
+    int reason = errno;
+    if (fclose(w->stream) && ok) ok = false, reason = errno;
+    w->stream = NULL;
+    if (ok && rename(w->temporary, w->path)) ok = false, reason = errno;
+    gpt2q_status s = GPT2Q_OK;
+    if (!ok) {
+        s = error_set(err, GPT2Q_IO, "%s: cannot be written: %s", w->path, strerror(reason));
+        unlink(w->temporary);
+    }
+    writer_forget(w);
+    return s;
+}
+
+void file_writer_abort(struct file_writer *w)
+{
+    if (!w->temporary) return;
+    if (w->stream) fclose(w->stream);
+    unlink(w->temporary);
+    writer_forget(w);
+}

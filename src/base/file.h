@@ -1,0 +1,38 @@
+/* Files: read-only maps, whole small files, and writers that leave either the finished file or nothing. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+#include "base/status.h"
+#include <stdio.h>
+
+struct file_map {
+    const uint8_t *data; /* size bytes, page-aligned */
+    size_t size;
+    char *path; /* owned, for messages */
+};
+
+/* Maps a regular file. A directory, a missing or an unreadable file is an error that names it; an empty file maps to
+ * data = NULL, size = 0. The file must not shrink while mapped. */
+gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *err);
+void file_map_close(struct file_map *map);
+
+/* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated beyond its n bytes and
+ * freed by the caller with mem_free. */
+gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
+bool file_exists(const char *path);
+bool file_is_directory(const char *path);
+/* directory + "/" + name, for the caller to mem_free; NULL when memory is out. */
+char *path_join(const char *directory, const char *name);
+
+/* Writes to PATH.partial.PID, then syncs and renames: file_writer_commit leaves the whole file, everything else (abort, error)
+ * leaves nothing. */
+struct file_writer {
+    FILE *stream;
+    char *path, *temporary;
+};
+gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err);
+gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err);
+gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err);
+void file_writer_abort(struct file_writer *w);
+/* Removes the temporary files of all open writers; async-signal-safe, for a program that is about to die. */
+void file_writer_abort_all(void);
+#endif

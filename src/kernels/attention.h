@@ -1,0 +1,57 @@
+/* Attention over a cache in blocks of 16 positions.
+ *
+ * A pool holds blocks; a sequence is a table of block numbers, position t being lane t mod 16 of block table[t / 16]. Within
+ * the pool of one layer a block holds its heads one after the other, and for each head
+ *     keys   [head_dim][16]     so that q.k has its lanes over positions
+ *     values [16][head_dim]     so that the weighted sum has its lanes over channels
+ *     for KV_I8: scales of keys [16] and of values [16], float: one per position and head, max|.|/127
+ * in f32, f16 or int8. What is quantized is always read back from the cache, the current token included.
+ *
+ *   score(t) = (chain of fma over channels in increasing order, from +0) * scale      (KV_I8: * k_scale(t) before * scale)
+ *   m = max over t <= position;  p(t) = exp(score(t) - m);  s = sum of p by the 16-lane rule (lane = t mod 16)
+ *   y(c) = (chain of fma(p(t), v(t,c), acc) over t = 0..position) / s                 (KV_I8: p(t)*v_scale(t) for p(t))
+ * Masked lanes are selected away, never multiplied by zero: stale memory may hold NaN. */
+#ifndef KERNELS_ATTENTION_H
+#define KERNELS_ATTENTION_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define KV_BLOCK 16 /* positions of a block */
+
+enum kv_format { KV_F32, KV_F16, KV_I8, KV_COUNT };
+
+struct kv_view { /* one sequence in one layer */
+    enum kv_format format;
+    int n_head, head_dim;
+    uint8_t *pool;        /* the layer's blocks; block b begins at pool + b * kv_block_bytes() */
+    const int32_t *table; /* block numbers of the sequence */
+};
+
+static inline size_t kv_head_bytes(enum kv_format format, int head_dim)
+{
+    static const size_t element[KV_COUNT] = {4, 2, 1};
+    size_t values = 2 * (size_t)KV_BLOCK * (size_t)head_dim * element[format];
+    return values + (format == KV_I8 ? 2 * KV_BLOCK * sizeof(float) : 0);
+}
+/* A multiple of 64 for even head_dim; 32 for any. */
+static inline size_t kv_block_bytes(enum kv_format format, int n_head, int head_dim)
+{
+    return (size_t)n_head * kv_head_bytes(format, head_dim);
+}
+
+/* Query rows q (n_rows, head_dim) at q + r*q_stride, positions first_position + r, whose keys and values are all cached;
+ * y likewise. */
+struct attention_rows {
+    const float *q;
+    float *y;
+    size_t q_stride, y_stride;
+    int n_rows, first_position;
+    float scale;
+};
+/* Floats of scratch that attention needs for a cache of n_positions. */
+#define ATTENTION_TILE 8 /* query rows that share a pass over the cache */
+static inline size_t attention_scratch_floats(int n_positions)
+{
+    return (size_t)ATTENTION_TILE * (((size_t)n_positions + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK + KV_BLOCK);
+}
+#endif

@@ -1,0 +1,46 @@
+/* The vector vocabulary. Every *.isa.c file of kernels/ and quant/ is written once in these words and compiled once per
+ * instruction set, with -DGPT2Q_ISA=<name> and that set's own -m flags; ISA(f) is f_<name>.
+ *
+ * One type, sixteen lanes, in every instruction set: vf is 16 floats, vi 16 int32. scalar spells them as arrays and is the
+ * definition; avx2 as two registers; avx512 as one. Each word gives the same bits in all of them, so what is written with
+ * them does too. (No rcp, rsqrt, scalef or bf16 instructions: they round differently or flush denormals.)
+ *
+ *   vf_zero() vf_set1(x) vf_load(p) vf_store(p, v)       any alignment
+ *   vf_load_n(p, n) vf_store_n(p, v, n)                   first n lanes (0..16), nothing else is touched, other lanes +0
+ *   vf_add sub mul div(a, b)   vf_fma(a, b, c) = a*b + c, rounded once   vf_sqrt(a)   vf_rint(a) ties to even
+ *   vf_max(a, b) = a > b ? a : b    vf_min(a, b) = a < b ? a : b    (lane by lane; b where either is NaN)
+ *   vf_abs(a)  vf_neg(a)  vf_copysign(magnitude, sign)
+ *   vf_first(n, a, b)                                     lanes < n of a, the others of b
+ *   vf_select_lt(a, b, x, y)                              a < b ? x : y
+ *   vf_sum(a)                                             (tree: +8, +4, +2, +1)      vf_hmax(a) by the same tree of vf_max
+ *   vi vf_to_int(a)                                       a is integral and within int32
+ *   vf vi_to_float(i)   vf vf_pow2(vi n)                  2^n for -126 <= n <= 127
+ *   vi_set1 vi_zero vi_load vi_store vi_add vi_sub
+ *   vf_load_f16(p) vf_load_bf16(p) vf_load_i8(p)          16 values of 2, 2, 1 bytes, any alignment
+ *   vf_load_f16_n(p, n) vf_load_bf16_n(p, n)
+ *   vf_store_f16(p, v) vf_store_bf16(p, v)                round to nearest even
+ *   prefetch(p)                                           a hint
+ */
+#ifndef KERNELS_SIMD_H
+#define KERNELS_SIMD_H
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ISA_PASTE_(f, isa) f##_##isa
+#define ISA_PASTE(f, isa)  ISA_PASTE_(f, isa)
+#define ISA(f)             ISA_PASTE(f, GPT2Q_ISA)
+#define ALWAYS_INLINE      static inline __attribute__((always_inline))
+
+#define prefetch(p) __builtin_prefetch(p)
+
+#include "kernels/half.h"
+
+#if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avx512vnni)
+#include "kernels/simd_avx512.h"
+#elif defined(GPT2Q_ISA_avx2)
+#include "kernels/simd_avx2.h"
+#else
+#include "kernels/simd_scalar.h"
+#endif
+#endif

@@ -1,0 +1,45 @@
+/* One row per format: the kernels of a product with weights, y (n,rows) = x (n,cols) @ W (rows,cols)^T.
+ *
+ * One order of summation: lanes run over outputs, never over the reduction; each output is one chain of fused multiply-adds
+ * in increasing k from +0, over codes where the weight is quantized (the formula stands in each format's file head).
+ * The same for every number of rows, so a kernel for many rows may differ from that for one in all but its bits. */
+#ifndef QUANT_FORMAT_H
+#define QUANT_FORMAT_H
+#include "quant/qtensor.h"
+
+enum activations { ACTIVATIONS_F32, ACTIVATIONS_I16, ACTIVATIONS_I8, ACTIVATIONS_COUNT };
+
+/* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
+ * (sized by activations_bytes), row by row. */
+struct qinput {
+    int n, cols;
+    const float *f32; /* x (n, cols), row r at f32 + r*stride */
+    size_t stride;
+    enum activations kind;
+    float *scaled;  /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
+    float *sums;    /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
+    int8_t *hi, *lo; /* codes of x (n, cols rounded up to 64): i16: 256*hi + lo; i8: hi only. Padding is 0. */
+    int32_t *code_sums; /* sums of hi, then of lo, over each group: (n, 2, groups) */
+    float *code_scale;  /* (n): x = code_scale * code */
+};
+
+struct format_ops {
+    const char *name;
+    /* Row `row` of W as floats, the definition of the format: y (cols). */
+    void (*dequantize_row)(const struct qtensor *w, int row, float *y);
+    /* y (n,rows) for the panels [p0, p1): y[r*y_stride + output]; nothing outside of rows is written. */
+    void (*matmul)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1, void *scratch);
+    /* The same with integer activations; NULL where the format has none. */
+    void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1, void *scratch);
+    /* Fills what matmul (or matmul_q, by x->kind) needs of rows [r0, r1) of x beyond f32. NULL: nothing. */
+    void (*prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1);
+};
+
+#define MATMUL_SCRATCH_BYTES ((size_t)256 << 10) /* per thread, 64-byte aligned */
+
+/* Whether a product with this weight needs `prepare` (and so a barrier between it and matmul). */
+bool qinput_needs_prepare(const struct qtensor *w, enum activations kind);
+/* Points x's buffers into memory (64-byte aligned) for n rows of a product with w; returns the bytes it takes. memory NULL: only
+ * counts. */
+size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations kind, int n, void *memory);
+#endif

@@ -1,0 +1,29 @@
+/* From float weights to a qtensor: pack, and for integers choose scales and codes by a method, exactly as
+ * golden/make_goldens.py `quantize` and `notes_u8` define it (float32, rint half to even). */
+#ifndef QUANT_QUANTIZE_H
+#define QUANT_QUANTIZE_H
+#include "quant/qtensor.h"
+
+enum dtype { DT_F32, DT_F16, DT_BF16 };
+
+/* A float matrix where it lies in a checkpoint, W (rows = outputs, cols = inputs): element (o, i) is data[o*row_stride + i*col_stride]
+ * (in elements; data may be misaligned for its type). Conv1D, stored (in, out): row_stride 1, col_stride rows. */
+struct qsource {
+    const char *name; /* of the tensor, for messages */
+    enum dtype dtype;
+    const void *data;
+    int rows, cols;
+    size_t row_stride, col_stride;
+};
+
+/* Makes the tensor on n_threads threads. in_place: may point into the source, which then must outlive it, where a float format
+ * asks for the source's own layout. Errors: a group that does not divide cols (GPT2Q_INVALID_ARGUMENT), a value beyond the
+ * format's range or a scale that overflows float16 (GPT2Q_UNSUPPORTED), each naming the tensor. */
+gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, bool in_place, int n_threads,
+                              struct qtensor *out, gpt2q_error *err);
+/* The notes' truncating uint8 of a whole tensor of any shape: w' = scale*code + min. codes may be NULL. */
+void notes_parameters(const struct qsource *src, float *scale, float *min);
+uint8_t notes_code(float w, float scale, float min);
+/* Elements (o, i0..i0+n) as floats. */
+void qsource_read(const struct qsource *src, int o, int i0, int n, float *out);
+#endif
