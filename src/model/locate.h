@@ -1,0 +1,13 @@
+/* From what a user names to a path: a directory or file as it is, a name looked up in the Hugging Face cache on disk, or the
+ * default model. */
+#ifndef MODEL_LOCATE_H
+#define MODEL_LOCATE_H
+#include "base/status.h"
+
+/* NULL or "": $GPT2Q_MODEL if set and not empty, else the default model: models/tales-7m beside the running program (or beside
+ * its folder), else in the installed share folder. A name that is no path: models/NAME beside the program, then
+ * $HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub, folder models--<org>--<name>/snapshots/<hash
+ * in refs/main, else the newest>; "gpt2" is tried as "gpt2" and "openai-community/gpt2". *path is for mem_free. The error
+ * lists where it looked. */
+gpt2q_status model_locate(const char *name, char **path, gpt2q_error *err);
+#endif
