@@ -84,3 +84,16 @@ libgpt2q.so: $(ALL_LIB)
 comma := ,
 
 -include $(ALL_LIB:.o=.d) $(APP_OBJ:.o=.d)
+
+# ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/support.c is linked into all ----
+TEST_KINDS := unit kernels golden cli
+TEST_SRC   := $(foreach k,$(TEST_KINDS),$(wildcard tests/$(k)/test_*.c))
+TEST_BIN   := $(TEST_SRC:%.c=$(BUILD)/%)
+SUPPORT    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
+-include $(TEST_BIN:=.d) $(SUPPORT:.o=.d)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(ALL_LIB)
+	$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka) $(LDLIBS)
+.PRECIOUS: $(BUILD)/tests/%.o
+.PHONY: test-build
+test-build: $(TEST_BIN)

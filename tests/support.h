@@ -1,0 +1,45 @@
+/* What the tests share: where data lies, memory that ends at a guard page, reproducible random numbers. Include first. */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "gpt2q.h"
+
+/* A path below the repository (tests run from its root, or $GPT2Q_ROOT names it): repo_path("tests/golden/data"). Four results stay
+ * valid at a time. */
+const char *repo_path(const char *relative);
+/* A path below the shared data ($GPT2Q_SHARED, else ../shared beside the repository), or NULL when that file is not there: then the
+ * test says skip(). */
+const char *shared_path(const char *relative);
+/* skip() with a line that says what is missing. */
+#define need_shared(variable, relative)                                                                                \
+    const char *variable = shared_path(relative);                                                                      \
+    if (!variable) {                                                                                                   \
+        print_message("skipped: %s is not here\n", relative);                                                          \
+        skip();                                                                                                        \
+    }
+
+/* n bytes that end exactly at an unreadable page; freed by guard_free. */
+void *guard_alloc(size_t n);
+void guard_free(void *p, size_t n);
+
+/* Reproducible: splitmix64. */
+struct rng {
+    uint64_t state;
+};
+uint64_t rng_next(struct rng *r);
+uint32_t rng_below(struct rng *r, uint32_t n);  /* 0..n-1 */
+float rng_uniform(struct rng *r);               /* [-1, 1) */
+float rng_normal(struct rng *r);                /* near enough: sum of uniforms */
+
+/* A fresh temporary directory (removed with all in it by temp_remove). */
+char *temp_directory(void);
+void temp_remove(char *directory);
+void write_file(const char *path, const void *data, size_t n);
+#endif
