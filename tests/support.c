@@ -10,9 +10,9 @@ static unsigned turn;
 
 static const char *below(const char *root, const char *relative)
 {
-    char *p = ring[turn++ % 4];
-    snprintf(p, sizeof ring[0], "%s/%s", root, relative);
-    return p;
+    char path[sizeof ring[0]];
+    snprintf(path, sizeof path, "%s/%s", root, relative);
+    return strcpy(ring[turn++ % 4], path);
 }
 
 const char *repo_path(const char *relative)
