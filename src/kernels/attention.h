@@ -23,7 +23,8 @@ enum kv_format { KV_F32, KV_F16, KV_I8, KV_COUNT };
 struct kv_view { /* one sequence in one layer */
     enum kv_format format;
     int n_head, head_dim;
-    uint8_t *pool;        /* the layer's blocks; block b begins at pool + b * kv_block_bytes() */
+    size_t block_bytes;   /* from one block to the next: kv_block_bytes() or more */
+    uint8_t *pool;        /* the layer's blocks */
     const int32_t *table; /* block numbers of the sequence */
 };
 
@@ -33,7 +34,6 @@ static inline size_t kv_head_bytes(enum kv_format format, int head_dim)
     size_t values = 2 * (size_t)KV_BLOCK * (size_t)head_dim * element[format];
     return values + (format == KV_I8 ? 2 * KV_BLOCK * sizeof(float) : 0);
 }
-/* A multiple of 64 for even head_dim; 32 for any. */
 static inline size_t kv_block_bytes(enum kv_format format, int n_head, int head_dim)
 {
     return (size_t)n_head * kv_head_bytes(format, head_dim);

@@ -1,0 +1,137 @@
+#include "model/kv_cache.h"
+#include "base/checked.h"
+#include "base/memory.h"
+#include <assert.h>
+#include <string.h>
+
+static int blocks_for(int64_t positions) { return (int)((positions + KV_BLOCK - 1) / KV_BLOCK); }
+
+gpt2q_status kv_cache_create(struct kv_cache *c, enum kv_format format, const gpt2q_config *config, int n_seq, int n_ctx,
+                             int64_t n_cache, gpt2q_error *err)
+{
+    int head_dim = config->n_embd / config->n_head;
+    *c = (struct kv_cache){.format = format, .n_layer = config->n_layer, .n_head = config->n_head, .head_dim = head_dim};
+    if (n_cache < 1 || n_cache > INT32_MAX) return error_set(err, GPT2Q_INVALID_ARGUMENT, "a cache of %lld positions is out of range", (long long)n_cache);
+    c->block_bytes = round_up(kv_block_bytes(format, c->n_head, head_dim), 64);
+    c->n_blocks = c->n_free = c->n_low = blocks_for(n_cache);
+    c->n_seq = n_seq;
+    c->max_blocks = blocks_for(n_ctx);
+    size_t all;
+    if (!checked_mul(c->block_bytes, (size_t)c->n_blocks, &c->layer_bytes) || !checked_mul(c->layer_bytes, (size_t)c->n_layer, &all))
+        return error_memory(err, "the KV cache", SIZE_MAX);
+    c->pool = mem_alloc(all);
+    c->free_blocks = mem_array((size_t)c->n_blocks, sizeof *c->free_blocks);
+    c->holders = mem_zarray((size_t)c->n_blocks, sizeof *c->holders);
+    c->tables = mem_array((size_t)n_seq * (size_t)c->max_blocks, sizeof *c->tables);
+    c->length = mem_zarray((size_t)n_seq, sizeof *c->length);
+    if (!c->pool || !c->free_blocks || !c->holders || !c->tables || !c->length) {
+        kv_cache_free(c);
+        return error_memory(err, "the KV cache", all);
+    }
+    for (int i = 0; i < c->n_blocks; i++) c->free_blocks[i] = c->n_blocks - 1 - i; /* low blocks are taken first */
+    return GPT2Q_OK;
+}
+
+void kv_cache_free(struct kv_cache *c)
+{
+    mem_free(c->pool);
+    mem_free(c->free_blocks);
+    mem_free(c->holders);
+    mem_free(c->tables);
+    mem_free(c->length);
+    *c = (struct kv_cache){0};
+}
+
+static int32_t *table_of(const struct kv_cache *c, int sequence)
+{
+    assert(sequence >= 0 && sequence < c->n_seq);
+    return c->tables + (size_t)sequence * (size_t)c->max_blocks;
+}
+
+static int32_t take_block(struct kv_cache *c)
+{
+    assert(c->n_free > 0);
+    int32_t block = c->free_blocks[--c->n_free];
+    assert(c->holders[block] == 0);
+    c->holders[block] = 1;
+    if (c->n_free < c->n_low) c->n_low = c->n_free;
+    return block;
+}
+
+static void drop_block(struct kv_cache *c, int32_t block)
+{
+    assert(c->holders[block] > 0);
+    if (--c->holders[block] == 0) c->free_blocks[c->n_free++] = block;
+}
+
+/* The block that position `length` of the sequence falls into is shared and partly filled. */
+static bool must_copy_last(const struct kv_cache *c, int sequence)
+{
+    int length = c->length[sequence];
+    return length % KV_BLOCK && c->holders[table_of(c, sequence)[length / KV_BLOCK]] > 1;
+}
+
+int kv_cache_blocks_needed(const struct kv_cache *c, int sequence, int n)
+{
+    if (n <= 0) return 0;
+    int length = c->length[sequence];
+    return blocks_for((int64_t)length + n) - blocks_for(length) + must_copy_last(c, sequence);
+}
+
+static void copy_last(struct kv_cache *c, int sequence)
+{
+    int32_t *entry = &table_of(c, sequence)[c->length[sequence] / KV_BLOCK], block = take_block(c);
+    for (int layer = 0; layer < c->n_layer; layer++) {
+        uint8_t *pool = c->pool + (size_t)layer * c->layer_bytes;
+        memcpy(pool + (size_t)block * c->block_bytes, pool + (size_t)*entry * c->block_bytes, c->block_bytes);
+    }
+    drop_block(c, *entry);
+    *entry = block;
+}
+
+bool kv_cache_extend(struct kv_cache *c, int sequence, int n)
+{
+    assert(n >= 0);
+    int64_t total = (int64_t)c->length[sequence] + n;
+    if (blocks_for(total) > c->max_blocks || kv_cache_blocks_needed(c, sequence, n) > c->n_free) return false;
+    if (n && must_copy_last(c, sequence)) copy_last(c, sequence);
+    int32_t *table = table_of(c, sequence);
+    for (int i = blocks_for(c->length[sequence]); i < blocks_for(total); i++) table[i] = take_block(c);
+    c->length[sequence] = (int32_t)total;
+    return true;
+}
+
+void kv_cache_truncate(struct kv_cache *c, int sequence, int length)
+{
+    if (length >= c->length[sequence]) return;
+    int32_t *table = table_of(c, sequence);
+    for (int i = blocks_for(c->length[sequence]); i-- > blocks_for(length);) drop_block(c, table[i]);
+    c->length[sequence] = length;
+}
+
+void kv_cache_share(struct kv_cache *c, int from, int to, int length)
+{
+    assert(c->length[to] == 0 && length <= c->length[from]);
+    const int32_t *source = table_of(c, from);
+    int32_t *target = table_of(c, to);
+    for (int i = 0; i < blocks_for(length); i++) {
+        target[i] = source[i];
+        c->holders[source[i]]++;
+    }
+    c->length[to] = length;
+}
+
+struct kv_view kv_cache_view(const struct kv_cache *c, int layer, int sequence)
+{
+    return (struct kv_view){.format = c->format,
+                            .n_head = c->n_head,
+                            .head_dim = c->head_dim,
+                            .block_bytes = c->block_bytes,
+                            .pool = c->pool + (size_t)layer * c->layer_bytes,
+                            .table = table_of(c, sequence)};
+}
+
+size_t kv_cache_peak_bytes(const struct kv_cache *c)
+{
+    return (size_t)(c->n_blocks - c->n_low) * c->block_bytes * (size_t)c->n_layer;
+}
