@@ -1,0 +1,13 @@
+/* What the scheduler and the benchmark may know of a context beyond the public header. */
+#ifndef ENGINE_CONTEXT_H
+#define ENGINE_CONTEXT_H
+#include "engine/internal.h"
+
+/* "f32", "i16", "i8"; NULL: the default for the weights: i16 for i8 and i4 weights, f32 otherwise. Integer activations
+ * with float weights are refused. */
+gpt2q_status activations_parse(const char *text, const struct gpt2_weights *weights, enum activations *out, gpt2q_error *err);
+const char *activations_print(enum activations a);
+const char *gpt2q_context_activations(const gpt2q_context *ctx);
+/* The batch of tokens as the scheduler builds it. */
+gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, gpt2q_error *err);
+#endif

@@ -1,0 +1,30 @@
+/* The insides of the public types, shared by the files of engine/. */
+#ifndef ENGINE_INTERNAL_H
+#define ENGINE_INTERNAL_H
+#include "model/forward.h"
+#include "model/weights.h"
+#include "tokenizer/tokenizer.h"
+
+struct gpt2q_model {
+    struct gpt2_weights weights;
+    struct tokenizer *tokenizer; /* NULL: opened for its weights only */
+    const struct isa *isa;
+    char *name;
+    char scheme[SCHEME_TEXT_MAX];
+};
+
+struct gpt2q_batch {
+    int32_t n, capacity;
+    struct batch_token *tokens;
+};
+
+struct gpt2q_context {
+    const gpt2q_model *model;
+    struct kv_cache cache;
+    struct forward forward;
+    int32_t n_ctx, n_batch, n_outputs;
+    int32_t n_logits; /* rows of the last decode */
+    float *logits;    /* (n_outputs, vocab_size) */
+    int32_t *extended; /* (n_seq_max): length before the decode under way, -1 where untouched */
+};
+#endif

@@ -1,0 +1,122 @@
+#include "engine/model.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "engine/internal.h"
+#include "model/locate.h"
+#include <stdlib.h>
+#include <string.h>
+
+gpt2q_model_params gpt2q_model_params_default(void) { return (gpt2q_model_params){0}; }
+
+/* "tales-7m" of "models/tales-7m/"; a Hugging Face snapshot is named after its repository. */
+static char *name_of(const char *path)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    const char *snapshots = strstr(path, "/snapshots/"), *hub = strstr(path, "models--");
+    size_t begin = end;
+    if (hub && snapshots && hub < snapshots) {
+        end = (size_t)(snapshots - path);
+        const char *dashes = strstr(hub + strlen("models--"), "--");
+        begin = dashes && dashes < snapshots ? (size_t)(dashes - path) + 2 : (size_t)(hub - path) + strlen("models--");
+    } else {
+        while (begin > 0 && path[begin - 1] != '/') begin--;
+    }
+    return mem_memdup(path + begin, end - begin);
+}
+
+static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
+{
+    struct weights_params wp = {.overrides = params->overrides, .n_overrides = params->n_overrides,
+                                .n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
+    gpt2q_status s = isa_choose(params->isa, &m->isa, err);
+    if (!s) s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
+    if (!s && !params->weights_only) s = tokenizer_open(path, &m->tokenizer, err);
+    if (!s) s = weights_load(path, &wp, &m->weights, err);
+    if (s) return s;
+    if (m->tokenizer && tokenizer_size(m->tokenizer) > m->weights.config.vocab_size)
+        return error_set(err, GPT2Q_FORMAT, "%s: the vocabulary has %d tokens but the model's vocab_size is only %d", path,
+                         (int)tokenizer_size(m->tokenizer), (int)m->weights.config.vocab_size);
+    return GPT2Q_OK;
+}
+
+static gpt2q_status finish(gpt2q_model *m, const char *path, gpt2q_error *err)
+{
+    if (m->weights.mixed) strcpy(m->scheme, "mixed");
+    else scheme_print(m->weights.scheme, m->scheme);
+    m->name = name_of(path);
+    return m->name ? GPT2Q_OK : error_memory(err, "a model", strlen(path));
+}
+
+gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out, gpt2q_error *err)
+{
+    gpt2q_model_params defaults = gpt2q_model_params_default();
+    *out = NULL;
+    gpt2q_model *m = mem_zalloc(sizeof *m);
+    if (!m) return error_memory(err, "a model", sizeof *m);
+    char *found = NULL;
+    gpt2q_status s = model_locate(path, &found, err);
+    if (!s) s = load(found, params ? params : &defaults, m, err);
+    if (!s) s = finish(m, found, err);
+    mem_free(found);
+    if (s) {
+        gpt2q_model_close(m);
+        return s;
+    }
+    *out = m;
+    return GPT2Q_OK;
+}
+
+gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, const gpt2q_model_params *params, gpt2q_model **out,
+                              gpt2q_error *err)
+{
+    *out = NULL;
+    gpt2q_model *m = mem_zalloc(sizeof *m);
+    if (!m) return error_memory(err, "a model", sizeof *m);
+    struct weights_params wp = {.n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
+    gpt2q_status s = isa_choose(params->isa, &m->isa, err);
+    if (!s) s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
+    if (!s) s = weights_synthesize(config, &wp, &m->weights, err);
+    if (!s) s = finish(m, name, err);
+    if (s) {
+        gpt2q_model_close(m);
+        return s;
+    }
+    *out = m;
+    return GPT2Q_OK;
+}
+
+void gpt2q_model_close(gpt2q_model *m)
+{
+    if (!m) return;
+    weights_free(&m->weights);
+    tokenizer_free(m->tokenizer);
+    mem_free(m->name);
+    mem_free(m);
+}
+
+const gpt2q_config *gpt2q_model_config(const gpt2q_model *m) { return &m->weights.config; }
+const char *gpt2q_model_name(const gpt2q_model *m) { return m->name; }
+const char *gpt2q_model_scheme(const gpt2q_model *m) { return m->scheme; }
+const char *gpt2q_model_isa(const gpt2q_model *m) { return m->isa->name; }
+uint64_t gpt2q_model_bytes(const gpt2q_model *m) { return m->weights.bytes; }
+uint64_t gpt2q_model_parameters(const gpt2q_model *m) { return m->weights.parameters; }
+const struct gpt2_weights *model_weights(const gpt2q_model *m) { return &m->weights; }
+const struct tokenizer *model_tokenizer(const gpt2q_model *m) { return m->tokenizer; }
+
+gpt2q_status gpt2q_tokenize(const gpt2q_model *m, const char *text, size_t len, unsigned flags, int32_t *ids, size_t capacity,
+                            size_t *n, gpt2q_error *err)
+{
+    if (!m->tokenizer) return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: was opened without a vocabulary, so text has no ids", m->name);
+    gpt2q_status s = tokenizer_encode(m->tokenizer, text, len, flags & GPT2Q_PARSE_SPECIAL, ids, capacity, n, err);
+    if (s || *n <= capacity) return s;
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "the text makes %zu ids, more than the %zu there is room for", *n, capacity);
+}
+
+const char *gpt2q_token_bytes(const gpt2q_model *m, int32_t id, size_t *len)
+{
+    if (m->tokenizer) return tokenizer_bytes(m->tokenizer, id, len);
+    *len = 0;
+    return NULL;
+}

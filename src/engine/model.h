@@ -1,0 +1,12 @@
+/* What the program may know of a model beyond the public header. */
+#ifndef ENGINE_MODEL_H
+#define ENGINE_MODEL_H
+#include "model/weights.h"
+#include "tokenizer/tokenizer.h"
+
+const struct gpt2_weights *model_weights(const gpt2q_model *model);
+const struct tokenizer *model_tokenizer(const gpt2q_model *model); /* NULL: weights only */
+/* A model of a shape with synthetic weights and no tokenizer, for benchmarks. */
+gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, const gpt2q_model_params *params, gpt2q_model **out,
+                              gpt2q_error *err);
+#endif

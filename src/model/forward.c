@@ -1,0 +1,307 @@
+#include "model/forward.h"
+#include "model/config.h"
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Tokens of one sequence in consecutive positions, side by side in the batch. */
+struct batch_run {
+    int row, n_rows;
+};
+/* What one thread does at a time: some rows of a run, in one head. */
+struct attention_unit {
+    int run, head, row, n_rows;
+};
+
+struct pass {
+    struct forward *f;
+    const struct batch_token *tokens;
+    int n, n_runs, n_outputs, first_row;
+    bool append_apart; /* some run has several units a head: all keys must be cached before any of them attends */
+    float *logits;
+};
+
+gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa, struct kv_cache *cache,
+                            enum activations activations, int n_batch, int n_outputs, int n_threads, gpt2q_error *err)
+{
+    const gpt2q_config *c = &weights->config;
+    *f = (struct forward){.weights = weights, .isa = isa, .cache = cache, .activations = activations, .n_batch = n_batch,
+                          .n_outputs = n_outputs, .n_threads = n_threads};
+    size_t n = (size_t)n_batch, d = (size_t)c->n_embd, inner = (size_t)c->n_inner;
+    size_t wide = 3 * d > inner ? 3 * d : inner, prepared = 0;
+    const struct gpt2_block *h = weights->h;
+    for (int l = 0; l < c->n_layer; l++) {
+        const struct linear_weight *all[] = {&h[l].c_attn, &h[l].attn_c_proj, &h[l].c_fc, &h[l].mlp_c_proj};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+            size_t bytes = qinput_layout(&(struct qinput){0}, &all[i]->weight, activations, n_batch, NULL);
+            if (bytes > prepared) prepared = bytes;
+        }
+    }
+    size_t head = qinput_layout(&(struct qinput){0}, &weights->lm_head, activations, n_outputs, NULL);
+    if (head > prepared) prepared = head;
+    f->thread_scratch_bytes = round_up(MATMUL_SCRATCH_BYTES + attention_scratch_floats(cache->max_blocks * KV_BLOCK) * sizeof(float), 4096);
+    f->x = mem_array(n * d, sizeof(float));
+    f->a = mem_array(n * d, sizeof(float));
+    f->y = mem_array(n * d, sizeof(float));
+    f->wide = mem_array(n, wide * sizeof(float));
+    f->prepared = mem_alloc(prepared);
+    f->thread_scratch = mem_array((size_t)n_threads, f->thread_scratch_bytes);
+    f->units = mem_array(n * (size_t)c->n_head, sizeof *f->units);
+    f->unit_begin = mem_array((size_t)n_threads + 1, sizeof *f->unit_begin);
+    f->runs = mem_array(n, sizeof *f->runs);
+    if (f->x && f->a && f->y && f->wide && f->prepared && f->thread_scratch && f->units && f->unit_begin && f->runs) return GPT2Q_OK;
+    forward_free(f);
+    return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d) * sizeof(float));
+}
+
+void forward_free(struct forward *f)
+{
+    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->thread_scratch, f->units, f->unit_begin, f->runs};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
+    *f = (struct forward){0};
+}
+
+/* ---- the plan of a pass: runs, attention units, and which thread does which ---- */
+
+static void find_runs(struct pass *p)
+{
+    const struct batch_token *t = p->tokens;
+    struct batch_run *runs = p->f->runs;
+    for (int i = 0; i < p->n; i++) {
+        p->n_outputs += t[i].wants_logits;
+        if (i && t[i].sequence == t[i - 1].sequence && t[i].position == t[i - 1].position + 1) {
+            runs[p->n_runs - 1].n_rows++;
+        } else {
+            runs[p->n_runs++] = (struct batch_run){.row = i, .n_rows = 1};
+        }
+    }
+}
+
+static int64_t unit_cost(const struct pass *p, const struct attention_unit *u)
+{
+    return (int64_t)u->n_rows * (p->tokens[u->row + u->n_rows - 1].position + 64); /* 64: the fixed part, in positions */
+}
+
+static int list_units(struct pass *p, int64_t *total)
+{
+    struct attention_unit *units = p->f->units;
+    int count = 0;
+    *total = 0;
+    for (int i = 0; i < p->n_runs; i++) {
+        struct batch_run r = p->f->runs[i];
+        if (r.n_rows > ATTENTION_TILE) p->append_apart = true;
+        for (int head = 0; head < p->f->cache->n_head; head++)
+            for (int k = 0; k < r.n_rows; k += ATTENTION_TILE) {
+                int rows = r.n_rows - k < ATTENTION_TILE ? r.n_rows - k : ATTENTION_TILE;
+                units[count] = (struct attention_unit){.run = i, .head = head, .row = r.row + k, .n_rows = rows};
+                *total += unit_cost(p, &units[count++]);
+            }
+    }
+    return count;
+}
+
+/* Contiguous shares of about equal cost. */
+static void share_units(struct pass *p, int n_threads)
+{
+    int64_t total, done = 0;
+    int count = list_units(p, &total), thread = 0;
+    int32_t *begin = p->f->unit_begin;
+    begin[0] = 0;
+    for (int i = 0; i < count; i++) {
+        while (thread + 1 < n_threads && done >= total * (thread + 1) / n_threads) begin[++thread] = i;
+        done += unit_cost(p, &p->f->units[i]);
+    }
+    while (thread < n_threads) begin[++thread] = count;
+}
+
+/* ---- the parts of a pass; every thread runs them ---- */
+
+static void observe(struct pass *p, int thread, int layer, const char *name, float *data, int rows, int cols)
+{
+    struct forward *f = p->f;
+    if (!f->observer) return;
+    threads_barrier();
+    if (thread == 0) {
+        char full[64];
+        if (layer >= 0) snprintf(full, sizeof full, "h.%d.%s", layer, name);
+        f->observer(f->observer_user, layer >= 0 ? full : name, data, p->first_row, rows, cols);
+    }
+    threads_barrier();
+}
+
+static void *scratch_of(const struct forward *f, int thread) { return f->thread_scratch + (size_t)thread * f->thread_scratch_bytes; }
+
+/* Points in at n rows of x and, for weights that want it, quantizes the rows that are thread's. With `apart`, x was not written
+ * row by row by the same threads: all of it is awaited first. Returns when all rows are ready. */
+static void input_rows(struct pass *p, const struct qtensor *w, const float *x, size_t stride, int n, bool apart, int thread,
+                       int n_threads, struct qinput *in)
+{
+    struct forward *f = p->f;
+    *in = (struct qinput){.n = n, .cols = w->cols, .f32 = x, .stride = stride, .kind = f->activations};
+    if (!f->isa->formats[w->scheme.format].matmul_q) in->kind = ACTIVATIONS_F32;
+    if (apart) threads_barrier();
+    if (qinput_needs_prepare(w, in->kind)) {
+        int64_t r0, r1;
+        threads_split(n, thread, n_threads, &r0, &r1);
+        qinput_layout(in, w, in->kind, n, f->prepared);
+        f->isa->formats[w->scheme.format].prepare(w, in, (int)r0, (int)r1);
+        threads_barrier();
+    } else if (!apart) {
+        threads_barrier();
+    }
+}
+
+/* x = wte[token] + wpe[position] */
+static void embed(struct pass *p, int thread, int n_threads)
+{
+    const struct gpt2_weights *w = p->f->weights;
+    int d = w->config.n_embd;
+    int64_t r0, r1;
+    threads_split(p->n, thread, n_threads, &r0, &r1);
+    for (int64_t r = r0; r < r1; r++) {
+        float *x = p->f->x + r * d;
+        p->f->isa->formats[w->wte.scheme.format].dequantize_row(&w->wte, p->tokens[r].token, x);
+        p->f->isa->kernels->add(x, w->wpe + (size_t)p->tokens[r].position * (size_t)d, (size_t)d);
+    }
+    observe(p, thread, -1, "embed", p->f->x, p->n, d);
+}
+
+static void norm_rows(struct pass *p, const struct norm *norm, const char *name, int layer, int thread, int n_threads)
+{
+    const gpt2q_config *c = &p->f->weights->config;
+    int64_t r0, r1;
+    threads_split(p->n, thread, n_threads, &r0, &r1);
+    for (int64_t r = r0; r < r1; r++)
+        p->f->isa->kernels->layer_norm(p->f->x + r * c->n_embd, norm->weight, norm->bias, c->layer_norm_epsilon, c->n_embd, p->f->a + r * c->n_embd);
+    observe(p, thread, layer, name, p->f->a, p->n, c->n_embd);
+}
+
+static void append_unit(struct pass *p, int layer, const struct attention_unit *u, int row, int n_rows)
+{
+    int d = p->f->weights->config.n_embd, hd = p->f->cache->head_dim;
+    struct kv_view kv = kv_cache_view(p->f->cache, layer, p->tokens[u->row].sequence);
+    for (int r = row; r < row + n_rows; r++) {
+        const float *k = p->f->wide + (size_t)r * 3 * (size_t)d + d + u->head * hd;
+        p->f->isa->kernels->kv_append(&kv, u->head, p->tokens[r].position, k, k + d);
+    }
+}
+
+/* a = merged heads of attention over the cache, this chunk's keys and values included */
+static void attention(struct pass *p, int layer, int thread)
+{
+    struct forward *f = p->f;
+    const gpt2q_config *c = &f->weights->config;
+    int d = c->n_embd, hd = f->cache->head_dim, begin = f->unit_begin[thread], end = f->unit_begin[thread + 1];
+    float scale = c->scale_attn_weights ? 1.0f / sqrtf((float)hd) : 1.0f;
+    if (c->scale_attn_by_inverse_layer_idx) scale /= (float)(layer + 1);
+    if (p->append_apart) {
+        for (int i = begin; i < end; i++) append_unit(p, layer, &f->units[i], f->units[i].row, f->units[i].n_rows);
+        threads_barrier();
+    }
+    for (int i = begin; i < end; i++) {
+        const struct attention_unit *u = &f->units[i];
+        if (!p->append_apart) append_unit(p, layer, u, u->row, u->n_rows);
+        struct kv_view kv = kv_cache_view(f->cache, layer, p->tokens[u->row].sequence);
+        struct attention_rows rows = {.q = f->wide + (size_t)u->row * 3 * (size_t)d + u->head * hd,
+                                      .y = f->a + (size_t)u->row * (size_t)d + u->head * hd,
+                                      .q_stride = 3 * (size_t)d, .y_stride = (size_t)d,
+                                      .n_rows = u->n_rows, .first_position = p->tokens[u->row].position, .scale = scale};
+        f->isa->kernels->attention(&kv, u->head, &rows, (float *)((uint8_t *)scratch_of(f, thread) + MATMUL_SCRATCH_BYTES));
+    }
+    observe(p, thread, layer, "attn.heads", f->a, p->n, d);
+}
+
+/* x += c_proj(in), on this thread's outputs */
+static void project(struct pass *p, const struct linear_weight *w, const char *name, int layer, const struct qinput *in, int thread, int n_threads)
+{
+    struct forward *f = p->f;
+    int d = f->weights->config.n_embd, c0, c1;
+    linear(f->isa, w, in, f->y, (size_t)d, scratch_of(f, thread), thread, n_threads);
+    observe(p, thread, layer, name, f->y, p->n, d);
+    linear_outputs(&w->weight, thread, n_threads, &c0, &c1);
+    for (int r = 0; r < p->n; r++) f->isa->kernels->add(f->x + (size_t)r * (size_t)d + c0, f->y + (size_t)r * (size_t)d + c0, (size_t)(c1 - c0));
+}
+
+static void mlp_hidden(struct pass *p, const struct gpt2_block *b, int layer, const struct qinput *in, int thread, int n_threads)
+{
+    struct forward *f = p->f;
+    const gpt2q_config *c = &f->weights->config;
+    int c0, c1;
+    linear(f->isa, &b->c_fc, in, f->wide, (size_t)c->n_inner, scratch_of(f, thread), thread, n_threads);
+    observe(p, thread, layer, "mlp.c_fc", f->wide, p->n, c->n_inner);
+    linear_outputs(&b->c_fc.weight, thread, n_threads, &c0, &c1);
+    for (int r = 0; r < p->n; r++)
+        f->isa->kernels->activation[config_activation(c)](f->wide + (size_t)r * (size_t)c->n_inner + c0, (size_t)(c1 - c0));
+    observe(p, thread, layer, "mlp.act", f->wide, p->n, c->n_inner);
+}
+
+static void block(struct pass *p, int layer, int thread, int n_threads)
+{
+    struct forward *f = p->f;
+    const struct gpt2_block *b = &f->weights->h[layer];
+    size_t d = (size_t)f->weights->config.n_embd;
+    struct qinput in;
+
+    norm_rows(p, &b->ln_1, "ln_1", layer, thread, n_threads);
+    input_rows(p, &b->c_attn.weight, f->a, d, p->n, false, thread, n_threads, &in);
+    linear(f->isa, &b->c_attn, &in, f->wide, 3 * d, scratch_of(f, thread), thread, n_threads);
+    observe(p, thread, layer, "attn.c_attn", f->wide, p->n, 3 * (int)d);
+    threads_barrier();
+    attention(p, layer, thread);
+    input_rows(p, &b->attn_c_proj.weight, f->a, d, p->n, true, thread, n_threads, &in);
+    project(p, &b->attn_c_proj, "attn.c_proj", layer, &in, thread, n_threads);
+    threads_barrier();
+    norm_rows(p, &b->ln_2, "ln_2", layer, thread, n_threads);
+    input_rows(p, &b->c_fc.weight, f->a, d, p->n, false, thread, n_threads, &in);
+    mlp_hidden(p, b, layer, &in, thread, n_threads);
+    input_rows(p, &b->mlp_c_proj.weight, f->wide, (size_t)f->weights->config.n_inner, p->n, true, thread, n_threads, &in);
+    project(p, &b->mlp_c_proj, "mlp.c_proj", layer, &in, thread, n_threads);
+    observe(p, thread, layer, "out", f->x, p->n, (int)d);
+    threads_barrier();
+}
+
+/* ln_f and the output head, for the rows that want logits only; an observer sees ln_f of all rows. */
+static void head(struct pass *p, int thread, int n_threads)
+{
+    struct forward *f = p->f;
+    const struct gpt2_weights *w = f->weights;
+    const gpt2q_config *c = &w->config;
+    size_t d = (size_t)c->n_embd;
+    norm_rows(p, &w->ln_f, "ln_f", -1, thread, n_threads);
+    if (!p->n_outputs) return;
+    threads_barrier();
+    int64_t o0, o1, o = 0;
+    threads_split(p->n_outputs, thread, n_threads, &o0, &o1);
+    for (int r = 0; r < p->n; r++) {
+        if (!p->tokens[r].wants_logits) continue;
+        if (o >= o0 && o < o1) memcpy(f->y + (size_t)o * d, f->a + (size_t)r * d, d * sizeof(float));
+        o++;
+    }
+    struct qinput in;
+    input_rows(p, &w->lm_head, f->y, d, p->n_outputs, false, thread, n_threads, &in);
+    struct linear_weight lm_head = {.weight = w->lm_head};
+    linear(f->isa, &lm_head, &in, p->logits, (size_t)c->vocab_size, scratch_of(f, thread), thread, n_threads);
+    observe(p, thread, -1, "logits", p->logits, p->n_outputs, c->vocab_size);
+}
+
+static void pass_thread(void *arg, int thread, int n_threads)
+{
+    struct pass *p = arg;
+    if (thread == 0) share_units(p, n_threads); /* read after several barriers */
+    embed(p, thread, n_threads);
+    for (int layer = 0; layer < p->f->weights->config.n_layer; layer++) block(p, layer, thread, n_threads);
+    head(p, thread, n_threads);
+}
+
+void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits)
+{
+    assert(n > 0 && n <= f->n_batch);
+    struct pass p = {.f = f, .tokens = tokens, .n = n, .first_row = first_row, .logits = logits};
+    find_runs(&p);
+    assert(p.n_outputs <= f->n_outputs);
+    threads_run(f->n_threads, pass_thread, &p);
+}

@@ -1,0 +1,46 @@
+/* GPT-2's forward pass over a ragged batch: a list of (token, position, sequence, wants logits), any mixture of prompt chunks and
+ * single tokens, with no padding. It owns the scratch of a pass; weights and cache belong to others.
+ *
+ * A pass is one parallel region: every thread runs the same function, does its share of rows (norms), heads (attention) or
+ * outputs (products), and meets the others at barriers. */
+#ifndef MODEL_FORWARD_H
+#define MODEL_FORWARD_H
+#include "model/kv_cache.h"
+#include "model/linear.h"
+
+struct batch_token {
+    int32_t token, position, sequence;
+    bool wants_logits;
+};
+
+struct forward {
+    const struct gpt2_weights *weights;
+    const struct isa *isa;
+    struct kv_cache *cache;
+    enum activations activations;
+    int n_batch, n_outputs, n_threads; /* tokens of a pass, rows of logits, threads: at most */
+
+    gpt2q_observer *observer;
+    void *observer_user;
+
+    /* scratch, allocated once */
+    float *x;      /* (n_batch, n_embd) the residual stream */
+    float *a;      /* (n_batch, n_embd) input of a product: normalized x, or merged heads */
+    float *wide;   /* (n_batch, max(3*n_embd, n_inner)) q|k|v, or the hidden layer */
+    float *y;      /* (n_batch, n_embd) output of c_proj */
+    void *prepared; /* quantized inputs of a product */
+    uint8_t *thread_scratch;
+    size_t thread_scratch_bytes;
+    struct attention_unit *units;
+    int32_t *unit_begin; /* (n_threads + 1) */
+    struct batch_run *runs;
+};
+
+gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa, struct kv_cache *cache,
+                            enum activations activations, int n_batch, int n_outputs, int n_threads, gpt2q_error *err);
+void forward_free(struct forward *f);
+
+/* One pass over n <= n_batch tokens whose positions are already extended in the cache. Logits of the rows that want them go to
+ * logits (.., vocab_size) in batch order. first_row is what the observer is told as the batch row of row 0. */
+void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits);
+#endif
