@@ -1,36 +1,40 @@
-# gpt2q: make help
-# Objects live under build/<configuration>/; CONFIG names the configuration (release, sanitize, tsan, ...).
-VERSION   := 0.1.0
-CC        ?= cc
-CONFIG    ?= release
-PREFIX    ?= /usr/local
-DESTDIR   ?=
-PKGS      := libcjson libutf8proc
-BUILD     := build/$(CONFIG)
-UNAME_M   := $(shell uname -m)
-UNAME_S   := $(shell uname -s)
+# gpt2q. `make help` lists the targets.
+# Objects live under build/<configuration>/. CONFIG names the configuration: release (the default, the only one
+# that leaves its results in the root), sanitize, tsan, fuzz, or any other name for a second release build.
+VERSION     := 0.1.0
+CONFIG      ?= release
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+PKG_CONFIG  ?= pkg-config
+OPENMP      ?= -fopenmp
+FUZZ_SECONDS ?= 30
+DATADIR     := $(PREFIX)/share/gpt2q
+BUILD       := build/$(CONFIG)
+UNAME_M     := $(shell uname -m)
+UNAME_S     := $(shell uname -s)
+SONAME      := libgpt2q.so.$(firstword $(subst ., ,$(VERSION)))
 
-PKG_CONFIG ?= pkg-config
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -lcjson -lutf8proc)
-OPENMP     ?= -fopenmp
+PKGS        := libcjson libutf8proc
+PKG_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS    := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -lcjson -lutf8proc)
+CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 
-WARN      := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-WERROR    ?= $(if $(CI),-Werror)
-OPT.release  := -O3 -g
-OPT.sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT.tsan     := -O1 -g -fsanitize=thread
-OPT.fuzz     := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-OPT       := $(or $(OPT.$(CONFIG)),$(OPT.release))
-SANITIZE  := $(filter -fsanitize=%,$(OPT:-fsanitize=fuzzer-no-link%=-fsanitize=%))
-CPPFLAGS  += -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -DGPT2Q_DATADIR='"$(PREFIX)/share/gpt2q"' -Iinclude -Isrc -I.
-# -ffp-contract=off comes last and in every rule: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
-BITS      := -ffp-contract=off -fno-fast-math
-ALL_CFLAGS = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
-LDLIBS    += $(PKG_LIBS) -lm
-LINK      = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
+# ---- flags -----------------------------------------------------------------------------------------------------
+WARN          := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+WERROR        ?= $(if $(CI),-Werror)
+OPT.release   := -O3 -g
+OPT.sanitize  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT.tsan      := -O1 -g -fsanitize=thread
+OPT.fuzz      := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
+# -ffp-contract=off comes last: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
+BITS          := -fno-fast-math -ffp-contract=off
+ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -Iinclude -Isrc -I. $(CPPFLAGS)
+ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
+LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
+ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
 
-# ---- sources: a folder is a layer; kernels/ and quant/ hold files compiled once per instruction set (*.isa.c) ----
+# ---- sources: a folder is a layer; kernels/ and quant/ hold files compiled once per instruction set (*.isa.c) -----
 LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize
 ISA_SRC   := $(wildcard src/kernels/*.isa.c src/quant/*.isa.c)
 LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
@@ -39,61 +43,127 @@ ISAS      := scalar
 ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
 ISAS      += avx2 avx512 avx512vnni
 endif
-MFLAGS.scalar :=
-MFLAGS.avx2   := -mavx2 -mfma -mf16c
-MFLAGS.avx512 := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
+MFLAGS.scalar     :=
+MFLAGS.avx2       := -mavx2 -mfma -mf16c
+MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni
 
-LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o)
-ISA_OBJ   := $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o))
 APP_OBJ   := $(APP_SRC:%.c=$(BUILD)/%.o)
-ALL_LIB   := $(LIB_OBJ) $(ISA_OBJ)
+LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o))
+# Only what names the data directory is compiled again when PREFIX changes.
+DATA_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GPT2Q_DATADIR $(LIB_SRC) $(APP_SRC)))
 
+# ---- program and library -----------------------------------------------------------------------------------------
+PRODUCTS  := gpt2q libgpt2q.a libgpt2q.so
+.DELETE_ON_ERROR:
 .PHONY: all
-all: gpt2q libgpt2q.a libgpt2q.so
+all: $(if $(filter release,$(CONFIG)),$(PRODUCTS),$(PRODUCTS:%=$(BUILD)/%)) ## the program and the libraries, here
 
-# The flags are part of what an object depends on: a changed compiler or flag rebuilds, an unchanged one does not.
-FLAGS_NOW := $(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(VERSION)
+$(PRODUCTS): %: $(BUILD)/%
+	@cp -f $< $@
+
+# What is compiled depends on the compiler, its flags and the data directory: a change rebuilds, no change does not.
 $(BUILD)/flags: FORCE
-	@mkdir -p $(BUILD); printf '%s\n' "$(subst ",\",$(FLAGS_NOW))" | cmp -s - $@ || printf '%s\n' "$(subst ",\",$(FLAGS_NOW))" > $@
-.PHONY: FORCE
+	@tools/stamp $@ '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS))' || exit 0; \
+	  tools/need-libraries $(CC) $(ALL_CFLAGS) || { rm -f $@; exit 1; }
+$(BUILD)/datadir: FORCE
+	@tools/stamp $@ '$(DATADIR)' || true
+$(DATA_OBJ): $(BUILD)/datadir
+$(DATA_OBJ): DATA_FLAGS = -DGPT2Q_DATADIR='"$(DATADIR)"'
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) $(DATA_FLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define isa_rule
 $(BUILD)/%.$(1).o: %.isa.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$(CC) $(CPPFLAGS) -DGPT2Q_ISA=$(1) -DGPT2Q_ISA_$(1) $(ALL_CFLAGS) $(MFLAGS.$(1)) -MMD -MP -c -o $$@ $$<
+	$(CC) $(ALL_CPPFLAGS) -DGPT2Q_ISA=$(1) -DGPT2Q_ISA_$(1) $(ALL_CFLAGS) $(MFLAGS.$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
-$(BUILD)/gpt2q: $(APP_OBJ) $(ALL_LIB)
-	$(LINK) -o $@ $^ $(LDLIBS)
-gpt2q: $(BUILD)/gpt2q
-	@cp -f $< $@
+$(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
+	$(LINK) -o $@ $^ $(ALL_LIBS)
 # One relocatable object with the private names made local, so that a program linked with the archive meets only gpt2q_*.
-libgpt2q.a: $(ALL_LIB)
-	@rm -f $@ $(BUILD)/gpt2q-all.o
+$(BUILD)/libgpt2q.a: $(LIB_OBJ)
+	@rm -f $@
 	$(CC) -r -nostdlib -o $(BUILD)/gpt2q-all.o $^
-	@if [ "$(UNAME_S)" = Linux ]; then objcopy --wildcard --keep-global-symbol='gpt2q_*' $(BUILD)/gpt2q-all.o; fi
+	$(if $(filter Linux,$(UNAME_S)),objcopy --wildcard --keep-global-symbol='gpt2q_*' $(BUILD)/gpt2q-all.o)
 	ar rcs $@ $(BUILD)/gpt2q-all.o
-libgpt2q.so: $(ALL_LIB)
-	$(LINK) -shared $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-soname$(comma)libgpt2q.so.0) -o $@ $^ $(LDLIBS)
+$(BUILD)/libgpt2q.so: $(LIB_OBJ)
+	$(LINK) -shared $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-soname$(comma)$(SONAME)) -o $@ $^ $(ALL_LIBS)
 comma := ,
 
--include $(ALL_LIB:.o=.d) $(APP_OBJ:.o=.d)
+# ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/*.c is linked into all ------------------------
+TEST_SRC    := $(wildcard $(foreach k,unit kernels golden cli,tests/$(k)/test_*.c))
+TEST_BIN    := $(TEST_SRC:%.c=$(BUILD)/%)
+TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py)
+BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kernels/bench_*.c))
+FUZZ_BIN    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
+PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
-# ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/support.c is linked into all ----
-TEST_KINDS := unit kernels golden cli
-TEST_SRC   := $(foreach k,$(TEST_KINDS),$(wildcard tests/$(k)/test_*.c))
-TEST_BIN   := $(TEST_SRC:%.c=$(BUILD)/%)
-SUPPORT    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
--include $(TEST_BIN:=.d) $(SUPPORT:.o=.d)
-
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(ALL_LIB)
-	$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka) $(LDLIBS)
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB_OBJ)
+	$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
+	$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 .PRECIOUS: $(BUILD)/tests/%.o
-.PHONY: test-build
-test-build: $(TEST_BIN)
+
+.PHONY: test test-build bench-kernels sanitize tsan fuzz fuzz-run
+test-build: $(TEST_BIN) $(PROGRAM)
+test: test-build layers ## all tests; the last line counts them
+	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
+bench-kernels: $(BENCH_BIN) ## time the kernels
+	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
+sanitize: ## all tests with the address and undefined behaviour sanitizers
+	@$(MAKE) CONFIG=sanitize test
+# clang, because only its OpenMP run time tells the thread sanitizer (through Archer) where threads meet.
+tsan: ## all tests with the thread sanitizer (clang)
+	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 $(TSAN_OPTIONS)" $(MAKE) CONFIG=tsan CC=clang test
+fuzz: ## each fuzzer of tests/fuzz for FUZZ_SECONDS (clang)
+	@$(MAKE) CONFIG=fuzz CC=clang fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	@tools/run-fuzzers $(FUZZ_SECONDS) $^
+
+# ---- install -----------------------------------------------------------------------------------------------------
+MODEL     := models/tales-7m
+INSTALLED  = bin/gpt2q lib/libgpt2q.a lib/libgpt2q.so lib/$(SONAME) lib/libgpt2q.so.$(VERSION) include/gpt2q.h \
+  lib/pkgconfig/gpt2q.pc share/man/man1/gpt2q.1 share/bash-completion/completions/gpt2q \
+  $(patsubst %,share/gpt2q/%,$(wildcard $(MODEL)/*))
+INTO       = $(DESTDIR)$(PREFIX)
+
+.PHONY: install uninstall man
+install: all man ## program, libraries, header, man page, completion and default model under DESTDIR PREFIX
+	install -d $(INTO)/bin $(INTO)/lib/pkgconfig $(INTO)/include $(INTO)/share/gpt2q/$(MODEL)
+	install -d $(INTO)/share/man/man1 $(INTO)/share/bash-completion/completions
+	install -m 755 $(BUILD)/gpt2q $(INTO)/bin/gpt2q
+	install -m 644 $(BUILD)/libgpt2q.a $(INTO)/lib/libgpt2q.a
+	install -m 755 $(BUILD)/libgpt2q.so $(INTO)/lib/libgpt2q.so.$(VERSION)
+	ln -sf libgpt2q.so.$(VERSION) $(INTO)/lib/$(SONAME)
+	ln -sf $(SONAME) $(INTO)/lib/libgpt2q.so
+	install -m 644 include/gpt2q.h $(INTO)/include/gpt2q.h
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@OPENMP@|$(OPENMP)|; s|@PKGS@|$(PKGS)|' \
+	  tools/gpt2q.pc.in > $(INTO)/lib/pkgconfig/gpt2q.pc
+	install -m 644 $(wildcard $(MODEL)/*) $(INTO)/share/gpt2q/$(MODEL)
+	install -m 644 tools/completion.bash $(INTO)/share/bash-completion/completions/gpt2q
+	if [ -s $(BUILD)/gpt2q.1 ]; then install -m 644 $(BUILD)/gpt2q.1 $(INTO)/share/man/man1/gpt2q.1; fi
+uninstall: ## remove exactly what install put there
+	rm -f $(INSTALLED:%=$(INTO)/%)
+	-rmdir $(INTO)/share/gpt2q/$(MODEL) $(INTO)/share/gpt2q/models $(INTO)/share/gpt2q
+man: $(BUILD)/gpt2q.1 ## the man page, build/release/gpt2q.1 (needs help2man)
+$(BUILD)/gpt2q.1: $(BUILD)/gpt2q tools/make-man
+	tools/make-man $(BUILD)/gpt2q $@
+
+# ---- upkeep ------------------------------------------------------------------------------------------------------
+.PHONY: layers format clean help FORCE
+layers: ## check that a folder includes only folders above it
+	@tools/layers
+format: ## clang-format on all sources
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+clean: ## remove build/ and the results
+	rm -rf build $(PRODUCTS)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@echo "Variables: CC CFLAGS LDFLAGS CONFIG PREFIX DESTDIR FUZZ_SECONDS; CI=true makes warnings fatal."
+
+-include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d) $(FUZZ_BIN:=.d) $(SUPPORT:.o=.d)

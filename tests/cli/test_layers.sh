@@ -1,0 +1,53 @@
+#!/bin/sh
+# tools/layers accepts this tree, and complains about each violation planted in a copy of its skeleton.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$root/tools/layers" "$root"
+
+failures=0
+expect() { # expect STATUS PATTERN WHAT
+    if "$root/tools/layers" "$dir" >"$dir/out"; then status=0; else status=1; fi
+    if [ "$status" -ne "$1" ] || { [ -n "$2" ] && ! grep -q "$2" "$dir/out"; }; then
+        echo "$3: status $status, said:"
+        cat "$dir/out"
+        failures=$((failures + 1))
+    fi
+}
+plant() { # plant FILE LINE PATTERN: a violation that must be reported, at that file
+    mkdir -p "$dir/$(dirname "$1")"
+    [ ! -e "$dir/$1" ] || cp "$dir/$1" "$dir/kept"
+    printf '%s\n' "$2" >"$dir/$1"
+    expect 1 "^$1:1: .*$3" "$1: $2"
+    rm "$dir/$1"
+    [ ! -e "$dir/kept" ] || mv "$dir/kept" "$dir/$1"
+}
+
+for folder in include src/base src/kernels src/quant tokenizer src/model src/engine src/quantize src/app tests/unit; do
+    mkdir -p "$dir/$folder"
+    printf 'int unused;\n' >"$dir/$folder/$(basename "$folder").h"
+done
+printf '#include "base/base.h"\n#include "quant.h"\n/* like -ffast-math\n * omp_get_num_threads() */\n#include <math.h>\n' \
+    >"$dir/src/quant/good.c"
+printf 'BITS := -fno-fast-math -ffp-contract=off\n' >"$dir/Makefile"
+expect 0 '' "a tree without violations"
+
+plant src/base/up.c '#include "kernels/kernels.h"' 'src/base must not include src/kernels'
+plant src/kernels/up.c '# include "quant/quant.h"' 'src/kernels must not include src/quant'
+plant src/quant/up.c '#include "../model/model.h"' 'src/quant must not include src/model'
+plant tokenizer/up.c '#include "model/model.h"' 'tokenizer must not include src/model'
+plant src/model/up.h '#include "engine/engine.h"' 'src/model must not include src/engine'
+plant src/engine/up.c '#include "quantize/quantize.h"' 'src/engine must not include src/quantize'
+plant src/quantize/up.c '#include "app/app.h"' 'src/quantize must not include src/app'
+plant include/up.h '#include "base/base.h"' 'include must not include src/base'
+plant src/model/out.c '#include "tests/unit/unit.h"' 'outside the layers'
+plant src/model/gone.c '#include "model/gone.h"' 'no such file'
+plant src/model/team.c '#pragma omp parallel' 'OpenMP'
+plant src/engine/team.c 'int n = omp_get_max_threads();' 'OpenMP'
+plant src/engine/doc.c '#include <cjson/cJSON.h>' 'cJSON'
+plant src/model/lanes.c '#include <immintrin.h>' 'intrinsics'
+plant src/model/libm.c 'float y = /* why */ expf(x);' 'libm'
+plant Makefile 'CFLAGS += -ffast-math' 'bits'
+plant Makefile 'CFLAGS += -march=native' 'bits'
+[ "$failures" -eq 0 ]

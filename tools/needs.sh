@@ -1,0 +1,89 @@
+# Sourced by quickstart and check: installs what a build or the tests need, with the system's package manager.
+# install_missing WANT...: each WANT is a key of package_name. Nothing missing: nothing is run and no root is needed.
+
+have_header() {
+    printf '#include <%s>\n' "$1" | ${CC:-cc} $2 -x c -fsyntax-only - >/dev/null 2>&1
+}
+
+# The test for a key; a header counts only when the compiler finds it.
+have() {
+    case $1 in
+    cc) command -v "${CC:-cc}" >/dev/null 2>&1 && have_header stdlib.h "" ;;
+    make) command -v make >/dev/null 2>&1 ;;
+    pkg-config) command -v pkg-config >/dev/null 2>&1 ;;
+    cjson) have_header cjson/cJSON.h "$(pkg-config --cflags libcjson 2>/dev/null)" ;;
+    utf8proc) have_header utf8proc.h "$(pkg-config --cflags libutf8proc 2>/dev/null)" ;;
+    openmp) have_header omp.h "-fopenmp $(darwin_openmp)" ;;
+    cmocka) pkg-config --exists cmocka 2>/dev/null ;;
+    esac
+}
+
+darwin_openmp() {
+    [ "$(uname -s)" != Darwin ] || printf -- '-Xpreprocessor -I%s/include' "$(brew --prefix libomp 2>/dev/null)"
+}
+
+# The packages of a key, by package manager.
+package_name() {
+    case $1:$2 in
+    apt-get:cc) echo gcc libc6-dev ;;
+    apt-get:openmp) case ${CC:-cc} in *clang*) echo libomp-dev ;; *) echo gcc ;; esac ;;
+    apt-get:cjson) echo libcjson-dev ;;
+    apt-get:utf8proc) echo libutf8proc-dev ;;
+    apt-get:cmocka) echo libcmocka-dev ;;
+    dnf:cc) echo gcc ;;
+    dnf:openmp) case ${CC:-cc} in *clang*) echo libomp-devel ;; *) echo gcc ;; esac ;;
+    dnf:pkg-config) echo pkgconf-pkg-config ;;
+    dnf:cjson) echo cjson-devel ;;
+    dnf:utf8proc) echo utf8proc-devel ;;
+    dnf:cmocka) echo libcmocka-devel ;;
+    brew:openmp) echo libomp ;;
+    brew:cc) echo gcc ;;
+    *) echo "$2" ;;
+    esac
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "This needs root, and sudo is not here. As root: $*" >&2
+        return 1
+    fi
+}
+
+install_missing() {
+    missing=
+    for want in "$@"; do have "$want" || missing="$missing $want"; done
+    [ -n "$missing" ] || return 0
+    for manager in apt-get dnf brew none; do command -v $manager >/dev/null 2>&1 && break; done
+    packages=
+    for want in $missing; do packages="$packages $(package_name $manager "$want")"; done
+    echo "Missing:$missing"
+    case $manager in
+    apt-get)
+        echo "Installing:$packages (apt-get)"
+        as_root apt-get update -q >/dev/null &&
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages >/dev/null
+        ;;
+    dnf)
+        echo "Installing:$packages (dnf)"
+        as_root dnf install -q -y $packages
+        ;;
+    brew)
+        echo "Installing:$packages (brew)"
+        brew install -q $packages
+        ;;
+    none)
+        echo "No apt-get, dnf or brew here: install these by hand, then run this again." >&2
+        return 1
+        ;;
+    esac || return 1
+    for want in $missing; do
+        have "$want" || { echo "$want is still missing after the installation." >&2; return 1; }
+    done
+}
+
+BUILD_NEEDS="cc make pkg-config cjson utf8proc openmp"
+cores() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
