@@ -1,0 +1,25 @@
+/* Strict JSON (RFC 8259) on top of cJSON: what cJSON lets pass is refused before it sees the text.
+ *
+ * The text need not be terminated; what follows the document must be white space. Refused, with the byte
+ * offset or the key named: bytes that are not UTF-8, a NUL, "\u0000" in a string, unescaped control
+ * characters, numbers that JSON does not know (01, 1., -.5), integers beyond 2^53 (a double would change
+ * them), numbers beyond the range of a double, nesting deeper than 100, more than 4 million values (what
+ * bounds the memory of a tree), duplicate keys of one object. */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+#include <cjson/cJSON.h>
+#include "base/status.h"
+
+/* `name` is the file (or line, or field), for messages. The tree is freed by cJSON_Delete; *out is NULL on
+ * failure. */
+gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err);
+
+/* A field of an object. Absent or null: *present is false and *out is left alone; an error if it is of
+ * another type, not an integer, or outside [min, max]. */
+gpt2q_status json_integer(const cJSON *object, const char *key, const char *name, int64_t min, int64_t max,
+                          int64_t *out, bool *present, gpt2q_error *err);
+gpt2q_status json_number(const cJSON *object, const char *key, const char *name, double min, double max,
+                         double *out, bool *present, gpt2q_error *err);
+gpt2q_status json_bool(const cJSON *object, const char *key, const char *name, bool *out, bool *present,
+                       gpt2q_error *err);
+#endif
