@@ -1,0 +1,39 @@
+/* A row: one sample of a request while it runs. It keeps tokens, text, stop strings and log-probabilities; it knows neither the cache
+ * nor when it is run. Its buffers are made once, for the largest request, and used again by the next. */
+#ifndef ENGINE_ROW_H
+#define ENGINE_ROW_H
+#include "engine/job.h"
+#include "engine/sampler.h"
+
+struct row {
+    struct job *job; /* NULL: free */
+    int32_t sample, sequence;
+    gpt2q_sampling sampling; /* the job's, with this sample's seed */
+    int32_t *ids;    /* (n_ctx): prompt, then completion */
+    int32_t n_ids, n_prompt, n_cached;
+    char *text;      /* bytes of the completion */
+    size_t n_text, text_end, n_emitted; /* text_end: where the answer ends, once known */
+    struct stream_decoder stream;
+    char *released;  /* what the stream decoder lets go, for one callback */
+    gpt2q_position *positions; /* with logprobs */
+    gpt2q_token_logprob *top;
+    size_t n_positions;
+    bool done;
+    gpt2q_finish finish;
+    gpt2q_error error;
+    double admitted_at, first_token_at;
+};
+
+/* Buffers for n_ctx positions of tokens of at most token_bytes bytes each. */
+gpt2q_status row_create(struct row *row, int32_t n_ctx, size_t token_bytes, gpt2q_error *err);
+void row_free(struct row *row);
+/* Takes the next sample of a job. On failure (memory) the row is done, with the error. */
+void row_begin(struct row *row, struct job *job, int32_t sequence);
+/* Scores the prompt token after position `position` from that position's logits. */
+void row_score(struct row *row, struct sampler *s, const float *logits, int32_t position);
+/* Draws the next token from the logits of the last one, and decides whether the row is done. */
+void row_sample(struct row *row, struct sampler *s, const gpt2q_model *model, const float *logits);
+/* Ends the row: the last text, then on_end. The row is free afterwards. */
+void row_end(struct row *row);
+static inline bool row_decodes(const struct row *row) { return row->n_cached >= row->n_prompt; }
+#endif
