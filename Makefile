@@ -111,7 +111,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
 
 .PHONY: test test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(PROGRAM)
-test: test-build layers ## all tests; the last line counts them
+test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done

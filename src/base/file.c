@@ -143,7 +143,7 @@ void file_writer_abort_all(void)
 
 static void writer_forget(struct file_writer *w)
 {
-    remember(NULL, w->temporary);
+    if (w->temporary) remember(NULL, w->temporary);
     mem_free(w->path);
     mem_free(w->temporary);
     *w = (struct file_writer){0};
@@ -151,19 +151,24 @@ static void writer_forget(struct file_writer *w)
 
 gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err)
 {
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    *w = (struct file_writer){0};
+    if (there && S_ISDIR(st.st_mode))
+        return error_set(err, GPT2Q_IO, "%s: is a directory where a file is to be written", path);
     size_t n = strlen(path) + 32;
-    *w = (struct file_writer){.path = mem_strdup(path), .temporary = mem_alloc(n)};
-    if (!w->path || !w->temporary) {
+    bool replaced = !there || S_ISREG(st.st_mode);
+    w->path = mem_strdup(path);
+    if (replaced) w->temporary = mem_alloc(n);
+    if (!w->path || (replaced && !w->temporary)) {
         writer_forget(w);
         return error_memory(err, "a path", n);
     }
-    if (file_is_directory(path)) {
-        writer_forget(w);
-        return error_set(err, GPT2Q_IO, "%s: is a directory where a file is to be written", path);
+    if (replaced) {
+        snprintf(w->temporary, n, "%s.partial.%ld", path, (long)getpid());
+        remember(w->temporary, NULL);
     }
-    snprintf(w->temporary, n, "%s.partial.%ld", path, (long)getpid());
-    remember(w->temporary, NULL);
-    w->stream = fopen(w->temporary, "wb");
+    w->stream = fopen(replaced ? w->temporary : path, "wb");
     if (w->stream) return GPT2Q_OK;
     int reason = errno;
     writer_forget(w);
@@ -178,15 +183,15 @@ gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n
 
 gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err)
 {
-    bool ok = fflush(w->stream) == 0 && fsync(fileno(w->stream)) == 0;
+    bool ok = fflush(w->stream) == 0 && (!w->temporary || fsync(fileno(w->stream)) == 0);
     int reason = errno;
     if (fclose(w->stream) && ok) ok = false, reason = errno;
     w->stream = NULL;
-    if (ok && rename(w->temporary, w->path)) ok = false, reason = errno;
+    if (ok && w->temporary && rename(w->temporary, w->path)) ok = false, reason = errno;
     gpt2q_status s = GPT2Q_OK;
     if (!ok) {
         s = error_set(err, GPT2Q_IO, "%s: cannot be written: %s", w->path, strerror(reason));
-        unlink(w->temporary);
+        if (w->temporary) unlink(w->temporary);
     }
     writer_forget(w);
     return s;
@@ -194,8 +199,7 @@ gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err)
 
 void file_writer_abort(struct file_writer *w)
 {
-    if (!w->temporary) return;
     if (w->stream) fclose(w->stream);
-    unlink(w->temporary);
+    if (w->temporary) unlink(w->temporary);
     writer_forget(w);
 }

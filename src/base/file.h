@@ -24,10 +24,10 @@ bool file_is_directory(const char *path);
 char *path_join(const char *directory, const char *name);
 
 /* Writes to PATH.partial.PID, then syncs and renames: file_writer_commit leaves the whole file, everything else (abort, error)
- * leaves nothing. */
+ * leaves nothing. A device or pipe (/dev/null, /dev/stdout) is written as it is, for it cannot be replaced. */
 struct file_writer {
     FILE *stream;
-    char *path, *temporary;
+    char *path, *temporary; /* temporary: NULL for a device or pipe */
 };
 gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err);
 gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err);
