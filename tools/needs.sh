@@ -59,13 +59,17 @@ install_missing() {
     [ -n "$missing" ] || return 0
     for manager in apt-get dnf brew none; do command -v $manager >/dev/null 2>&1 && break; done
     packages=
-    for want in $missing; do packages="$packages $(package_name $manager "$want")"; done
+    for want in $missing; do
+        for package in $(package_name $manager "$want"); do
+            case "$packages " in *" $package "*) ;; *) packages="$packages $package" ;; esac
+        done
+    done
     echo "Missing:$missing"
     case $manager in
     apt-get)
         echo "Installing:$packages (apt-get)"
         as_root apt-get update -q >/dev/null &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages >/dev/null
+            as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -q -y --no-install-recommends $packages >/dev/null
         ;;
     dnf)
         echo "Installing:$packages (dnf)"
