@@ -109,7 +109,7 @@ typedef struct gpt2q_model_params {
     size_t n_overrides;
     const char *isa;   /* "scalar", "avx2", "avx512" ...; NULL: $GPT2Q_ISA, else the best of this machine */
     int32_t n_threads; /* threads for loading; 0: the cores this process may use */
-    bool weights_only; /* no tokenizer wanted: a directory without a vocabulary will do */
+    bool weights_only; /* a directory without a vocabulary will do; then no text has ids and no id has text */
 } gpt2q_model_params;
 
 GPT2Q_API gpt2q_model_params gpt2q_model_params_default(void);

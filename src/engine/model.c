@@ -32,7 +32,9 @@ static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
     gpt2q_status s = isa_choose(params->isa, &m->isa, err);
     if (!s) s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
-    if (!s && !params->weights_only) s = tokenizer_open(path, &m->tokenizer, err);
+    if (s) return s;
+    s = tokenizer_open(path, &m->tokenizer, params->weights_only ? NULL : err);
+    if (params->weights_only) s = GPT2Q_OK; /* without a vocabulary there is no text */
     if (!s) s = weights_load(path, &wp, &m->weights, err);
     if (s) return s;
     if (m->tokenizer && tokenizer_size(m->tokenizer) > m->weights.config.vocab_size)

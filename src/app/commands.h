@@ -1,0 +1,7 @@
+/* The commands, one file each. */
+#ifndef APP_COMMANDS_H
+#define APP_COMMANDS_H
+#include "app/options.h"
+
+extern const struct command command_generate, command_inspect, command_tokenize, command_trace;
+#endif

@@ -1,0 +1,61 @@
+/* What the commands share: the options of every command with a model, of everything that generates, opening a model, JSON, and
+ * signals. */
+#ifndef APP_COMMON_H
+#define APP_COMMON_H
+#include "app/options.h"
+#include "gpt2q.h"
+#include <cjson/cJSON.h>
+
+/* ---- a model and how it is run ---- */
+struct model_options {
+    const char *model, *scheme, *activations, *isa, *kv;
+    int64_t threads, ctx;
+    struct string_list overrides;
+    bool quiet, verbose;
+};
+void model_options_add(struct option_set *set, struct model_options *o);
+/* Values that are wrong whatever the model: EXIT_USAGE after a sentence, else EXIT_DONE. */
+int model_options_check(const struct model_options *o);
+/* Opens the model the options name. An exit code; *out is NULL unless it is EXIT_DONE. */
+int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out);
+/* A context for n_rows sequences; n_outputs rows of logits (0: n_rows). */
+int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs, gpt2q_context **out);
+/* Prints err and returns the exit code that belongs to it. */
+int failed(const gpt2q_error *err);
+
+/* ---- what is generated ---- */
+struct generation_options {
+    int64_t max_tokens, top_k, samples, logprobs, speculate;
+    double temperature, top_p, min_p, repetition_penalty;
+    uint64_t seed;
+    struct string_list stop;
+    bool ignore_eos, echo, ids;
+    const char *truncate;
+};
+extern const struct generation_options generation_defaults;
+void generation_options_add(struct option_set *set, struct generation_options *o);
+int generation_options_check(const struct generation_options *o);
+/* The request the options describe, without prompt and callbacks. */
+gpt2q_request request_from_options(const struct generation_options *o);
+const char *finish_name(gpt2q_finish finish);
+
+/* The prompt of a command: the one argument, "-" for standard input, or a file (`file` not NULL); a file's last newline is not part of it.
+ * *text is zero-terminated, for mem_free. */
+int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n);
+/* "464 2068" to ids, for mem_free. */
+int parse_ids(const char *text, int32_t **ids, size_t *n);
+
+/* ---- JSON: valid UTF-8 always; NULL items of an exhausted memory end the program with a sentence ---- */
+cJSON *json_text(const char *bytes, size_t n);
+cJSON *json_ids(const int32_t *ids, size_t n);
+cJSON *json_real(double x); /* null if not finite */
+void json_print(cJSON *document); /* on stdout with a newline; frees it */
+/* Terminal text: broken sequences become U+FFFD. */
+void print_text(const char *bytes, size_t n);
+
+/* ---- signals ---- */
+/* From now on SIGINT and SIGTERM are noted; a second one ends the program at once. */
+void signals_watch(void);
+int signal_seen(void);       /* 0 or the signal's number */
+int signal_exit_code(void);  /* 130, 143, or EXIT_DONE if none was seen */
+#endif

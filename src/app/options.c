@@ -1,0 +1,256 @@
+#include "app/options.h"
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *command_name = "";
+void set_command_name(const char *name) { command_name = name; }
+
+static void complain(const char *format, va_list args)
+{
+    fflush(stdout);
+    fprintf(stderr, "gpt2q%s%s: ", *command_name ? " " : "", command_name);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
+int usage_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+    return EXIT_USAGE;
+}
+
+int failure(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+    return EXIT_FAILED;
+}
+
+/* Edits (insert, delete, replace, swap of neighbours) between two short words; words over the limit count as far apart. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { LIMIT = 32 };
+    size_t n = strlen(a), m = strlen(b), d[LIMIT + 1][LIMIT + 1];
+    if (n > LIMIT || m > LIMIT) return LIMIT;
+    for (size_t i = 0; i <= n; i++)
+        for (size_t j = 0; j <= m; j++) {
+            if (!i || !j) {
+                d[i][j] = i + j;
+                continue;
+            }
+            size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+
+const char *nearest_name(const char *word, const char *const *names, size_t n)
+{
+    const char *best = NULL;
+    size_t least = strlen(word) < 4 ? 2 : 4; /* farther than this is no help */
+    for (size_t i = 0; i < n; i++) {
+        size_t distance = edit_distance(word, names[i]);
+        if (distance < least) least = distance, best = names[i];
+    }
+    return best;
+}
+
+void option_add(struct option_set *set, struct option option)
+{
+    assert(set->n < OPTIONS_MAX);
+    set->options[set->n++] = option;
+}
+
+static bool parse_number(const struct option *o, const char *text, double *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtod(text, &end);
+    return end != text && !*end && !errno && isfinite(*out) && *out >= o->min && *out <= o->max;
+}
+
+static bool parse_integer(const struct option *o, const char *text, int64_t *out)
+{
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (end == text || *end || errno || (double)v < o->min || (double)v > o->max) return false;
+    *out = v;
+    return true;
+}
+
+static bool parse_seed(const char *text, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
+static bool bad_value(const struct option *o, const char *text)
+{
+    if (o->type == OPTION_SEED)
+        usage_error("--%s is '%s' where an integer from 0 to 18446744073709551615 is expected", o->name, text);
+    else if (o->max >= 1e18)
+        usage_error("--%s is '%s' where %s of at least %g is expected", o->name, text, o->type == OPTION_INTEGER ? "an integer" : "a number", o->min);
+    else
+        usage_error("--%s is '%s' where %s from %g to %g is expected", o->name, text, o->type == OPTION_INTEGER ? "an integer" : "a number", o->min, o->max);
+    return false;
+}
+
+static bool set_value(const struct option *o, const char *text)
+{
+    switch (o->type) {
+    case OPTION_FLAG: *(bool *)o->value = true; return true;
+    case OPTION_STRING: *(const char **)o->value = text; return true;
+    case OPTION_INTEGER: return parse_integer(o, text, o->value) || bad_value(o, text);
+    case OPTION_NUMBER: return parse_number(o, text, o->value) || bad_value(o, text);
+    case OPTION_SEED: return parse_seed(text, o->value) || bad_value(o, text);
+    case OPTION_LIST: break;
+    }
+    struct string_list *list = o->value;
+    if (list->n == LIST_MAX) {
+        usage_error("--%s is given more than %d times", o->name, LIST_MAX);
+        return false;
+    }
+    list->items[list->n++] = text;
+    return true;
+}
+
+static bool unknown(const struct option_set *set, const char *name)
+{
+    const char *names[OPTIONS_MAX + 1], *near;
+    for (size_t i = 0; i < set->n; i++) names[i] = set->options[i].name;
+    names[set->n] = "help";
+    near = nearest_name(name, names, set->n + 1);
+    if (near) usage_error("unknown option '--%s': did you mean '--%s'?", name, near);
+    else usage_error("unknown option '--%s': 'gpt2q help %s' lists what there is", name, command_name);
+    return false;
+}
+
+/* "--name", "--name=value" or "--name value"; *i moves on by what was used. */
+static bool parse_long(const struct option_set *set, int argc, char **argv, int *i, bool *help)
+{
+    char name[64];
+    const char *word = argv[*i] + 2, *equals = strchr(word, '=');
+    size_t n = equals ? (size_t)(equals - word) : strlen(word);
+    snprintf(name, sizeof name, "%.*s", (int)n, word);
+    if (!strcmp(name, "help") && !equals) return *help = true;
+    for (size_t k = 0; k < set->n; k++) {
+        const struct option *o = &set->options[k];
+        if (strcmp(o->name, name)) continue;
+        if (o->type == OPTION_FLAG) {
+            if (!equals) return set_value(o, NULL);
+            usage_error("--%s takes no value", name);
+            return false;
+        }
+        if (equals) return set_value(o, equals + 1);
+        if (*i + 1 < argc) return set_value(o, argv[++*i]);
+        usage_error("--%s needs a value: %s", name, o->metavar);
+        return false;
+    }
+    return unknown(set, name);
+}
+
+/* "-n 5", "-n5", or flags. */
+static bool parse_short(const struct option_set *set, int argc, char **argv, int *i, bool *help)
+{
+    const char *word = argv[*i] + 1;
+    if (!strcmp(word, "h")) return *help = true;
+    for (size_t k = 0; k < set->n; k++) {
+        const struct option *o = &set->options[k];
+        if (!o->letter || o->letter != *word) continue;
+        if (o->type == OPTION_FLAG && !word[1]) return set_value(o, NULL);
+        if (o->type == OPTION_FLAG) break;
+        if (word[1]) return set_value(o, word + 1);
+        if (*i + 1 < argc) return set_value(o, argv[++*i]);
+        usage_error("-%c needs a value: %s", o->letter, o->metavar);
+        return false;
+    }
+    usage_error("unknown option '%s': 'gpt2q help %s' lists what there is", argv[*i], command_name);
+    return false;
+}
+
+bool options_parse(const struct command *command, int argc, char **argv, int *n_arguments, bool *help)
+{
+    struct option_set set = {.n = 0};
+    command->options(&set);
+    *n_arguments = 0;
+    *help = false;
+    bool only_arguments = false;
+    for (int i = 0; i < argc; i++) {
+        char *word = argv[i];
+        if (only_arguments || word[0] != '-' || !word[1]) {
+            argv[(*n_arguments)++] = word;
+        } else if (!strcmp(word, "--")) {
+            only_arguments = true;
+        } else if (!(word[1] == '-' ? parse_long(&set, argc, argv, &i, help) : parse_short(&set, argc, argv, &i, help))) {
+            return false;
+        }
+        if (*help) return true;
+    }
+    return true;
+}
+
+/* Help text wrapped at 79 columns, each line after `indent` spaces. */
+static void print_wrapped(const char *text, int indent)
+{
+    int column = indent;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (column > indent && column + 1 + n > 79) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", n, text);
+        column += n;
+        text += n;
+        text += *text == ' ';
+    }
+    putchar('\n');
+}
+
+void command_help(const struct command *c)
+{
+    struct option_set set = {.n = 0};
+    c->options(&set);
+    printf("Usage: gpt2q %s [OPTION]...%s%s\n", c->name, *c->arguments ? " " : "", c->arguments);
+    print_wrapped(c->summary, 0);
+    if (c->description) printf("\n%s", c->description);
+    printf("\nOptions:\n");
+    for (size_t i = 0; i < set.n; i++) {
+        const struct option *o = &set.options[i];
+        char left[80], letter[8] = "    ";
+        if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, o->metavar ? "=" : "", o->metavar ? o->metavar : "");
+        printf("%-29s ", left);
+        if (strlen(left) > 29) printf("\n%30s", "");
+        print_wrapped(o->help, 30);
+    }
+    printf("  -h, --help                  show this help\n");
+    if (c->examples) printf("\nExamples:\n%s", c->examples);
+}
+
+void command_list_options(const struct command *c)
+{
+    struct option_set set = {.n = 0};
+    c->options(&set);
+    for (size_t i = 0; i < set.n; i++) printf("--%s%s\n", set.options[i].name, set.options[i].metavar ? "=" : "");
+    printf("--help\n");
+}
