@@ -1,0 +1,179 @@
+#include "tokenizer/bpe.h"
+#include "base/checked.h"
+#include "base/memory.h"
+
+/* ---- short pieces: symbol[i], and rank[i] of the pair (i, i + 1) ---- */
+
+/* One pass: merges the pairs of rank `best` and closes the gaps; only ranks beside a new symbol are looked up
+ * again. Writing never overtakes reading: what is written at `to` was read at `from` >= to. */
+static size_t merge_pass(const struct tokenizer *t, int32_t *symbol, uint32_t *rank, size_t n, uint32_t best)
+{
+    size_t to = 0;
+    bool fresh_before = false;
+    for (size_t from = 0; from < n; to++) {
+        bool fresh = from + 1 < n && rank[from] == best;
+        int32_t s = fresh ? t->merged[best] : symbol[from];
+        if (to > 0) {
+            bool looked_up = fresh || fresh_before;
+            rank[to - 1] = looked_up ? pair_table_find(&t->pairs, symbol[to - 1], s) : rank[from - 1];
+        }
+        symbol[to] = s;
+        from += fresh ? 2 : 1;
+        fresh_before = fresh;
+    }
+    return to;
+}
+
+static void encode_short(const struct tokenizer *t, const uint8_t *piece, size_t n, struct encoding *e)
+{
+    int32_t symbol[BPE_SHORT];
+    uint32_t rank[BPE_SHORT];
+    symbol[0] = t->byte_id[piece[0]];
+    for (size_t i = 1; i < n; i++) {
+        symbol[i] = t->byte_id[piece[i]];
+        rank[i - 1] = pair_table_find(&t->pairs, symbol[i - 1], symbol[i]);
+    }
+    for (;;) {
+        uint32_t best = NO_RANK;
+        for (size_t i = 0; i + 1 < n; i++) best = rank[i] < best ? rank[i] : best;
+        e->steps += n;
+        if (best == NO_RANK) break;
+        n = merge_pass(t, symbol, rank, n, best);
+    }
+    for (size_t i = 0; i < n; i++) encoding_put(e, symbol[i]);
+}
+
+/* ---- long pieces: a doubly linked list of symbols, and a heap of candidates ordered by (rank, position)
+ * ---- */
+
+#define DEAD (-1)
+
+struct long_piece {
+    const struct tokenizer *t;
+    int32_t *symbol; /* at the position of its first byte; DEAD inside of a symbol */
+    uint32_t *rank;  /* of the pair that begins here; a candidate of another rank is out of date */
+    uint32_t *next, *previous;
+    uint64_t *heap; /* rank << 32 | position; four children to a node */
+    size_t n_heap;
+    /* Pairs that came to be in this pass wait for the next one at the end of `heap`, the oldest last. At most
+     * n candidates at first and one more with every merge (two come, one goes) make 2 n; n of them may be in
+     * both places while they move. */
+    size_t n_waiting, capacity;
+    uint32_t n;
+};
+
+static void heap_push(struct long_piece *p, uint64_t key)
+{
+    size_t i = p->n_heap++;
+    for (; i > 0; i = (i - 1) / 4) {
+        uint64_t parent = p->heap[(i - 1) / 4];
+        if (parent <= key) break;
+        p->heap[i] = parent;
+    }
+    p->heap[i] = key;
+}
+
+static void heap_pop(struct long_piece *p)
+{
+    uint64_t key = p->heap[--p->n_heap];
+    size_t i = 0;
+    for (;;) {
+        size_t child = 4 * i + 1, least = child;
+        if (child >= p->n_heap) break;
+        size_t end = child + 4 < p->n_heap ? child + 4 : p->n_heap;
+        while (++child < end) least = p->heap[child] < p->heap[least] ? child : least;
+        if (p->heap[least] >= key) break;
+        p->heap[i] = p->heap[least];
+        i = least;
+    }
+    p->heap[i] = key;
+}
+
+/* Looks the pair that begins at i up; it becomes a candidate of the next pass if it merges. */
+static void consider(struct long_piece *p, uint32_t i)
+{
+    uint32_t j = p->next[i];
+    p->rank[i] = j == p->n ? NO_RANK : pair_table_find(&p->t->pairs, p->symbol[i], p->symbol[j]);
+    if (p->rank[i] != NO_RANK) p->heap[p->capacity - ++p->n_waiting] = (uint64_t)p->rank[i] << 32 | i;
+}
+
+static void merge_at(struct long_piece *p, uint32_t i)
+{
+    uint32_t gone = p->next[i], after = p->next[gone];
+    p->symbol[i] = p->t->merged[p->rank[i]];
+    p->symbol[gone] = DEAD;
+    p->rank[gone] = NO_RANK;
+    p->next[i] = after;
+    if (after < p->n) p->previous[after] = i;
+    if (i > 0) consider(p, p->previous[i]);
+    consider(p, i);
+}
+
+static void merge_long(struct long_piece *p, uint64_t *steps)
+{
+    uint32_t pass = NO_RANK;
+    while (p->n_heap + p->n_waiting > 0) {
+        if (p->n_heap == 0 || p->heap[0] >> 32 != pass) {
+            for (size_t k = 1; k <= p->n_waiting; k++) heap_push(p, p->heap[p->capacity - k]);
+            *steps += p->n_waiting;
+            p->n_waiting = 0;
+            pass = (uint32_t)(p->heap[0] >> 32);
+        }
+        uint32_t i = (uint32_t)p->heap[0];
+        heap_pop(p);
+        if (p->rank[i] == pass) merge_at(p, i);
+        ++*steps;
+    }
+}
+
+static void long_piece_free(struct long_piece *p)
+{
+    mem_free(p->symbol);
+    mem_free(p->rank);
+    mem_free(p->next);
+    mem_free(p->previous);
+    mem_free(p->heap);
+}
+
+static bool long_piece_create(struct long_piece *p, const struct tokenizer *t, const uint8_t *piece,
+                              uint32_t n)
+{
+    *p = (struct long_piece){.t = t, .n = n, .capacity = 3 * (size_t)n};
+    p->symbol = mem_array(n, sizeof *p->symbol);
+    p->rank = mem_array(n, sizeof *p->rank);
+    p->next = mem_array(n, sizeof *p->next);
+    p->previous = mem_array(n, sizeof *p->previous);
+    p->heap = mem_array(p->capacity, sizeof *p->heap);
+    if (!p->symbol || !p->rank || !p->next || !p->previous || !p->heap) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        p->symbol[i] = t->byte_id[piece[i]];
+        p->next[i] = i + 1;
+        p->previous[i] = i - 1;
+    }
+    for (uint32_t i = 0; i < n; i++) consider(p, i);
+    return true;
+}
+
+static gpt2q_status encode_long(const struct tokenizer *t, const uint8_t *piece, size_t n, struct encoding *e,
+                                gpt2q_error *err)
+{
+    struct long_piece p = {0};
+    size_t needed;
+    if (!checked_mul(n, 4 * sizeof(uint32_t) + 3 * sizeof(uint64_t), &needed)) needed = SIZE_MAX;
+    /* Positions have 32 bits: a longer piece would need 160 GiB and more here. */
+    bool ok = n < UINT32_MAX && long_piece_create(&p, t, piece, (uint32_t)n);
+    if (ok) {
+        merge_long(&p, &e->steps);
+        for (uint32_t i = 0; i < p.n; i = p.next[i]) encoding_put(e, p.symbol[i]);
+    }
+    long_piece_free(&p);
+    return ok ? GPT2Q_OK : error_memory(err, "merging a long piece of text", needed);
+}
+
+gpt2q_status bpe_encode(const struct tokenizer *t, const uint8_t *piece, size_t n, struct encoding *e,
+                        gpt2q_error *err)
+{
+    if (n > BPE_SHORT) return encode_long(t, piece, n, e, err);
+    encode_short(t, piece, n, e);
+    return GPT2Q_OK;
+}

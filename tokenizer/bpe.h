@@ -1,0 +1,30 @@
+/* Byte pair encoding of one piece. The definition is that of the original encoder: of all neighbours that
+ * merge take the pair of the lowest rank, merge its occurrences from left to right, and begin again.
+ *
+ * Short pieces are scanned once per pass; long ones keep the candidates in a heap, so that a megabyte without
+ * a space costs O(n log n). Nothing recurses. */
+#ifndef TOKENIZER_BPE_H
+#define TOKENIZER_BPE_H
+#include "tokenizer/vocabulary.h"
+
+/* What is being made of a text. */
+struct encoding {
+    int32_t *ids; /* beyond the capacity they are only counted */
+    size_t capacity, n;
+    uint64_t steps; /* positions and candidates looked at: a measure of the work that is the same on every
+                       machine */
+};
+
+static inline void encoding_put(struct encoding *e, int32_t id)
+{
+    if (e->n < e->capacity) e->ids[e->n] = id;
+    e->n++;
+}
+
+#define BPE_SHORT 64 /* bytes; up to here scanning is faster */
+
+/* Appends the ids of the n >= 1 bytes, by merging alone (t->words is not asked). Only memory can fail, and
+ * only for a piece longer than BPE_SHORT. */
+gpt2q_status bpe_encode(const struct tokenizer *t, const uint8_t *piece, size_t n, struct encoding *e,
+                        gpt2q_error *err);
+#endif

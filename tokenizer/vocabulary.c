@@ -1,0 +1,283 @@
+/* Reads vocab.json + merges.txt, or tokenizer.json. Refused, because ids would be wrong or missing: ids that
+ * are no integers, too large or taken; a byte without a token; a name with a character that stands for no
+ * byte; a tokenizer.json that asks for anything but GPT-2's byte-level BPE. Gaps between ids are allowed:
+ * fine-tuned models leave them. */
+#include "tokenizer/vocabulary.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "tokenizer/merges.h"
+
+#define MAX_ID ((1 << 20) - 1)
+
+struct entry {
+    const char *name; /* in the JSON tree */
+    int32_t id;
+    bool literal; /* the name is the token's text, not spelled in the byte alphabet */
+};
+
+struct reader {
+    struct tokenizer *t;
+    const char *file;
+    const cJSON *vocab, *added, *merges; /* the last two of tokenizer.json only */
+    struct entry *entries;
+    size_t n_entries, longest; /* longest: token, in bytes */
+    struct byte_table tokens;
+};
+
+/* ---- what tokenizer.json asks for beside the tables ---- */
+
+static const cJSON *field(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNull(item) ? NULL : item;
+}
+
+static bool is_string(const cJSON *item, const char *text)
+{
+    return cJSON_IsString(item) && !strcmp(item->valuestring, text);
+}
+
+static bool is_empty_or_absent(const cJSON *item) { return !item || is_string(item, ""); }
+
+/* The name of a field that would change the ids, or NULL. */
+static const char *foreign_field(const cJSON *root, const cJSON *model)
+{
+    const cJSON *type = field(model, "type"), *split = field(root, "pre_tokenizer");
+    if (type && !is_string(type, "BPE")) return "model.type";
+    if (field(root, "normalizer")) return "normalizer";
+    if (field(model, "dropout")) return "model.dropout";
+    if (!is_empty_or_absent(field(model, "continuing_subword_prefix")))
+        return "model.continuing_subword_prefix";
+    if (!is_empty_or_absent(field(model, "end_of_word_suffix"))) return "model.end_of_word_suffix";
+    if (cJSON_IsTrue(field(model, "ignore_merges"))) return "model.ignore_merges";
+    if (!is_string(field(split, "type"), "ByteLevel")) return "pre_tokenizer.type";
+    if (cJSON_IsTrue(field(split, "add_prefix_space"))) return "pre_tokenizer.add_prefix_space";
+    if (cJSON_IsFalse(field(split, "use_regex"))) return "pre_tokenizer.use_regex";
+    return NULL;
+}
+
+static gpt2q_status find_parts(struct reader *r, const cJSON *root, bool whole, gpt2q_error *err)
+{
+    const cJSON *model = whole ? field(root, "model") : NULL;
+    r->vocab = whole ? field(model, "vocab") : root;
+    if (!cJSON_IsObject(r->vocab))
+        return error_set(err, GPT2Q_FORMAT, "%s: %s must be an object of names and ids", r->file,
+                         whole ? "model.vocab" : "the document");
+    if (!whole) return GPT2Q_OK;
+    r->added = field(root, "added_tokens");
+    r->merges = field(model, "merges");
+    if (!cJSON_IsArray(r->merges))
+        return error_set(err, GPT2Q_FORMAT, "%s: model.merges must be an array", r->file);
+    if (r->added && !cJSON_IsArray(r->added))
+        return error_set(err, GPT2Q_FORMAT, "%s: added_tokens must be an array", r->file);
+    const char *foreign = foreign_field(root, model);
+    if (!foreign) return GPT2Q_OK;
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s is not that of GPT-2's byte-level BPE", r->file,
+                     foreign);
+}
+
+/* ---- names and ids ---- */
+
+static gpt2q_status read_id(const struct reader *r, const char *name, const cJSON *number, int32_t *id,
+                            gpt2q_error *err)
+{
+    double value = cJSON_IsNumber(number) ? number->valuedouble : -1;
+    if (value >= 0 && value <= MAX_ID && value == (double)(int32_t)value) {
+        *id = (int32_t)value;
+        return GPT2Q_OK;
+    }
+    return error_set(err, GPT2Q_FORMAT, "%s: token \"%s\": the id must be an integer from 0 to %d", r->file,
+                     name, MAX_ID);
+}
+
+/* Names like <|im start|> are texts as they stand, even if not of the alphabet. */
+static bool looks_special(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 4 && !memcmp(name, "<|", 2) && !memcmp(name + n - 2, "|>", 2);
+}
+
+/* Adds a token to the entries. */
+static gpt2q_status add_entry(struct reader *r, const char *name, const cJSON *number, bool added,
+                              gpt2q_error *err)
+{
+    size_t length;
+    uint32_t foreign = 0;
+    bool spelled = alphabet_decode(name, strlen(name), NULL, 0, &length, &foreign);
+    if (!*name) return error_set(err, GPT2Q_FORMAT, "%s: a token has an empty name", r->file);
+    if (!spelled && !added && !looks_special(name))
+        return error_set(err, GPT2Q_FORMAT, "%s: token \"%s\": U+%04X is no character of the byte alphabet",
+                         r->file, name, (unsigned)foreign);
+    struct entry *entry = &r->entries[r->n_entries++];
+    *entry = (struct entry){.name = name, .literal = added || !spelled};
+    gpt2q_status s = read_id(r, name, number, &entry->id, err);
+    if (!s && entry->id >= r->t->size) r->t->size = entry->id + 1;
+    return s;
+}
+
+static gpt2q_status collect_entries(struct reader *r, gpt2q_error *err)
+{
+    const cJSON *item;
+    size_t count = 0;
+    cJSON_ArrayForEach(item, r->vocab) count++;
+    cJSON_ArrayForEach(item, r->added) count++;
+    r->entries = mem_array(count, sizeof *r->entries);
+    if (!r->entries) return error_memory(err, "the vocabulary", count * sizeof *r->entries);
+    gpt2q_status s = GPT2Q_OK;
+    cJSON_ArrayForEach(item, r->vocab) if (!s) s = add_entry(r, item->string, item, false, err);
+    cJSON_ArrayForEach(item, r->added)
+    {
+        const cJSON *content = field(item, "content");
+        if (!s && !cJSON_IsString(content))
+            s = error_set(err, GPT2Q_FORMAT, "%s: added_tokens: every entry must have a string as content",
+                          r->file);
+        if (!s) s = add_entry(r, content->valuestring, field(item, "id"), true, err);
+    }
+    return s;
+}
+
+static size_t entry_length(const struct entry *entry)
+{
+    size_t length = strlen(entry->name);
+    uint32_t foreign;
+    if (!entry->literal) alphabet_decode(entry->name, length, NULL, 0, &length, &foreign);
+    return length;
+}
+
+/* Gives every id its name, and in bytes.at[id + 1] the length of its token; an entry of added_tokens that
+ * repeats one of the vocabulary is dropped. */
+static gpt2q_status place_names(struct reader *r, gpt2q_error *err)
+{
+    struct tokenizer *t = r->t;
+    size_t size = 0, used = 0, kept = 0, n = (size_t)t->size;
+    for (size_t i = 0; i < r->n_entries; i++) size += strlen(r->entries[i].name) + 1;
+    t->names = mem_alloc(size);
+    t->name_at = mem_array(n, sizeof *t->name_at);
+    t->bytes.at = mem_zarray(n + 1, sizeof *t->bytes.at);
+    if (!t->names || !t->name_at || !t->bytes.at) return error_memory(err, "the vocabulary", size + n * 8);
+    for (size_t i = 0; i < r->n_entries; i++) {
+        struct entry entry = r->entries[i];
+        const char *taken = t->bytes.at[entry.id + 1] ? t->names + t->name_at[entry.id] : NULL;
+        if (taken && r->added && !strcmp(taken, entry.name)) continue;
+        if (taken)
+            return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%s\" and \"%s\" both have id %d", r->file,
+                             taken, entry.name, entry.id);
+        t->name_at[entry.id] = (uint32_t)used;
+        memcpy(t->names + used, entry.name, strlen(entry.name) + 1);
+        used += strlen(entry.name) + 1;
+        if (!strcmp(entry.name, END_OF_TEXT)) t->end_of_text = entry.id;
+        t->bytes.at[entry.id + 1] = (uint32_t)entry_length(&entry);
+        r->entries[kept++] = entry;
+    }
+    r->n_entries = kept;
+    return GPT2Q_OK;
+}
+
+/* ---- bytes ---- */
+
+static gpt2q_status place_bytes(struct reader *r, gpt2q_error *err)
+{
+    struct tokenizer *t = r->t;
+    for (int32_t id = 0; id < t->size; id++) {
+        if (t->bytes.at[id + 1] > r->longest) r->longest = t->bytes.at[id + 1];
+        t->bytes.at[id + 1] += t->bytes.at[id];
+    }
+    t->bytes.data = mem_alloc(t->bytes.at[t->size]);
+    if (!t->bytes.data || !byte_table_create(&r->tokens, r->n_entries))
+        return error_memory(err, "the vocabulary", t->bytes.at[t->size]);
+    for (size_t i = 0; i < r->n_entries; i++) {
+        const struct entry *entry = &r->entries[i];
+        uint8_t *bytes = t->bytes.data + t->bytes.at[entry->id];
+        size_t length = t->bytes.at[entry->id + 1] - t->bytes.at[entry->id];
+        uint32_t foreign;
+        if (entry->literal)
+            memcpy(bytes, entry->name, length);
+        else
+            alphabet_decode(entry->name, strlen(entry->name), bytes, length, &length, &foreign);
+        int32_t same = byte_table_find(&r->tokens, &t->bytes, bytes, length);
+        if (same != NO_TOKEN)
+            return error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%s\"", r->file,
+                             same, entry->id, entry->name);
+        byte_table_insert(&r->tokens, &t->bytes, entry->id);
+    }
+    return GPT2Q_OK;
+}
+
+/* Every byte must have a token of its own: merging begins there. */
+static gpt2q_status find_byte_tokens(struct reader *r, gpt2q_error *err)
+{
+    for (int b = 0; b < 256; b++) {
+        uint8_t byte = (uint8_t)b;
+        r->t->byte_id[b] = byte_table_find(&r->tokens, &r->t->bytes, &byte, 1);
+        if (r->t->byte_id[b] == NO_TOKEN)
+            return error_set(err, GPT2Q_FORMAT,
+                             "%s: byte 0x%02X has no token, where each of the 256 must have one", r->file,
+                             (unsigned)b);
+    }
+    return GPT2Q_OK;
+}
+
+/* ---- merges of tokenizer.json: "a b" or ["a", "b"] ---- */
+
+static gpt2q_status read_merges_array(struct merge_reader *m, const cJSON *merges, gpt2q_error *err)
+{
+    gpt2q_status s = merge_reader_create(m, (size_t)cJSON_GetArraySize(merges), err);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, merges)
+    {
+        const cJSON *left = cJSON_IsArray(item) ? item->child : NULL, *right = left ? left->next : NULL;
+        if (s) break;
+        if (cJSON_IsString(item)) {
+            s = merge_reader_line(m, item->valuestring, strlen(item->valuestring), err);
+        } else if (cJSON_IsString(left) && cJSON_IsString(right) && !right->next) {
+            s = merge_reader_pair(m, left->valuestring, strlen(left->valuestring), right->valuestring,
+                                  strlen(right->valuestring), err);
+        } else {
+            s = error_set(err, GPT2Q_FORMAT,
+                          "%s: %s %zu: must be a string \"a b\" or an array of two strings", m->file, m->unit,
+                          m->number);
+        }
+    }
+    return s;
+}
+
+static gpt2q_status read_tables(struct reader *r, const char *merges, size_t merges_size,
+                                const char *merges_name, gpt2q_error *err)
+{
+    gpt2q_status s = collect_entries(r, err);
+    if (!s) s = place_names(r, err);
+    if (!s) s = place_bytes(r, err);
+    if (!s) s = find_byte_tokens(r, err);
+    if (s) return s;
+    struct merge_reader m = {.t = r->t, .tokens = &r->tokens, .capacity = r->longest};
+    if (merges) {
+        m.file = merges_name, m.unit = "line", m.number = 1;
+        s = merges_read_text(&m, merges, merges_size, err);
+    } else {
+        m.file = r->file, m.unit = "merge";
+        s = read_merges_array(&m, r->merges, err);
+    }
+    merge_reader_free(&m);
+    return s;
+}
+
+gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
+                             const char *vocab_name, const char *merges, size_t merges_size,
+                             const char *merges_name, gpt2q_error *err)
+{
+    bool vocab_larger = vocab_size > merges_size;
+    if (vocab_size > VOCABULARY_MAX_BYTES || merges_size > VOCABULARY_MAX_BYTES)
+        return error_set(err, GPT2Q_FORMAT, "%s: is larger than the %zu bytes that a vocabulary may have",
+                         vocab_larger ? vocab_name : merges_name, VOCABULARY_MAX_BYTES);
+    cJSON *root;
+    gpt2q_status s = json_parse(vocab, vocab_size, vocab_name, &root, err);
+    if (s) return s;
+    t->end_of_text = NO_TOKEN;
+    struct reader r = {.t = t, .file = vocab_name};
+    s = find_parts(&r, root, !merges, err);
+    if (!s) s = read_tables(&r, merges, merges_size, merges_name, err);
+    mem_free(r.entries);
+    byte_table_free(&r.tokens);
+    cJSON_Delete(root);
+    return s;
+}
