@@ -17,9 +17,13 @@
  *   vf vi_to_float(i)   vf vf_pow2(vi n)                  2^n for -126 <= n <= 127
  *   vi_set1 vi_zero vi_load vi_store vi_add vi_sub
  *   vf_load_f16(p) vf_load_bf16(p) vf_load_i8(p)          16 values of 2, 2, 1 bytes, any alignment
- *   vf_load_f16_n(p, n) vf_load_bf16_n(p, n)
+ *   vf_load_f16_n(p, n) vf_load_bf16_n(p, n) vf_load_i8_n(p, n)
  *   vf_store_f16(p, v) vf_store_bf16(p, v)                round to nearest even
+ *   vd: 16 doubles   vd_zero()   vd_add_vf(a, b) = a + (double)b   vd_sum(a) by vf_sum's tree
  *   prefetch(p)                                           a hint
+ *
+ * VF_REGISTERS is how many vf the registers hold: kernels choose the shape of their tiles by it, and nothing else.
+ * NaN: a NaN stays a NaN, but which payload and sign two NaN operands or an invalid operation give is not specified.
  */
 #ifndef KERNELS_SIMD_H
 #define KERNELS_SIMD_H

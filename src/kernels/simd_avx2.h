@@ -3,13 +3,14 @@
 #define KERNELS_SIMD_AVX2_H
 #include <immintrin.h>
 
+#define VF_REGISTERS 8
+
 typedef struct vf {
     __m256 lo, hi;
 } vf;
 typedef struct vi {
     __m256i lo, hi;
 } vi;
-
 
 ALWAYS_INLINE vf vf_pair(__m256 lo, __m256 hi) { return (vf){lo, hi}; }
 ALWAYS_INLINE vi vi_pair(__m256i lo, __m256i hi) { return (vi){lo, hi}; }
@@ -24,7 +25,8 @@ ALWAYS_INLINE vf vf_zero(void) { return vf_pair(_mm256_setzero_ps(), _mm256_setz
 ALWAYS_INLINE vf vf_load(const float *p) { return vf_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
 ALWAYS_INLINE vf vf_load_n(const float *p, int n)
 {
-    return vf_pair(_mm256_maskload_ps(p, mask_first8(n)), n > 8 ? _mm256_maskload_ps(p + 8, mask_first8(n - 8)) : _mm256_setzero_ps());
+    return vf_pair(_mm256_maskload_ps(p, mask_first8(n)),
+                   n > 8 ? _mm256_maskload_ps(p + 8, mask_first8(n - 8)) : _mm256_setzero_ps());
 }
 ALWAYS_INLINE void vf_store(float *p, vf a)
 {
@@ -104,8 +106,14 @@ ALWAYS_INLINE void vi_store(int32_t *p, vi a)
     _mm256_storeu_si256((__m256i *)p, a.lo);
     _mm256_storeu_si256((__m256i *)(p + 8), a.hi);
 }
-ALWAYS_INLINE vi vi_add(vi a, vi b) { return vi_pair(_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)); }
-ALWAYS_INLINE vi vi_sub(vi a, vi b) { return vi_pair(_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)); }
+ALWAYS_INLINE vi vi_add(vi a, vi b)
+{
+    return vi_pair(_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi));
+}
+ALWAYS_INLINE vi vi_sub(vi a, vi b)
+{
+    return vi_pair(_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi));
+}
 ALWAYS_INLINE vi vf_to_int(vf a) { return vi_pair(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)); }
 ALWAYS_INLINE vf vi_to_float(vi a) { return vf_pair(_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)); }
 ALWAYS_INLINE __m256 pow2_8(__m256i n)
@@ -114,8 +122,14 @@ ALWAYS_INLINE __m256 pow2_8(__m256i n)
 }
 ALWAYS_INLINE vf vf_pow2(vi n) { return vf_pair(pow2_8(n.lo), pow2_8(n.hi)); }
 
-ALWAYS_INLINE vf f16_to_vf(__m128i lo, __m128i hi) { return vf_pair(_mm256_cvtph_ps(lo), _mm256_cvtph_ps(hi)); }
-ALWAYS_INLINE __m256 bf16_to_8(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
+ALWAYS_INLINE vf f16_to_vf(__m128i lo, __m128i hi)
+{
+    return vf_pair(_mm256_cvtph_ps(lo), _mm256_cvtph_ps(hi));
+}
+ALWAYS_INLINE __m256 bf16_to_8(__m128i h)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
 ALWAYS_INLINE vf bf16_to_vf(__m128i lo, __m128i hi) { return vf_pair(bf16_to_8(lo), bf16_to_8(hi)); }
 ALWAYS_INLINE vf vf_load_f16(const uint16_t *p)
 {
@@ -146,13 +160,15 @@ ALWAYS_INLINE vf vf_load_i8(const int8_t *p)
 ALWAYS_INLINE void vf_store_f16(uint16_t *p, vf a)
 {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(p + 8),
+                     _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 ALWAYS_INLINE __m256i bf16_bits_8(__m256 a)
 {
     __m256i u = _mm256_castps_si256(a), top = _mm256_srli_epi32(u, 16);
     __m256i odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
-    __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
+    __m256i rounded =
+        _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
     __m256i quiet = _mm256_or_si256(top, _mm256_set1_epi32(0x40));
     return _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
 }
@@ -160,5 +176,34 @@ ALWAYS_INLINE void vf_store_bf16(uint16_t *p, vf a)
 {
     __m256i both = _mm256_packus_epi32(bf16_bits_8(a.lo), bf16_bits_8(a.hi)); /* 0-3 8-11 4-7 12-15 */
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(both, _MM_SHUFFLE(3, 1, 2, 0)));
+}
+
+ALWAYS_INLINE vf vf_load_i8_n(const int8_t *p, int n)
+{
+    int8_t part[16] = {0};
+    memcpy(part, p, (size_t)n);
+    return vf_load_i8(part);
+}
+
+typedef struct vd { /* lanes 0..3, 4..7, 8..11, 12..15 */
+    __m256d q0, q1, q2, q3;
+} vd;
+ALWAYS_INLINE vd vd_zero(void)
+{
+    __m256d z = _mm256_setzero_pd();
+    return (vd){z, z, z, z};
+}
+ALWAYS_INLINE vd vd_add_vf(vd a, vf b)
+{
+    return (vd){_mm256_add_pd(a.q0, _mm256_cvtps_pd(_mm256_castps256_ps128(b.lo))),
+                _mm256_add_pd(a.q1, _mm256_cvtps_pd(_mm256_extractf128_ps(b.lo, 1))),
+                _mm256_add_pd(a.q2, _mm256_cvtps_pd(_mm256_castps256_ps128(b.hi))),
+                _mm256_add_pd(a.q3, _mm256_cvtps_pd(_mm256_extractf128_ps(b.hi, 1)))};
+}
+ALWAYS_INLINE double vd_sum(vd a)
+{
+    __m256d s4 = _mm256_add_pd(_mm256_add_pd(a.q0, a.q2), _mm256_add_pd(a.q1, a.q3));
+    __m128d s2 = _mm_add_pd(_mm256_castpd256_pd128(s4), _mm256_extractf128_pd(s4, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s2, _mm_unpackhi_pd(s2, s2)));
 }
 #endif

@@ -3,6 +3,8 @@
 #define KERNELS_SIMD_AVX512_H
 #include <immintrin.h>
 
+#define VF_REGISTERS 32
+
 typedef __m512 vf;
 typedef __m512i vi;
 
@@ -20,7 +22,10 @@ ALWAYS_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 ALWAYS_INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
 ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 ALWAYS_INLINE vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
-ALWAYS_INLINE vf vf_rint(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+ALWAYS_INLINE vf vf_rint(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 ALWAYS_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 ALWAYS_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 ALWAYS_INLINE vf vf_abs(vf a) { return _mm512_and_ps(a, _mm512_castsi512_ps(_mm512_set1_epi32(0x7FFFFFFF))); }
@@ -63,13 +68,22 @@ ALWAYS_INLINE vf vf_pow2(vi n)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
 }
 
-ALWAYS_INLINE vf vf_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+ALWAYS_INLINE vf vf_load_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 ALWAYS_INLINE vf vf_load_f16_n(const uint16_t *p, int n)
 {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(MASK_FIRST(n), p));
 }
-ALWAYS_INLINE vf bf16_to_vf(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
-ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p) { return bf16_to_vf(_mm256_loadu_si256((const __m256i *)p)); }
+ALWAYS_INLINE vf bf16_to_vf(__m256i h)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p)
+{
+    return bf16_to_vf(_mm256_loadu_si256((const __m256i *)p));
+}
 ALWAYS_INLINE vf vf_load_bf16_n(const uint16_t *p, int n)
 {
     return bf16_to_vf(_mm256_maskz_loadu_epi16(MASK_FIRST(n), p));
@@ -90,5 +104,27 @@ ALWAYS_INLINE void vf_store_bf16(uint16_t *p, vf a)
     vi quiet = _mm512_or_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
     rounded = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), quiet);
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(rounded));
+}
+
+ALWAYS_INLINE vf vf_load_i8_n(const int8_t *p, int n)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(MASK_FIRST(n), p)));
+}
+
+typedef struct vd { /* lanes 0..7, 8..15 */
+    __m512d lo, hi;
+} vd;
+ALWAYS_INLINE vd vd_zero(void) { return (vd){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+ALWAYS_INLINE vd vd_add_vf(vd a, vf b)
+{
+    return (vd){_mm512_add_pd(a.lo, _mm512_cvtps_pd(_mm512_castps512_ps256(b))),
+                _mm512_add_pd(a.hi, _mm512_cvtps_pd(_mm512_extractf32x8_ps(b, 1)))};
+}
+ALWAYS_INLINE double vd_sum(vd a)
+{
+    __m512d s8 = _mm512_add_pd(a.lo, a.hi);
+    __m256d s4 = _mm256_add_pd(_mm512_castpd512_pd256(s8), _mm512_extractf64x4_pd(s8, 1));
+    __m128d s2 = _mm_add_pd(_mm256_castpd256_pd128(s4), _mm256_extractf128_pd(s4, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s2, _mm_unpackhi_pd(s2, s2)));
 }
 #endif

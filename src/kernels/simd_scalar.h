@@ -2,6 +2,8 @@
 #ifndef KERNELS_SIMD_SCALAR_H
 #define KERNELS_SIMD_SCALAR_H
 
+#define VF_REGISTERS 8
+
 typedef struct vf {
     float v[16];
 } vf;
@@ -10,13 +12,13 @@ typedef struct vi {
 } vi;
 
 /* Lane by lane: the expression sees the lane's number as i. */
-#define VF_LANES(expression)                                                                                           \
-    vf r_;                                                                                                             \
-    for (int i = 0; i < 16; i++) r_.v[i] = (expression);                                                               \
+#define VF_LANES(expression)                                                                                 \
+    vf r_;                                                                                                   \
+    for (int i = 0; i < 16; i++) r_.v[i] = (expression);                                                     \
     return r_
-#define VI_LANES(expression)                                                                                           \
-    vi r_;                                                                                                             \
-    for (int i = 0; i < 16; i++) r_.v[i] = (expression);                                                               \
+#define VI_LANES(expression)                                                                                 \
+    vi r_;                                                                                                   \
+    for (int i = 0; i < 16; i++) r_.v[i] = (expression);                                                     \
     return r_
 
 ALWAYS_INLINE vf vf_set1(float x) { VF_LANES(x); }
@@ -77,5 +79,23 @@ ALWAYS_INLINE void vf_store_f16(uint16_t *p, vf a)
 ALWAYS_INLINE void vf_store_bf16(uint16_t *p, vf a)
 {
     for (int i = 0; i < 16; i++) p[i] = bf16_from_float(a.v[i]);
+}
+
+ALWAYS_INLINE vf vf_load_i8_n(const int8_t *p, int n) { VF_LANES(i < n ? (float)p[i] : 0.0f); }
+
+typedef struct vd {
+    double v[16];
+} vd;
+ALWAYS_INLINE vd vd_zero(void) { return (vd){{0.0}}; }
+ALWAYS_INLINE vd vd_add_vf(vd a, vf b)
+{
+    for (int i = 0; i < 16; i++) a.v[i] = a.v[i] + (double)b.v[i];
+    return a;
+}
+ALWAYS_INLINE double vd_sum(vd a)
+{
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) a.v[i] = a.v[i] + a.v[i + half];
+    return a.v[0];
 }
 #endif

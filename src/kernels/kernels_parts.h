@@ -1,0 +1,21 @@
+/* What the *.isa.c files of this folder give to the table of their instruction set; see kernels.h for what
+ * each does. */
+#ifndef KERNELS_KERNELS_PARTS_H
+#define KERNELS_KERNELS_PARTS_H
+#include "kernels/kernels.h"
+#include "kernels/simd.h"
+
+void ISA(layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n, float *y);
+void ISA(act_gelu_new)(float *x, size_t n);
+void ISA(act_relu)(float *x, size_t n);
+void ISA(act_silu)(float *x, size_t n);
+void ISA(act_gelu)(float *x, size_t n);
+void ISA(act_tanh)(float *x, size_t n);
+void ISA(add)(float *y, const float *x, size_t n);
+void ISA(kv_append)(const struct kv_view *kv, int head, int position, const float *k, const float *v);
+void ISA(attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch);
+float ISA(row_max)(const float *x, size_t n);
+int32_t ISA(row_argmax)(const float *x, size_t n);
+double ISA(row_exp)(const float *x, size_t n, float scale, float shift, float *y);
+double ISA(row_sum_exp)(const float *x, size_t n, float shift);
+#endif

@@ -1,0 +1,65 @@
+/* Appending a key and a value to the cache: the key goes down a column of its block ([head_dim][16]), the
+ * value along a row.
+ *
+ * KV_F16 rounds to nearest even. KV_I8: scale = max|x| / 127, code = rint(x / scale) within -127..127 (a
+ * subnormal scale is inexact and could pass it); scale 0 has codes 0. A vector with a value that is not
+ * finite gets a scale that is not finite either, so that it is noticed downstream. */
+#include "kernels/kernels_parts.h"
+
+static void append_f32(float *keys, float *value_row, int head_dim, const float *k, const float *v)
+{
+    for (int c = 0; c < head_dim; c++) keys[c * KV_BLOCK] = k[c];
+    memcpy(value_row, v, (size_t)head_dim * sizeof *v);
+}
+
+static void append_f16(uint16_t *x, int step, int head_dim, const float *from)
+{
+    uint16_t part[16];
+    for (int c = 0; c < head_dim; c += 16) {
+        int n = head_dim - c < 16 ? head_dim - c : 16;
+        vf_store_f16(part, vf_load_n(from + c, n));
+        for (int i = 0; i < n; i++) x[(c + i) * step] = part[i];
+    }
+}
+
+/* Returns the scale. */
+static float append_i8(int8_t *x, int step, int head_dim, const float *from)
+{
+    vf top = vf_zero(), bad = vf_zero();
+    for (int c = 0; c < head_dim; c += 16) {
+        vf a = vf_load_n(from + c, head_dim - c < 16 ? head_dim - c : 16);
+        top = vf_max(vf_abs(a), top);
+        bad = vf_add(bad, vf_sub(a, a)); /* +0, or NaN */
+    }
+    float scale = vf_hmax(top) / 127.0f + vf_sum(bad);
+    vf divisor = vf_set1(scale), limit = vf_set1(127.0f);
+    int32_t part[16];
+    for (int c = 0; c < head_dim; c += 16) {
+        int n = head_dim - c < 16 ? head_dim - c : 16;
+        vf code = vf_zero();
+        if (scale > 0.0f) code = vf_rint(vf_div(vf_load_n(from + c, n), divisor));
+        vi_store(part, vf_to_int(vf_min(vf_max(code, vf_neg(limit)), limit)));
+        for (int i = 0; i < n; i++) x[(c + i) * step] = (int8_t)part[i];
+    }
+    return scale;
+}
+
+void ISA(kv_append)(const struct kv_view *kv, int head, int position, const float *k, const float *v)
+{
+    int d = kv->head_dim, lane = position % KV_BLOCK;
+    uint8_t *block = kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes +
+                     (size_t)head * kv_head_bytes(kv->format, d);
+    if (kv->format == KV_F32) {
+        float *x = (float *)(void *)block;
+        append_f32(x + lane, x + (KV_BLOCK + lane) * d, d, k, v);
+    } else if (kv->format == KV_F16) {
+        uint16_t *x = (uint16_t *)(void *)block;
+        append_f16(x + lane, KV_BLOCK, d, k);
+        append_f16(x + (KV_BLOCK + lane) * d, 1, d, v);
+    } else {
+        int8_t *x = (int8_t *)block;
+        float *scales = (float *)(void *)(block + 2 * (size_t)KV_BLOCK * (size_t)d);
+        scales[lane] = append_i8(x + lane, KV_BLOCK, d, k);
+        scales[KV_BLOCK + lane] = append_i8(x + (KV_BLOCK + lane) * d, 1, d, v);
+    }
+}

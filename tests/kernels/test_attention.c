@@ -1,0 +1,283 @@
+/* Attention and appending to the cache: every instruction set gives the bits of the definition, whatever the
+ * tiling; the definition agrees with a plain one in double precision; stale memory is never a term. */
+#include "tests/support.h"
+#include "tests/kernels/isas.h"
+#include <math.h>
+#include "kernels/half.h"
+
+enum { HEADS = 2, LENGTH = 83, BLOCKS = (LENGTH + KV_BLOCK - 1) / KV_BLOCK, HEAD_DIM_MAX = 128 };
+static const int head_dims[] = {1, 8, 20, 64, 80, 128};
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* One sequence of LENGTH positions whose blocks lie in a pool in no order, before a guard page; what is not
+ * appended is NaN. */
+struct fixture {
+    struct kv_view kv;
+    size_t pool_bytes;
+    int32_t table[BLOCKS];
+    float k[HEADS][LENGTH][HEAD_DIM_MAX], v[HEADS][LENGTH][HEAD_DIM_MAX];
+    float q[LENGTH][HEAD_DIM_MAX];
+};
+
+static struct fixture *fixture_new(enum kv_format format, int head_dim, const struct kernels *kernels)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct rng r = {(uint64_t)head_dim};
+    for (int i = 0; i < BLOCKS; i++) f->table[i] = (i * 5 + 3) % BLOCKS;
+    size_t block_bytes = kv_block_bytes(format, HEADS, head_dim);
+    f->pool_bytes = BLOCKS * block_bytes;
+    f->kv = (struct kv_view){.format = format,
+                             .n_head = HEADS,
+                             .head_dim = head_dim,
+                             .block_bytes = block_bytes,
+                             .pool = guard_alloc(f->pool_bytes),
+                             .table = f->table};
+    memset(f->kv.pool, 0xFF, f->pool_bytes); /* NaN in f32, f16 and the scales of i8 */
+    for (int t = 0; t < LENGTH; t++)
+        for (int c = 0; c < head_dim; c++) f->q[t][c] = 2.0f * rng_normal(&r);
+    for (int h = 0; h < HEADS; h++)
+        for (int t = 0; t < LENGTH; t++) {
+            for (int c = 0; c < head_dim; c++) {
+                f->k[h][t][c] = rng_normal(&r);
+                f->v[h][t][c] = rng_normal(&r);
+            }
+            kernels->kv_append(&f->kv, h, t, f->k[h][t], f->v[h][t]);
+        }
+    return f;
+}
+
+static void fixture_free(struct fixture *f)
+{
+    guard_free(f->kv.pool, f->pool_bytes);
+    free(f);
+}
+
+/* Rows [first, first + n) of head h into y (n, head_dim), all buffers before guard pages. */
+static void attend(const struct kernels *kernels, const struct fixture *f, int h, int first, int n, float *y)
+{
+    int d = f->kv.head_dim;
+    size_t bytes = (size_t)(n * d) * sizeof(float);
+    size_t scratch_bytes = attention_scratch_floats(first + n) * sizeof(float);
+    float *q = guard_alloc(bytes), *out = guard_alloc(bytes), *scratch = guard_alloc(scratch_bytes);
+    for (int r = 0; r < n; r++) memcpy(q + r * d, f->q[first + r], (size_t)d * sizeof(float));
+    memset(scratch, 0xFF, scratch_bytes);
+    memset(out, 0xFF, bytes);
+    struct attention_rows rows = {.q = q,
+                                  .y = out,
+                                  .q_stride = (size_t)d,
+                                  .y_stride = (size_t)d,
+                                  .n_rows = n,
+                                  .first_position = first,
+                                  .scale = 1.0f / sqrtf((float)d)};
+    kernels->attention(&f->kv, h, &rows, scratch);
+    memcpy(y, out, bytes);
+    guard_free(q, bytes);
+    guard_free(out, bytes);
+    guard_free(scratch, scratch_bytes);
+}
+
+/* What the cache holds of a key or a value. */
+static double stored(enum kv_format format, const float *x, int d, int c)
+{
+    if (format == KV_F32) return (double)x[c];
+    if (format == KV_F16) return (double)float_from_f16(f16_from_float(x[c]));
+    float top = 0.0f;
+    for (int i = 0; i < d; i++) top = fmaxf(top, fabsf(x[i]));
+    float scale = top / 127.0f;
+    return (double)scale * (double)rintf(x[c] / scale);
+}
+
+static void plain(const struct fixture *f, int h, int position, double *y)
+{
+    int d = f->kv.head_dim;
+    double score[LENGTH], top = -INFINITY, sum = 0;
+    for (int t = 0; t <= position; t++) {
+        score[t] = 0;
+        for (int c = 0; c < d; c++)
+            score[t] += (double)f->q[position][c] * stored(f->kv.format, f->k[h][t], d, c);
+        score[t] /= sqrt((double)d);
+        top = fmax(top, score[t]);
+    }
+    memset(y, 0, (size_t)d * sizeof *y);
+    for (int t = 0; t <= position; t++) {
+        double p = exp(score[t] - top);
+        sum += p;
+        for (int c = 0; c < d; c++) y[c] += p * stored(f->kv.format, f->v[h][t], d, c);
+    }
+    for (int c = 0; c < d; c++) y[c] /= sum;
+}
+
+static void definition_agrees_with_double_precision(void **state)
+{
+    (void)state;
+    static float y[LENGTH * HEAD_DIM_MAX];
+    double expected[HEAD_DIM_MAX];
+    for (enum kv_format format = 0; format < KV_COUNT; format++)
+        for (size_t i = 0; i < COUNT(head_dims); i++) {
+            int d = head_dims[i];
+            struct fixture *f = fixture_new(format, d, &kernels_table_scalar);
+            attend(&kernels_table_scalar, f, 1, 0, LENGTH, y);
+            for (int t = 0; t < LENGTH; t++) {
+                plain(f, 1, t, expected);
+                for (int c = 0; c < d; c++) assert_float_equal((float)expected[c], y[t * d + c], 4e-6f);
+            }
+            fixture_free(f);
+        }
+}
+
+/* Every instruction set, with the rows in runs of every length, against the definition one row at a time. */
+static void bits_depend_on_nothing(void **state)
+{
+    (void)state;
+    static float expected[LENGTH * HEAD_DIM_MAX], y[LENGTH * HEAD_DIM_MAX];
+    for (enum kv_format format = 0; format < KV_COUNT; format++)
+        for (size_t i = 0; i < COUNT(head_dims); i++) {
+            int d = head_dims[i];
+            struct fixture *f = fixture_new(format, d, &kernels_table_scalar);
+            for (int t = 0; t < LENGTH; t++) attend(&kernels_table_scalar, f, 1, t, 1, expected + t * d);
+            for_each_isa(isa)
+            {
+                for (int run = 1; run <= 11; run++)
+                    for (int t = 0; t < LENGTH; t += run) {
+                        int n = LENGTH - t < run ? LENGTH - t : run;
+                        attend(isa->kernels, f, 1, t, n, y + t * d);
+                        assert_memory_equal(y + t * d, expected + t * d, (size_t)(n * d) * sizeof *y);
+                        if (is_definition(isa) && run > 2)
+                            t += 3 * run; /* the definition is slow: fewer of its runs */
+                    }
+                attend(isa->kernels, f, 1, 0, LENGTH, y);
+                assert_memory_equal(y, expected, (size_t)(LENGTH * d) * sizeof *y);
+            }
+            fixture_free(f);
+        }
+}
+
+/* -0 at the end of a chain stays -0: 2^-10 * -2^-149 rounds to it, and a masked position taken as the term 0
+ * * 0 would make it +0. */
+static void masked_positions_are_no_terms(void **state)
+{
+    (void)state;
+    enum { D = 20 };
+    float k[D] = {0}, v[D], q[D] = {0}, y[D], zeros[D];
+    size_t bytes = kv_block_bytes(KV_F32, 1, D);
+    int32_t table[1] = {0};
+    struct kv_view kv = {KV_F32, 1, D, bytes, guard_alloc(bytes), table};
+    memset(kv.pool, 0, bytes);
+    for (int c = 0; c < D; c++) zeros[c] = -0.0f;
+    q[0] = 1.0f;
+    for_each_isa(isa)
+    {
+        float scratch[ATTENTION_TILE * 2 * KV_BLOCK] = {0};
+        k[0] = -7.0f;
+        for (int c = 0; c < D; c++) v[c] = -0x1p-149f;
+        isa->kernels->kv_append(&kv, 0, 0, k, v);
+        k[0] = 0.0f;
+        isa->kernels->kv_append(&kv, 0, 1, k, zeros);
+        struct attention_rows rows = {q, y, D, D, 1, 1, 1.0f};
+        isa->kernels->attention(&kv, 0, &rows, scratch);
+        assert_memory_equal(y, zeros, sizeof y);
+    }
+    guard_free(kv.pool, bytes);
+}
+
+/* The last four: ties of the code, subnormal scale, too large for f16, not finite. */
+static void fill(float *x, int n, int kind, struct rng *r)
+{
+    static const float special[] = {-0.0f,    1e-45f,     -1e-40f,    65504.0f,
+                                    65520.0f, 0x1.002p0f, 0x1.006p0f, 0x1p-25f};
+    for (int i = 0; i < n; i++) {
+        x[i] = rng_normal(r);
+        if (kind == 1) x[i] = 0.0f;
+        if (kind == 2) x[i] = special[rng_below(r, COUNT(special))];
+        if (kind == 3) x[i] = i ? (float)rng_below(r, 254) * 0.5f - 63.5f : 127.0f;
+        if (kind == 4) x[i] = (float)(i % 180) * 0x1p-149f;
+        if (kind == 5) x[i] = 1e38f * rng_uniform(r);
+        if (kind == 6 && i == n / 2) x[i] = INFINITY;
+    }
+}
+
+static void append_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    for (enum kv_format format = 0; format < KV_COUNT; format++)
+        for (int d = 1; d <= 70; d++) {
+            size_t bytes = kv_block_bytes(format, HEADS, d), vector = (size_t)d * sizeof(float);
+            uint8_t *expected = malloc(bytes);
+            float *k = guard_alloc(vector), *v = guard_alloc(vector);
+            for_each_isa(isa)
+            {
+                struct rng r = {7};
+                int32_t table[1] = {0};
+                struct kv_view kv = {format, HEADS, d, bytes, guard_alloc(bytes), table};
+                memset(kv.pool, 0xA5, bytes);
+                for (int t = 0; t < KV_BLOCK; t++) {
+                    fill(k, d, t % 7, &r);
+                    fill(v, d, t / 2 % 7, &r);
+                    isa->kernels->kv_append(&kv, 1, t, k, v);
+                }
+                if (is_definition(isa)) memcpy(expected, kv.pool, bytes);
+                assert_memory_equal(kv.pool, expected, bytes);
+                guard_free(kv.pool, bytes);
+            }
+            guard_free(k, vector);
+            guard_free(v, vector);
+            free(expected);
+        }
+}
+
+static void int8_codes_are_rounded_to_even(void **state)
+{
+    (void)state;
+    enum { D = 8 };
+    static const float k[D] = {127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -126.5f, -127};
+    static const int8_t code[D] = {127, 0, 2, 2, 0, -2, -126, -127};
+    static const float zero[D] = {0, -0.0f};
+    size_t bytes = kv_block_bytes(KV_I8, 1, D);
+    int32_t table[1] = {0};
+    for_each_isa(isa)
+    {
+        struct kv_view kv = {KV_I8, 1, D, bytes, malloc(bytes), table};
+        isa->kernels->kv_append(&kv, 0, 3, k, zero);
+        const int8_t *codes = (const int8_t *)kv.pool;
+        const float *scales = (const float *)(const void *)(kv.pool + 2 * KV_BLOCK * D);
+        for (int c = 0; c < D; c++) {
+            assert_int_equal(codes[c * KV_BLOCK + 3], code[c]);
+            assert_int_equal(codes[(KV_BLOCK + 3) * D + c], 0);
+        }
+        assert_true(scales[3] == 1.0f && scales[KV_BLOCK + 3] == 0.0f);
+        free(kv.pool);
+    }
+}
+
+/* A key or a value that is not finite must not turn into a plausible answer. */
+static void not_finite_stays_not_finite(void **state)
+{
+    (void)state;
+    static const float bad[] = {INFINITY, -INFINITY, NAN};
+    for_each_isa(isa) for (enum kv_format format = 0; format < KV_COUNT; format++) for (int i = 0; i < 6; i++)
+    {
+        struct fixture *f = fixture_new(format, 20, isa->kernels);
+        float y[20];
+        (i < 3 ? f->k : f->v)[1][17][7] = bad[i % 3];
+        isa->kernels->kv_append(&f->kv, 1, 17, f->k[1][17], f->v[1][17]);
+        f->q[40][7] = 1.0f;
+        attend(isa->kernels, f, 1, 40, 1, y);
+        bool finite = true;
+        for (int c = 0; c < 20; c++) finite = finite && isfinite(y[c]);
+        assert_true(!finite || (i < 3 && bad[i] < 0)); /* -inf is a score that weighs nothing */
+        fixture_free(f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(definition_agrees_with_double_precision),
+        cmocka_unit_test(bits_depend_on_nothing),
+        cmocka_unit_test(masked_positions_are_no_terms),
+        cmocka_unit_test(append_gives_the_same_bytes),
+        cmocka_unit_test(int8_codes_are_rounded_to_even),
+        cmocka_unit_test(not_finite_stays_not_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
