@@ -56,6 +56,11 @@ DATA_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GPT2Q_DATADIR $(LIB_SR
 # ---- program and library -----------------------------------------------------------------------------------------
 PRODUCTS  := gpt2q libgpt2q.a libgpt2q.so
 .DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-print-directory
+# V=1 shows commands in full.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@; )
+
 .PHONY: all
 all: $(if $(filter release,$(CONFIG)),$(PRODUCTS),$(PRODUCTS:%=$(BUILD)/%)) ## the program and the libraries, here
 
@@ -73,25 +78,24 @@ $(DATA_OBJ): DATA_FLAGS = -DGPT2Q_DATADIR='"$(DATADIR)"'
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(DATA_FLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(DATA_FLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define isa_rule
 $(BUILD)/%.$(1).o: %.isa.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_CPPFLAGS) -DGPT2Q_ISA=$(1) -DGPT2Q_ISA_$(1) $(ALL_CFLAGS) $(MFLAGS.$(1)) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC)$(CC) $(ALL_CPPFLAGS) -DGPT2Q_ISA=$(1) -DGPT2Q_ISA_$(1) $(ALL_CFLAGS) $(MFLAGS.$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 $(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
-	$(LINK) -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
 # One relocatable object with the private names made local, so that a program linked with the archive meets only gpt2q_*.
 $(BUILD)/libgpt2q.a: $(LIB_OBJ)
-	@rm -f $@
-	$(CC) -r -nostdlib -o $(BUILD)/gpt2q-all.o $^
-	$(if $(filter Linux,$(UNAME_S)),objcopy --wildcard --keep-global-symbol='gpt2q_*' $(BUILD)/gpt2q-all.o)
-	ar rcs $@ $(BUILD)/gpt2q-all.o
+	$(call say,AR)rm -f $@ && $(CC) -r -nostdlib -o $(BUILD)/gpt2q-all.o $^ && \
+	  if [ $(UNAME_S) = Linux ]; then objcopy --wildcard --keep-global-symbol='gpt2q_*' $(BUILD)/gpt2q-all.o; fi && \
+	  ar rcs $@ $(BUILD)/gpt2q-all.o
 $(BUILD)/libgpt2q.so: $(LIB_OBJ)
-	$(LINK) -shared $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-soname$(comma)$(SONAME)) -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -shared $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-soname$(comma)$(SONAME)) -o $@ $^ $(ALL_LIBS)
 comma := ,
 
 # ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/*.c is linked into all ------------------------
@@ -104,10 +108,12 @@ SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
 PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB_OBJ)
-	$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
-	$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
-.PRECIOUS: $(BUILD)/tests/%.o
+	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
+$(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
+$(BUILD)/cmocka: $(BUILD)/flags
+	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
 .PHONY: test test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(PROGRAM)
@@ -164,6 +170,6 @@ clean: ## remove build/ and the results
 	rm -rf build $(PRODUCTS)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
-	@echo "Variables: CC CFLAGS LDFLAGS CONFIG PREFIX DESTDIR FUZZ_SECONDS; CI=true makes warnings fatal."
+	@echo "Variables: CC CFLAGS LDFLAGS CONFIG PREFIX DESTDIR FUZZ_SECONDS; V=1 shows commands; CI=true makes warnings fatal."
 
 -include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d) $(FUZZ_BIN:=.d) $(SUPPORT:.o=.d)
