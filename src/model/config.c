@@ -1,0 +1,204 @@
+/* config.json: keys, defaults and aliases of Hugging Face's GPT2Config. What changes the arithmetic is read,
+ * what does not is passed over, and what this engine does not do (another architecture, cross attention, an
+ * unknown activation) is refused by name. The limits keep every product of sizes within 64 bits. */
+#include "model/config.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_VOCAB     (1 << 24)
+#define MAX_POSITIONS (1 << 20)
+#define MAX_EMBD      65536
+#define MAX_LAYER     1024
+#define MAX_HEAD      4096
+#define MAX_INNER     (1 << 20)
+#define DEFAULT_EOS   50256
+
+static const char *const activation_names[ACT_COUNT] = {[ACT_GELU_NEW] = "gelu_new",
+                                                        [ACT_RELU] = "relu",
+                                                        [ACT_SILU] = "silu",
+                                                        [ACT_GELU] = "gelu",
+                                                        [ACT_TANH] = "tanh"};
+
+/* A size, under its own name or the one that other architectures of transformers use for it; both must agree.
+ */
+static gpt2q_status read_size(const cJSON *root, const char *file, const char *key, const char *alias,
+                              int32_t max, int32_t *size, gpt2q_error *err)
+{
+    int64_t value = *size, other = 0;
+    bool present = false, other_present = false;
+    gpt2q_status s = json_integer(root, key, file, 1, max, &value, &present, err);
+    if (!s && alias) s = json_integer(root, alias, file, 1, max, &other, &other_present, err);
+    if (s) return s;
+    if (present && other_present && value != other) {
+        return error_set(err, GPT2Q_FORMAT, "%s: %s is %lld but %s is %lld", file, key, (long long)value,
+                         alias, (long long)other);
+    }
+    *size = (int32_t)(other_present ? other : value);
+    return GPT2Q_OK;
+}
+
+static gpt2q_status read_sizes(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
+{
+    const struct {
+        const char *key, *alias;
+        int32_t max, *size;
+    } sizes[] = {{"vocab_size", NULL, MAX_VOCAB, &c->vocab_size},
+                 {"n_positions", "max_position_embeddings", MAX_POSITIONS, &c->n_positions},
+                 {"n_positions", "n_ctx", MAX_POSITIONS, &c->n_positions},
+                 {"n_embd", "hidden_size", MAX_EMBD, &c->n_embd},
+                 {"n_layer", "num_hidden_layers", MAX_LAYER, &c->n_layer},
+                 {"n_head", "num_attention_heads", MAX_HEAD, &c->n_head},
+                 {"n_inner", NULL, MAX_INNER, &c->n_inner}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        gpt2q_status s =
+            read_size(root, file, sizes[i].key, sizes[i].alias, sizes[i].max, sizes[i].size, err);
+        if (s) return s;
+    }
+    if (!c->n_inner) c->n_inner = 4 * c->n_embd;
+    if (c->n_embd % c->n_head == 0) return GPT2Q_OK;
+    return error_set(err, GPT2Q_FORMAT, "%s: n_embd %d is not a multiple of n_head %d", file, (int)c->n_embd,
+                     (int)c->n_head);
+}
+
+/* Absent: transformers' default, if the vocabulary has it; null: none. */
+static gpt2q_status read_token(const cJSON *root, const char *file, const char *key, int32_t vocab_size,
+                               int32_t *id, gpt2q_error *err)
+{
+    int64_t value = DEFAULT_EOS < vocab_size && !cJSON_HasObjectItem(root, key) ? DEFAULT_EOS : -1;
+    bool present;
+    gpt2q_status s = json_integer(root, key, file, 0, vocab_size - 1, &value, &present, err);
+    *id = (int32_t)value;
+    return s;
+}
+
+static gpt2q_status read_flags(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
+{
+    bool cross = false, upcast; /* the latter changes the order of two exact steps, nothing here */
+    const struct {
+        const char *key;
+        bool *flag;
+    } flags[] = {{"scale_attn_weights", &c->scale_attn_weights},
+                 {"scale_attn_by_inverse_layer_idx", &c->scale_attn_by_inverse_layer_idx},
+                 {"tie_word_embeddings", &c->tie_word_embeddings},
+                 {"reorder_and_upcast_attn", &upcast},
+                 {"add_cross_attention", &cross}};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool present;
+        gpt2q_status s = json_bool(root, flags[i].key, file, flags[i].flag, &present, err);
+        if (s) return s;
+    }
+    if (!cross) return GPT2Q_OK;
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: add_cross_attention is true, which is not supported", file);
+}
+
+static gpt2q_status read_model_type(const cJSON *root, const char *file, gpt2q_error *err)
+{
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(root, "model_type");
+    if (!type) return error_set(err, GPT2Q_FORMAT, "%s: model_type is missing, expected \"gpt2\"", file);
+    if (!cJSON_IsString(type)) return error_set(err, GPT2Q_FORMAT, "%s: model_type is not a string", file);
+    if (!strcmp(type->valuestring, "gpt2")) return GPT2Q_OK;
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: model_type is \"%s\", only \"gpt2\" is supported", file,
+                     type->valuestring);
+}
+
+static gpt2q_status read_activation(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "activation_function");
+    if (!item || cJSON_IsNull(item)) return GPT2Q_OK;
+    if (!cJSON_IsString(item))
+        return error_set(err, GPT2Q_FORMAT, "%s: activation_function is not a string", file);
+    for (int i = 0; i < ACT_COUNT; i++) {
+        if (strcmp(item->valuestring, activation_names[i]) != 0) continue;
+        snprintf(c->activation_function, sizeof c->activation_function, "%s", activation_names[i]);
+        return GPT2Q_OK;
+    }
+    return error_set(err, GPT2Q_UNSUPPORTED,
+                     "%s: activation_function is \"%s\", supported are gelu_new, relu, silu, gelu and tanh",
+                     file, item->valuestring);
+}
+
+static gpt2q_status read_config(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
+{
+    if (!cJSON_IsObject(root)) return error_set(err, GPT2Q_FORMAT, "%s: is not a JSON object", file);
+    double epsilon = 1e-5;
+    bool present;
+    gpt2q_status s = read_model_type(root, file, err);
+    if (!s) s = read_sizes(root, file, c, err);
+    if (!s) s = read_token(root, file, "bos_token_id", c->vocab_size, &c->bos_token_id, err);
+    if (!s) s = read_token(root, file, "eos_token_id", c->vocab_size, &c->eos_token_id, err);
+    if (!s) s = read_flags(root, file, c, err);
+    if (!s) s = read_activation(root, file, c, err);
+    /* Not 0: a constant row would be divided by its standard deviation, 0. */
+    if (!s) s = json_number(root, "layer_norm_epsilon", file, 1e-30, 1, &epsilon, &present, err);
+    c->layer_norm_epsilon = (float)epsilon;
+    return s;
+}
+
+gpt2q_status config_parse(const char *text, size_t size, const char *name, gpt2q_config *out,
+                          gpt2q_error *err)
+{
+    gpt2q_config c = {.vocab_size = 50257,
+                      .n_positions = 1024,
+                      .n_embd = 768,
+                      .n_layer = 12,
+                      .n_head = 12,
+                      .activation_function = "gelu_new",
+                      .scale_attn_weights = true,
+                      .tie_word_embeddings = true};
+    cJSON *root;
+    gpt2q_status s = json_parse(text, size, name, &root, err);
+    if (!s) s = read_config(root, name, &c, err);
+    cJSON_Delete(root);
+    *out = s ? (gpt2q_config){0} : c;
+    return s;
+}
+
+static const char *print_token(int32_t id, char text[16])
+{
+    snprintf(text, 16, "%d", (int)id);
+    return id < 0 ? "null" : text;
+}
+
+char *config_print(const gpt2q_config *c)
+{
+    static const char *const truth[] = {"false", "true"};
+    const size_t size = 1024; /* twice what the longest values of every field take */
+    char *text = mem_alloc(size), bos[16], eos[16];
+    if (!text) return NULL;
+    int n =
+        snprintf(text, size,
+                 "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n"
+                 "  \"vocab_size\": %d,\n  \"n_positions\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n"
+                 "  \"n_head\": %d,\n  \"n_inner\": %d,\n  \"bos_token_id\": %s,\n  \"eos_token_id\": %s,\n"
+                 "  \"layer_norm_epsilon\": %.9g,\n  \"activation_function\": \"%s\",\n"
+                 "  \"scale_attn_weights\": %s,\n  \"scale_attn_by_inverse_layer_idx\": %s,\n"
+                 "  \"tie_word_embeddings\": %s\n}\n",
+                 (int)c->vocab_size, (int)c->n_positions, (int)c->n_embd, (int)c->n_layer, (int)c->n_head,
+                 (int)c->n_inner, print_token(c->bos_token_id, bos), print_token(c->eos_token_id, eos),
+                 (double)c->layer_norm_epsilon, c->activation_function, truth[c->scale_attn_weights],
+                 truth[c->scale_attn_by_inverse_layer_idx], truth[c->tie_word_embeddings]);
+    assert(n > 0 && (size_t)n < size);
+    (void)n;
+    return text;
+}
+
+enum activation_function config_activation(const gpt2q_config *config)
+{
+    for (int i = 0; i < ACT_COUNT; i++) {
+        if (!strcmp(config->activation_function, activation_names[i])) return (enum activation_function)i;
+    }
+    assert(false && "a config that config_parse did not make");
+    return ACT_GELU_NEW;
+}
+
+uint64_t config_parameters(const gpt2q_config *c)
+{
+    uint64_t d = (uint64_t)c->n_embd, inner = (uint64_t)c->n_inner, vocab = (uint64_t)c->vocab_size;
+    uint64_t attention = d * 3 * d + 3 * d + d * d + d, mlp = d * inner + inner + inner * d + d,
+             norms = 4 * d;
+    return (c->tie_word_embeddings ? 1 : 2) * vocab * d + (uint64_t)c->n_positions * d +
+           (uint64_t)c->n_layer * (attention + mlp + norms) + 2 * d;
+}
