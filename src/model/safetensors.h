@@ -35,6 +35,7 @@ struct safetensors {
     struct file_map map;
     struct st_tensor *tensors; /* in the order of their data */
     size_t n_tensors;
+    const struct st_tensor **by_name; /* the same, sorted by name */
     struct st_metadata *metadata;
     size_t n_metadata;
 };

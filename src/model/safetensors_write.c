@@ -1,0 +1,148 @@
+/* Writing the header of a safetensors file. Padded with spaces, as the format allows, so that the data begins
+ * at a multiple of 64 of the file. What the reader would refuse (names that are not UTF-8, twice the same
+ * name) is not written. */
+#include "model/safetensors.h"
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define DATA_ALIGN   64
+#define LENGTH_BYTES 8
+
+size_t st_declaration_size(const struct st_declaration *d)
+{
+    size_t bits = (size_t)st_dtype_bits(d->dtype);
+    for (int i = 0; i < d->n_dims; i++) {
+        bool fits = checked_mul(bits, (size_t)d->shape[i], &bits);
+        assert(fits);
+        (void)fits;
+    }
+    assert(bits % 8 == 0);
+    return bits / 8;
+}
+
+/* Text that grows; after a failed allocation it stays as it is. */
+struct text {
+    char *data;
+    size_t used, capacity;
+    bool failed;
+};
+
+static void put(struct text *t, const char *s, size_t n)
+{
+    if (t->failed) return;
+    if (n > t->capacity - t->used) {
+        size_t capacity = 2 * (t->used + n) + 4096;
+        char *larger = mem_grow(t->data, t->used, capacity);
+        if (!larger) {
+            t->failed = true;
+            return;
+        }
+        t->data = larger;
+        t->capacity = capacity;
+    }
+    memcpy(t->data + t->used, s, n);
+    t->used += n;
+}
+
+static void put_text(struct text *t, const char *s) { put(t, s, strlen(s)); }
+
+static void put_number(struct text *t, uint64_t n)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" PRIu64, n);
+    put_text(t, digits);
+}
+
+static void put_string(struct text *t, const char *s)
+{
+    put_text(t, "\"");
+    for (; *s; s++) {
+        char escape[8];
+        if (*s == '"' || *s == '\\')
+            snprintf(escape, sizeof escape, "\\%c", *s);
+        else if ((unsigned char)*s < 0x20)
+            snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*s);
+        else
+            escape[0] = *s, escape[1] = '\0';
+        put_text(t, escape);
+    }
+    put_text(t, "\"");
+}
+
+static void put_metadata(struct text *t, const struct st_metadata *metadata, size_t n)
+{
+    put_text(t, "\"__metadata__\":{");
+    for (size_t i = 0; i < n; i++) {
+        if (i) put_text(t, ",");
+        put_string(t, metadata[i].key);
+        put_text(t, ":");
+        put_string(t, metadata[i].value);
+    }
+    put_text(t, "}");
+}
+
+static void put_tensor(struct text *t, const struct st_declaration *d, uint64_t begin)
+{
+    put_string(t, d->name);
+    put_text(t, ":{\"dtype\":");
+    put_string(t, st_dtype_name(d->dtype));
+    put_text(t, ",\"shape\":[");
+    for (int i = 0; i < d->n_dims; i++) {
+        if (i) put_text(t, ",");
+        put_number(t, d->shape[i]);
+    }
+    put_text(t, "],\"data_offsets\":[");
+    put_number(t, begin);
+    put_text(t, ",");
+    put_number(t, begin + st_declaration_size(d));
+    put_text(t, "]}");
+}
+
+static void put_header(struct text *t, const struct st_declaration *tensors, size_t n_tensors,
+                       const struct st_metadata *metadata, size_t n_metadata)
+{
+    put_text(t, "{");
+    if (n_metadata) put_metadata(t, metadata, n_metadata);
+    uint64_t begin = 0;
+    for (size_t i = 0; i < n_tensors; i++) {
+        if (i || n_metadata) put_text(t, ",");
+        put_tensor(t, &tensors[i], begin);
+        begin += st_declaration_size(&tensors[i]);
+    }
+    put_text(t, "}");
+    while (!t->failed && (LENGTH_BYTES + t->used) % DATA_ALIGN) put_text(t, " ");
+}
+
+static gpt2q_status write_text(struct file_writer *w, const struct text *t, gpt2q_error *err)
+{
+    cJSON *root; /* as a reader will see it */
+    gpt2q_status s = json_parse(t->data, t->used, w->path, &root, err);
+    if (s) return s;
+    cJSON_Delete(root);
+    uint8_t length[LENGTH_BYTES];
+    for (int i = 0; i < LENGTH_BYTES; i++) length[i] = (uint8_t)((uint64_t)t->used >> (8 * i));
+    s = file_writer_write(w, length, sizeof length, err);
+    return s ? s : file_writer_write(w, t->data, t->used, err);
+}
+
+gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration *tensors, size_t n_tensors,
+                             const struct st_metadata *metadata, size_t n_metadata, bool align,
+                             gpt2q_error *err)
+{
+    for (size_t i = 0; align && i < n_tensors; i++) {
+        size_t size = st_declaration_size(&tensors[i]);
+        if (size % DATA_ALIGN == 0) continue;
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s has %zu bytes, not a multiple of %d", w->path,
+                         tensors[i].name, size, DATA_ALIGN);
+    }
+    struct text t = {0};
+    put_header(&t, tensors, n_tensors, metadata, n_metadata);
+    gpt2q_status s =
+        t.failed ? error_memory(err, "a safetensors header", t.capacity * 2) : write_text(w, &t, err);
+    mem_free(t.data);
+    return s;
+}
