@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/checked.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,19 @@ void file_map_close(struct file_map *map)
     if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
     mem_free(map->path);
     *map = (struct file_map){0};
+}
+
+void file_map_prefetch(const void *begin, size_t n)
+{
+    size_t before = (uintptr_t)begin % (size_t)sysconf(_SC_PAGESIZE);
+    if (n) madvise((void *)((uintptr_t)begin - before), n + before, MADV_WILLNEED);
+}
+
+void file_map_drop(const void *begin, size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = round_up((uintptr_t)begin, page), end = ((uintptr_t)begin + n) / page * page;
+    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
 static gpt2q_status read_stream(int fd, const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)

@@ -14,6 +14,10 @@ struct file_map {
  * data = NULL, size = 0. The file must not shrink while mapped. */
 gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *err);
 void file_map_close(struct file_map *map);
+/* Hints over n mapped bytes: they will be read soon; or are done with, so that their whole pages need not stay in memory
+ * (reading them again is right, only slower). */
+void file_map_prefetch(const void *begin, size_t n);
+void file_map_drop(const void *begin, size_t n);
 
 /* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated beyond its n bytes and
  * freed by the caller with mem_free. */

@@ -7,6 +7,7 @@
  * library. */
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,22 +92,6 @@ static bool scan_number(struct scanner *s)
     return true;
 }
 
-/* The length of the code point at p, 0 if it is none (overlong forms, surrogates and ends of text included).
- */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-    if (n > left) return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0;
-    }
-    if (n < 3) return n;
-    unsigned first = (unsigned)p[0] << 8 | p[1];
-    bool wrong = first < 0xE0A0 || (first >= 0xEDA0 && first < 0xEE00) ||
-                 (first >= 0xF000 && first < 0xF090) || first >= 0xF490;
-    return wrong ? 0 : n;
-}
-
 /* Four digits after "\u"; -1 if they are not. */
 static int32_t scan_hex(struct scanner *s)
 {
@@ -145,9 +130,10 @@ static bool scan_string(struct scanner *s)
         int c = peek(s);
         if (c < 0) return fail(s, "a string does not end");
         if (c < 0x20) return fail(s, "a control character in a string");
-        size_t n = utf8_length(s->text + s->at, s->size - s->at);
-        if (!n) return fail(s, "invalid UTF-8");
-        s->at += n;
+        struct utf8_step step = {.length = 1};
+        if (c >= 0x80) step = utf8_next((const char *)s->text + s->at, s->size - s->at);
+        if (step.kind != UTF8_WHOLE) return fail(s, "invalid UTF-8");
+        s->at += step.length;
         if (c == '"') return true;
         if (c == '\\' && !scan_escape(s)) return false;
     }
