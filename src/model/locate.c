@@ -1,0 +1,227 @@
+/* Where models lie on this disk. Nothing is fetched. The Hugging Face cache is found and read as its own
+ * library does: the first of its variables that is set decides, refs/main says which snapshot is current. */
+#include "model/locate.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
+#define DEFAULT_MODEL "tales-7m"
+#define MAX_PATH      4096
+#define MAX_REF       256
+
+/* Joins for the caller to mem_free; NULL when memory is out or a part is NULL, so that calls nest. */
+static char *join(char *directory, const char *name)
+{
+    char *path = directory && name ? path_join(directory, name) : NULL;
+    mem_free(directory);
+    return path;
+}
+
+/* The folder of the running program, "" where the system does not say. */
+static char *program_folder(void)
+{
+    char path[MAX_PATH] = "";
+#if defined(__linux__)
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+#elif defined(__APPLE__)
+    uint32_t size = sizeof path;
+    if (_NSGetExecutablePath(path, &size)) path[0] = '\0';
+#endif
+    char *slash = strrchr(path, '/');
+    if (slash) *slash = '\0';
+    return mem_strdup(path);
+}
+
+/* The value of a variable, NULL if it is not set or empty. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* The cache's folder; "" where not even a home is known. */
+static char *cache_folder(void)
+{
+    const char *hub = variable("HF_HUB_CACHE"), *hf = variable("HF_HOME"), *xdg = variable("XDG_CACHE_HOME");
+    const char *home = variable("HOME");
+    if (hub) return mem_strdup(hub);
+    if (hf) return path_join(hf, "hub");
+    if (xdg) return path_join(xdg, "huggingface/hub");
+    return home ? path_join(home, ".cache/huggingface/hub") : mem_strdup("");
+}
+
+/* ---- places: each gives *path if there is something, NULL if not ---- */
+
+/* models/NAME beside the program, or beside its folder (a program in a build or bin folder). */
+static gpt2q_status look_beside(const char *folder, const char *name, char **path, gpt2q_error *err)
+{
+    static const char *const relative[] = {"models", "../models"};
+    for (size_t i = 0; *folder && i < sizeof relative / sizeof *relative; i++) {
+        char *candidate = join(path_join(folder, relative[i]), name);
+        if (!candidate) return error_memory(err, "a path", strlen(folder));
+        if (file_exists(candidate)) {
+            *path = candidate;
+            return GPT2Q_OK;
+        }
+        mem_free(candidate);
+    }
+    return GPT2Q_OK;
+}
+
+/* Snapshot and time of the newest folder below `snapshots`. */
+static gpt2q_status newest_snapshot(const char *snapshots, char **path, gpt2q_error *err)
+{
+    DIR *directory = opendir(snapshots);
+    time_t newest = 0;
+    gpt2q_status s = GPT2Q_OK;
+    for (struct dirent *e; directory && !s && (e = readdir(directory));) {
+        if (e->d_name[0] == '.') continue;
+        char *candidate = path_join(snapshots, e->d_name);
+        struct stat st;
+        if (!candidate) {
+            s = error_memory(err, "a path", strlen(snapshots));
+        } else if (stat(candidate, &st) == 0 && S_ISDIR(st.st_mode) && (!*path || st.st_mtime > newest)) {
+            mem_free(*path);
+            *path = candidate;
+            newest = st.st_mtime;
+        } else {
+            mem_free(candidate);
+        }
+    }
+    if (directory) closedir(directory);
+    return s;
+}
+
+/* The commit that refs/main of a repository names, NULL if there is no such file or it names none. */
+static char *read_ref(const char *repository)
+{
+    char *ref = join(path_join(repository, "refs"), "main"), *text = NULL;
+    size_t n;
+    bool ok = ref && file_exists(ref) && !file_read(ref, MAX_REF, &text, &n, NULL);
+    mem_free(ref);
+    if (!ok) return NULL;
+    text[strcspn(text, " \t\r\n")] = '\0';
+    if (*text && *text != '.' && !strchr(text, '/')) return text;
+    mem_free(text);
+    return NULL;
+}
+
+static gpt2q_status look_in_repository(const char *repository, char **path, gpt2q_error *err)
+{
+    char *snapshots = path_join(repository, "snapshots");
+    if (!snapshots) return error_memory(err, "a path", strlen(repository));
+    gpt2q_status s = GPT2Q_OK;
+    char *commit = read_ref(repository), *current = commit ? path_join(snapshots, commit) : NULL;
+    if (current && file_is_directory(current))
+        *path = current;
+    else {
+        mem_free(current);
+        s = newest_snapshot(snapshots, path, err);
+    }
+    mem_free(commit);
+    mem_free(snapshots);
+    return s;
+}
+
+/* Folder models--ORG--NAME of the cache. */
+static gpt2q_status look_in_cache(const char *cache, const char *org, const char *name, char **path,
+                                  gpt2q_error *err)
+{
+    size_t size = strlen("models--") + strlen(org) + strlen("--") + strlen(name) + 1;
+    char *folder = mem_alloc(size);
+    if (!folder) return error_memory(err, "a path", size);
+    snprintf(folder, size, "models--%s%s%s", org, *org ? "--" : "", name);
+    char *repository = path_join(cache, folder);
+    mem_free(folder);
+    if (!repository) return error_memory(err, "a path", strlen(cache));
+    gpt2q_status s = look_in_repository(repository, path, err);
+    mem_free(repository);
+    return s;
+}
+
+/* "name" or "org/name" in the cache; OpenAI's models are known under their bare names too. */
+static gpt2q_status look_up(const char *cache, const char *name, char **path, gpt2q_error *err)
+{
+    const char *slash = strchr(name, '/');
+    if (!*cache) return GPT2Q_OK;
+    if (slash) {
+        char *org = mem_memdup(name, (size_t)(slash - name));
+        if (!org) return error_memory(err, "a name", strlen(name));
+        gpt2q_status s = look_in_cache(cache, org, slash + 1, path, err);
+        mem_free(org);
+        return s;
+    }
+    gpt2q_status s = look_in_cache(cache, "", name, path, err);
+    if (s || *path) return s;
+    return look_in_cache(cache, "openai-community", name, path, err);
+}
+
+/* ---- names ---- */
+
+/* "name" or "org/name": nothing that could leave a folder. */
+static bool is_name(const char *s)
+{
+    const char *slash = strchr(s, '/');
+    return *s != '.' && *s != '/' && !strstr(s, "..") && (!slash || (slash[1] && !strchr(slash + 1, '/')));
+}
+
+static gpt2q_status locate_name(const char *folder, const char *name, char **path, gpt2q_error *err)
+{
+    if (!is_name(name)) return error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
+    char *cache = cache_folder();
+    if (!cache) return error_memory(err, "a path", MAX_PATH);
+    gpt2q_status s = look_beside(folder, name, path, err);
+    if (!s && !*path) s = look_up(cache, name, path, err);
+    if (!s && !*path) {
+        s = error_set(
+            err, GPT2Q_IO,
+            "no model \"%s\": it is no path here, not in %s/models or %s/../models, nor in the Hugging Face "
+            "cache %s",
+            name, folder, folder, cache);
+    }
+    mem_free(cache);
+    return s;
+}
+
+static gpt2q_status locate_default(const char *folder, char **path, gpt2q_error *err)
+{
+    static const char installed[] = GPT2Q_DATADIR "/models/" DEFAULT_MODEL;
+    gpt2q_status s = look_beside(folder, DEFAULT_MODEL, path, err);
+    if (s || *path) return s;
+    if (!file_exists(installed)) {
+        return error_set(err, GPT2Q_IO,
+                         "no default model: there is no models/" DEFAULT_MODEL
+                         " in %s or beside it, and no %s; name a "
+                         "model or set GPT2Q_MODEL",
+                         folder, installed);
+    }
+    *path = mem_strdup(installed);
+    return *path ? GPT2Q_OK : error_memory(err, "a path", sizeof installed);
+}
+
+gpt2q_status model_locate(const char *name, char **path, gpt2q_error *err)
+{
+    *path = NULL;
+    if (!name || !*name) name = variable("GPT2Q_MODEL");
+    if (name && file_exists(name)) {
+        *path = mem_strdup(name);
+        return *path ? GPT2Q_OK : error_memory(err, "a path", strlen(name));
+    }
+    char *folder = program_folder();
+    if (!folder) return error_memory(err, "a path", MAX_PATH);
+    gpt2q_status s = name ? locate_name(folder, name, path, err) : locate_default(folder, path, err);
+    mem_free(folder);
+    if (s) {
+        mem_free(*path);
+        *path = NULL;
+    }
+    return s;
+}
