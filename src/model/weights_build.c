@@ -1,0 +1,133 @@
+/* One tensor at a time into its scheme: matrices by qtensor_quantize; vectors and wpe as floats, where they
+ * lie if they lie aligned, else converted, under `notes` through its codes and back. Books are kept here:
+ * bytes, parameters, the report. */
+#include "model/weights_build.h"
+#include "base/memory.h"
+#include "model/weights_schemes.h"
+
+bool weights_head_apart(const struct weights_builder *b)
+{
+    const gpt2q_config *c = &b->w->config;
+    return !scheme_equal(b->schemes[weight_slot(c, (struct weight_id){PART_LM_HEAD, 0})],
+                         b->schemes[weight_slot(c, (struct weight_id){PART_WTE, 0})]);
+}
+
+gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, const gpt2q_config *config,
+                           bool tied, const struct weights_params *params, gpt2q_error *err)
+{
+    size_t n = weight_slots(config);
+    *w = (struct gpt2_weights){.config = *config, .scheme = params->scheme};
+    w->h = mem_zarray((size_t)config->n_layer, sizeof *w->h);
+    w->tensors = mem_zarray(n, sizeof *w->tensors);
+    w->owned = mem_zarray(n, sizeof *w->owned);
+    *b = (struct weights_builder){
+        .w = w, .tied = tied, .n_threads = params->n_threads, .schemes = mem_zarray(n, sizeof *b->schemes)};
+    gpt2q_status s = GPT2Q_OK;
+    if (!w->h || !w->tensors || !w->owned || !b->schemes)
+        s = error_memory(err, "a table of tensors", n * sizeof *w->tensors);
+    if (!s) s = weights_choose_schemes(config, params, tied, b->schemes, &w->mixed, err);
+    return s ? weights_end(b, s) : GPT2Q_OK;
+}
+
+struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
+                              enum dtype dtype, const void *data)
+{
+    uint64_t shape[2];
+    int n_dims = weight_shape(config, id.part, shape);
+    struct qsource src = {.name = name, .dtype = dtype, .data = data};
+    if (weight_is_conv1d(id.part)) { /* (in, out) */
+        src.rows = (int)shape[1], src.cols = (int)shape[0];
+        src.row_stride = 1, src.col_stride = (size_t)shape[1];
+    } else {
+        src.rows = n_dims == 1 ? 1 : (int)shape[0], src.cols = (int)shape[n_dims - 1];
+        src.row_stride = (size_t)src.cols, src.col_stride = 1;
+    }
+    return src;
+}
+
+static void through_notes(const struct qsource *src, float *values, size_t n)
+{
+    float scale, min;
+    notes_parameters(src, &scale, &min);
+    for (size_t i = 0; i < n; i++) values[i] = scale * (float)notes_code(values[i], scale, min) + min;
+}
+
+static gpt2q_status hold_floats(struct weights_builder *b, const struct qsource *src, struct scheme scheme,
+                                bool in_place, const float **out, gpt2q_error *err)
+{
+    size_t cols = (size_t)src->cols, n = (size_t)src->rows * cols;
+    bool exact = scheme.format == QF_F32;
+    if (in_place && exact && src->dtype == DT_F32 && (uintptr_t)src->data % _Alignof(float) == 0) {
+        *out = src->data;
+        return GPT2Q_OK;
+    }
+    float *values = mem_array(n, sizeof *values);
+    if (!values) return error_memory(err, src->name, n * sizeof *values);
+    b->w->owned[b->w->n_owned++] = values;
+    for (int r = 0; r < src->rows; r++) qsource_read(src, r, 0, src->cols, values + (size_t)r * cols);
+    if (!exact) through_notes(src, values, n);
+    *out = values;
+    return GPT2Q_OK;
+}
+
+gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
+                          const struct qsource *src, const char *dtype_name, bool in_place, gpt2q_error *err)
+{
+    struct gpt2_weights *w = b->w;
+    struct tensor_info *info = &w->tensors[index];
+    char name[WEIGHT_NAME_MAX];
+    info->dtype = dtype_name;
+    info->scheme = b->schemes[weight_slot(&w->config, id)];
+    info->n_dims = weight_shape(&w->config, id.part, info->shape);
+    info->name = mem_strdup(weight_print(id, name));
+    if (!info->name) return error_memory(err, "a tensor's name", sizeof name);
+    gpt2q_status s;
+    size_t elements = (size_t)src->rows * (size_t)src->cols;
+    if (weight_is_matrix(id.part)) {
+        struct qtensor *matrix = weight_matrix(w, id);
+        s = qtensor_quantize(src, info->scheme, in_place, b->n_threads, matrix, err);
+        info->bytes = matrix->bytes;
+    } else {
+        s = hold_floats(b, src, info->scheme, in_place, weight_floats(w, id), err);
+        info->bytes = info->scheme.format == QF_F32 ? elements * sizeof(float) : elements + 2 * sizeof(float);
+    }
+    if (s) return s;
+    w->bytes += info->bytes;
+    if (id.part != PART_LM_HEAD || !b->tied) w->parameters += elements;
+    return GPT2Q_OK;
+}
+
+gpt2q_status weights_end(struct weights_builder *b, gpt2q_status s)
+{
+    struct gpt2_weights *w = b->w;
+    mem_free(b->schemes);
+    if (s) {
+        weights_free(w);
+        return s;
+    }
+    if (!w->lm_head.codes) {
+        w->lm_head = w->wte;
+        w->lm_head_is_wte = true;
+    }
+    return GPT2Q_OK;
+}
+
+void weights_free(struct gpt2_weights *w)
+{
+    qtensor_free(&w->wte);
+    if (!w->lm_head_is_wte) qtensor_free(&w->lm_head);
+    for (int i = 0; w->h && i < w->config.n_layer; i++) {
+        qtensor_free(&w->h[i].c_attn.weight);
+        qtensor_free(&w->h[i].attn_c_proj.weight);
+        qtensor_free(&w->h[i].c_fc.weight);
+        qtensor_free(&w->h[i].mlp_c_proj.weight);
+    }
+    for (size_t i = 0; i < w->n_owned; i++) mem_free(w->owned[i]);
+    for (size_t i = 0; i < w->n_tensors; i++) mem_free(w->tensors[i].name);
+    for (size_t i = 0; i < w->n_files; i++) safetensors_close(&w->files[i]);
+    mem_free(w->h);
+    mem_free(w->owned);
+    mem_free(w->tensors);
+    mem_free(w->files);
+    *w = (struct gpt2_weights){0};
+}

@@ -1,0 +1,29 @@
+/* What loading and synthesizing share: from a tensor's numbers to the way it is held. */
+#ifndef MODEL_WEIGHTS_BUILD_H
+#define MODEL_WEIGHTS_BUILD_H
+#include "model/weights_names.h"
+#include "quant/quantize.h"
+
+struct weights_builder {
+    struct gpt2_weights *w;
+    struct scheme *schemes; /* by slot */
+    bool tied;              /* the head has no numbers of its own */
+    int n_threads;
+};
+
+/* *w with room for all tensors of the shape, none held yet. On failure nothing is left. */
+gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, const gpt2q_config *config,
+                           bool tied, const struct weights_params *params, gpt2q_error *err);
+/* Whether the head, tied to wte, is to be held in a scheme of its own. */
+bool weights_head_apart(const struct weights_builder *b);
+
+/* A tensor of this shape as it lies in a checkpoint. A vector is a matrix of one row. */
+struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
+                              enum dtype dtype, const void *data);
+/* Holds a tensor in its scheme and reports it as tensors[index]. in_place: src outlives the weights. */
+gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
+                          const struct qsource *src, const char *dtype_name, bool in_place, gpt2q_error *err);
+/* Ties the head where it has nothing of its own; frees what only building needed, on failure (`s`) the
+ * weights too. */
+gpt2q_status weights_end(struct weights_builder *b, gpt2q_status s);
+#endif

@@ -1,0 +1,47 @@
+/* The tensors of a GPT-2 checkpoint: their names, shapes and places in struct gpt2_weights. */
+#ifndef MODEL_WEIGHTS_NAMES_H
+#define MODEL_WEIGHTS_NAMES_H
+#include "model/weights.h"
+
+enum weight_part {
+    /* of block `layer` */
+    PART_LN_1_WEIGHT, PART_LN_1_BIAS, PART_C_ATTN_WEIGHT, PART_C_ATTN_BIAS, PART_ATTN_C_PROJ_WEIGHT, PART_ATTN_C_PROJ_BIAS,
+    PART_LN_2_WEIGHT, PART_LN_2_BIAS, PART_C_FC_WEIGHT, PART_C_FC_BIAS, PART_MLP_C_PROJ_WEIGHT, PART_MLP_C_PROJ_BIAS,
+    BLOCK_PARTS,
+    /* once */
+    PART_WTE = BLOCK_PARTS, PART_WPE, PART_LN_F_WEIGHT, PART_LN_F_BIAS, PART_LM_HEAD,
+    PART_COUNT
+};
+
+/* A tensor's identity, also as a number below weight_slots: the model's in the order wte, wpe, blocks, ln_f, lm_head. */
+struct weight_id {
+    enum weight_part part;
+    int layer; /* 0 outside blocks */
+};
+size_t weight_slots(const gpt2q_config *config);
+size_t weight_slot(const gpt2q_config *config, struct weight_id id);
+struct weight_id weight_at(const gpt2q_config *config, size_t slot);
+
+#define WEIGHT_NAME_MAX 64
+const char *weight_print(struct weight_id id, char name[WEIGHT_NAME_MAX]); /* "h.0.ln_1.weight"; returns name */
+
+enum weight_name {
+    NAME_WEIGHT,  /* *id says which; its layer may be any number */
+    NAME_OTHER,   /* no weight: a causal mask, or something beside the transformer */
+    NAME_UNKNOWN, /* within a block, but nothing that GPT-2 has */
+};
+/* The name without "transformer.", if it begins so. */
+const char *weight_strip(const char *name);
+enum weight_name weight_parse(const char *stripped, struct weight_id *id);
+
+/* Dimensions in the checkpoint's order; returns how many. */
+int weight_shape(const gpt2q_config *config, enum weight_part part, uint64_t shape[2]);
+/* Of a linear layer, so quantized: the four of a block, wte and lm_head. All others are floats. */
+bool weight_is_matrix(enum weight_part part);
+/* Of a linear layer and stored (in, out). */
+bool weight_is_conv1d(enum weight_part part);
+
+/* The place of a matrix, and of any other tensor. */
+struct qtensor *weight_matrix(struct gpt2_weights *w, struct weight_id id);
+const float **weight_floats(struct gpt2_weights *w, struct weight_id id);
+#endif
