@@ -6,12 +6,17 @@ CONFIG      ?= release
 PREFIX      ?= /usr/local
 DESTDIR     ?=
 PKG_CONFIG  ?= pkg-config
-OPENMP      ?= -fopenmp
 FUZZ_SECONDS ?= 30
 DATADIR     := $(PREFIX)/share/gpt2q
 BUILD       := build/$(CONFIG)
 UNAME_M     := $(shell uname -m)
 UNAME_S     := $(shell uname -s)
+ifeq ($(UNAME_S),Darwin) # its clang leaves OpenMP to Homebrew
+LIBOMP      := $(shell brew --prefix libomp 2>/dev/null)
+OPENMP      ?= -Xpreprocessor -fopenmp -I$(LIBOMP)/include
+OPENMP_LIBS ?= -L$(LIBOMP)/lib -lomp
+endif
+OPENMP      ?= -fopenmp
 SONAME      := libgpt2q.so.$(firstword $(subst ., ,$(VERSION)))
 
 PKGS        := libcjson libutf8proc
@@ -32,7 +37,7 @@ BITS          := -fno-fast-math -ffp-contract=off
 ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -Iinclude -Isrc -I. $(CPPFLAGS)
 ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
 LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
-ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
+ALL_LIBS       = $(PKG_LIBS) $(OPENMP_LIBS) $(LDLIBS) -lm
 
 # ---- sources: a folder is a layer; kernels/ and quant/ hold files compiled once per instruction set (*.isa.c) -----
 LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize
@@ -148,7 +153,7 @@ install: all man ## program, libraries, header, man page, completion and default
 	ln -sf libgpt2q.so.$(VERSION) $(INTO)/lib/$(SONAME)
 	ln -sf $(SONAME) $(INTO)/lib/libgpt2q.so
 	install -m 644 include/gpt2q.h $(INTO)/include/gpt2q.h
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@OPENMP@|$(OPENMP)|; s|@PKGS@|$(PKGS)|' \
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@OPENMP@|$(OPENMP) $(OPENMP_LIBS)|; s|@PKGS@|$(PKGS)|' \
 	  tools/gpt2q.pc.in > $(INTO)/lib/pkgconfig/gpt2q.pc
 	install -m 644 $(wildcard $(MODEL)/*) $(INTO)/share/gpt2q/$(MODEL)
 	install -m 644 tools/completion.bash $(INTO)/share/bash-completion/completions/gpt2q
