@@ -1,0 +1,19 @@
+/* Running the program as a user does. */
+#ifndef TESTS_CLI_H
+#define TESTS_CLI_H
+#include "tests/support.h"
+#include <cjson/cJSON.h>
+
+struct cli {
+    int code;          /* exit code */
+    char *out, *error; /* what went to stdout and stderr, zero-terminated */
+    size_t out_size;
+};
+/* Runs `$GPT2Q <arguments>` (./gpt2q by default) through the shell, so that arguments are quoted as a shell wants them. */
+__attribute__((format(printf, 1, 2))) struct cli cli_run(const char *format, ...);
+void cli_free(struct cli *c);
+/* Runs it, expects this exit code and that stderr contains the text; prints what came instead. */
+void expect_failure(int code, const char *error, const char *arguments);
+/* Runs it, expects exit code 0 and one JSON document on stdout. */
+cJSON *expect_json(const char *arguments);
+#endif

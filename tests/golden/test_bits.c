@@ -1,0 +1,120 @@
+/* The same request gives the same bits: whatever the instruction set, the number of threads, how its prompt is cut into chunks, and
+ * what else is in the batch. The reference is the scalar instruction set, one thread, one token at a time. */
+#include "tests/golden/golden.h"
+#include "quant/isa.h"
+
+#define N_IDS 41
+
+struct setting {
+    const char *model, *scheme, *activations, *kv;
+};
+
+static int32_t vocab_of(const char *model) { return strstr(model, "odd") ? 259 : strstr(model, "tales") ? 8193 : 257; }
+
+static void make_ids(int32_t *ids, int n, uint64_t seed, int32_t vocab_size)
+{
+    struct rng rng = {seed};
+    for (int i = 0; i < n; i++) ids[i] = (int32_t)rng_below(&rng, (uint32_t)vocab_size);
+}
+
+static struct runner open_setting(const struct setting *s, const char *isa, int threads, int n_batch)
+{
+    return runner_open(repo_path(s->model), (struct run_settings){.scheme = s->scheme, .activations = s->activations, .kv = s->kv, .isa = isa,
+                                                                  .n_threads = threads, .n_seq_max = 8, .n_outputs = 512, .n_batch = n_batch});
+}
+
+/* Logits of every position, prompt cut into chunks of at most `chunk`, among `company` other sequences that run in the same batches. */
+static float *logits_of(struct runner *r, const int32_t *ids, int chunk, int company, int32_t vocab_size)
+{
+    gpt2q_error err;
+    float *all = malloc((size_t)N_IDS * (size_t)vocab_size * sizeof *all);
+    int32_t other[N_IDS];
+    for (int i = 0; i < 8; i++) gpt2q_context_truncate(r->ctx, i, 0);
+    for (int begin = 0; begin < N_IDS; begin += chunk) {
+        int end = begin + chunk < N_IDS ? begin + chunk : N_IDS, rows_before = 0;
+        gpt2q_batch_clear(r->batch);
+        for (int sequence = 0; sequence < 1 + company; sequence++) { /* ours stands in the middle of the others */
+            bool ours = sequence == company / 2;
+            make_ids(other, N_IDS, 77 + (uint64_t)sequence, vocab_size);
+            int last = ours ? end : end - sequence % 3 > begin ? end - sequence % 3 : begin, first = begin;
+            if (!ours && begin > 0) first = begin - sequence % 3 > begin - chunk ? begin - sequence % 3 : begin - chunk;
+            for (int i = first; i < last; i++) {
+                assert_true(gpt2q_batch_add(r->batch, ours ? ids[i] : other[i], i, sequence, ours || i % 2));
+                if (!ours && sequence < company / 2) rows_before += i % 2;
+            }
+        }
+        if (gpt2q_decode(r->ctx, r->batch, &err)) fail_msg("%s", err.message);
+        for (int i = begin; i < end; i++)
+            memcpy(all + (size_t)i * (size_t)vocab_size, gpt2q_logits(r->ctx, rows_before + i - begin), (size_t)vocab_size * sizeof *all);
+    }
+    return all;
+}
+
+static void expect_same(const float *want, const float *got, int32_t vocab_size, const char *what, const char *isa, int threads, int chunk, int company)
+{
+    for (size_t i = 0; i < (size_t)N_IDS * (size_t)vocab_size; i++)
+        if (memcmp(&want[i], &got[i], sizeof *want))
+            fail_msg("%s: logit %zu of position %zu is %.9g, not %.9g, with %s, %d threads, chunks of %d, %d other sequences", what, i % (size_t)vocab_size,
+                     i / (size_t)vocab_size, (double)got[i], (double)want[i], isa, threads, chunk, company);
+}
+
+static void check_setting(const struct setting *s)
+{
+    static const struct {
+        int threads, chunk, company;
+    } cases[] = {{1, 1, 0}, {1, N_IDS, 0}, {2, N_IDS, 0}, {5, 5, 0}, {2, 1, 3}, {1, 7, 7}, {3, 16, 2}, {2, 33, 5}};
+    int32_t vocab_size = vocab_of(s->model), ids[N_IDS];
+    char what[128];
+    snprintf(what, sizeof what, "%s %s@%s", s->model, s->scheme, s->activations ? s->activations : "default");
+    make_ids(ids, N_IDS, 1, vocab_size);
+    struct runner r = open_setting(s, "scalar", 1, 512);
+    float *want = logits_of(&r, ids, 1, 0, vocab_size);
+    runner_close(&r);
+    for (size_t k = 0; k < isa_count(); k++) {
+        const struct isa *isa = isa_at(k);
+        if (!isa->supported()) continue;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            if (k == 0 && i > 3 && strstr(s->model, "tales")) continue; /* scalar is slow */
+            r = open_setting(s, isa->name, cases[i].threads, i == 6 ? 13 : 512);
+            float *got = logits_of(&r, ids, cases[i].chunk, cases[i].company, vocab_size);
+            expect_same(want, got, vocab_size, what, isa->name, cases[i].threads, cases[i].chunk, cases[i].company);
+            free(got);
+            runner_close(&r);
+        }
+    }
+    free(want);
+}
+
+static void tiny_models(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"tests/golden/data/tiny-odd", "tests/golden/data/tiny-gelu", "tests/golden/data/tiny-silu", "tests/golden/data/tiny-tanh"};
+    static const char *const schemes[] = {"f32", "f16", "bf16", "i8"};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++)
+        for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++) {
+            struct setting setting = {.model = models[m], .scheme = schemes[s], .activations = "f32"};
+            check_setting(&setting);
+        }
+}
+
+static void cache_formats(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct setting setting = {.model = "tests/golden/data/tiny-odd", .scheme = "f32", .activations = "f32", .kv = i ? "i8" : "f16"};
+        check_setting(&setting);
+    }
+}
+
+static void default_model(void **state)
+{
+    (void)state;
+    struct setting setting = {.model = "models/tales-7m", .scheme = "i8", .activations = "f32"};
+    check_setting(&setting);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models), cmocka_unit_test(cache_formats), cmocka_unit_test(default_model)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
