@@ -1,0 +1,299 @@
+/* The command line as a script meets it: generate, tokenize, trace, help. */
+#include "tests/cli.h"
+#include "model/safetensors.h"
+#include <math.h>
+#include <unistd.h>
+
+#define TALES "-m models/tales-7m --quiet "
+
+static const cJSON *item(const cJSON *object, const char *key)
+{
+    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!i) fail_msg("key '%s' is missing", key);
+    return i;
+}
+static const char *text_of(const cJSON *object, const char *key) { return item(object, key)->valuestring; }
+
+static void generate_json_has_every_key(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "--json -n 5 'Once upon a time'");
+    assert_string_equal(text_of(doc, "model"), "tales-7m");
+    assert_string_equal(text_of(doc, "scheme"), "i8:channel:absmax");
+    assert_string_equal(text_of(doc, "prompt"), "Once upon a time");
+    assert_string_equal(text_of(doc, "finish_reason"), "length");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), 5);
+    assert_true(cJSON_GetArraySize(item(doc, "prompt_ids")) > 1);
+    assert_int_equal(item(doc, "seed")->valueint, 0);
+    assert_null(cJSON_GetObjectItem(doc, "logprobs"));
+    const cJSON *timings = item(doc, "timings");
+    static const char *const keys[] = {"load_s", "prefill_s", "decode_s", "prefill_tokens_per_s", "decode_tokens_per_s"};
+    for (size_t i = 0; i < 5; i++) assert_true(cJSON_IsNumber(item(timings, keys[i])));
+    cJSON_Delete(doc);
+}
+
+static void plain_text_is_the_text(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "--json -n 12 'Once upon a time'");
+    struct cli c = cli_run("generate " TALES "-n 12 'Once upon a time'");
+    assert_int_equal(c.code, 0);
+    assert_string_equal(c.error, "");
+    char want[1024];
+    snprintf(want, sizeof want, "%s\n", text_of(doc, "text"));
+    assert_string_equal(c.out, want);
+    cJSON_Delete(doc);
+    cli_free(&c);
+}
+
+/* Greedy, sampled and penalized answers repeat; another seed gives another. */
+static void seeds(void **state)
+{
+    (void)state;
+    cJSON *a = expect_json("generate " TALES "--json -n 24 -t 1 --seed 5 'Once'"), *b = expect_json("generate " TALES "--json -n 24 --temperature=1 --seed=5 -j 1 'Once'");
+    cJSON *c = expect_json("generate " TALES "--json -n 24 -t 1 --seed 6 'Once'"), *s = expect_json("generate " TALES "--json -n 24 -t 1 --seed 5 --samples 2 'Once'");
+    assert_string_equal(text_of(a, "text"), text_of(b, "text"));
+    assert_string_not_equal(text_of(a, "text"), text_of(c, "text"));
+    const cJSON *samples = item(s, "samples");
+    assert_int_equal(cJSON_GetArraySize(samples), 2);
+    assert_string_equal(text_of(cJSON_GetArrayItem(samples, 0), "text"), text_of(a, "text"));
+    assert_string_equal(text_of(cJSON_GetArrayItem(samples, 1), "text"), text_of(c, "text"));
+    assert_int_equal(item(cJSON_GetArrayItem(samples, 1), "seed")->valueint, 6);
+    cJSON_Delete(a), cJSON_Delete(b), cJSON_Delete(c), cJSON_Delete(s);
+}
+
+static void stop_cuts_the_text_and_keeps_the_ids(void **state)
+{
+    (void)state;
+    cJSON *whole = expect_json("generate " TALES "--json -n 40 'Once upon a time, there was a little girl named Lily.'");
+    cJSON *cut = expect_json("generate " TALES "--json -n 40 --stop '. ' --stop ',' 'Once upon a time, there was a little girl named Lily.'");
+    assert_string_equal(text_of(cut, "finish_reason"), "stop");
+    const char *text = text_of(cut, "text"), *all = text_of(whole, "text");
+    size_t n = strlen(text);
+    assert_true(n < strlen(all) && !strncmp(text, all, n));
+    assert_true(!strncmp(all + n, ". ", 2) || all[n] == ',');
+    assert_true(cJSON_GetArraySize(item(cut, "ids")) > 0);
+    cJSON_Delete(whole), cJSON_Delete(cut);
+}
+
+static void logprobs_and_echo(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "--json -n 2 --echo --logprobs 3 'Once upon a time'");
+    const cJSON *list = item(doc, "logprobs");
+    int n_prompt = cJSON_GetArraySize(item(doc, "prompt_ids"));
+    assert_int_equal(cJSON_GetArraySize(list), n_prompt + 2);
+    assert_true(cJSON_IsNull(cJSON_GetArrayItem(list, 0)));
+    assert_true(!strncmp(text_of(doc, "text"), "Once upon a time", 16));
+    for (int i = 1; i < n_prompt + 2; i++) {
+        const cJSON *entry = cJSON_GetArrayItem(list, i), *top = item(entry, "top");
+        assert_int_equal(cJSON_GetArraySize(top), 3);
+        assert_true(item(entry, "logprob")->valuedouble <= item(cJSON_GetArrayItem(top, 0), "logprob")->valuedouble);
+        if (i >= n_prompt) assert_int_equal(item(entry, "id")->valueint, item(cJSON_GetArrayItem(top, 0), "id")->valueint); /* greedy */
+    }
+    cJSON *score = expect_json("generate " TALES "--json -n 0 --echo --logprobs 0 'Once upon a time'");
+    const cJSON *scores = item(score, "logprobs");
+    assert_int_equal(cJSON_GetArraySize(scores), n_prompt);
+    assert_int_equal(cJSON_GetArraySize(item(score, "ids")), 0);
+    for (int i = 1; i < n_prompt; i++)
+        assert_true(item(cJSON_GetArrayItem(scores, i), "logprob")->valuedouble == item(cJSON_GetArrayItem(list, i), "logprob")->valuedouble);
+    cJSON_Delete(doc), cJSON_Delete(score);
+}
+
+static void an_empty_prompt_is_bos(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "--json -n 1 ''");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "prompt_ids")), 1);
+    assert_int_equal(cJSON_GetArrayItem(item(doc, "prompt_ids"), 0)->valueint, 8192);
+    cJSON_Delete(doc);
+}
+
+static void ids_need_no_vocabulary(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate -m tests/golden/data/tiny-relu --ids --json -n 3 '1 2 3'");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), 3);
+    cJSON_Delete(doc);
+    expect_failure(1, "outside the vocabulary of 257", "generate -m tests/golden/data/tiny-relu --ids --quiet '1 999'");
+    expect_failure(2, "is not a whole number", "generate -m tests/golden/data/tiny-relu --ids --quiet '1 x'");
+}
+
+static void context_limits(void **state)
+{
+    (void)state;
+    expect_failure(1, "the prompt has 9 tokens, which leaves no room in the context of 8", "generate -m tests/golden/data/tiny-relu --quiet -c 8 --ids '1 2 3 4 5 6 7 8 9'");
+    expect_failure(1, "has 8 tokens", "generate -m tests/golden/data/tiny-relu --quiet -c 8 --ids '1 2 3 4 5 6 7 8'");
+    cJSON *full = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 0 --echo --logprobs 0 '1 2 3 4 5 6 7 8'");
+    assert_int_equal(cJSON_GetArraySize(item(full, "logprobs")), 8);
+    cJSON *left = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 3 --truncate left '1 2 3 4 5 6 7 8 9'");
+    cJSON *same = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 3 '5 6 7 8 9'");
+    assert_true(cJSON_Compare(item(left, "ids"), item(same, "ids"), true));
+    assert_true(cJSON_Compare(item(left, "prompt_ids"), item(same, "prompt_ids"), true));
+    cJSON *end = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --ignore-eos --json -n 60 '5 6 7'");
+    assert_int_equal(cJSON_GetArraySize(item(end, "ids")), 5);
+    assert_string_equal(text_of(end, "finish_reason"), "length");
+    cJSON_Delete(full), cJSON_Delete(left), cJSON_Delete(same), cJSON_Delete(end);
+}
+
+static void wrong_usage_is_exit_code_2(void **state)
+{
+    (void)state;
+    expect_failure(2, "did you mean '--temperature'", "generate --temprature 1 x");
+    expect_failure(2, "did you mean 'generate'", "genrate x");
+    expect_failure(2, "put quotes around it", "generate Once upon");
+    expect_failure(2, "a prompt is expected", "generate");
+    expect_failure(2, "--top-p is '2'", "generate --top-p 2 x");
+    expect_failure(2, "--seed is '-1'", "generate --seed -1 x");
+    expect_failure(2, "needs a value", "generate x -n");
+    expect_failure(2, "--json takes no value", "generate --json=1 x");
+    expect_failure(2, "did you mean", "generate -q i9 x");
+    expect_failure(2, "did you mean", "generate -q i8:chanel x");
+    expect_failure(2, "i8 and i4 weights only", "generate -q f32 -a i16 x");
+    expect_failure(2, "--kv is 'f8'", "generate --kv f8 x");
+    expect_failure(2, "unknown instruction set", "generate --isa avx1024 x");
+    expect_failure(2, "--truncate is 'right'", "generate --truncate right x");
+    expect_failure(2, "GLOB=SPEC", "generate --tensor h.0 x");
+    expect_failure(2, "a command is expected", "");
+}
+
+static void what_cannot_be_done_is_exit_code_1(void **state)
+{
+    (void)state;
+    expect_failure(1, "/nowhere", "generate -m /nowhere x");
+    expect_failure(1, "no-such-prompt", "generate -f no-such-prompt");
+    expect_failure(1, "tests", "generate -f tests");
+    expect_failure(1, "group", "generate -q i8:g24 x");
+}
+
+static void options_end_and_values_join(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "--json -n1 -- '--n'");
+    assert_string_equal(text_of(doc, "prompt"), "--n");
+    cJSON_Delete(doc);
+    struct cli c = cli_run("generate --help");
+    assert_int_equal(c.code, 0);
+    assert_non_null(strstr(c.out, "--repetition-penalty"));
+    assert_non_null(strstr(c.out, "Examples:"));
+    cli_free(&c);
+    c = cli_run("--version");
+    assert_int_equal(c.code, 0);
+    assert_non_null(strstr(c.out, "unicode: 15"));
+    assert_non_null(strstr(c.out, "models/tales-7m"));
+    cli_free(&c);
+}
+
+/* Any bytes in a prompt; JSON is valid UTF-8 all the same. */
+static void broken_prompts(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "--json -n 2 \"$(printf 'a\\377\\300b')\"");
+    assert_string_equal(text_of(doc, "prompt"), "a\xEF\xBF\xBD\xEF\xBF\xBD" "b");
+    cJSON_Delete(doc);
+}
+
+static void tokenize_round_trip(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("tokenize -m models/tales-7m --json 'Once upon a time'");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), cJSON_GetArraySize(item(doc, "tokens")));
+    cJSON_Delete(doc);
+    struct cli c = cli_run("tokenize -m models/tales-7m < models/tales-7m/MODEL_CARD.md > /tmp/gpt2q-ids.txt; ${GPT2Q:-./gpt2q} tokenize -m models/tales-7m --decode - < /tmp/gpt2q-ids.txt | cmp - models/tales-7m/MODEL_CARD.md; rm /tmp/gpt2q-ids.txt");
+    assert_int_equal(c.code, 0);
+    assert_string_equal(c.out, "");
+    cli_free(&c);
+    c = cli_run("tokenize -m models/tales-7m --decode 255");
+    assert_int_equal(c.out_size, 1);
+    cli_free(&c);
+    expect_failure(1, "outside the vocabulary of 8193", "tokenize -m models/tales-7m --decode 8193");
+    doc = expect_json("tokenize -m models/tales-7m --special --json '<|endoftext|>'");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), 1);
+    cJSON_Delete(doc);
+    doc = expect_json("tokenize -m models/tales-7m --json '<|endoftext|>'");
+    assert_true(cJSON_GetArraySize(item(doc, "ids")) > 1);
+    cJSON_Delete(doc);
+}
+
+static void trace_writes_every_intermediate(void **state)
+{
+    (void)state;
+    char *directory = temp_directory(), path[512];
+    snprintf(path, sizeof path, "%s/t.safetensors", directory);
+    struct cli c = cli_run("trace -m models/tales-7m -q f32 -o %s 'The quick brown fox jumped over the'", path);
+    assert_int_equal(c.code, 0);
+    cli_free(&c);
+    struct safetensors a, b;
+    gpt2q_error err;
+    assert_int_equal(safetensors_open(path, &a, &err), GPT2Q_OK);
+    assert_int_equal(safetensors_open(repo_path("tests/golden/data/tales-7m/trace.safetensors"), &b, &err), GPT2Q_OK);
+    assert_int_equal(a.n_tensors, b.n_tensors);
+    for (size_t i = 0; i < b.n_tensors; i++) {
+        const struct st_tensor *t = safetensors_find(&a, b.tensors[i].name);
+        if (!t) fail_msg("%s is missing", b.tensors[i].name);
+        assert_int_equal(t->dtype, b.tensors[i].dtype);
+        assert_memory_equal(t->shape, b.tensors[i].shape, sizeof t->shape);
+    }
+    safetensors_close(&a);
+    safetensors_close(&b);
+    snprintf(path, sizeof path, "trace -m models/tales-7m -o %s/nowhere/t 'x'", directory);
+    expect_failure(1, "cannot be written", path);
+    temp_remove(directory);
+}
+
+static void works_from_any_directory(void **state)
+{
+    (void)state;
+    char root[1024];
+    assert_non_null(getcwd(root, sizeof root));
+    const char *program = getenv("GPT2Q");
+    struct cli c = cli_run("--version >/dev/null && cd / && %s/%s generate --quiet -n 3 'Once upon a time'", root, program ? program : "gpt2q");
+    assert_int_equal(c.code, 0);
+    assert_true(c.out_size > 1);
+    cli_free(&c);
+}
+
+/* SIGINT while tokens are made: what there is so far is written, exit code 130. */
+static void interrupt(void **state)
+{
+    (void)state;
+    struct cli c = cli_run("--version >/dev/null; timeout -s INT 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES "-n 500 --ignore-eos --json 'Once upon a time' ; echo \"$?\" >&2");
+    int code = atoi(c.error);
+    assert_int_equal(code, 124); /* timeout's own: the signal came in time, and the program ended by itself */
+    cJSON *doc = cJSON_Parse(c.out);
+    assert_non_null(doc);
+    int made = cJSON_GetArraySize(item(doc, "ids"));
+    assert_in_range(made, 1, 499);
+    cJSON_Delete(doc);
+    cli_free(&c);
+    c = cli_run("--version >/dev/null; timeout --preserve-status -s INT 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES "-n 500 --ignore-eos 'Once upon a time' ; echo \"$?\" >&2");
+    assert_int_equal(atoi(c.error), 130);
+    assert_true(c.out_size > 1);
+    cli_free(&c);
+    c = cli_run("--version >/dev/null; timeout --preserve-status -s TERM 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES "-n 500 --ignore-eos 'Once upon a time' ; echo \"$?\" >&2");
+    assert_int_equal(atoi(c.error), 143);
+    cli_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(generate_json_has_every_key),
+        cmocka_unit_test(plain_text_is_the_text),
+        cmocka_unit_test(seeds),
+        cmocka_unit_test(stop_cuts_the_text_and_keeps_the_ids),
+        cmocka_unit_test(logprobs_and_echo),
+        cmocka_unit_test(an_empty_prompt_is_bos),
+        cmocka_unit_test(ids_need_no_vocabulary),
+        cmocka_unit_test(context_limits),
+        cmocka_unit_test(wrong_usage_is_exit_code_2),
+        cmocka_unit_test(what_cannot_be_done_is_exit_code_1),
+        cmocka_unit_test(options_end_and_values_join),
+        cmocka_unit_test(broken_prompts),
+        cmocka_unit_test(tokenize_round_trip),
+        cmocka_unit_test(trace_writes_every_intermediate),
+        cmocka_unit_test(works_from_any_directory),
+        cmocka_unit_test(interrupt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
