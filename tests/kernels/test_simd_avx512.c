@@ -1,0 +1,31 @@
+/* The words of simd.h in AVX-512; skipped on a CPU without it. The pragmas give what -m flags give in the
+ * library. */
+#include "tests/support.h"
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq"))),    \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")
+#endif
+#define GPT2Q_ISA avx512
+#define GPT2Q_ISA_avx512
+#include "tests/kernels/simd_words.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+int main(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        return check_words();
+#endif
+    puts("skipped: this CPU has no AVX-512");
+    return 0;
+}
