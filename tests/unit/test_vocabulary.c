@@ -1,0 +1,271 @@
+/* Vocabularies: each malformed one is refused with a sentence that says where and what; well-formed ones of
+ * either shape give the same tokenizer. */
+#include "tests/support.h"
+#include "base/memory.h"
+#include "tests/tiny_vocabulary.h"
+#include "tokenizer/tokenizer.h"
+
+static char vocab[1 << 14], whole[1 << 15];
+
+/* The 256 bytes and the further entries; `more` begins with a comma or is empty. */
+static const char *vocab_with(const char *more)
+{
+    size_t n = tiny_vocab_open(vocab);
+    sprintf(vocab + n, "%s}", more);
+    return vocab;
+}
+
+/* A tokenizer.json around vocab_with(more). */
+static const char *whole_with(const char *fields, const char *model_fields, const char *more,
+                              const char *merges)
+{
+    sprintf(whole,
+            "{%s\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{%s\"vocab\":"
+            "%s,\"merges\":%s}}",
+            fields, model_fields, vocab_with(more), merges);
+    return whole;
+}
+
+static struct tokenizer *opened(const char *text, const char *merges)
+{
+    struct tokenizer *t;
+    gpt2q_error err;
+    if (tokenizer_from_memory(text, strlen(text), "V", merges, merges ? strlen(merges) : 0, "M", &t, &err))
+        fail_msg("%s", err.message);
+    return t;
+}
+
+static void refused(const char *text, const char *merges, const char *message)
+{
+    struct tokenizer *t;
+    gpt2q_error err;
+    assert_int_not_equal(
+        tokenizer_from_memory(text, strlen(text), "V", merges, merges ? strlen(merges) : 0, "M", &t, &err),
+        GPT2Q_OK);
+    assert_null(t);
+    if (!strstr(err.message, message)) fail_msg("'%s' where '%s' was expected", err.message, message);
+}
+
+static void encodes(const struct tokenizer *t, const char *text, bool special, size_t n,
+                    const int32_t *expected)
+{
+    int32_t ids[16];
+    size_t all;
+    assert_int_equal(tokenizer_encode(t, text, strlen(text), special, ids, 16, &all, NULL), GPT2Q_OK);
+    assert_int_equal(all, n);
+    for (size_t i = 0; i < n; i++) assert_int_equal(ids[i], expected[i]);
+}
+#define ENCODES(t, text, special, ...)                                                                       \
+    encodes(t, text, special, sizeof(int32_t[]){__VA_ARGS__} / sizeof(int32_t), (int32_t[]){__VA_ARGS__})
+
+static void bad_vocabularies(void **state)
+{
+    (void)state;
+    refused("", "", "V");
+    refused("[1]", "", "V: the document must be an object");
+    refused("{}", "", "V: byte 0x00 has no token");
+    refused(vocab_with(",\"ab\":\"x\""), "", "V: token \"ab\": the id must be an integer from 0 to 1048575");
+    refused(vocab_with(",\"ab\":300.5"), "", "token \"ab\": the id must be an integer");
+    refused(vocab_with(",\"ab\":-1"), "", "token \"ab\": the id must be an integer");
+    refused(vocab_with(",\"ab\":1048576"), "", "token \"ab\": the id must be an integer");
+    refused(vocab_with(",\"ab\":1e300"), "", "token \"ab\": the id must be an integer");
+    refused(vocab_with(",\"ab\":256,\"cd\":256"), "", "V: tokens \"ab\" and \"cd\" both have id 256");
+    refused(vocab_with(",\"ab\":256,\"ab\":257"), "", "ab");
+    refused(vocab_with(",\"\":256"), "", "V: a token has an empty name");
+    refused(vocab_with(",\"a b\":256"), "", "V: token \"a b\": U+0020 is no character of the byte alphabet");
+    refused(vocab_with(",\"\\u0144\":256"), "", "U+0144 is no character of the byte alphabet");
+    refused(vocab_with(",\"<|a b\":256"), "", "U+0020 is no character");
+    refused(vocab_with(",\"\\u00C3\\u0143\":256,\"\\u00C3\\u0143\":257"), "", "V");
+    char *hole = strstr(strcpy(whole, vocab_with("")), "\"a\":97,");
+    memmove(hole, hole + 7, strlen(hole + 7) + 1);
+    refused(whole, "", "V: byte 0x61 has no token, where each of the 256 must have one");
+}
+
+static void bad_merges(void **state)
+{
+    (void)state;
+    const char *v = vocab_with(",\"ab\":256");
+    refused(v, "a b\n\na b\n", "M: line 2: two tokens with exactly one space between them are expected");
+    refused(v, "#version: 0.2\na  b\n", "M: line 2: two tokens");
+    refused(v, "a b c\n", "M: line 1: two tokens");
+    refused(v, " b\n", "M: line 1: two tokens"), refused(v, "a \n", "M: line 1: two tokens");
+    refused(v, "ab\n", "M: line 1: two tokens");
+    refused(v, "a b\r\n", "M: line 1: U+000D is no character of the byte alphabet");
+    refused(v, "a \xFF\n", "M: line 1: U+FFFD is no character");
+    refused(v, "xy z\n", "M: line 1: \"xy\" is not in the vocabulary");
+    refused(v, "a yz\n", "M: line 1: \"yz\" is not in the vocabulary");
+    refused(v, "b a\n", "M: line 1: the result \"ba\" is not in the vocabulary");
+    refused(v, "a b\na b", "M: line 2: \"a b\" has been merged before");
+    refused(v, "a b\n#version: 0.2\n", "M: line 2:"); /* only the first line may say that */
+}
+
+static void bad_documents(void **state)
+{
+    (void)state;
+    refused("{}", NULL, "V: model.vocab must be an object");
+    refused("{\"model\":{\"vocab\":{}}}", NULL, "V: model.merges must be an array");
+    refused("{\"added_tokens\":1,\"model\":{\"vocab\":{},\"merges\":[]}}", NULL,
+            "V: added_tokens must be an array");
+    refused(whole_with("\"added_tokens\":[{\"id\":256}],", "", "", "[]"), NULL,
+            "must have a string as content");
+    refused(whole_with("\"added_tokens\":[{\"id\":97,\"content\":\"zz\"}],", "", "", "[]"), NULL,
+            "V: tokens \"a\" and \"zz\" both have id 97");
+    refused(whole_with("\"added_tokens\":[{\"id\":256,\"content\":\"a\"}],", "", "", "[]"), NULL,
+            "V: tokens 97 and 256 have the same text, \"a\"");
+    refused(whole_with("\"normalizer\":{\"type\":\"NFC\"},", "", "", "[]"), NULL,
+            "V: normalizer is not that of GPT-2");
+    refused(whole_with("", "\"type\":\"WordPiece\",", "", "[]"), NULL, "V: model.type is not");
+    refused(whole_with("", "\"dropout\":0.1,", "", "[]"), NULL, "V: model.dropout is not");
+    refused(whole_with("", "\"end_of_word_suffix\":\"</w>\",", "", "[]"), NULL,
+            "V: model.end_of_word_suffix is not");
+    refused(whole_with("", "", ",\"ab\":256", "[\"a b\",\"ab\"]"), NULL,
+            "V: merge 1: two tokens with exactly one space");
+    refused(whole_with("", "", ",\"ab\":256", "[[\"a\"]]"), NULL, "V: merge 0: must be a string");
+    refused(whole_with("", "", ",\"ab\":256", "[[\"a\",\"b\",\"c\"]]"), NULL, "V: merge 0: must be a string");
+    refused(whole_with("", "", ",\"ab\":256", "[[\"a\",\"z\"]]"), NULL, "V: merge 0: the result \"az\"");
+}
+
+static void both_shapes_agree(void **state)
+{
+    (void)state;
+    static const char more[] = ",\"\\u0120t\":256,\"he\":257,\"\\u0120the\":260,\"<|endoftext|>\":259";
+    static const char *const merges[] = {"[\"\\u0120 t\",\"h e\",\"\\u0120t he\"]",
+                                         "[[\"\\u0120\",\"t\"],[\"h\",\"e\"],[\"\\u0120t\",\"he\"]]"};
+    static const char text[] = "#version: 0.2\n\xC4\xA0 t\nh e\n\xC4\xA0t he\n";
+    for (int i = 0; i < 4; i++) {
+        const char *added = "\"added_tokens\":[{\"id\":259,\"content\":\"<|endoftext|>\",\"special\":true}],";
+        struct tokenizer *t =
+            i < 2 ? opened(whole_with(added, "\"dropout\":null,\"type\":\"BPE\",", more, merges[i]), NULL)
+                  : opened(vocab_with(more), i == 2 ? text : text + 14);
+        assert_int_equal(tokenizer_size(t), 261);
+        assert_int_equal(tokenizer_end_of_text(t), 259);
+        ENCODES(t, "the the", false, 't', 257, 260);
+        ENCODES(t, "a<|endoftext|>he", true, 'a', 259, 257);
+        ENCODES(t, "<|endoftext|><|endoftext|>", true, 259, 259);
+        ENCODES(t, "<|endoftext", true, '<', '|', 'e', 'n', 'd', 'o', 'f', 't', 'e', 'x', 't');
+        size_t n = 9;
+        assert_null(tokenizer_bytes(t, 258, &n)); /* a gap */
+        assert_int_equal(n, 0);
+        assert_null(tokenizer_bytes(t, 261, &n)), assert_null(tokenizer_bytes(t, -1, &n));
+        assert_null(tokenizer_name(t, 258)), assert_null(tokenizer_name(t, 261));
+        assert_memory_equal(tokenizer_bytes(t, 260, &n), " the", 4);
+        assert_int_equal(n, 4);
+        assert_string_equal(tokenizer_name(t, 260), "\xC4\xA0the");
+        tokenizer_free(t);
+    }
+}
+
+static void names_that_are_texts(void **state)
+{
+    (void)state;
+    struct tokenizer *t = opened(vocab_with(",\"<|im start|>\":256"), "");
+    size_t n;
+    assert_memory_equal(tokenizer_bytes(t, 256, &n), "<|im start|>", 12);
+    assert_int_equal(n, 12);
+    assert_int_equal(tokenizer_end_of_text(t), -1);
+    ENCODES(t, "ab", true, 'a', 'b');
+    tokenizer_free(t);
+    t = opened(whole_with("\"added_tokens\":[{\"id\":300,\"content\":\"\\u00E9 x\"}],", "", "", "[]"), NULL);
+    assert_int_equal(tokenizer_size(t), 301);
+    assert_memory_equal(tokenizer_bytes(t, 300, &n), "\xC3\xA9 x", 4);
+    assert_int_equal(n, 4);
+    tokenizer_free(t);
+}
+
+/* A token that no merge makes: its text must not become it. */
+static void unreachable_tokens(void **state)
+{
+    (void)state;
+    struct tokenizer *t = opened(vocab_with(",\"abc\":256,\"bc\":257,\"ab\":258"), "a b\nb c\na bc\n");
+    ENCODES(t, "abc", false, 258, 'c');
+    ENCODES(t, "bc", false, 257);
+    tokenizer_free(t);
+}
+
+static void directories(void **state)
+{
+    (void)state;
+    char *dir = temp_directory(), path[4200];
+    struct tokenizer *t;
+    gpt2q_error err;
+    assert_int_equal(tokenizer_open(dir, &t, &err), GPT2Q_IO);
+    assert_non_null(strstr(err.message, "holds neither vocab.json and merges.txt nor tokenizer.json"));
+    snprintf(path, sizeof path, "%s/vocab.json", dir);
+    vocab_with("");
+    write_file(path, vocab, strlen(vocab));
+    assert_int_equal(tokenizer_open(dir, &t, &err), GPT2Q_IO);
+    assert_non_null(strstr(err.message, "merges.txt"));
+    assert_null(t);
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    whole_with("", "", ",\"ab\":256", "[\"a b\"]");
+    write_file(path, whole, strlen(whole));
+    assert_int_equal(tokenizer_open(dir, &t, &err), GPT2Q_OK);
+    ENCODES(t, "ab", false, 256);
+    tokenizer_free(t);
+    snprintf(path, sizeof path, "%s/merges.txt", dir);
+    write_file(path, "", 0);
+    assert_int_equal(tokenizer_open(dir, &t, &err), GPT2Q_OK); /* the pair of files comes first */
+    ENCODES(t, "ab", false, 'a', 'b');
+    tokenizer_free(t);
+    temp_remove(dir);
+}
+
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    char *dir = temp_directory(), path[4200];
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    whole_with("", "", ",\"ab\":256", "[\"a b\"]");
+    write_file(path, whole, strlen(whole));
+    gpt2q_status s = GPT2Q_OUT_OF_MEMORY;
+    int64_t allowed = 0;
+    for (; s; allowed++) {
+        struct tokenizer *t;
+        gpt2q_error err = {0};
+        mem_fail_after(allowed);
+        s = tokenizer_open(dir, &t, &err);
+        mem_fail_after(-1);
+        if (s) {
+            assert_int_equal(s, GPT2Q_OUT_OF_MEMORY);
+            assert_null(t);
+        }
+        tokenizer_free(t);
+    }
+    assert_in_range(allowed, 10, 100);
+    temp_remove(dir);
+}
+
+/* Whatever one changed or missing byte makes of the texts, opening ends with a tokenizer or a message. */
+static void damaged_texts(void **state)
+{
+    (void)state;
+    whole_with("\"added_tokens\":[{\"id\":259,\"content\":\"<|endoftext|>\"}],", "", ",\"ab\":256",
+               "[\"a b\"]");
+    struct rng rng = {3};
+    size_t size = strlen(whole);
+    for (int round = 0; round < 300; round++) {
+        size_t n = round % 2 ? size : rng_below(&rng, (uint32_t)size), at = rng_below(&rng, (uint32_t)size);
+        char *copy = guard_alloc(n);
+        memcpy(copy, whole, n);
+        if (at < n) copy[at] = "\"{}[],:0 \\a\xFF"[rng_below(&rng, 12)];
+        struct tokenizer *t;
+        gpt2q_error err = {0};
+        gpt2q_status s = tokenizer_from_memory(copy, n, "V", NULL, 0, NULL, &t, &err);
+        assert_true((s == GPT2Q_OK) == (t != NULL));
+        if (s) assert_true(err.status == s && strlen(err.message) > 10);
+        tokenizer_free(t);
+        guard_free(copy, n);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_vocabularies),     cmocka_unit_test(bad_merges),
+        cmocka_unit_test(bad_documents),        cmocka_unit_test(both_shapes_agree),
+        cmocka_unit_test(names_that_are_texts), cmocka_unit_test(unreachable_tokens),
+        cmocka_unit_test(directories),          cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(damaged_texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
