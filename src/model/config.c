@@ -22,39 +22,43 @@ static const char *const activation_names[ACT_COUNT] = {[ACT_GELU_NEW] = "gelu_n
                                                         [ACT_GELU] = "gelu",
                                                         [ACT_TANH] = "tanh"};
 
-/* A size, under its own name or the one that other architectures of transformers use for it; both must agree.
- */
-static gpt2q_status read_size(const cJSON *root, const char *file, const char *key, const char *alias,
+#define MAX_NAMES 3
+
+/* A size under its own name or others (those that transformers uses for all architectures, a legacy twin);
+ * all must agree. */
+static gpt2q_status read_size(const cJSON *root, const char *file, const char *const names[MAX_NAMES],
                               int32_t max, int32_t *size, gpt2q_error *err)
 {
-    int64_t value = *size, other = 0;
-    bool present = false, other_present = false;
-    gpt2q_status s = json_integer(root, key, file, 1, max, &value, &present, err);
-    if (!s && alias) s = json_integer(root, alias, file, 1, max, &other, &other_present, err);
-    if (s) return s;
-    if (present && other_present && value != other) {
-        return error_set(err, GPT2Q_FORMAT, "%s: %s is %lld but %s is %lld", file, key, (long long)value,
-                         alias, (long long)other);
+    const char *said = NULL;
+    for (int i = 0; i < MAX_NAMES && names[i]; i++) {
+        int64_t value = 0;
+        bool present;
+        gpt2q_status s = json_integer(root, names[i], file, 1, max, &value, &present, err);
+        if (s) return s;
+        if (!present) continue;
+        if (said && value != *size) {
+            return error_set(err, GPT2Q_FORMAT, "%s: %s is %d but %s is %d", file, said, (int)*size, names[i],
+                             (int)value);
+        }
+        said = names[i];
+        *size = (int32_t)value;
     }
-    *size = (int32_t)(other_present ? other : value);
     return GPT2Q_OK;
 }
 
 static gpt2q_status read_sizes(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
 {
     const struct {
-        const char *key, *alias;
+        const char *names[MAX_NAMES];
         int32_t max, *size;
-    } sizes[] = {{"vocab_size", NULL, MAX_VOCAB, &c->vocab_size},
-                 {"n_positions", "max_position_embeddings", MAX_POSITIONS, &c->n_positions},
-                 {"n_positions", "n_ctx", MAX_POSITIONS, &c->n_positions},
-                 {"n_embd", "hidden_size", MAX_EMBD, &c->n_embd},
-                 {"n_layer", "num_hidden_layers", MAX_LAYER, &c->n_layer},
-                 {"n_head", "num_attention_heads", MAX_HEAD, &c->n_head},
-                 {"n_inner", NULL, MAX_INNER, &c->n_inner}};
+    } sizes[] = {{{"vocab_size"}, MAX_VOCAB, &c->vocab_size},
+                 {{"n_positions", "max_position_embeddings", "n_ctx"}, MAX_POSITIONS, &c->n_positions},
+                 {{"n_embd", "hidden_size"}, MAX_EMBD, &c->n_embd},
+                 {{"n_layer", "num_hidden_layers"}, MAX_LAYER, &c->n_layer},
+                 {{"n_head", "num_attention_heads"}, MAX_HEAD, &c->n_head},
+                 {{"n_inner"}, MAX_INNER, &c->n_inner}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        gpt2q_status s =
-            read_size(root, file, sizes[i].key, sizes[i].alias, sizes[i].max, sizes[i].size, err);
+        gpt2q_status s = read_size(root, file, sizes[i].names, sizes[i].max, sizes[i].size, err);
         if (s) return s;
     }
     if (!c->n_inner) c->n_inner = 4 * c->n_embd;
