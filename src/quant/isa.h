@@ -4,12 +4,14 @@
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "quant/format.h"
+#include "quant/pack.h"
 
 struct isa {
     const char *name; /* "scalar", "avx2", "avx512", "avx512vnni" */
     bool (*supported)(void); /* this CPU and its operating system can run it */
     const struct kernels *kernels;
     const struct format_ops *formats; /* [QF_COUNT] */
+    const struct pack_ops *pack;      /* of the quantizer */
 };
 
 /* Rows from the definition (scalar, index 0) to the best; compiled in, whether or not this CPU has them. */
