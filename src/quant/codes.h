@@ -1,0 +1,201 @@
+/* The vocabulary for codes, beside kernels/simd.h and by its rules: vc is sixteen lanes of four bytes, lane =
+ * output, byte = input.
+ *
+ *   vc_load(p)                      64 bytes
+ *   vc_signed(a)                    code + 128 to int8 code, byte by byte
+ *   vc_signed_low(a) _high(a)       the low or high nibble of each byte, code + 8, to an int8 of 16*code
+ *   vc_low(a) vc_high(a)            the same nibbles as they are, 0..15
+ *   vc_float(a, j)                  byte j of each lane as the float 2^24 * int8: exact, and two operations
+ * for 16 codes vc_pack(a, b, c, d)             bytes of four vi of 0..255 vc_store(p, a) vc_broadcast(p) the
+ * same four bytes in every lane vi_dot(acc, u, x)               acc + the lane's four products of u (0..255)
+ * and x (int8); exact, nothing saturates vi_dot_nibbles(acc, u, x)       the same for u in 0..15 vi_mul(a, b)
+ * low 32 bits of the products vi_store_i8(p, a)               16 integers within int8 as bytes */
+#ifndef QUANT_CODES_H
+#define QUANT_CODES_H
+#include "kernels/simd.h"
+
+#if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avx512vnni)
+typedef __m512i vc;
+
+ALWAYS_INLINE vc vc_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+ALWAYS_INLINE void vc_store(uint8_t *p, vc a) { _mm512_storeu_si512(p, a); }
+ALWAYS_INLINE vc vc_fill(int byte) { return _mm512_set1_epi8((char)byte); }
+ALWAYS_INLINE vc vc_signed(vc a) { return _mm512_xor_si512(a, vc_fill(0x80)); }
+ALWAYS_INLINE vc vc_signed_high(vc a)
+{
+    return _mm512_and_si512(_mm512_xor_si512(a, vc_fill(0x80)), vc_fill(0xF0));
+}
+ALWAYS_INLINE vc vc_signed_low(vc a) { return vc_signed_high(_mm512_slli_epi16(a, 4)); }
+ALWAYS_INLINE vc vc_low(vc a) { return _mm512_and_si512(a, vc_fill(0x0F)); }
+ALWAYS_INLINE vc vc_high(vc a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), vc_fill(0x0F)); }
+ALWAYS_INLINE vf vc_float(vc a, int j)
+{
+    __m512i to_top = _mm512_add_epi32(_mm512_set4_epi32(0x0C808080, 0x08808080, 0x04808080, 0x00808080),
+                                      _mm512_set1_epi32(j << 24));
+    return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(a, to_top));
+}
+ALWAYS_INLINE vc vc_pack(vi a, vi b, vi c, vi d)
+{
+    return _mm512_or_si512(_mm512_or_si512(a, _mm512_slli_epi32(b, 8)),
+                           _mm512_or_si512(_mm512_slli_epi32(c, 16), _mm512_slli_epi32(d, 24)));
+}
+ALWAYS_INLINE vc vc_broadcast(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+ALWAYS_INLINE vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
+ALWAYS_INLINE void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
+
+#if defined(GPT2Q_ISA_avx512vnni)
+/* One instruction of inline assembly: with the intrinsic, gcc 12 copies a register around every product. */
+ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(x));
+    return acc;
+}
+ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x) { return vi_dot(acc, u, x); }
+#else
+/* Even and odd bytes apart, in 16 bits: vpmaddubsw would saturate at 2 * 255 * 127. */
+ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
+{
+    __m512i even = _mm512_madd_epi16(_mm512_and_si512(u, _mm512_set1_epi16(0xFF)),
+                                     _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8));
+    __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(x, 8));
+    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
+}
+/* Here it cannot: 2 * 15 * 128. */
+ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x)
+{
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, x), _mm512_set1_epi16(1)));
+}
+#endif
+
+#elif defined(GPT2Q_ISA_avx2)
+typedef vi vc;
+
+ALWAYS_INLINE vc vc_load(const uint8_t *p)
+{
+    return vi_pair(_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 32)));
+}
+ALWAYS_INLINE void vc_store(uint8_t *p, vc a)
+{
+    _mm256_storeu_si256((__m256i *)p, a.lo);
+    _mm256_storeu_si256((__m256i *)(p + 32), a.hi);
+}
+ALWAYS_INLINE __m256i fill8(int byte) { return _mm256_set1_epi8((char)byte); }
+ALWAYS_INLINE vc vc_signed(vc a)
+{
+    return vi_pair(_mm256_xor_si256(a.lo, fill8(0x80)), _mm256_xor_si256(a.hi, fill8(0x80)));
+}
+ALWAYS_INLINE __m256i signed_high8(__m256i a)
+{
+    return _mm256_and_si256(_mm256_xor_si256(a, fill8(0x80)), fill8(0xF0));
+}
+ALWAYS_INLINE vc vc_signed_high(vc a) { return vi_pair(signed_high8(a.lo), signed_high8(a.hi)); }
+ALWAYS_INLINE vc vc_signed_low(vc a)
+{
+    return vi_pair(signed_high8(_mm256_slli_epi16(a.lo, 4)), signed_high8(_mm256_slli_epi16(a.hi, 4)));
+}
+ALWAYS_INLINE vc vc_low(vc a)
+{
+    return vi_pair(_mm256_and_si256(a.lo, fill8(0x0F)), _mm256_and_si256(a.hi, fill8(0x0F)));
+}
+ALWAYS_INLINE vc vc_high(vc a)
+{
+    return vc_low(vi_pair(_mm256_srli_epi16(a.lo, 4), _mm256_srli_epi16(a.hi, 4)));
+}
+ALWAYS_INLINE vf vc_float(vc a, int j)
+{
+    __m256i to_top = _mm256_add_epi32(_mm256_setr_epi32(0x00808080, 0x04808080, 0x08808080, 0x0C808080,
+                                                        0x00808080, 0x04808080, 0x08808080, 0x0C808080),
+                                      _mm256_set1_epi32(j << 24));
+    return vf_pair(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(a.lo, to_top)),
+                   _mm256_cvtepi32_ps(_mm256_shuffle_epi8(a.hi, to_top)));
+}
+ALWAYS_INLINE __m256i pack8(__m256i a, __m256i b, __m256i c, __m256i d)
+{
+    return _mm256_or_si256(_mm256_or_si256(a, _mm256_slli_epi32(b, 8)),
+                           _mm256_or_si256(_mm256_slli_epi32(c, 16), _mm256_slli_epi32(d, 24)));
+}
+ALWAYS_INLINE vc vc_pack(vi a, vi b, vi c, vi d)
+{
+    return vi_pair(pack8(a.lo, b.lo, c.lo, d.lo), pack8(a.hi, b.hi, c.hi, d.hi));
+}
+ALWAYS_INLINE vc vc_broadcast(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return vi_set1(four);
+}
+ALWAYS_INLINE vi vi_mul(vi a, vi b)
+{
+    return vi_pair(_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi));
+}
+ALWAYS_INLINE void vi_store_i8(int8_t *p, vi a)
+{
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), _MM_SHUFFLE(3, 1, 2, 0));
+    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)p, bytes);
+}
+/* Even and odd bytes apart, in 16 bits: vpmaddubsw would saturate at 2 * 255 * 127. */
+ALWAYS_INLINE __m256i dot8(__m256i acc, __m256i u, __m256i x)
+{
+    __m256i even = _mm256_madd_epi16(_mm256_and_si256(u, _mm256_set1_epi16(0xFF)),
+                                     _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
+    __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(x, 8));
+    return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+}
+ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
+{
+    return vi_pair(dot8(acc.lo, u.lo, x.lo), dot8(acc.hi, u.hi, x.hi));
+}
+/* Here it cannot: 2 * 15 * 128. */
+ALWAYS_INLINE __m256i dot_nibbles8(__m256i acc, __m256i u, __m256i x)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
+}
+ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x)
+{
+    return vi_pair(dot_nibbles8(acc.lo, u.lo, x.lo), dot_nibbles8(acc.hi, u.hi, x.hi));
+}
+
+#else /* scalar: the definition */
+typedef struct vc {
+    uint8_t b[64];
+} vc;
+
+#define VC_BYTES(expression)                                                                                 \
+    vc r_;                                                                                                   \
+    for (int i = 0; i < 64; i++) r_.b[i] = (uint8_t)(expression);                                            \
+    return r_
+
+ALWAYS_INLINE vc vc_load(const uint8_t *p) { VC_BYTES(p[i]); }
+ALWAYS_INLINE void vc_store(uint8_t *p, vc a) { memcpy(p, a.b, sizeof a.b); }
+ALWAYS_INLINE vc vc_signed(vc a) { VC_BYTES(a.b[i] ^ 0x80); }
+ALWAYS_INLINE vc vc_signed_high(vc a) { VC_BYTES((a.b[i] ^ 0x80) & 0xF0); }
+ALWAYS_INLINE vc vc_signed_low(vc a) { VC_BYTES((a.b[i] << 4 ^ 0x80) & 0xF0); }
+ALWAYS_INLINE vc vc_low(vc a) { VC_BYTES(a.b[i] & 0x0F); }
+ALWAYS_INLINE vc vc_high(vc a) { VC_BYTES(a.b[i] >> 4); }
+ALWAYS_INLINE vf vc_float(vc a, int j) { VF_LANES((float)(int8_t)a.b[4 * i + j] * 0x1p24f); }
+ALWAYS_INLINE vc vc_pack(vi a, vi b, vi c, vi d)
+{
+    const vi *parts[4] = {&a, &b, &c, &d};
+    VC_BYTES(parts[i % 4]->v[i / 4]);
+}
+ALWAYS_INLINE vc vc_broadcast(const int8_t *p) { VC_BYTES(p[i % 4]); }
+ALWAYS_INLINE vi vi_mul(vi a, vi b) { VI_LANES((int32_t)((uint32_t)a.v[i] * (uint32_t)b.v[i])); }
+ALWAYS_INLINE void vi_store_i8(int8_t *p, vi a)
+{
+    for (int i = 0; i < 16; i++) p[i] = (int8_t)a.v[i];
+}
+ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
+{
+    for (int i = 0; i < 64; i++) acc.v[i / 4] += u.b[i] * (int8_t)x.b[i];
+    return acc;
+}
+ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x) { return vi_dot(acc, u, x); }
+#endif
+
+#endif
