@@ -1,0 +1,26 @@
+/* Weights as int4 codes: the products of integer_matmul.h (float activations) and code_matmul.h (integer
+ * activations). */
+#include "quant/code_matmul.h"
+#include "quant/formats_table.h"
+#include "quant/integer_matmul.h"
+
+static void i4_tile(const struct tile *t, int rows)
+{
+    TILE_DISPATCH(rows, integer_tile(t, 4, R, TILE_VECTORS(R)))
+}
+
+static void i4_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 4, R, CODE_VECTORS)) }
+
+void ISA(matmul_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
+                    int p1, void *scratch)
+{
+    (void)scratch;
+    for_tiles(w, x, y, y_stride, p0, p1, TILE_ROWS, i4_tile);
+}
+
+void ISA(matmul_q_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
+                      int p1, void *scratch)
+{
+    (void)scratch;
+    for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, i4_dots);
+}

@@ -1,0 +1,134 @@
+/* What the products need of their input beyond the floats, once per token (format.h, struct qinput):
+ *
+ *     scaled      QG_INPUT: x(k)*s(k); below, x means this
+ *     sums        X of each group (or all) by the 16-lane rule: element i of the group to lane i mod 16, then
+ * the tree; of x for zero points and minima, and for QG_INPUT of affine, float activations  -(z(k)*x(k))
+ * minmax, float activations  fma(m(k), x0(k), h*x(k)) minmax, integer activations  m(k)*x0(k)          x0 = x
+ * before scaling, h = 2^(bits-1) hi, lo      codes: a = max|x| / qmax, qmax 127 or 32,639; code =
+ * clamp(rint(x / a)) = 256*hi + lo, -128 <= lo <= 127; all 0 where a = 0; where x is not finite all 0 and a =
+ * NaN, so that the outputs are not finite either code_sums   sum of hi, and of lo, of each group; for
+ * QG_INPUT: absmax h*code, affine (h + z(k))*code, in one sum Activation codes are refused for nothing else:
+ * any finite x has them. */
+#include "quant/codes.h"
+#include "quant/formats_table.h"
+
+/* Sum by the 16-lane rule; lanes beyond the end keep what they have. */
+static float lane_sum(const float *x, int n)
+{
+    vf acc = vf_zero();
+    int i = 0;
+    for (; i + 16 <= n; i += 16) acc = vf_add(acc, vf_load(x + i));
+    if (i < n) acc = vf_first(n - i, vf_add(acc, vf_load_n(x + i, n - i)), acc);
+    return vf_sum(acc);
+}
+
+/* The correction that inputs' zero points or minima make to a whole row (QG_INPUT). */
+ALWAYS_INLINE vf input_term(const struct qtensor *w, enum activations kind, vf z, vf x, vf x0)
+{
+    if (w->scheme.method == QM_AFFINE) return vf_neg(vf_mul(z, x));
+    if (kind != ACTIVATIONS_F32) return vf_mul(z, x0);
+    return vf_fma(z, x0, vf_mul(vf_set1(w->scheme.format == QF_I8 ? 128.0f : 8.0f), x));
+}
+
+static float input_sum(const struct qtensor *w, enum activations kind, const float *x, const float *x0)
+{
+    const float *z = w->zero;
+    vf acc = vf_zero();
+    for (int i = 0; i < w->cols; i += 16) {
+        int n = w->cols - i < 16 ? w->cols - i : 16;
+        vf term = input_term(w, kind, vf_load_n(z + i, n), vf_load_n(x + i, n), vf_load_n(x0 + i, n));
+        acc = vf_first(n, vf_add(acc, term), acc);
+    }
+    return vf_sum(acc);
+}
+
+static void prepare_floats(const struct qtensor *w, struct qinput *x, int row, const float **from)
+{
+    const float *x0 = *from;
+    size_t cols = (size_t)w->cols, groups = w->scheme.gran == QG_GROUP ? cols / (size_t)w->scheme.group : 1;
+    if (x->scaled) {
+        float *scaled = x->scaled + (size_t)row * cols;
+        for (size_t k = 0; k < cols; k++) scaled[k] = x0[k] * ((const float *)w->scale)[k];
+        *from = scaled;
+    }
+    if (!x->sums) return;
+    float *sums = x->sums + (size_t)row * groups;
+    if (w->scheme.gran == QG_INPUT)
+        *sums = input_sum(w, x->kind, *from, x0);
+    else
+        for (size_t g = 0; g < groups; g++)
+            sums[g] = lane_sum(x0 + g * (cols / groups), (int)(cols / groups));
+}
+
+/* ---- codes
+ * -----------------------------------------------------------------------------------------------------------------
+ */
+
+/* max|x| / qmax; NaN where an x is not finite: x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
+static float code_scale(const float *x, int n, float qmax)
+{
+    vf most = vf_zero(), strange = vf_zero();
+    for (int i = 0; i < n; i += 16) {
+        vf v = vf_load_n(x + i, n - i < 16 ? n - i : 16);
+        most = vf_max(vf_abs(v), most);
+        strange = vf_fma(v, vf_zero(), strange);
+    }
+    return vf_sum(strange) == 0.0f ? vf_hmax(most) / qmax : NAN;
+}
+
+static void encode_row(const float *x, int n, int padded, float scale, float qmax, int8_t *hi, int8_t *lo)
+{
+    memset(hi, 0, (size_t)padded);
+    if (lo) memset(lo, 0, (size_t)padded);
+    if (!(scale > 0.0f)) return;
+    for (int i = 0; i < n; i += 16) {
+        vf q = vf_rint(vf_div(vf_load_n(x + i, n - i < 16 ? n - i : 16), vf_set1(scale)));
+        q = vf_min(vf_max(q, vf_set1(-qmax)), vf_set1(qmax));
+        if (lo) {
+            /* floor((q + 128) / 256): the half unit in the last place keeps every quotient off a tie */
+            vf h = vf_rint(vf_fma(q, vf_set1(0x1p-8f), vf_set1(0x1p-9f)));
+            vi_store_i8(lo + i, vf_to_int(vf_fma(h, vf_set1(-256.0f), q)));
+            q = h;
+        }
+        vi_store_i8(hi + i, vf_to_int(q));
+    }
+}
+
+/* Sums of codes, exact in int32 (qtensor.c bounds the number of inputs). */
+static int32_t code_sum(const struct qtensor *w, const int8_t *codes, int k0, int k1)
+{
+    int32_t sum = 0;
+    if (w->scheme.gran == QG_INPUT) {
+        int32_t h = w->scheme.format == QF_I8 ? 128 : 8;
+        const float *z = w->scheme.method == QM_AFFINE ? w->zero : NULL;
+        for (int k = k0; k < k1; k++) sum += codes[k] * (h + (z ? (int32_t)z[k] : 0));
+    } else {
+        for (int k = k0; k < k1; k++) sum += codes[k];
+    }
+    return sum;
+}
+
+static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, const float *from)
+{
+    int cols = w->cols, padded = (cols + 63) / 64 * 64;
+    int group = w->scheme.gran == QG_GROUP ? w->scheme.group : cols, groups = cols / group;
+    float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
+    int8_t *hi = x->hi + (size_t)row * (size_t)padded,
+           *lo = x->lo ? x->lo + (size_t)row * (size_t)padded : NULL;
+    int32_t *sums = x->code_sums + (size_t)row * 2 * (size_t)groups;
+    x->code_scale[row] = scale;
+    encode_row(from, cols, padded, scale, qmax, hi, lo);
+    for (int g = 0; g < groups; g++) {
+        sums[g] = code_sum(w, hi, g * group, (g + 1) * group);
+        sums[groups + g] = lo ? code_sum(w, lo, g * group, (g + 1) * group) : 0;
+    }
+}
+
+void ISA(prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1)
+{
+    for (int r = r0; r < r1; r++) {
+        const float *from = x->f32 + (size_t)r * x->stride;
+        prepare_floats(w, x, r, &from);
+        if (x->kind != ACTIVATIONS_F32) prepare_codes(w, x, r, from);
+    }
+}

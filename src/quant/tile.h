@@ -1,0 +1,91 @@
+/* What the products of all formats share: the walk over panels and blocks of rows, and the store of a panel's
+ * outputs.
+ *
+ * A tile is one panel by 1 to TILE_ROWS rows of x, for which every output is one chain over all inputs, kept
+ * in registers. Which rows share a tile changes no bit. Panels are the outer loop: a panel's codes come from
+ * memory once and then from the cache. */
+#ifndef QUANT_TILE_H
+#define QUANT_TILE_H
+#include "kernels/simd.h"
+#include "quant/format.h"
+
+#define TILE_ROWS 6
+#define VECTORS   (PANEL / 16)
+/* How far ahead of a panel's stream to prefetch: far enough for memory, near enough to stay in the
+ * first-level cache. */
+#define PREFETCH_BYTES 6144
+
+/* Vectors of outputs held at once: with 32 registers all of a panel's; with 16, what leaves room for the
+ * weights. */
+#if defined(GPT2Q_ISA_avx2)
+#define TILE_VECTORS(rows) ((rows) == 1 ? 4 : (rows) <= 3 ? 2 : 1)
+#else
+#define TILE_VECTORS(rows) VECTORS
+#endif
+
+struct tile {
+    const struct qtensor *w;
+    const struct qinput *x;
+    int panel, row; /* the first row */
+    int outputs;    /* of the panel, 1..64 */
+    float *y;       /* of the panel's first output and the first row */
+    size_t y_stride;
+};
+
+typedef void tile_fn(const struct tile *t, int rows);
+
+/* Calls tile for all rows and the panels [p0, p1), in blocks of nearly equal numbers of rows. */
+ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
+                             int p0, int p1, int rows_max, tile_fn *tile)
+{
+    int blocks = (x->n + rows_max - 1) / rows_max;
+    for (int p = p0; p < p1; p++)
+        for (int b = 0; b < blocks; b++) {
+            int r0 = (int)((int64_t)x->n * b / blocks), r1 = (int)((int64_t)x->n * (b + 1) / blocks);
+            int left = w->rows - p * PANEL;
+            struct tile t = {.w = w,
+                             .x = x,
+                             .panel = p,
+                             .row = r0,
+                             .outputs = left < PANEL ? left : PANEL,
+                             .y = y + (size_t)r0 * y_stride + (size_t)p * PANEL,
+                             .y_stride = y_stride};
+            tile(&t, r1 - r0);
+        }
+}
+
+/* Vector v of a row of the tile; what lies beyond the outputs is not touched. */
+ALWAYS_INLINE void store_outputs(const struct tile *t, int row, int v, vf a)
+{
+    float *y = t->y + (size_t)row * t->y_stride + 16 * v;
+    int left = t->outputs - 16 * v;
+    if (left >= 16)
+        vf_store(y, a);
+    else if (left > 0)
+        vf_store_n(y, a, left);
+}
+
+ALWAYS_INLINE const float *tile_input(const struct tile *t, int row)
+{
+    size_t r = (size_t)(t->row + row);
+    return t->x->scaled ? t->x->scaled + r * (size_t)t->x->cols : t->x->f32 + r * t->x->stride;
+}
+
+/* The switch that makes the number of rows a constant: TILE_DISPATCH(rows, R, call using R). */
+#define TILE_CASE(r, call)                                                                                   \
+    case r: {                                                                                                \
+        enum { R = r };                                                                                      \
+        call;                                                                                                \
+        break;                                                                                               \
+    }
+#define TILE_DISPATCH(rows, call)                                                                            \
+    switch (rows) {                                                                                          \
+        TILE_CASE(1, call)                                                                                   \
+        TILE_CASE(2, call)                                                                                   \
+        TILE_CASE(3, call)                                                                                   \
+        TILE_CASE(4, call)                                                                                   \
+        TILE_CASE(5, call)                                                                                   \
+        TILE_CASE(6, call)                                                                                   \
+    default: break;                                                                                          \
+    }
+#endif

@@ -1,0 +1,522 @@
+/* Products with quantized weights: every instruction set against the scalar definition by memcmp, the
+ * definition against formulas written out here and against double, for every kind of scheme and activations.
+ */
+#include "tests/support.h"
+#include "base/memory.h"
+#include "kernels/half.h"
+#include "quant/isa.h"
+#include "quant/quantize.h"
+#include <math.h>
+
+static const char *const schemes[] = {"f32",
+                                      "f16",
+                                      "bf16",
+                                      "i8:tensor:absmax",
+                                      "i8:channel:absmax",
+                                      "i8:channel:minmax",
+                                      "i8:tensor:affine",
+                                      "i8:channel:affine",
+                                      "i8:input:absmax",
+                                      "i8:input:minmax",
+                                      "i8:input:affine",
+                                      "notes",
+                                      "i8:g8:absmax",
+                                      "i8:g24:minmax",
+                                      "i8:g64:affine",
+                                      "i4:tensor:minmax",
+                                      "i4:channel:absmax",
+                                      "i4:channel:affine",
+                                      "i4:input:minmax",
+                                      "i4:input:affine",
+                                      "i4:g32:absmax",
+                                      "i4:g32:minmax",
+                                      "i4:g8:affine"};
+#define SCHEMES (sizeof schemes / sizeof *schemes)
+
+/* ---- a weight, its input, a product
+ * ------------------------------------------------------------------------------------ */
+
+static bool fits(struct scheme s, int cols)
+{
+    return !scheme_is_integer(s) || s.gran != QG_GROUP || cols % s.group == 0;
+}
+
+/* A weight whose codes end at a guard page. */
+struct weight {
+    struct qtensor w;
+    uint8_t *guarded;
+    size_t guarded_bytes;
+};
+
+static struct scheme scheme_of(const char *spec)
+{
+    struct scheme s;
+    assert_int_equal(scheme_parse(spec, &s, NULL), GPT2Q_OK);
+    return s;
+}
+
+static struct weight weight_from(const float *m, struct scheme s, int rows, int cols)
+{
+    struct weight out = {0};
+    gpt2q_error err = {0};
+    struct qsource src = {"test", DT_F32, m, rows, cols, (size_t)cols, 1};
+    assert_int_equal(qtensor_quantize(&src, s, false, 1, &out.w, &err), GPT2Q_OK);
+    out.guarded_bytes = out.w.panel_bytes * (size_t)qtensor_panels(&out.w);
+    out.guarded = guard_alloc(out.guarded_bytes);
+    memcpy(out.guarded, out.w.codes, out.guarded_bytes);
+    out.w.codes = out.guarded;
+    return out;
+}
+
+static struct weight weight_create(const char *spec, int rows, int cols, uint64_t seed)
+{
+    struct rng rng = {seed};
+    float *m = mem_array((size_t)rows * (size_t)cols, sizeof *m);
+    for (int i = 0; i < rows * cols; i++) m[i] = 0.1f * rng_normal(&rng) + 0.02f;
+    struct weight out = weight_from(m, scheme_of(spec), rows, cols);
+    mem_free(m);
+    return out;
+}
+
+static void weight_free(struct weight *w)
+{
+    guard_free(w->guarded, w->guarded_bytes);
+    qtensor_free(&w->w);
+}
+
+static float *input_create(int n, size_t stride, uint64_t seed)
+{
+    struct rng rng = {seed};
+    float *x = guard_alloc((size_t)n * stride * sizeof *x);
+    for (size_t i = 0; i < (size_t)n * stride; i++) x[i] = rng_normal(&rng) * (i % 7 ? 1.0f : 4.0f);
+    return x;
+}
+
+static void product(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
+                    size_t stride, int n, float *y, size_t y_stride, int p0, int p1)
+{
+    const struct format_ops *ops = &isa->formats[w->scheme.format];
+    struct qinput in = {.f32 = x, .stride = stride};
+    size_t bytes = qinput_layout(NULL, w, kind, n, NULL);
+    void *memory = mem_alloc(bytes), *scratch = mem_alloc(MATMUL_SCRATCH_BYTES);
+    memset(memory, 0xFF, bytes);
+    assert_int_equal(qinput_layout(&in, w, kind, n, memory), bytes);
+    if (qinput_needs_prepare(w, kind)) ops->prepare(w, &in, 0, n);
+    (kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(w, &in, y, y_stride, p0, p1, scratch);
+    mem_free(memory);
+    mem_free(scratch);
+}
+
+static enum activations last_kind(const struct qtensor *w)
+{
+    return scheme_is_integer(w->scheme) ? ACTIVATIONS_I8 : ACTIVATIONS_F32;
+}
+
+/* ---- instruction sets
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void compare_isas(const struct qtensor *w, enum activations kind, const float *x, int n)
+{
+    size_t stride = (size_t)w->cols + 1, y_stride = (size_t)w->rows + 3;
+    size_t bytes = ((size_t)(n - 1) * y_stride + (size_t)w->rows) * sizeof(float);
+    float *expected = mem_alloc(bytes), *y = guard_alloc(bytes);
+    memset(expected, 0xA5, bytes);
+    product(isa_at(0), w, kind, x, stride, n, expected, y_stride, 0, qtensor_panels(w));
+    for (size_t i = 1; i < isa_count(); i++) {
+        if (!isa_at(i)->supported()) continue;
+        memset(y, 0xA5, bytes);
+        product(isa_at(i), w, kind, x, stride, n, y, y_stride, 0, qtensor_panels(w));
+        if (memcmp(expected, y, bytes)) {
+            char text[SCHEME_TEXT_MAX];
+            fail_msg("%s differs from scalar: %s, activations %d, %d x %d, n %d", isa_at(i)->name,
+                     scheme_print(w->scheme, text), (int)kind, w->rows, w->cols, n);
+        }
+    }
+    guard_free(y, bytes);
+    mem_free(expected);
+}
+
+static void test_every_isa_gives_the_scalar_bits(void **state)
+{
+    static const int shapes[][2] = {{1, 1},   {3, 3},    {17, 4},   {64, 5},  {65, 7},   {2, 8},
+                                    {63, 24}, {100, 60}, {130, 64}, {70, 96}, {66, 257}, {1, 3072}};
+    (void)state;
+    for (size_t s = 0; s < SCHEMES; s++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            int rows = shapes[i][0], cols = shapes[i][1];
+            if (!fits(scheme_of(schemes[s]), cols)) continue;
+            struct weight w = weight_create(schemes[s], rows, cols, s * 100 + i);
+            int n = (int)(1 + (s + i) % 7);
+            float *x = input_create(n, (size_t)cols + 1, i);
+            for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
+                compare_isas(&w.w, (enum activations)kind, x, n);
+            guard_free(x, (size_t)n * ((size_t)cols + 1) * sizeof *x);
+            weight_free(&w);
+        }
+}
+
+/* Any number of rows, any range of panels: each row as it is alone. */
+static void test_rows_do_not_depend_on_their_number(void **state)
+{
+    (void)state;
+    const int rows = 130, cols = 192, most = 96;
+    float *x = input_create(most, (size_t)cols, 5);
+    float *alone = mem_array((size_t)most * (size_t)rows, sizeof *alone),
+          *y = mem_array((size_t)most * (size_t)rows, sizeof *y);
+    for (size_t s = 0; s < SCHEMES; s++) {
+        struct weight w = weight_create(schemes[s], rows, cols, s);
+        for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
+            for (size_t i = isa_count(); i-- > 1;) {
+                if (!isa_at(i)->supported()) continue;
+                for (int r = 0; r < most; r++)
+                    product(isa_at(i), &w.w, (enum activations)kind, x + r * cols, (size_t)cols, 1,
+                            alone + r * rows, (size_t)rows, 0, 3);
+                for (int n = 1; n <= most; n += n < 17 ? 1 : most - 17) {
+                    memset(y, 0xA5, (size_t)most * (size_t)rows * sizeof *y);
+                    product(isa_at(i), &w.w, (enum activations)kind, x, (size_t)cols, n, y, (size_t)rows, 1,
+                            3);
+                    product(isa_at(i), &w.w, (enum activations)kind, x, (size_t)cols, n, y, (size_t)rows, 0,
+                            1);
+                    assert_memory_equal(y, alone, (size_t)n * (size_t)rows * sizeof *y);
+                }
+            }
+        weight_free(&w);
+    }
+    guard_free(x, (size_t)most * (size_t)cols * sizeof *x);
+    mem_free(alone);
+    mem_free(y);
+}
+
+static void test_panels_write_their_outputs_only(void **state)
+{
+    (void)state;
+    const int rows = 150, cols = 24, n = 7;
+    float *x = input_create(n, (size_t)cols, 6), y[7 * 150];
+    for (size_t s = 0; s < SCHEMES; s++) {
+        if (!fits(scheme_of(schemes[s]), cols)) continue;
+        struct weight w = weight_create(schemes[s], rows, cols, s);
+        for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
+            for (size_t i = 0; i < isa_count(); i++) {
+                if (!isa_at(i)->supported()) continue;
+                for (int j = 0; j < n * rows; j++) y[j] = -77.0f;
+                product(isa_at(i), &w.w, (enum activations)kind, x, (size_t)cols, n, y, (size_t)rows, 1, 2);
+                for (int j = 0; j < n * rows; j++) assert_true((y[j] != -77.0f) == (j % rows / PANEL == 1));
+            }
+        weight_free(&w);
+    }
+    guard_free(x, (size_t)n * (size_t)cols * sizeof *x);
+}
+
+/* A Conv1D matrix, used where it lies, gives the bits of the packed one. */
+static void test_in_place(void **state)
+{
+    (void)state;
+    const int rows = 128, cols = 37, n = 8;
+    struct rng rng = {8};
+    float *m = mem_array((size_t)rows * (size_t)cols, sizeof *m), *x = input_create(n, (size_t)cols, 9);
+    float packed_y[8 * 128], y[8 * 128];
+    for (int i = 0; i < rows * cols; i++) m[i] = rng_normal(&rng);
+    struct qsource src = {"test", DT_F32, m, rows, cols, 1, (size_t)rows};
+    struct qtensor packed, in_place;
+    assert_int_equal(qtensor_quantize(&src, scheme_of("f32"), false, 2, &packed, NULL), GPT2Q_OK);
+    assert_int_equal(qtensor_quantize(&src, scheme_of("f32"), true, 2, &in_place, NULL), GPT2Q_OK);
+    assert_ptr_equal(in_place.codes, m);
+    assert_null(in_place.owned);
+    for (size_t i = 0; i < isa_count(); i++) {
+        if (!isa_at(i)->supported()) continue;
+        product(isa_at(i), &packed, ACTIVATIONS_F32, x, (size_t)cols, n, packed_y, (size_t)rows, 0, 2);
+        product(isa_at(i), &in_place, ACTIVATIONS_F32, x, (size_t)cols, n, y, (size_t)rows, 0, 2);
+        assert_memory_equal(packed_y, y, sizeof y);
+    }
+    qtensor_free(&packed);
+    qtensor_free(&in_place);
+    mem_free(m);
+    guard_free(x, (size_t)n * (size_t)cols * sizeof *x);
+}
+
+/* ---- the definition
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* The scalar formulas of the file heads, from codes read through the layout that qtensor.h states. */
+static int code_at(const struct qtensor *w, int o, int k)
+{
+    const uint8_t *panel = w->codes + (size_t)(o / PANEL) * w->panel_bytes;
+    if (w->scheme.format == QF_I8) return panel[(k / 4 * PANEL + o % PANEL) * 4 + k % 4] - 128;
+    int pair = panel[(k / 8 * PANEL + o % PANEL) * 4 + k % 4];
+    return (k % 8 < 4 ? pair & 15 : pair >> 4) - 8;
+}
+
+static void test_f32_is_one_chain(void **state)
+{
+    (void)state;
+    struct weight w = weight_create("f32", 70, 57, 1);
+    float *x = input_create(1, 57, 2), y[70], row[57];
+    product(isa_at(0), &w.w, ACTIVATIONS_F32, x, 57, 1, y, 70, 0, 2);
+    for (int o = 0; o < 70; o++) {
+        float acc = 0.0f;
+        isa_at(0)->formats[QF_F32].dequantize_row(&w.w, o, row);
+        for (int k = 0; k < 57; k++) acc = fmaf(row[k], x[k], acc);
+        assert_memory_equal(&acc, &y[o], sizeof acc);
+    }
+    guard_free(x, 57 * sizeof *x);
+    weight_free(&w);
+}
+
+/* Products that underflow leave -0, which one more term of +0 would turn into +0. */
+static void test_no_padded_term(void **state)
+{
+    (void)state;
+    float x[9], w[9], y[3];
+    for (int k = 0; k < 9; k++) x[k] = 0x1p-120f, w[k] = -0x1p-120f;
+    for (int cols = 1; cols <= 9; cols++)
+        for (size_t i = 0; i < isa_count(); i++) {
+            if (!isa_at(i)->supported()) continue;
+            float m[27];
+            for (int k = 0; k < 3 * cols; k++) m[k] = w[0];
+            struct weight q = weight_from(m, scheme_of(cols % 2 ? "f32" : "bf16"), 3, cols);
+            product(isa_at(i), &q.w, ACTIVATIONS_F32, x, (size_t)cols, 1, y, 3, 0, 1);
+            assert_true(y[0] == 0.0f && signbit(y[0]) && signbit(y[2]));
+            weight_free(&q);
+        }
+}
+
+static float f16_at(const void *p, size_t i) { return float_from_f16(((const uint16_t *)p)[i]); }
+
+static void test_i8_channel_scales_once(void **state)
+{
+    (void)state;
+    struct weight w = weight_create("i8", 70, 61, 3);
+    float *x = input_create(1, 61, 4), y[70];
+    product(isa_at(0), &w.w, ACTIVATIONS_F32, x, 61, 1, y, 70, 0, 2);
+    for (int o = 0; o < 70; o++) {
+        float acc = 0.0f;
+        for (int k = 0; k < 61; k++) acc = fmaf((float)code_at(&w.w, o, k), x[k], acc);
+        acc = ((const float *)w.w.scale)[o] * acc;
+        assert_memory_equal(&acc, &y[o], sizeof acc);
+    }
+    guard_free(x, 61 * sizeof *x);
+    weight_free(&w);
+}
+
+static float lane_sum(const float *x, int n)
+{
+    float lanes[16] = {0};
+    for (int i = 0; i < n; i++) lanes[i % 16] += x[i];
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+static void test_i4_groups_affine(void **state)
+{
+    (void)state;
+    const int cols = 96, group = 24;
+    struct weight w = weight_create("i4:g24:affine", 70, cols, 5);
+    float *x = input_create(1, (size_t)cols, 6), y[70];
+    product(isa_at(0), &w.w, ACTIVATIONS_F32, x, (size_t)cols, 1, y, 70, 0, 2);
+    for (int o = 0; o < 70; o++) {
+        float total = 0.0f;
+        for (int g = 0; g < cols / group; g++) {
+            size_t at = ((size_t)(o / PANEL) * 4 + (size_t)g) * PANEL + (size_t)(o % PANEL);
+            float a = 0.0f;
+            for (int k = g * group; k < (g + 1) * group; k++) a = fmaf((float)code_at(&w.w, o, k), x[k], a);
+            total = fmaf(f16_at(w.w.scale, at),
+                         fmaf(-f16_at(w.w.zero, at), lane_sum(x + g * group, group), a), total);
+        }
+        assert_memory_equal(&total, &y[o], sizeof total);
+    }
+    guard_free(x, (size_t)cols * sizeof *x);
+    weight_free(&w);
+}
+
+/* Codes of one token as the goldens make them; returns the scale. */
+static float token_codes(const float *x, int n, int qmax, int *codes)
+{
+    float most = 0.0f;
+    for (int k = 0; k < n; k++) most = fmaxf(most, fabsf(x[k]));
+    float scale = most / (float)qmax;
+    for (int k = 0; k < n; k++) {
+        float q = scale > 0.0f ? rintf(x[k] / scale) : 0.0f;
+        codes[k] = (int)fminf(fmaxf(q, (float)-qmax), (float)qmax);
+    }
+    return scale;
+}
+
+static void test_i16_joins_two_exact_sums(void **state)
+{
+    (void)state;
+    enum { COLS = 61 };
+    struct weight w = weight_create("i8", 70, COLS, 7);
+    float *x = input_create(1, COLS, 8), y[70];
+    int codes[COLS];
+    float scale = token_codes(x, COLS, 32639, codes);
+    product(isa_at(0), &w.w, ACTIVATIONS_I16, x, COLS, 1, y, 70, 0, 2);
+    for (int o = 0; o < 70; o++) {
+        int hi = 0, lo = 0;
+        for (int k = 0; k < COLS; k++) {
+            int h = (int)floor((codes[k] + 128) / 256.0);
+            hi += h * code_at(&w.w, o, k);
+            lo += (codes[k] - 256 * h) * code_at(&w.w, o, k);
+        }
+        float expected = ((const float *)w.w.scale)[o] * fmaf((float)hi, 256.0f, (float)lo) * scale;
+        assert_memory_equal(&expected, &y[o], sizeof expected);
+    }
+    guard_free(x, COLS * sizeof *x);
+    weight_free(&w);
+}
+
+/* ---- accuracy
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+/* x as the product sees it: quantized per token, QG_INPUT after scaling, with integer activations. */
+static void seen_input(const struct qtensor *w, enum activations kind, const float *x, double *seen)
+{
+    int codes[512];
+    float scaled[512];
+    bool by_input = scheme_is_integer(w->scheme) && w->scheme.gran == QG_INPUT;
+    for (int k = 0; k < w->cols; k++) {
+        scaled[k] = by_input ? x[k] * ((const float *)w->scale)[k] : x[k];
+        seen[k] = (double)x[k];
+    }
+    if (kind == ACTIVATIONS_F32) return;
+    float scale = token_codes(scaled, w->cols, kind == ACTIVATIONS_I8 ? 127 : 32639, codes);
+    for (int k = 0; k < w->cols; k++) {
+        double s = by_input ? (double)((const float *)w->scale)[k] : 1.0;
+        seen[k] = s > 0.0 ? (double)scale * codes[k] / s : 0.0;
+    }
+}
+
+static void test_scalar_against_double(void **state)
+{
+    (void)state;
+    enum { ROWS = 70, COLS = 192 };
+    float *x = input_create(1, COLS, 11), y[ROWS], row[COLS];
+    double seen[COLS];
+    for (size_t s = 0; s < SCHEMES; s++) {
+        struct weight w = weight_create(schemes[s], ROWS, COLS, s + 50);
+        bool minimum =
+            w.w.scheme.gran == QG_INPUT && w.w.scheme.method == QM_MINMAX && scheme_is_integer(w.w.scheme);
+        for (int kind = 0; kind <= (int)last_kind(&w.w); kind++) {
+            product(isa_at(0), &w.w, (enum activations)kind, x, COLS, 1, y, ROWS, 0, 2);
+            seen_input(&w.w, (enum activations)kind, x, seen);
+            for (int o = 0; o < ROWS; o++) {
+                double sum = 0.0, size = 0.0;
+                isa_at(0)->formats[w.w.scheme.format].dequantize_row(&w.w, o, row);
+                for (int k = 0; k < COLS; k++) {
+                    double m =
+                        minimum ? (double)((const float *)w.w.zero)[k] : 0.0; /* times x, never quantized */
+                    sum += ((double)row[k] - m) * seen[k] + m * (double)x[k];
+                    size += (fabs((double)row[k]) + fabs(m) + 0.3) * fabs((double)x[k]);
+                }
+                if (fabs((double)y[o] - sum) > 2e-6 * size)
+                    fail_msg("%s, activations %d, output %d: %g, expected %g", schemes[s], kind, o,
+                             (double)y[o], sum);
+            }
+        }
+        weight_free(&w);
+    }
+    guard_free(x, COLS * sizeof *x);
+}
+
+/* All codes and activations at their extremes: the largest integer sums, in every instruction set. */
+static void test_extremes(void **state)
+{
+    (void)state;
+    enum { ROWS = 65, COLS = 3072 };
+    static const char *const specs[] = {"i8:channel:absmax", "i8:channel:minmax", "i8:channel:affine",
+                                        "i4:g32:absmax", "i4:channel:affine"};
+    float *m = mem_array((size_t)ROWS * COLS, sizeof *m), *x = mem_array(COLS, sizeof *x), y[ROWS];
+    for (int sign = -1; sign <= 1; sign += 2)
+        for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
+            for (int i = 0; i < ROWS * COLS; i++) m[i] = i % COLS == 0 ? -1.0f : 1.0f;
+            for (int k = 0; k < COLS; k++) x[k] = k == 1 ? 1.0f : (float)sign;
+            struct weight w = weight_from(m, scheme_of(specs[s]), ROWS, COLS);
+            for (int kind = 0; kind < ACTIVATIONS_COUNT; kind++)
+                for (size_t i = 0; i < isa_count(); i++) {
+                    if (!isa_at(i)->supported()) continue;
+                    product(isa_at(i), &w.w, (enum activations)kind, x, COLS, 1, y, ROWS, 0, 2);
+                    double expected = sign < 0 ? -(COLS - 3.0) + 1.0 : COLS - 2.0;
+                    for (int o = 0; o < ROWS; o++)
+                        assert_true(fabs((double)y[o] - expected) <
+                                    (w.w.scheme.format == QF_I8 ? 5e-3 : 0.07) * COLS);
+                    if (s == 0 && kind == ACTIVATIONS_I16)
+                        assert_true(fabs((double)y[3] - expected) < 1e-3 * COLS / 100);
+                }
+            weight_free(&w);
+        }
+    mem_free(m);
+    mem_free(x);
+}
+
+static void test_activation_edges(void **state)
+{
+    (void)state;
+    static const float bad[] = {INFINITY, -INFINITY, NAN};
+    struct weight w = weight_create("i8", 64, 60, 12);
+    float x[60] = {0}, y[64];
+    for (size_t i = 0; i < isa_count(); i++) {
+        if (!isa_at(i)->supported()) continue;
+        for (int kind = ACTIVATIONS_I16; kind <= ACTIVATIONS_I8; kind++) {
+            memset(x, 0, sizeof x);
+            product(isa_at(i), &w.w, (enum activations)kind, x, 60, 1, y, 64, 0, 1);
+            for (int o = 0; o < 64; o++) assert_true(y[o] == 0.0f);
+            for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {
+                x[59] = bad[b];
+                product(isa_at(i), &w.w, (enum activations)kind, x, 60, 1, y, 64, 0, 1);
+                for (int o = 0; o < 64; o++) assert_true(isnan(y[o]));
+            }
+        }
+    }
+    weight_free(&w);
+}
+
+/* Codes of activations: ties to even, and 127*256 + 127 as the largest, so that both bytes are signed. */
+static void test_activation_codes(void **state)
+{
+    (void)state;
+    struct weight w = weight_create("i8", 64, 24, 13);
+    float x[24] = {127.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -127.0f};
+    static const int8_t expected[24] = {127, 0, 2, 2, 0, -2, -2, -127};
+    float wide[24] = {32639.0f, 32512.0f, 127.0f,  128.0f,  129.0f,  383.0f,
+                      384.0f,   -128.0f,  -129.0f, -384.0f, -385.0f, -32639.0f};
+    for (size_t i = 0; i < isa_count(); i++) {
+        if (!isa_at(i)->supported()) continue;
+        for (int kind = ACTIVATIONS_I16; kind <= ACTIVATIONS_I8; kind++) {
+            struct qinput in = {.f32 = kind == ACTIVATIONS_I8 ? x : wide, .stride = 24};
+            size_t bytes = qinput_layout(NULL, &w.w, (enum activations)kind, 1, NULL);
+            void *memory = mem_alloc(bytes);
+            memset(memory, 0xFF, bytes);
+            qinput_layout(&in, &w.w, (enum activations)kind, 1, memory);
+            isa_at(i)->formats[QF_I8].prepare(&w.w, &in, 0, 1);
+            assert_true(in.code_scale[0] == 1.0f);
+            if (kind == ACTIVATIONS_I8)
+                assert_memory_equal(in.hi, expected, sizeof expected);
+            else
+                for (int k = 0; k < 24; k++) assert_true((float)(256 * in.hi[k] + in.lo[k]) == wide[k]);
+            for (int k = 24; k < 64; k++) assert_true(in.hi[k] == 0 && (!in.lo || in.lo[k] == 0));
+            mem_free(memory);
+        }
+    }
+    weight_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_isa_gives_the_scalar_bits),
+        cmocka_unit_test(test_rows_do_not_depend_on_their_number),
+        cmocka_unit_test(test_panels_write_their_outputs_only),
+        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_f32_is_one_chain),
+        cmocka_unit_test(test_no_padded_term),
+        cmocka_unit_test(test_i8_channel_scales_once),
+        cmocka_unit_test(test_i4_groups_affine),
+        cmocka_unit_test(test_i16_joins_two_exact_sums),
+        cmocka_unit_test(test_scalar_against_double),
+        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_activation_edges),
+        cmocka_unit_test(test_activation_codes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
