@@ -43,23 +43,24 @@ static void encode_short(const struct tokenizer *t, const uint8_t *piece, size_t
     for (size_t i = 0; i < n; i++) encoding_put(e, symbol[i]);
 }
 
-/* ---- long pieces: a doubly linked list of symbols, and a heap of candidates ordered by (rank, position)
+/* ---- long pieces: a doubly linked list of symbols, and candidates taken in the order of (rank, position)
  * ---- */
 
-#define DEAD (-1)
+#define DEAD         (-1)
+#define NO_CANDIDATE UINT64_MAX
 
 struct long_piece {
     const struct tokenizer *t;
-    int32_t *symbol; /* at the position of its first byte; DEAD inside of a symbol */
+    int32_t *symbol; /* at the position of its first byte */
     uint32_t *rank;  /* of the pair that begins here; a candidate of another rank is out of date */
     uint32_t *next, *previous;
-    uint64_t *heap; /* rank << 32 | position; four children to a node */
-    size_t n_heap;
-    /* Pairs that came to be in this pass wait for the next one at the end of `heap`, the oldest last. At most
-     * n candidates at first and one more with every merge (two come, one goes) make 2 n; n of them may be in
-     * both places while they move. */
-    size_t n_waiting, capacity;
     uint32_t n;
+    /* Candidates are rank << 32 | position. What comes to be in a pass waits for the next one, in room for n:
+     * a pass of m merges makes at most 2 m <= n. Then it goes to the heap (four children to a node), in room
+     * for 2 n: n at first, and a merge takes one out and puts two in. Where it is in order already, as in a
+     * run of one character, it is left in a row instead. */
+    uint64_t *waiting, *heap, *row;
+    size_t n_waiting, n_heap, n_row, row_at;
 };
 
 static void heap_push(struct long_piece *p, uint64_t key)
@@ -94,14 +95,13 @@ static void consider(struct long_piece *p, uint32_t i)
 {
     uint32_t j = p->next[i];
     p->rank[i] = j == p->n ? NO_RANK : pair_table_find(&p->t->pairs, p->symbol[i], p->symbol[j]);
-    if (p->rank[i] != NO_RANK) p->heap[p->capacity - ++p->n_waiting] = (uint64_t)p->rank[i] << 32 | i;
+    if (p->rank[i] != NO_RANK) p->waiting[p->n_waiting++] = (uint64_t)p->rank[i] << 32 | i;
 }
 
 static void merge_at(struct long_piece *p, uint32_t i)
 {
     uint32_t gone = p->next[i], after = p->next[gone];
     p->symbol[i] = p->t->merged[p->rank[i]];
-    p->symbol[gone] = DEAD;
     p->rank[gone] = NO_RANK;
     p->next[i] = after;
     if (after < p->n) p->previous[after] = i;
@@ -109,18 +109,49 @@ static void merge_at(struct long_piece *p, uint32_t i)
     consider(p, i);
 }
 
+static bool ascending(const uint64_t *keys, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (keys[i - 1] >= keys[i]) return false;
+    return true;
+}
+
+static void begin_pass(struct long_piece *p)
+{
+    if (p->row_at == p->n_row && ascending(p->waiting, p->n_waiting)) {
+        uint64_t *used_up = p->row;
+        p->row = p->waiting, p->n_row = p->n_waiting, p->row_at = 0;
+        p->waiting = used_up;
+    } else {
+        for (size_t i = 0; i < p->n_waiting; i++) heap_push(p, p->waiting[i]);
+    }
+    p->n_waiting = 0;
+}
+
+static uint64_t first_candidate(const struct long_piece *p)
+{
+    uint64_t row = p->row_at < p->n_row ? p->row[p->row_at] : NO_CANDIDATE;
+    uint64_t heap = p->n_heap > 0 ? p->heap[0] : NO_CANDIDATE;
+    return row < heap ? row : heap;
+}
+
 static void merge_long(struct long_piece *p, uint64_t *steps)
 {
     uint32_t pass = NO_RANK;
-    while (p->n_heap + p->n_waiting > 0) {
-        if (p->n_heap == 0 || p->heap[0] >> 32 != pass) {
-            for (size_t k = 1; k <= p->n_waiting; k++) heap_push(p, p->heap[p->capacity - k]);
+    for (;;) {
+        uint64_t first = first_candidate(p);
+        if (first == NO_CANDIDATE || first >> 32 != pass) {
             *steps += p->n_waiting;
-            p->n_waiting = 0;
-            pass = (uint32_t)(p->heap[0] >> 32);
+            begin_pass(p);
+            first = first_candidate(p);
+            if (first == NO_CANDIDATE) return;
+            pass = (uint32_t)(first >> 32);
         }
-        uint32_t i = (uint32_t)p->heap[0];
-        heap_pop(p);
+        if (p->row_at < p->n_row && p->row[p->row_at] == first)
+            p->row_at++;
+        else
+            heap_pop(p);
+        uint32_t i = (uint32_t)first;
         if (p->rank[i] == pass) merge_at(p, i);
         ++*steps;
     }
@@ -132,19 +163,24 @@ static void long_piece_free(struct long_piece *p)
     mem_free(p->rank);
     mem_free(p->next);
     mem_free(p->previous);
+    mem_free(p->waiting);
     mem_free(p->heap);
+    mem_free(p->row);
 }
 
 static bool long_piece_create(struct long_piece *p, const struct tokenizer *t, const uint8_t *piece,
                               uint32_t n)
 {
-    *p = (struct long_piece){.t = t, .n = n, .capacity = 3 * (size_t)n};
+    *p = (struct long_piece){.t = t, .n = n};
     p->symbol = mem_array(n, sizeof *p->symbol);
     p->rank = mem_array(n, sizeof *p->rank);
     p->next = mem_array(n, sizeof *p->next);
     p->previous = mem_array(n, sizeof *p->previous);
-    p->heap = mem_array(p->capacity, sizeof *p->heap);
-    if (!p->symbol || !p->rank || !p->next || !p->previous || !p->heap) return false;
+    p->waiting = mem_array(n, sizeof *p->waiting);
+    p->heap = mem_array(n, 2 * sizeof *p->heap);
+    p->row = mem_array(n, sizeof *p->row);
+    if (!p->symbol || !p->rank || !p->next || !p->previous || !p->waiting || !p->heap || !p->row)
+        return false;
     for (uint32_t i = 0; i < n; i++) {
         p->symbol[i] = t->byte_id[piece[i]];
         p->next[i] = i + 1;
@@ -159,8 +195,8 @@ static gpt2q_status encode_long(const struct tokenizer *t, const uint8_t *piece,
 {
     struct long_piece p = {0};
     size_t needed;
-    if (!checked_mul(n, 4 * sizeof(uint32_t) + 3 * sizeof(uint64_t), &needed)) needed = SIZE_MAX;
-    /* Positions have 32 bits: a longer piece would need 160 GiB and more here. */
+    if (!checked_mul(n, 4 * sizeof(uint32_t) + 4 * sizeof(uint64_t), &needed)) needed = SIZE_MAX;
+    /* Positions have 32 bits: a longer piece would need 190 GiB and more here. */
     bool ok = n < UINT32_MAX && long_piece_create(&p, t, piece, (uint32_t)n);
     if (ok) {
         merge_long(&p, &e->steps);

@@ -1,7 +1,7 @@
 /* Byte pair encoding of one piece. The definition is that of the original encoder: of all neighbours that
  * merge take the pair of the lowest rank, merge its occurrences from left to right, and begin again.
  *
- * Short pieces are scanned once per pass; long ones keep the candidates in a heap, so that a megabyte without
+ * Short pieces are scanned once per pass; long ones take candidates from a heap, so that a megabyte without
  * a space costs O(n log n). Nothing recurses. */
 #ifndef TOKENIZER_BPE_H
 #define TOKENIZER_BPE_H

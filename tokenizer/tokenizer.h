@@ -11,7 +11,8 @@ struct tokenizer;
 
 /* From a directory that holds vocab.json and merges.txt, or tokenizer.json. */
 gpt2q_status tokenizer_open(const char *directory, struct tokenizer **out, gpt2q_error *err);
-/* From the texts of vocab.json and merges.txt in memory (names for messages); neither is kept. */
+/* From the texts of vocab.json and merges.txt in memory, or of tokenizer.json where merges is NULL (names for messages); nothing
+ * is kept of them. */
 gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name, const char *merges,
                                    size_t merges_size, const char *merges_name, struct tokenizer **out, gpt2q_error *err);
 void tokenizer_free(struct tokenizer *t);
