@@ -46,7 +46,6 @@ static void encode_short(const struct tokenizer *t, const uint8_t *piece, size_t
 /* ---- long pieces: a doubly linked list of symbols, and candidates taken in the order of (rank, position)
  * ---- */
 
-#define DEAD         (-1)
 #define NO_CANDIDATE UINT64_MAX
 
 struct long_piece {
