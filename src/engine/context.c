@@ -47,7 +47,7 @@ gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, e
 {
     bool integer = scheme_is_integer(w->scheme) && w->scheme.method != QM_NOTES;
     if (!text) {
-        *out = ACTIVATIONS_F32;
+        *out = integer ? ACTIVATIONS_I16 : ACTIVATIONS_F32;
         return GPT2Q_OK;
     }
     for (int i = 0; i < ACTIVATIONS_COUNT; i++) {

@@ -16,7 +16,10 @@
 #include "quant/params.h"
 
 /* Byte rows (a plane of a token) and vectors of outputs in registers. */
-#if defined(GPT2Q_ISA_avx2)
+#if defined(GPT2Q_ISA_scalar)
+#define CODE_ROWS    2
+#define CODE_VECTORS 1
+#elif defined(GPT2Q_ISA_avx2)
 #define CODE_ROWS    4
 #define CODE_VECTORS 1
 #else

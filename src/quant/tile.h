@@ -9,17 +9,21 @@
 #include "kernels/simd.h"
 #include "quant/format.h"
 
-#define TILE_ROWS 6
-#define VECTORS   (PANEL / 16)
+#define VECTORS (PANEL / 16)
 /* How far ahead of a panel's stream to prefetch: far enough for memory, near enough to stay in the
  * first-level cache. */
 #define PREFETCH_BYTES 6144
 
 /* Vectors of outputs held at once: with 32 registers all of a panel's; with 16, what leaves room for the
  * weights. */
-#if defined(GPT2Q_ISA_avx2)
+#if defined(GPT2Q_ISA_scalar) /* no registers to block for: the definition stays small */
+#define TILE_ROWS          2
+#define TILE_VECTORS(rows) 1
+#elif defined(GPT2Q_ISA_avx2)
+#define TILE_ROWS          6
 #define TILE_VECTORS(rows) ((rows) == 1 ? 4 : (rows) <= 3 ? 2 : 1)
 #else
+#define TILE_ROWS          6
 #define TILE_VECTORS(rows) VECTORS
 #endif
 
@@ -78,14 +82,16 @@ ALWAYS_INLINE const float *tile_input(const struct tile *t, int row)
         call;                                                                                                \
         break;                                                                                               \
     }
+#if TILE_ROWS == 2
+#define TILE_CASES_FROM_3(call)
+#else
+#define TILE_CASES_FROM_3(call) TILE_CASE(3, call) TILE_CASE(4, call) TILE_CASE(5, call) TILE_CASE(6, call)
+#endif
 #define TILE_DISPATCH(rows, call)                                                                            \
     switch (rows) {                                                                                          \
         TILE_CASE(1, call)                                                                                   \
         TILE_CASE(2, call)                                                                                   \
-        TILE_CASE(3, call)                                                                                   \
-        TILE_CASE(4, call)                                                                                   \
-        TILE_CASE(5, call)                                                                                   \
-        TILE_CASE(6, call)                                                                                   \
+        TILE_CASES_FROM_3(call)                                                                              \
     default: break;                                                                                          \
     }
 #endif
