@@ -94,6 +94,7 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 $(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
+	@ln -sfn ../../models $(BUILD)/models # the default model lies beside the program
 # One relocatable object with the private names made local, so that a program linked with the archive meets only gpt2q_*.
 $(BUILD)/libgpt2q.a: $(LIB_OBJ)
 	$(call say,AR)rm -f $@ && $(CC) -r -nostdlib -o $(BUILD)/gpt2q-all.o $^ && \
@@ -123,7 +124,7 @@ $(BUILD)/cmocka: $(BUILD)/flags
 .PHONY: test test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
-	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
+	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(abspath $(PROGRAM)) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers

@@ -3,6 +3,12 @@
 _gpt2q()
 {
     local program=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
+    # The line editor takes --option=value for three words.
+    if [[ $word == "=" ]]; then
+        word=
+    elif [[ $previous == "=" ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         -*) ;;
@@ -27,9 +33,11 @@ _gpt2q()
     *)
         if [[ $word == -* ]]; then
             COMPREPLY=($(compgen -W "$("$program" help --options "$command" 2>/dev/null)" -- "$word"))
+            [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
         else
             compopt -o default 2>/dev/null # files
         fi ;;
     esac
+    return 0
 }
 complete -F _gpt2q gpt2q

@@ -23,10 +23,12 @@ expect() { # expect "LINE..." WORD...
 expect 'generate ' gen
 expect 'tokenize ' help tok
 expect '--version ' --ver
-expect '--max-tokens ' generate --max-t
-expect '--quantize --quiet ' generate --model x --qu
+expect '--max-tokens= ' generate --max-t
+expect '--quantize= --quiet ' generate --model x --qu
 expect 'i4 i4:g32 i4:g64 ' generate -q i4
 expect 'i16 ' generate --activations i1
+expect 'f16 f32 i8 ' generate --kv =
+expect 'f16 f32 ' generate --kv = f
 expect '' generate READ
 "$GPT2Q" help --commands | while read -r command; do
     [ -n "$(complete "$command" --h)" ] || [ "$command" = help ] || { echo "$command: no options"; exit 1; }
