@@ -46,13 +46,13 @@ static double seconds_of(void (*f)(void))
 {
     double best = INFINITY;
     f();
-    for (int repeat = 0; repeat < 7; repeat++) {
+    for (int repeat = 0; repeat < 15; repeat++) {
         int n = 0;
         double start = clock_seconds(), now;
         do {
             f();
             n++;
-        } while ((now = clock_seconds()) - start < 0.01);
+        } while ((now = clock_seconds()) - start < 0.004);
         if ((now - start) / n < best) best = (now - start) / n;
     }
     return best;
