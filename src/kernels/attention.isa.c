@@ -49,7 +49,7 @@ struct tile {
     size_t q_stride, y_stride, p_stride;
     int n_rows, first_position, n_blocks;
     float scale;
-    float *p; /* (n_rows, n_blocks * KV_BLOCK): scores, then probabilities */
+    float *p; /* (n_rows, n_blocks * KV_BLOCK), a row at p + r*p_stride: scores, then probabilities */
 };
 
 ALWAYS_INLINE const uint8_t *block_at(const struct tile *w, int block)
@@ -242,7 +242,7 @@ void ISA(attention)(const struct kv_view *kv, int head, const struct attention_r
             .p = scratch,
         };
         w.n_blocks = (w.first_position + w.n_rows - 1) / KV_BLOCK + 1;
-        w.p_stride = (size_t)w.n_blocks * KV_BLOCK;
+        w.p_stride = ((size_t)w.n_blocks | 1) * KV_BLOCK; /* an odd number of lines: rows fall into different sets */
         by_format[kv->format](&w);
     }
 }
