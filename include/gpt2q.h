@@ -261,10 +261,12 @@ typedef struct gpt2q_scheduler_params {
     int32_t n_chunk; /* prompt tokens per step, all rows together; 0: what is left of n_batch */
     int32_t n_queue; /* waiting requests at most (64) */
     bool no_prefix_sharing;
+    bool padded;     /* for study: a rectangular cache, padded on the left, in place of the ragged one. The answers are the
+                      * same. Takes 2 * n_rows of the context's sequences; prompts are prefilled whole */
 } gpt2q_scheduler_params;
 
 typedef struct gpt2q_scheduler_stats {
-    uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: decoded rows, all steps together */
+    uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: running in each, all steps together */
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
 } gpt2q_scheduler_stats;
@@ -281,7 +283,8 @@ GPT2Q_API gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_re
                                               gpt2q_error *err);
 /* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step; false if it is not there any more. */
 GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
-/* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do. */
+/* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do. After a
+ * failure the scheduler can only be freed. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_step(gpt2q_scheduler *s, bool *busy, gpt2q_error *err);
 GPT2Q_API gpt2q_scheduler_stats gpt2q_scheduler_get_stats(const gpt2q_scheduler *s);
 

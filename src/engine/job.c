@@ -121,3 +121,16 @@ void job_free(struct job *job)
     mem_free(job->prompt);
     mem_free(job);
 }
+
+void job_cancel_rest(struct job *job)
+{
+    const gpt2q_request *r = &job->request;
+    gpt2q_result result = {.finish = GPT2Q_FINISH_CANCELLED,
+                           .prompt_ids = job->prompt,
+                           .n_prompt = (size_t)job->n_prompt,
+                           .ids = job->prompt + job->n_prompt,
+                           .text = "",
+                           .queued_s = clock_seconds() - job->submitted_at};
+    for (; job->n_started < r->n_samples; job->n_started++, job->n_ended++)
+        if (r->on_end) r->on_end(r->user, job->id, job->n_started, &result);
+}

@@ -18,6 +18,8 @@ struct job {
 /* Checks and copies a request for contexts of n_ctx positions. A request that can never run is refused with a sentence. */
 gpt2q_status job_create(const gpt2q_model *model, int32_t n_ctx, const gpt2q_request *request, struct job **out, gpt2q_error *err);
 void job_free(struct job *job);
+/* Ends the samples that have not started, as cancelled. */
+void job_cancel_rest(struct job *job);
 /* Every prompt position's logits are wanted, not the last one's only. */
 static inline bool job_scores_prompt(const struct job *job) { return job->request.n_logprobs >= 0 && job->request.echo; }
 #endif

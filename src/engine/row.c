@@ -66,21 +66,24 @@ void row_begin(struct row *row, struct job *job, int32_t sequence)
     if (job->max_new == 0 && !job_scores_prompt(job)) row->done = true; /* nothing is wanted of the model */
 }
 
-static void add_logprobs(struct row *row, struct sampler *s, const float *logits, int32_t id, bool in_prompt)
+/* The entry of the token at `position`, prompt and completion counted together. */
+static size_t entry_of(const struct row *row, int32_t position)
 {
-    int32_t k = row->job->request.n_logprobs;
-    gpt2q_position *p = &row->positions[row->n_positions];
-    gpt2q_token_logprob *top = row->top + row->n_positions++ * (size_t)k;
-    *p = (gpt2q_position){.id = id, .in_prompt = in_prompt, .logprob = sampler_logprobs(s, logits, id, top, k), .top = top};
+    return (size_t)(row->job->request.echo ? position : position - row->n_prompt);
 }
 
-void row_score(struct row *row, struct sampler *s, const float *logits, int32_t position)
+int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position)
 {
-    if (s->kernels->row_argmax(logits, (size_t)s->vocab_size) < 0) {
-        fail(row, GPT2Q_NON_FINITE, "the model gave logits that are not finite numbers");
-        return;
-    }
-    add_logprobs(row, s, logits, row->ids[position + 1], true);
+    int32_t next = position + 1, k = row->job->request.n_logprobs, id;
+    if (next < row->n_prompt)
+        id = s->kernels->row_argmax(logits, (size_t)s->vocab_size) < 0 ? -1 : row->ids[next];
+    else
+        id = sampler_draw(s, &row->sampling, logits, row->ids, next, next);
+    if (id < 0 || k < 0) return id;
+    gpt2q_token_logprob *top = row->top + entry_of(row, next) * (size_t)k;
+    row->positions[entry_of(row, next)] = (gpt2q_position){
+        .id = id, .in_prompt = next < row->n_prompt, .logprob = sampler_logprobs(s, logits, id, top, k), .top = top};
+    return id;
 }
 
 /* The earliest stop string in the text, looked for where the newest bytes take part; SIZE_MAX: none. */
@@ -133,24 +136,27 @@ static void add_text(struct row *row, const gpt2q_model *model, int32_t id)
     row->finish = GPT2Q_FINISH_STOP;
 }
 
-void row_sample(struct row *row, struct sampler *s, const gpt2q_model *model, const float *logits)
+static void add_token(struct row *row, const gpt2q_model *model, int32_t id)
 {
-    const gpt2q_request *r = &row->job->request;
-    int32_t id = sampler_draw(s, &row->sampling, logits, row->ids, row->n_ids, row->n_ids);
-    if (id < 0) {
-        fail(row, GPT2Q_NON_FINITE, "the model gave logits that are not finite numbers");
-        return;
-    }
     if (row->n_ids == row->n_prompt) row->first_token_at = clock_seconds();
     row->ids[row->n_ids++] = id;
-    if (r->n_logprobs >= 0) add_logprobs(row, s, logits, id, false);
-    if (id == model->weights.config.eos_token_id && !r->ignore_eos) {
+    if (id == model->weights.config.eos_token_id && !row->job->request.ignore_eos) {
         row->done = true;
         row->finish = GPT2Q_FINISH_STOP;
         return;
     }
     add_text(row, model, id);
     if (row->n_ids - row->n_prompt >= row->job->max_new) row->done = true;
+}
+
+void row_take(struct row *row, const gpt2q_model *model, int32_t position, int32_t id)
+{
+    if (id < 0) {
+        fail(row, GPT2Q_NON_FINITE, "the model gave logits that are not finite numbers");
+        return;
+    }
+    if (row->job->request.n_logprobs >= 0) row->n_positions = entry_of(row, position + 1) + 1;
+    if (position + 1 >= row->n_prompt) add_token(row, model, id);
 }
 
 void row_end(struct row *row)

@@ -29,10 +29,11 @@ gpt2q_status row_create(struct row *row, int32_t n_ctx, size_t token_bytes, gpt2
 void row_free(struct row *row);
 /* Takes the next sample of a job. On failure (memory) the row is done, with the error. */
 void row_begin(struct row *row, struct job *job, int32_t sequence);
-/* Scores the prompt token after position `position` from that position's logits. */
-void row_score(struct row *row, struct sampler *s, const float *logits, int32_t position);
-/* Draws the next token from the logits of the last one, and decides whether the row is done. */
-void row_sample(struct row *row, struct sampler *s, const gpt2q_model *model, const float *logits);
+/* What comes after `position` by its logits: the prompt's own next token, or the one that is drawn; with its log-probabilities if they
+ * are asked for. -1 if the logits are not finite. Changes nothing else of the row, so that rows can be drawn at the same time. */
+int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position);
+/* Takes what row_draw gave: scores the prompt token, or appends the new one and decides whether the row is done. */
+void row_take(struct row *row, const gpt2q_model *model, int32_t position, int32_t id);
 /* Ends the row: the last text, then on_end. The row is free afterwards. */
 void row_end(struct row *row);
 static inline bool row_decodes(const struct row *row) { return row->n_cached >= row->n_prompt; }
