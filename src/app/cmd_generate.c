@@ -95,29 +95,6 @@ static void print_ids(const int32_t *ids, size_t n)
     putchar('\n');
 }
 
-static cJSON *logprobs_json(const struct sample *s, int32_t k)
-{
-    cJSON *array = cJSON_CreateArray();
-    for (size_t i = 0; i < s->result.n_positions; i++) {
-        const gpt2q_position *p = &s->positions[i];
-        if (!p->top) { /* the first token of a prompt has no probability */
-            cJSON_AddItemToArray(array, cJSON_CreateNull());
-            continue;
-        }
-        cJSON *entry = cJSON_CreateObject(), *top = cJSON_AddArrayToObject(entry, "top");
-        for (int32_t j = 0; j < k; j++) {
-            cJSON *t = cJSON_CreateObject();
-            cJSON_AddItemToObject(t, "id", cJSON_CreateNumber(p->top[j].id));
-            cJSON_AddItemToObject(t, "logprob", json_real((double)p->top[j].logprob));
-            cJSON_AddItemToArray(top, t);
-        }
-        cJSON_AddItemToObject(entry, "id", cJSON_CreateNumber(p->id));
-        cJSON_AddItemToObject(entry, "logprob", json_real((double)p->logprob));
-        cJSON_AddItemToArray(array, entry);
-    }
-    return array;
-}
-
 /* The text of a sample, behind the prompt if that is wanted. */
 static cJSON *text_json(const struct generation *g, const struct sample *s)
 {
@@ -139,7 +116,7 @@ static void add_sample(cJSON *to, const struct generation *g, const struct sampl
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)(g->request.sampling.seed + (uint64_t)number));
     cJSON_AddRawToObject(to, "seed", seed);
-    if (g->request.n_logprobs >= 0) cJSON_AddItemToObject(to, "logprobs", logprobs_json(s, g->request.n_logprobs));
+    if (g->request.n_logprobs >= 0) cJSON_AddItemToObject(to, "logprobs", json_logprobs(s->positions, s->result.n_positions, g->request.n_logprobs));
 }
 
 struct timings {

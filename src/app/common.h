@@ -44,11 +44,16 @@ const char *finish_name(gpt2q_finish finish);
 int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n);
 /* "464 2068" to ids, for mem_free. */
 int parse_ids(const char *text, int32_t **ids, size_t *n);
+/* The same where a failure does not end the program. */
+gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error *err);
 
 /* ---- JSON: valid UTF-8 always; NULL items of an exhausted memory end the program with a sentence ---- */
+_Noreturn void exit_out_of_memory(void);
 cJSON *json_text(const char *bytes, size_t n);
 cJSON *json_ids(const int32_t *ids, size_t n);
 cJSON *json_real(double x); /* null if not finite */
+/* [{"id", "logprob", "top": [k times {"id", "logprob"}]}, ..], null for a position without. */
+cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k);
 void json_print(cJSON *document); /* on stdout with a newline; frees it */
 /* Terminal text: broken sequences become U+FFFD. */
 void print_text(const char *bytes, size_t n);

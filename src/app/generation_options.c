@@ -2,6 +2,7 @@
 #include "app/common.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,23 +80,31 @@ int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n)
     return EXIT_DONE;
 }
 
-int parse_ids(const char *text, int32_t **ids, size_t *n)
+gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error *err)
 {
     *n = 0;
     *ids = mem_array(strlen(text) / 2 + 1, sizeof **ids);
-    if (!*ids) return failure("out of memory: %zu bytes of ids", strlen(text));
+    if (!*ids) return error_memory(err, "ids", strlen(text));
     for (const char *p = text;;) {
         p += strspn(p, " \t\r\n,");
-        if (!*p) return EXIT_DONE;
+        if (!*p) return GPT2Q_OK;
         char *end;
         errno = 0;
         long long v = strtoll(p, &end, 10);
         if (end == p || errno || v < 0 || v > INT32_MAX || (*end && !strchr(" \t\r\n,", *end))) {
             mem_free(*ids);
             *ids = NULL;
-            return usage_error("'%.20s' in the ids is not a whole number of a token", p);
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "'%.20s' in the ids is not a whole number of a token", p);
         }
         (*ids)[(*n)++] = (int32_t)v;
         p = end;
     }
+}
+
+int parse_ids(const char *text, int32_t **ids, size_t *n)
+{
+    gpt2q_error err;
+    gpt2q_status s = ids_of_text(text, ids, n, &err);
+    if (s == GPT2Q_OUT_OF_MEMORY) return failed(&err);
+    return s ? usage_error("%s", err.message) : EXIT_DONE;
 }

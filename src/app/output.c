@@ -7,11 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *need(void *p)
+_Noreturn void exit_out_of_memory(void)
 {
-    if (p) return p;
     fprintf(stderr, "gpt2q: out of memory while writing results\n");
     exit(EXIT_FAILED);
+}
+
+static void *need(void *p)
+{
+    if (!p) exit_out_of_memory();
+    return p;
 }
 
 /* cJSON's strings end at NUL, which a completion may hold: such a text is escaped here. */
@@ -48,6 +53,30 @@ cJSON *json_ids(const int32_t *ids, size_t n)
 }
 
 cJSON *json_real(double x) { return need(isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull()); }
+
+static cJSON *json_logprob(int32_t id, float logprob)
+{
+    cJSON *entry = need(cJSON_CreateObject());
+    cJSON_AddItemToObject(entry, "id", need(cJSON_CreateNumber(id)));
+    cJSON_AddItemToObject(entry, "logprob", json_real((double)logprob));
+    return entry;
+}
+
+cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k)
+{
+    cJSON *array = need(cJSON_CreateArray());
+    for (size_t i = 0; i < n; i++) {
+        const gpt2q_position *p = &positions[i];
+        if (!p->top) { /* the first token of a prompt has no probability */
+            cJSON_AddItemToArray(array, need(cJSON_CreateNull()));
+            continue;
+        }
+        cJSON *entry = json_logprob(p->id, p->logprob), *top = need(cJSON_AddArrayToObject(entry, "top"));
+        for (int32_t j = 0; j < k; j++) cJSON_AddItemToArray(top, json_logprob(p->top[j].id, p->top[j].logprob));
+        cJSON_AddItemToArray(array, entry);
+    }
+    return array;
+}
 
 void json_print(cJSON *document)
 {

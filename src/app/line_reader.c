@@ -1,0 +1,130 @@
+#include "app/line_reader.h"
+#include "base/memory.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FIRST_CAPACITY ((size_t)64 << 10)
+#define WAIT_MS        200 /* so that a signal that came just before the wait is seen soon */
+
+gpt2q_status line_reader_open(struct line_reader *r, const char *path, gpt2q_error *err)
+{
+    struct stat st;
+    *r = (struct line_reader){.fd = STDIN_FILENO, .path = path, .capacity = FIRST_CAPACITY};
+    if (strcmp(path, "-")) r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    else r->path = "standard input";
+    if (r->fd < 0 || fstat(r->fd, &st)) {
+        gpt2q_status s = error_set(err, GPT2Q_IO, "%s: cannot be opened: %s", r->path, strerror(errno));
+        line_reader_close(r);
+        return s;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        line_reader_close(r);
+        return error_set(err, GPT2Q_IO, "%s: is a directory where a file is expected", path);
+    }
+    r->buffer = mem_alloc(r->capacity);
+    if (r->buffer) return GPT2Q_OK;
+    line_reader_close(r);
+    return error_memory(err, "a line", FIRST_CAPACITY);
+}
+
+void line_reader_close(struct line_reader *r)
+{
+    if (r->fd > STDIN_FILENO) close(r->fd);
+    mem_free(r->buffer);
+    *r = (struct line_reader){.fd = -1};
+}
+
+bool line_reader_is_regular(const struct line_reader *r)
+{
+    struct stat st;
+    return fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Room for more bytes behind what is there: moves it to the front, or takes a larger buffer. A line that fills the largest is
+ * dropped, and its rest as it comes. */
+static bool make_room(struct line_reader *r)
+{
+    if (r->begin > 0) {
+        memmove(r->buffer, r->buffer + r->begin, r->end - r->begin);
+        r->end -= r->begin;
+        r->scanned -= r->begin;
+        r->begin = 0;
+    }
+    if (r->end < r->capacity) return true;
+    if (r->capacity > LINE_MAX_BYTES) {
+        r->too_long = true;
+        r->end = r->scanned = 0;
+        return true;
+    }
+    char *larger = mem_grow(r->buffer, r->end, r->capacity * 2);
+    if (!larger) return false;
+    r->buffer = larger;
+    r->capacity *= 2;
+    return true;
+}
+
+static enum line_state fill(struct line_reader *r, bool wait, gpt2q_error *err)
+{
+    struct pollfd p = {.fd = r->fd, .events = POLLIN};
+    if (!make_room(r)) {
+        error_memory(err, "a line", r->capacity * 2);
+        return LINE_FAILED;
+    }
+    int ready = poll(&p, 1, wait ? WAIT_MS : 0);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) return LINE_NOT_YET;
+    ssize_t n = ready < 0 ? -1 : read(r->fd, r->buffer + r->end, r->capacity - r->end);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return LINE_NOT_YET;
+    if (n < 0) {
+        error_set(err, GPT2Q_IO, "%s: cannot be read: %s", r->path, strerror(errno));
+        return LINE_FAILED;
+    }
+    r->end += (size_t)n;
+    r->at_end = n == 0;
+    return LINE_READY;
+}
+
+static bool is_blank(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r') return false;
+    return true;
+}
+
+/* Takes the bytes [begin, end) of the buffer as a line; false if it is blank. */
+static bool take(struct line_reader *r, size_t end, struct line *line)
+{
+    const char *text = r->buffer + r->begin;
+    size_t n = end - r->begin;
+    bool dropped = r->too_long || n > LINE_MAX_BYTES;
+    r->too_long = false;
+    if (n && text[n - 1] == '\r') n--;
+    if (!dropped && is_blank(text, n)) return false;
+    *line = (struct line){.text = dropped ? NULL : text, .n = dropped ? 0 : n, .index = r->n_lines++};
+    return true;
+}
+
+enum line_state line_reader_next(struct line_reader *r, bool wait, struct line *line, gpt2q_error *err)
+{
+    for (;;) {
+        char *newline = memchr(r->buffer + r->scanned, '\n', r->end - r->scanned);
+        if (newline) {
+            size_t end = (size_t)(newline - r->buffer);
+            bool taken = take(r, end, line);
+            r->begin = r->scanned = end + 1;
+            if (taken) return LINE_READY;
+            continue;
+        }
+        r->scanned = r->end;
+        if (r->at_end) {
+            bool taken = (r->begin < r->end || r->too_long) && take(r, r->end, line);
+            r->begin = r->end;
+            return taken ? LINE_READY : LINE_END;
+        }
+        enum line_state state = fill(r, wait, err);
+        if (state != LINE_READY) return state;
+    }
+}
