@@ -34,7 +34,21 @@
 #define ISA_PASTE_(f, isa) f##_##isa
 #define ISA_PASTE(f, isa)  ISA_PASTE_(f, isa)
 #define ISA(f)             ISA_PASTE(f, GPT2Q_ISA)
-#define ALWAYS_INLINE      static inline __attribute__((always_inline))
+
+/* Tiles are written with constant shapes, which must reach the innermost word. Only under a sanitizer the plain-C words stay functions:
+ * inlined with a check at every lane they take minutes to compile. */
+#if defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+#if SANITIZED && defined(GPT2Q_ISA_scalar)
+#define ALWAYS_INLINE static __attribute__((noinline, unused))
+#else
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
 
 #define prefetch(p) __builtin_prefetch(p)
 
