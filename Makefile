@@ -124,7 +124,7 @@ $(BUILD)/cmocka: $(BUILD)/flags
 .PHONY: test test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
-	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(abspath $(PROGRAM)) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
+	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers

@@ -10,7 +10,7 @@ complete() { # complete WORD...: what the last word could become, a line each
         shift
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
         _gpt2q
-        printf "%s\n" "${COMPREPLY[@]}"' bash "$root" "$GPT2Q" "$@"
+        [ ${#COMPREPLY[@]} -eq 0 ] || printf "%s\n" "${COMPREPLY[@]}"' bash "$root" "$GPT2Q" "$@"
 }
 expect() { # expect "LINE..." WORD...
     want=$1
