@@ -19,7 +19,8 @@ struct fixture {
     float q[LENGTH][HEAD_DIM_MAX];
 };
 
-static struct fixture *fixture_new(enum kv_format format, int head_dim, const struct kernels *kernels)
+static struct fixture *fixture_over(int stale, enum kv_format format, int head_dim,
+                                    const struct kernels *kernels)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct rng r = {(uint64_t)head_dim};
@@ -32,7 +33,7 @@ static struct fixture *fixture_new(enum kv_format format, int head_dim, const st
                              .block_bytes = block_bytes,
                              .pool = guard_alloc(f->pool_bytes),
                              .table = f->table};
-    memset(f->kv.pool, 0xFF, f->pool_bytes); /* NaN in f32, f16 and the scales of i8 */
+    memset(f->kv.pool, stale, f->pool_bytes);
     for (int t = 0; t < LENGTH; t++)
         for (int c = 0; c < head_dim; c++) f->q[t][c] = 2.0f * rng_normal(&r);
     for (int h = 0; h < HEADS; h++)
@@ -44,6 +45,11 @@ static struct fixture *fixture_new(enum kv_format format, int head_dim, const st
             kernels->kv_append(&f->kv, h, t, f->k[h][t], f->v[h][t]);
         }
     return f;
+}
+
+static struct fixture *fixture_new(enum kv_format format, int head_dim, const struct kernels *kernels)
+{
+    return fixture_over(0xFF, format, head_dim, kernels); /* NaN in f32, f16 and the scales of i8 */
 }
 
 static void fixture_free(struct fixture *f)
@@ -152,6 +158,25 @@ static void bits_depend_on_nothing(void **state)
         }
 }
 
+/* 0x7C: infinity in f16 and 5e36 elsewhere; 0x41: 12, whose scores would be the maximum. */
+static void stale_memory_makes_no_difference(void **state)
+{
+    (void)state;
+    static const int stale[] = {0xFF, 0x00, 0x41, 0x7C, 0xC1};
+    float expected[20] = {0}, y[20];
+    for_each_isa(isa)
+    {
+        for (enum kv_format format = 0; format < KV_COUNT; format++)
+            for (size_t i = 0; i < COUNT(stale); i++) {
+                struct fixture *f = fixture_over(stale[i], format, 20, isa->kernels);
+                attend(isa->kernels, f, 1, LENGTH - 1, 1, y);
+                if (i == 0) memcpy(expected, y, sizeof y);
+                assert_memory_equal(y, expected, sizeof y);
+                fixture_free(f);
+            }
+    }
+}
+
 /* -0 at the end of a chain stays -0: 2^-10 * -2^-149 rounds to it, and a masked position taken as the term 0
  * * 0 would make it +0. */
 static void masked_positions_are_no_terms(void **state)
@@ -180,7 +205,7 @@ static void masked_positions_are_no_terms(void **state)
     guard_free(kv.pool, bytes);
 }
 
-/* The last four: ties of the code, subnormal scale, too large for f16, not finite. */
+/* Kinds: any, zero, edges of f16, ties of the int8 code, subnormal scale, too large for f16, not finite. */
 static void fill(float *x, int n, int kind, struct rng *r)
 {
     static const float special[] = {-0.0f,    1e-45f,     -1e-40f,    65504.0f,
@@ -274,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(definition_agrees_with_double_precision),
         cmocka_unit_test(bits_depend_on_nothing),
+        cmocka_unit_test(stale_memory_makes_no_difference),
         cmocka_unit_test(masked_positions_are_no_terms),
         cmocka_unit_test(append_gives_the_same_bytes),
         cmocka_unit_test(int8_codes_are_rounded_to_even),
