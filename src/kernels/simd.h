@@ -35,8 +35,8 @@
 #define ISA_PASTE(f, isa)  ISA_PASTE_(f, isa)
 #define ISA(f)             ISA_PASTE(f, GPT2Q_ISA)
 
-/* Tiles are written with constant shapes, which must reach the innermost word. Only under a sanitizer the plain-C words stay functions:
- * inlined with a check at every lane they take minutes to compile. */
+/* Tiles are written with constant shapes, which must reach the innermost word. Only under a sanitizer the plain-C words stay
+ * functions: inlined with a check at every lane they take minutes to compile. */
 #if defined(__has_feature)
 #define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
 #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
