@@ -151,6 +151,8 @@ void gpt2q_context_free(gpt2q_context *ctx)
 
 const char *gpt2q_context_activations(const gpt2q_context *ctx) { return activations_print(ctx->forward.activations); }
 
+void context_profile(gpt2q_context *ctx, struct forward_profile *profile) { ctx->forward.profile = profile; }
+
 /* ---- decode ---- */
 
 static gpt2q_status check_token(const gpt2q_context *ctx, const struct batch_token *t, gpt2q_error *err)

@@ -4,7 +4,6 @@
 #ifndef MODEL_COST_H
 #define MODEL_COST_H
 #include "model/forward.h"
-#include "model/profile.h"
 
 struct cost {
     double bytes;     /* read or written once a pass, whatever the number of rows */

@@ -133,6 +133,12 @@ static void observe(struct pass *p, int thread, int layer, const char *name, flo
     threads_barrier();
 }
 
+/* Ends a part where all threads have met; quantizing the input of a product counts to the part that made it. */
+static void mark(struct pass *p, int thread, enum forward_part part)
+{
+    if (thread == 0) profile_end(p->f->profile, part);
+}
+
 static void *scratch_of(const struct forward *f, int thread) { return f->thread_scratch + (size_t)thread * f->thread_scratch_bytes; }
 
 /* Points in at n rows of x and, for weights that want it, quantizes the rows that are thread's. With `apart`, x was not written
@@ -248,20 +254,27 @@ static void block(struct pass *p, int layer, int thread, int n_threads)
 
     norm_rows(p, &b->ln_1, "ln_1", layer, thread, n_threads);
     input_rows(p, &b->c_attn.weight, f->a, d, p->n, false, thread, n_threads, &in);
+    mark(p, thread, PART_NORM);
     linear(f->isa, &b->c_attn, &in, f->wide, 3 * d, scratch_of(f, thread), thread, n_threads);
     observe(p, thread, layer, "attn.c_attn", f->wide, p->n, 3 * (int)d);
     threads_barrier();
+    mark(p, thread, PART_C_ATTN);
     attention(p, layer, thread);
     input_rows(p, &b->attn_c_proj.weight, f->a, d, p->n, true, thread, n_threads, &in);
+    mark(p, thread, PART_ATTENTION);
     project(p, &b->attn_c_proj, "attn.c_proj", layer, &in, thread, n_threads);
     threads_barrier();
+    mark(p, thread, PART_ATTN_C_PROJ);
     norm_rows(p, &b->ln_2, "ln_2", layer, thread, n_threads);
     input_rows(p, &b->c_fc.weight, f->a, d, p->n, false, thread, n_threads, &in);
+    mark(p, thread, PART_NORM);
     mlp_hidden(p, b, layer, &in, thread, n_threads);
     input_rows(p, &b->mlp_c_proj.weight, f->wide, (size_t)f->weights->config.n_inner, p->n, true, thread, n_threads, &in);
+    mark(p, thread, PART_C_FC);
     project(p, &b->mlp_c_proj, "mlp.c_proj", layer, &in, thread, n_threads);
     observe(p, thread, layer, "out", f->x, p->n, (int)d);
     threads_barrier();
+    mark(p, thread, PART_MLP_C_PROJ);
 }
 
 /* ln_f and the output head, for the rows that want logits only; an observer sees ln_f of all rows. */
@@ -283,6 +296,7 @@ static void head(struct pass *p, int thread, int n_threads)
     }
     struct qinput in;
     input_rows(p, &w->lm_head, f->y, d, p->n_outputs, false, thread, n_threads, &in);
+    mark(p, thread, PART_NORM);
     struct linear_weight lm_head = {.weight = w->lm_head};
     linear(f->isa, &lm_head, &in, p->logits, (size_t)c->vocab_size, scratch_of(f, thread), thread, n_threads);
     observe(p, thread, -1, "logits", p->logits, p->n_outputs, c->vocab_size);
@@ -293,6 +307,7 @@ static void pass_thread(void *arg, int thread, int n_threads)
     struct pass *p = arg;
     if (thread == 0) share_units(p, n_threads); /* read after several barriers */
     embed(p, thread, n_threads);
+    mark(p, thread, PART_EMBED);
     for (int layer = 0; layer < p->f->weights->config.n_layer; layer++) block(p, layer, thread, n_threads);
     head(p, thread, n_threads);
 }
@@ -301,7 +316,9 @@ void forward_pass(struct forward *f, const struct batch_token *tokens, int n, in
 {
     assert(n > 0 && n <= f->n_batch);
     struct pass p = {.f = f, .tokens = tokens, .n = n, .first_row = first_row, .logits = logits};
+    profile_begin(f->profile);
     find_runs(&p);
     assert(p.n_outputs <= f->n_outputs);
     threads_run(f->n_threads, pass_thread, &p);
+    profile_end(f->profile, p.n_outputs ? PART_LM_HEAD : PART_NORM);
 }

@@ -7,6 +7,7 @@
 #define MODEL_FORWARD_H
 #include "model/kv_cache.h"
 #include "model/linear.h"
+#include "model/profile.h"
 
 struct batch_token {
     int32_t token, position, sequence;
@@ -22,6 +23,7 @@ struct forward {
 
     gpt2q_observer *observer;
     void *observer_user;
+    struct forward_profile *profile; /* NULL: nobody asks where the time goes */
 
     /* scratch, allocated once */
     float *x;      /* (n_batch, n_embd) the residual stream */
