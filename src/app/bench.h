@@ -71,12 +71,20 @@ struct bench_scheme {
     const char *activations_text;
 };
 enum test_kind { TEST_PREFILL, TEST_DECODE, TEST_TOKENIZE };
+struct bench_profile { /* of a step: one token of each sequence, or a whole prompt */
+    int n_steps;       /* 0: not measured */
+    double step_s, parts_s[PART_COUNT], sampling_s; /* the scheduler has the rest */
+    struct cost cost[PART_COUNT];
+    double bound_s[PART_COUNT];
+};
 struct bench_test {
     enum test_kind kind;
     int scheme, limits;                         /* indices: of the plan's schemes, of the machine's limits */
     int32_t tokens, batch, position, threads;   /* tokens: of a prompt, or made for each sequence */
     struct samples rates;                       /* tokens/s, all sequences together */
     double bytes_per_token, bound_tokens_per_s; /* once the test has run */
+    bool bound_noisy;                           /* the limits it was made from were */
+    struct bench_profile profile;
 };
 struct bench_plan {
     const char *model_path, *isa, *kv;
@@ -88,7 +96,7 @@ struct bench_plan {
     const int32_t *threads;
     int n_models, n_schemes, n_tests, n_threads, repeat;
     enum kv_format kv_format; /* of kv */
-    bool all_logits, quiet;
+    bool all_logits, profile, quiet;
     struct tokenizer *tokenizer; /* of --tokenizer, and the text */
     char *text;
     size_t text_len;
@@ -98,11 +106,17 @@ struct bench_plan {
 /* ---- what a test would take ---- */
 struct bench_bound {
     double bytes, seconds;
+    int n_steps;
+    struct cost cost[PART_COUNT];    /* summed over the test, as are */
+    double part_seconds[PART_COUNT]; /* each part's own bound */
 };
-/* Seconds at these limits: pass by pass, the longer of moving the bytes and computing. */
+struct bench_rates { /* medians of the limits that hold for a test */
+    double read_gb_s, gflops_f32, gops_i8;
+};
+/* Seconds at these rates: pass by pass, the longer of moving the bytes and computing. */
 struct bench_bound bench_bound(const struct bench_plan *plan, const struct bench_test *test,
                                const struct gpt2_weights *weights, enum activations activations,
-                               double read_gb_s, double gflops_f32, double gops_i8);
+                               struct bench_rates rates);
 
 /* ---- a session: one scheme on one number of threads, with room for all its tests ---- */
 struct bench_session {
@@ -119,6 +133,10 @@ void session_free(struct bench_session *s);
 /* Runs a test once and gives its tokens/s. */
 gpt2q_status session_run(struct bench_session *s, const struct bench_plan *plan,
                          const struct bench_test *test, double *rate, gpt2q_error *err);
+
+/* Runs a test once more, a decoding one through the scheduler, and fills in the times of its profile. */
+gpt2q_status session_profile(struct bench_session *s, const struct bench_plan *plan, struct bench_test *test,
+                             gpt2q_error *err);
 
 /* ---- running and reporting ---- */
 /* An exit code. What an interrupt leaves unmeasured has no rates. */

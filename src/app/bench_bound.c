@@ -6,19 +6,30 @@ struct bound_sum {
     const struct gpt2_weights *weights;
     enum activations activations;
     enum kv_format kv;
-    double bytes_per_s, flops_per_s, ops_per_s;
+    struct bench_rates rates;
     struct bench_bound total;
 };
+
+static double seconds_of(const struct bound_sum *s, const struct cost *c)
+{
+    double moving = c->bytes / s->rates.read_gb_s,
+           computing = c->f32_flops / s->rates.gflops_f32 + c->i8_ops / s->rates.gops_i8;
+    return 1e-9 * (moving > computing ? moving : computing);
+}
 
 static void add_pass(struct bound_sum *s, const struct batch_token *tokens, int n)
 {
     struct cost parts[PART_COUNT];
     cost_of_pass(s->weights, s->activations, s->kv, tokens, n, parts);
+    for (int i = 0; i < PART_COUNT; i++) {
+        s->total.cost[i].bytes += parts[i].bytes;
+        s->total.cost[i].f32_flops += parts[i].f32_flops;
+        s->total.cost[i].i8_ops += parts[i].i8_ops;
+        s->total.part_seconds[i] += seconds_of(s, &parts[i]);
+    }
     struct cost c = cost_total(parts);
-    double moving = c.bytes / s->bytes_per_s,
-           computing = c.f32_flops / s->flops_per_s + c.i8_ops / s->ops_per_s;
     s->total.bytes += c.bytes;
-    s->total.seconds += moving > computing ? moving : computing;
+    s->total.seconds += seconds_of(s, &c);
 }
 
 static void add_prefill(struct bound_sum *s, int32_t length, bool all_logits)
@@ -47,16 +58,14 @@ static void add_step(struct bound_sum *s, int32_t position, int32_t batch)
 
 struct bench_bound bench_bound(const struct bench_plan *plan, const struct bench_test *test,
                                const struct gpt2_weights *weights, enum activations activations,
-                               double read_gb_s, double gflops_f32, double gops_i8)
+                               struct bench_rates rates)
 {
-    struct bound_sum s = {.weights = weights,
-                          .activations = activations,
-                          .kv = plan->kv_format,
-                          .bytes_per_s = read_gb_s * 1e9,
-                          .flops_per_s = gflops_f32 * 1e9,
-                          .ops_per_s = gops_i8 * 1e9};
-    if (test->kind == TEST_PREFILL) add_prefill(&s, test->tokens, plan->all_logits);
-    for (int32_t i = 0; test->kind == TEST_DECODE && i < test->tokens; i++)
-        add_step(&s, test->position + i, test->batch);
+    struct bound_sum s = {
+        .weights = weights, .activations = activations, .kv = plan->kv_format, .rates = rates};
+    s.total.n_steps = test->kind == TEST_DECODE ? test->tokens : 1;
+    if (test->kind == TEST_PREFILL)
+        add_prefill(&s, test->tokens, plan->all_logits);
+    else
+        for (int32_t i = 0; i < test->tokens; i++) add_step(&s, test->position + i, test->batch);
     return s.total;
 }

@@ -105,6 +105,78 @@ static cJSON *machine_json(struct machine *m)
     return o;
 }
 
+/* ---- a step by its parts ---- */
+
+#define ENTRIES (PART_COUNT + 2)
+struct entry {
+    const char *name;
+    double seconds, bound_s, bytes, flops; /* of a step; flops: fp32 and int8 operations together */
+};
+
+/* The parts of the pass, then sampling and, for decoding, the scheduler, which have no bound; returns how
+ * many. */
+static int profile_entries(const struct bench_test *t, struct entry entries[ENTRIES])
+{
+    const struct bench_profile *p = &t->profile;
+    double rest = p->step_s - p->sampling_s;
+    int n = 0;
+    for (int i = 0; i < PART_COUNT; i++) {
+        const struct cost *c = &p->cost[i];
+        entries[n++] = (struct entry){forward_part_name((enum forward_part)i), p->parts_s[i], p->bound_s[i],
+                                      c->bytes, c->f32_flops + c->i8_ops};
+        rest -= p->parts_s[i];
+    }
+    entries[n++] = (struct entry){.name = "sampling", .seconds = p->sampling_s};
+    if (t->kind == TEST_DECODE)
+        entries[n++] = (struct entry){.name = "scheduler", .seconds = rest > 0 ? rest : 0};
+    return n;
+}
+
+static void print_profile(const struct row *row, bool markdown)
+{
+    static const char *const columns[] = {"part", "ms", "of step", "MB", "GB/s", "GFLOP/s", "of bound"};
+    struct entry entries[ENTRIES];
+    const struct bench_test *t = row->test;
+    int n = profile_entries(t, entries);
+    printf("\n%s@%s, %s, %d row%s, %d thread%s: %.3f ms a step\n", row->scheme, row->activations,
+           test_names[t->kind], (int)t->batch, t->batch > 1 ? "s" : "", (int)t->threads,
+           t->threads > 1 ? "s" : "", 1e3 * t->profile.step_s);
+    if (markdown) puts("");
+    for (int i = 0; i < 7; i++) printf(markdown ? "| %s " : i ? "  %9s" : "%-12s", columns[i]);
+    puts(markdown ? "|\n|---|---:|---:|---:|---:|---:|---:|" : "");
+    for (int i = 0; i < n; i++) {
+        const struct entry *e = &entries[i];
+        double ns = 1e9 * e->seconds;
+        printf(markdown ? "| %s | %.3f | %.1f %% | %.3f | %.1f | %.1f |"
+                        : "%-12s  %9.3f  %7.1f %%  %9.3f  %9.1f  %9.1f",
+               e->name, 1e3 * e->seconds, 100 * e->seconds / t->profile.step_s, e->bytes * 1e-6,
+               ns > 0 ? e->bytes / ns : 0, ns > 0 ? e->flops / ns : 0);
+        if (e->bound_s > 0)
+            printf(markdown ? " %.1f %% |\n" : "  %7.1f %%\n", 100 * e->bound_s / e->seconds);
+        else
+            puts(markdown ? " - |" : "          -");
+    }
+}
+
+static cJSON *profile_json(const struct bench_test *t)
+{
+    struct entry entries[ENTRIES];
+    int n = profile_entries(t, entries);
+    cJSON *array = cJSON_CreateArray();
+    for (int i = 0; i < n; i++) {
+        const struct entry *e = &entries[i];
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "part", e->name);
+        cJSON_AddItemToObject(o, "seconds", json_real(e->seconds));
+        cJSON_AddItemToObject(o, "bytes", json_real(e->bytes));
+        cJSON_AddItemToObject(o, "gflops", json_real(e->seconds > 0 ? 1e-9 * e->flops / e->seconds : 0));
+        cJSON_AddItemToObject(o, "fraction_of_bound",
+                              e->bound_s > 0 ? json_real(e->bound_s / e->seconds) : cJSON_CreateNull());
+        cJSON_AddItemToArray(array, o);
+    }
+    return array;
+}
+
 /* ---- JSON ---- */
 
 static void add_text_or_null(cJSON *o, const char *key, const char *text)
@@ -134,7 +206,8 @@ static cJSON *row_json(const struct row *row)
     cJSON_AddItemToObject(o, "fraction_of_bound", bounded ? json_real(row->fraction) : cJSON_CreateNull());
     if (t->kind == TEST_TOKENIZE)
         cJSON_AddItemToObject(o, "mb_per_s", json_real(row->rate.median * t->bytes_per_token * 1e-6));
-    cJSON_AddBoolToObject(o, "noisy", row->rate.noisy);
+    cJSON_AddBoolToObject(o, "noisy", row->rate.noisy || t->bound_noisy);
+    if (t->profile.n_steps) cJSON_AddItemToObject(o, "profile", profile_json(t));
     return o;
 }
 
@@ -168,7 +241,7 @@ static void report_csv(struct bench_plan *plan)
             printf("%.9g,%.9g", t->bound_tokens_per_s, r.fraction);
         else
             putchar(',');
-        printf(",%s\n", r.rate.noisy ? "true" : "false");
+        printf(",%s\n", r.rate.noisy || t->bound_noisy ? "true" : "false");
     }
 }
 
@@ -205,7 +278,8 @@ static void print_row(const struct row *r, bool markdown)
     print_number(text[8], sizeof text[0], r->rate.min, "rate");
     print_number(text[9], sizeof text[0], r->rate.max, "rate");
     snprintf(text[10], sizeof text[0], "%.3g", t->bytes_per_token * 1e-6);
-    print_number(text[11], sizeof text[0], r->fraction < 0 ? -1 : 100 * r->fraction, " %");
+    print_number(text[11], sizeof text[0] - 1, r->fraction < 0 ? -1 : 100 * r->fraction, " %");
+    if (r->rate.noisy || t->bound_noisy) strcat(text[11], "~");
     print_cells(cells, markdown);
 }
 
@@ -223,7 +297,7 @@ static void report_table(struct bench_plan *plan, bool markdown)
         struct row row;
         if (!make_row(plan, &plan->tests[i], &row)) continue;
         print_row(&row, markdown);
-        noisy |= row.rate.noisy;
+        noisy |= row.rate.noisy || row.test->bound_noisy;
         if (row.test->kind == TEST_TOKENIZE)
             printf("%stokenizer: %.1f MB/s\n", markdown ? "\n" : "",
                    row.rate.median * row.test->bytes_per_token * 1e-6);
@@ -231,6 +305,11 @@ static void report_table(struct bench_plan *plan, bool markdown)
     if (noisy)
         printf("\n~ the rounds differ by more than %.0f %%: nothing can be concluded from this figure\n",
                100 * BENCH_NOISY);
+    for (int i = 0; i < plan->n_tests; i++) {
+        struct row row;
+        if (plan->tests[i].profile.n_steps && make_row(plan, &plan->tests[i], &row))
+            print_profile(&row, markdown);
+    }
 }
 
 void bench_report(struct bench_plan *plan, enum bench_format format)

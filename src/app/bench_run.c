@@ -169,26 +169,42 @@ static gpt2q_status run_round(struct run *r, int round, gpt2q_error *err)
     return s;
 }
 
-/* What each test of the group would have taken, from the medians of the limits as they are now. */
-static void compute_bounds(struct run *r)
+/* What a test would have taken, from the medians of the limits as they are now. */
+static void compute_bound(struct bench_plan *plan, struct bench_test *t)
+{
+    int model = plan->schemes[t->scheme].model;
+    struct machine_limits *l = &plan->machine.limits[t->limits];
+    const struct gpt2_weights *weights = model_weights(plan->models[model].model);
+    struct summary read = samples_summary(&l->reads[model].gb_s), fma = samples_summary(&l->gflops_f32),
+                   dot = samples_summary(&l->gops_i8);
+    struct bench_rates rates = {.read_gb_s = read.median, .gflops_f32 = fma.median, .gops_i8 = dot.median};
+    enum activations activations;
+    if (activations_parse(plan->schemes[t->scheme].activations_text, weights, &activations, NULL)) return;
+    struct bench_bound b = bench_bound(plan, t, weights, activations, rates);
+    double tokens = (double)t->tokens * t->batch;
+    t->bytes_per_token = b.bytes / tokens;
+    t->bound_tokens_per_s = tokens / b.seconds;
+    t->bound_noisy = read.noisy || fma.noisy || dot.noisy;
+    for (int i = 0; i < PART_COUNT; i++) {
+        double n = b.n_steps;
+        t->profile.cost[i] =
+            (struct cost){b.cost[i].bytes / n, b.cost[i].f32_flops / n, b.cost[i].i8_ops / n};
+        t->profile.bound_s[i] = b.part_seconds[i] / n;
+    }
+}
+
+static gpt2q_status finish_tests(struct run *r, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
-    for (int i = 0; i < plan->n_tests; i++) {
+    gpt2q_status s = GPT2Q_OK;
+    for (int i = 0; i < plan->n_tests && !s; i++) {
         struct bench_test *t = &plan->tests[i];
         if (t->kind == TEST_TOKENIZE || !is_due(r, t) || !t->rates.n) continue;
-        int model = plan->schemes[t->scheme].model;
-        struct machine_limits *l = &plan->machine.limits[t->limits];
-        const struct gpt2_weights *weights = model_weights(plan->models[model].model);
-        enum activations activations;
-        if (activations_parse(plan->schemes[t->scheme].activations_text, weights, &activations, NULL))
-            continue;
-        struct bench_bound b =
-            bench_bound(plan, t, weights, activations, samples_summary(&l->reads[model].gb_s).median,
-                        samples_summary(&l->gflops_f32).median, samples_summary(&l->gops_i8).median);
-        double tokens = (double)t->tokens * t->batch;
-        t->bytes_per_token = b.bytes / tokens;
-        t->bound_tokens_per_s = tokens / b.seconds;
+        compute_bound(plan, t);
+        if (plan->profile && !signal_seen())
+            s = session_profile(session_of(r, t->scheme, t->limits), plan, t, err);
     }
+    return s;
 }
 
 static gpt2q_status run_group(struct run *r, gpt2q_error *err)
@@ -200,7 +216,7 @@ static gpt2q_status run_group(struct run *r, gpt2q_error *err)
         s = check_positions(plan, gpt2q_model_config(plan->models[r->first].model), err);
     if (!s) s = open_sessions(r, err);
     for (int round = 0; round <= plan->repeat && !s && !signal_seen(); round++) s = run_round(r, round, err);
-    if (!s) compute_bounds(r);
+    if (!s) s = finish_tests(r, err);
     close_group(r);
     return s;
 }

@@ -29,7 +29,7 @@ static struct {
     const char *shape, *schemes, *prefill, *batch, *threads, *tokenizer;
     struct model_options model; /* of these, bench has -m, -q, -a, --isa, --kv and --quiet */
     int64_t decode, position, repeat;
-    bool all_logits, json, csv, markdown;
+    bool all_logits, profile, json, csv, markdown;
 } opt;
 
 static void options(struct option_set *set)
@@ -68,6 +68,11 @@ static void options(struct option_set *set)
     option_add(set, (struct option){0, "repeat", OPTION_INTEGER, &opt.repeat, "R",
                                     "rounds, each of all tests in turn; medians are reported (default: 5)", 1,
                                     1000});
+    option_add(set,
+               (struct option){
+                   0, "profile", OPTION_FLAG, &opt.profile, NULL,
+                   "also time the parts of a step: each product, attention, norms, head, sampling, scheduler",
+                   0, 0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
     option_add(set, (struct option){0, "csv", OPTION_FLAG, &opt.csv, NULL, "comma-separated values", 0, 0});
@@ -278,6 +283,7 @@ static int run(int argc, char **argv)
                               .n_threads = threads.n,
                               .repeat = (int)opt.repeat,
                               .all_logits = opt.all_logits,
+                              .profile = opt.profile,
                               .quiet = opt.model.quiet};
     const char *list = opt.schemes ? opt.schemes : opt.model.scheme;
     if (!list) list = !opt.shape && is_quantized_file(opt.model.model) ? "" : "f32,i8,i4";
