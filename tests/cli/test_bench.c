@@ -75,6 +75,33 @@ static void all_logits_read_the_head_once(void **state)
     cJSON_Delete(last), cJSON_Delete(all);
 }
 
+/* Parts, sampling and (for decoding) the scheduler make the step; the weights' bytes are those of the whole.
+ */
+static void a_profile_names_the_parts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"embed",    "norm",       "attn.c_attn", "attention", "attn.c_proj",
+                                        "mlp.c_fc", "mlp.c_proj", "lm_head",     "sampling",  "scheduler"};
+    cJSON *doc =
+        expect_json(TINY "--schemes i8@f32 --prefill 9 --decode 4 --position 3 --batch 2 --profile --json");
+    for (int i = 0; i < 2; i++) {
+        const cJSON *r = cJSON_GetArrayItem(item(doc, "results"), i), *parts = item(r, "profile");
+        double bytes = 0;
+        assert_int_equal(cJSON_GetArraySize(parts), i ? 10 : 9);
+        for (int k = 0; k < (i ? 10 : 9); k++) {
+            const cJSON *part = cJSON_GetArrayItem(parts, k);
+            assert_string_equal(text(part, "part"), names[k]);
+            assert_true(number(part, "seconds") >= 0 && number(part, "gflops") >= 0);
+            if (k > 0 && k < 8)
+                assert_true(number(part, "seconds") > 0 && number(part, "fraction_of_bound") > 0);
+            bytes += number(part, "bytes");
+        }
+        double whole = number(r, "bytes_per_token") * (i ? 2 : 9);
+        assert_true(bytes > 0.999 * whole && bytes < 1.001 * whole);
+    }
+    cJSON_Delete(doc);
+}
+
 static void the_tokenizer_has_no_bound(void **state)
 {
     (void)state;
@@ -134,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_test_of_every_scheme_is_reported),
         cmocka_unit_test(all_logits_read_the_head_once),
+        cmocka_unit_test(a_profile_names_the_parts),
         cmocka_unit_test(the_tokenizer_has_no_bound),
         cmocka_unit_test(other_outputs),
         cmocka_unit_test(wrong_usage),
