@@ -125,6 +125,8 @@ struct bench_session {
     int32_t n_sequences,
         position; /* sequences 0..n_sequences-1 are for decoding; 0..n_filled-1 hold `position` tokens */
     int32_t n_filled, vocab_size;
+    int32_t spare; /* tokens that sequences may make beyond a test's, while a scheduler still takes in the
+                      prompts of others */
     int32_t *next; /* (n_sequences) the token to come */
 };
 gpt2q_status session_create(struct bench_session *s, const struct bench_plan *plan, int scheme, int limits,

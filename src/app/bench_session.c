@@ -16,40 +16,56 @@ static int32_t some_token(const struct bench_session *s, int32_t sequence, int32
 
 static int32_t rounded_to_block(int32_t n) { return (n + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK; }
 
+/* What the tests of a session need. */
+struct needs {
+    int32_t prompt, length; /* tokens of the longest prompt and of the longest decoded sequence */
+};
+
+static struct needs find_needs(struct bench_session *s, const struct bench_plan *plan, int scheme, int limits)
+{
+    struct needs needs = {.prompt = 0};
+    for (int i = 0; i < plan->n_tests; i++) {
+        const struct bench_test *t = &plan->tests[i];
+        if (t->scheme != scheme || t->limits != limits || t->kind == TEST_TOKENIZE) continue;
+        if (t->kind == TEST_PREFILL) {
+            if (t->tokens > needs.prompt) needs.prompt = t->tokens;
+            continue;
+        }
+        if (t->batch > s->n_sequences) s->n_sequences = t->batch;
+        s->position = t->position;
+        needs.length = t->position + t->tokens;
+    }
+    return needs;
+}
+
+static int32_t largest(int32_t a, int32_t b) { return a > b ? a : b; }
+
 gpt2q_status session_create(struct bench_session *s, const struct bench_plan *plan, int scheme, int limits,
                             gpt2q_error *err)
 {
     const gpt2q_model *model = plan->models[plan->schemes[scheme].model].model;
-    int32_t prompt = 0, length = 0, outputs = 1;
-    *s = (struct bench_session){.vocab_size = gpt2q_model_config(model)->vocab_size};
-    for (int i = 0; i < plan->n_tests; i++) {
-        const struct bench_test *t = &plan->tests[i];
-        if (t->scheme != scheme || t->limits != limits) continue;
-        if (t->kind == TEST_PREFILL && t->tokens > prompt) prompt = t->tokens;
-        if (t->kind != TEST_DECODE) continue;
-        if (t->batch > s->n_sequences) s->n_sequences = t->batch;
-        if (t->position + t->tokens > length) length = t->position + t->tokens;
-        s->position = t->position;
+    const gpt2q_config *c = gpt2q_model_config(model);
+    *s = (struct bench_session){.vocab_size = c->vocab_size};
+    struct needs needs = find_needs(s, plan, scheme, limits);
+    if (plan->profile && s->n_sequences) {
+        s->spare = (int32_t)((int64_t)s->n_sequences * (s->position + 1) / BENCH_CHUNK + 2);
+        if (needs.length + s->spare > c->n_positions) s->spare = c->n_positions - needs.length;
+        needs.length += s->spare;
     }
-    int32_t longest = prompt > length ? prompt : length;
-    if (s->n_sequences > outputs) outputs = s->n_sequences;
-    if (plan->all_logits && prompt > outputs) outputs = prompt;
+    int32_t longest = largest(needs.prompt, needs.length), tokens = largest(longest, s->n_sequences);
     gpt2q_context_params p = gpt2q_context_params_default();
     p.n_ctx = longest;
     p.n_seq_max = s->n_sequences + 1; /* the last one for prompts */
-    p.n_batch = longest < BENCH_CHUNK && s->n_sequences < BENCH_CHUNK
-                    ? (longest > s->n_sequences ? longest : s->n_sequences)
-                    : BENCH_CHUNK;
-    p.n_outputs = outputs;
-    p.n_cache = (int64_t)s->n_sequences * rounded_to_block(length) + rounded_to_block(prompt);
+    p.n_batch = plan->profile || tokens > BENCH_CHUNK ? BENCH_CHUNK : tokens;
+    p.n_outputs = largest(s->n_sequences, plan->all_logits ? needs.prompt : 1);
+    p.n_cache = (int64_t)s->n_sequences * rounded_to_block(needs.length) + rounded_to_block(needs.prompt);
     p.n_threads = plan->threads[limits];
     p.activations = plan->schemes[scheme].activations;
     p.kv = plan->kv;
     s->next = mem_array((size_t)s->n_sequences, sizeof *s->next);
     gpt2q_status status =
         s->next ? GPT2Q_OK : error_memory(err, "a session", (size_t)s->n_sequences * sizeof *s->next);
-    if (!status)
-        status = gpt2q_batch_create(longest > s->n_sequences ? longest : s->n_sequences, &s->batch, err);
+    if (!status) status = gpt2q_batch_create(tokens, &s->batch, err);
     if (!status) status = gpt2q_context_create(model, &p, &s->ctx, err);
     if (status) session_free(s);
     return status;
