@@ -10,7 +10,7 @@
 
 static bool is_notes(struct scheme s) { return s.format == QF_I8 && s.method == QM_NOTES; }
 
-static struct scheme scheme_for(enum weight_part part, struct scheme asked)
+struct scheme weight_scheme(enum weight_part part, struct scheme asked)
 {
     return weight_is_matrix(part) || is_notes(asked) ? asked : (struct scheme){.format = QF_F32};
 }
@@ -41,7 +41,7 @@ static gpt2q_status apply(const struct override *o, const gpt2q_config *config, 
         struct weight_id id = weight_at(config, i);
         if (fnmatch(o->glob, weight_print(id, name), 0) != 0) continue;
         if (!matched++) memcpy(first, name, sizeof first);
-        schemes[i] = scheme_for(id.part, o->scheme);
+        schemes[i] = weight_scheme(id.part, o->scheme);
         effective += scheme_equal(schemes[i], o->scheme);
         if (id.part == PART_LM_HEAD) *head_named = true;
     }
@@ -59,7 +59,7 @@ gpt2q_status weights_choose_schemes(const gpt2q_config *config, const struct wei
 {
     bool head_named = false;
     size_t n = weight_slots(config);
-    for (size_t i = 0; i < n; i++) schemes[i] = scheme_for(weight_at(config, i).part, params->scheme);
+    for (size_t i = 0; i < n; i++) schemes[i] = weight_scheme(weight_at(config, i).part, params->scheme);
     for (size_t i = 0; i < params->n_overrides; i++) {
         struct override o = {0};
         gpt2q_status s = parse_override(params->overrides[i], &o, err);
@@ -72,7 +72,8 @@ gpt2q_status weights_choose_schemes(const gpt2q_config *config, const struct wei
     if (tied && !head_named) schemes[head] = schemes[wte];
     *mixed = false;
     for (size_t i = 0; i < n; i++) {
-        if (!scheme_equal(schemes[i], scheme_for(weight_at(config, i).part, params->scheme))) *mixed = true;
+        if (!scheme_equal(schemes[i], weight_scheme(weight_at(config, i).part, params->scheme)))
+            *mixed = true;
     }
     return GPT2Q_OK;
 }

@@ -1,0 +1,154 @@
+/* Every tensor of the files is bound to its place or passed over, and everything a GPT-2 of this config has
+ * must be there in its shape. No numbers are touched here, but for a head that may be wte once more. */
+#include "model/bindings.h"
+#include "base/memory.h"
+#include "model/config.h"
+#include "model/weights_build.h"
+#include <inttypes.h>
+#include <string.h>
+
+#define MAX_CONFIG ((size_t)1 << 20)
+
+static gpt2q_status check_type(const struct binding *b, const char *file, const gpt2q_config *config,
+                               gpt2q_error *err)
+{
+    const struct st_tensor *t = b->tensor;
+    uint64_t shape[2];
+    int n_dims = weight_shape(config, b->id.part, shape);
+    if (t->n_dims != n_dims || t->shape[0] != shape[0] || (n_dims == 2 && t->shape[1] != shape[1])) {
+        char found[96] = "", *end = found;
+        for (int i = 0; i < t->n_dims && i < 3; i++) {
+            end += snprintf(end, 24, "%s%" PRIu64, i ? ", " : "", t->shape[i]);
+        }
+        bool turned = n_dims == 2 && t->n_dims == 2 && t->shape[0] == shape[1] && t->shape[1] == shape[0];
+        char expected[48];
+        snprintf(expected, sizeof expected, n_dims == 2 ? "%" PRIu64 ", %" PRIu64 : "%" PRIu64, shape[0],
+                 shape[1]);
+        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], config.json makes it [%s]%s", file,
+                         t->name, found, t->n_dims > 3 ? ", ..." : "", expected,
+                         turned ? ": it seems to be transposed" : "");
+    }
+    if (t->dtype == ST_F32 || t->dtype == ST_F16 || t->dtype == ST_BF16) return GPT2Q_OK;
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s is of dtype %s, supported are F32, F16 and BF16", file,
+                     t->name, st_dtype_name(t->dtype));
+}
+
+static gpt2q_status bind(struct bindings *l, size_t file, const struct st_tensor *t, gpt2q_error *err)
+{
+    const char *path = l->checkpoint.files[file].map.path;
+    struct weight_id id;
+    enum weight_name kind = weight_parse(weight_strip(t->name), &id);
+    if (kind == NAME_OTHER) return GPT2Q_OK;
+    if (kind == NAME_UNKNOWN)
+        return error_set(err, GPT2Q_FORMAT, "%s: %s is no tensor of a GPT-2", path, t->name);
+    if (id.layer >= l->config.n_layer) {
+        return error_set(err, GPT2Q_FORMAT, "%s: %s is there, but config.json says that n_layer is %d", path,
+                         t->name, (int)l->config.n_layer);
+    }
+    const struct binding **bound = &l->bound[weight_slot(&l->config, id)];
+    if (*bound) {
+        return error_set(err, GPT2Q_FORMAT, "%s: %s is there twice, also as %s in %s", path, t->name,
+                         (*bound)->tensor->name, l->checkpoint.files[(*bound)->file].map.path);
+    }
+    struct binding *b = &l->items[l->n++];
+    *b = (struct binding){id, t, file};
+    *bound = b;
+    return check_type(b, path, &l->config, err);
+}
+
+static const struct binding *bound_to(const struct bindings *l, enum weight_part part)
+{
+    return l->bound[weight_slot(&l->config, (struct weight_id){part, 0})];
+}
+
+static gpt2q_status check_missing(const struct bindings *l, gpt2q_error *err)
+{
+    size_t missing = 0;
+    char name[WEIGHT_NAME_MAX], first[WEIGHT_NAME_MAX] = "", more[48] = "";
+    for (size_t i = 0; i < weight_slots(&l->config); i++) {
+        struct weight_id id = weight_at(&l->config, i);
+        if (l->bound[i] || (id.part == PART_LM_HEAD && l->config.tie_word_embeddings)) continue;
+        if (!missing++) memcpy(first, weight_print(id, name), sizeof first);
+    }
+    if (!missing) return GPT2Q_OK;
+    if (missing > 1) snprintf(more, sizeof more, " (and %zu more)", missing - 1);
+    return error_set(
+        err, GPT2Q_FORMAT, "%s: %s is missing%s%s", l->directory, first, more,
+        strcmp(first, "lm_head.weight") == 0 ? ", and config.json says that it is not tied to wte" : "");
+}
+
+/* A head that is wte once more is not held twice. */
+static void drop_equal_head(struct bindings *l)
+{
+    const struct binding *head = bound_to(l, PART_LM_HEAD), *wte = bound_to(l, PART_WTE);
+    l->wte = *wte;
+    l->tied = !head || (head->tensor->dtype == wte->tensor->dtype &&
+                        memcmp(head->tensor->data, wte->tensor->data, wte->tensor->size) == 0);
+    if (!head || !l->tied) return;
+    size_t at = (size_t)(head - l->items);
+    memmove(&l->items[at], &l->items[at + 1], (l->n - at - 1) * sizeof *l->items);
+    l->n--;
+}
+
+static gpt2q_status bind_all(struct bindings *l, gpt2q_error *err)
+{
+    size_t n = weight_slots(&l->config);
+    l->items = mem_zarray(n, sizeof *l->items);
+    l->bound = mem_zarray(n, sizeof *l->bound);
+    if (!l->items || !l->bound) return error_memory(err, "a table of tensors", n * sizeof *l->items);
+    for (size_t f = 0; f < l->checkpoint.n_files; f++) {
+        const struct safetensors *st = &l->checkpoint.files[f];
+        for (size_t i = 0; i < st->n_tensors; i++) {
+            gpt2q_status s = bind(l, f, &st->tensors[i], err);
+            if (s) return s;
+        }
+    }
+    gpt2q_status s = check_missing(l, err);
+    if (!s) drop_equal_head(l);
+    return s;
+}
+
+static enum dtype dtype_of(const struct st_tensor *t)
+{
+    return t->dtype == ST_F32 ? DT_F32 : t->dtype == ST_F16 ? DT_F16 : DT_BF16;
+}
+
+struct qsource binding_source(const struct bindings *l, const struct binding *b, const char *name)
+{
+    return weights_source(&l->config, b->id, name, dtype_of(b->tensor), b->tensor->data);
+}
+
+static gpt2q_status read_config(struct bindings *l, gpt2q_error *err)
+{
+    char *path = path_join(l->directory, "config.json"), *text = NULL;
+    if (!path) return error_memory(err, "a path", strlen(l->directory));
+    size_t size;
+    gpt2q_status s = file_read(path, MAX_CONFIG, &text, &size, err);
+    if (!s) s = config_parse(text, size, path, &l->config, err);
+    mem_free(text);
+    mem_free(path);
+    return s;
+}
+
+gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_error *err)
+{
+    *out = (struct bindings){.directory = directory};
+    gpt2q_status s = read_config(out, err);
+    if (!s) s = checkpoint_open(directory, &out->checkpoint, err);
+    if (!s) s = bind_all(out, err);
+    if (s) bindings_close(out);
+    return s;
+}
+
+void bindings_close(struct bindings *l)
+{
+    checkpoint_close(&l->checkpoint);
+    mem_free(l->items);
+    mem_free(l->bound);
+    *l = (struct bindings){0};
+}
+
+void bindings_add_head(struct bindings *l)
+{
+    l->items[l->n++] = (struct binding){{PART_LM_HEAD, 0}, l->wte.tensor, l->wte.file};
+}
