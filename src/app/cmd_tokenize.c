@@ -3,8 +3,8 @@
 #include "app/common.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "model/gpt2q_read.h"
 #include "model/locate.h"
-#include "tokenizer/tokenizer.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -118,7 +118,7 @@ static int run(int argc, char **argv)
     char *path;
     struct tokenizer *t;
     if (model_locate(opt.model, &path, &err)) return failed(&err);
-    gpt2q_status s = tokenizer_open(path, &t, &err);
+    gpt2q_status s = model_tokenizer_open(path, &t, &err);
     mem_free(path);
     if (s) return failed(&err);
     int code = with_tokenizer(t, argc, argv);

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "engine/internal.h"
+#include "model/gpt2q_read.h"
 #include "model/locate.h"
 #include <stdlib.h>
 #include <string.h>
@@ -26,16 +27,50 @@ static char *name_of(const char *path)
     return mem_memdup(path + begin, end - begin);
 }
 
-static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
+/* A file that is quantized already stays as it is: codes of codes would be worse than either. */
+static gpt2q_status check_request(const char *path, const gpt2q_model_params *params, const gpt2q_model *m, gpt2q_error *err)
+{
+    char stored[SCHEME_TEXT_MAX];
+    struct scheme asked;
+    const struct gpt2_weights *w = &m->weights;
+    if (params->n_overrides)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is quantized already, so that the override \"%s\" cannot be applied", path,
+                         params->overrides[0]);
+    if (!params->scheme) return GPT2Q_OK;
+    gpt2q_status s = scheme_parse(params->scheme, &asked, err);
+    if (s || (!w->mixed && scheme_equal(asked, w->scheme))) return s;
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is quantized already, as %s, and cannot be held as %s; quantize the original model",
+                     path, w->mixed ? "mixed" : scheme_print(w->scheme, stored), params->scheme);
+}
+
+static gpt2q_status load_file(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
+{
+    struct gpt2q_file f;
+    gpt2q_status s = gpt2q_file_open(path, &f, err);
+    if (s) return s;
+    s = gpt2q_file_tokenizer(&f, &m->tokenizer, err);
+    if (!s) s = gpt2q_file_weights(&f, &m->weights, err);
+    gpt2q_file_close(&f);
+    if (!s) s = check_request(path, params, m, err);
+    if (s || m->tokenizer || params->weights_only) return s;
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer, so text has no ids", path);
+}
+
+static gpt2q_status load_directory(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
 {
     struct weights_params wp = {.overrides = params->overrides, .n_overrides = params->n_overrides,
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
-    gpt2q_status s = isa_choose(params->isa, &m->isa, err);
-    if (!s) s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
+    gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
     s = tokenizer_open(path, &m->tokenizer, params->weights_only ? NULL : err);
     if (params->weights_only) s = GPT2Q_OK; /* without a vocabulary there is no text */
-    if (!s) s = weights_load(path, &wp, &m->weights, err);
+    return s ? s : weights_load(path, &wp, &m->weights, err);
+}
+
+static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
+{
+    gpt2q_status s = isa_choose(params->isa, &m->isa, err);
+    if (!s) s = (file_is_directory(path) ? load_directory : load_file)(path, params, m, err);
     if (s) return s;
     if (m->tokenizer && tokenizer_size(m->tokenizer) > m->weights.config.vocab_size)
         return error_set(err, GPT2Q_FORMAT, "%s: the vocabulary has %d tokens but the model's vocab_size is only %d", path,

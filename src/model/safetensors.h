@@ -59,6 +59,9 @@ struct st_declaration {
 };
 gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration *tensors, size_t n_tensors,
                              const struct st_metadata *metadata, size_t n_metadata, bool align, gpt2q_error *err);
+/* The same header in memory, for mem_free. `path` is for messages. */
+gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_tensors, const struct st_metadata *metadata,
+                              size_t n_metadata, const char *path, char **header, size_t *n, gpt2q_error *err);
 /* Bytes of a declared tensor. */
 size_t st_declaration_size(const struct st_declaration *d);
 #endif

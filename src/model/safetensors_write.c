@@ -114,19 +114,30 @@ static void put_header(struct text *t, const struct st_declaration *tensors, siz
         begin += st_declaration_size(&tensors[i]);
     }
     put_text(t, "}");
-    while (!t->failed && (LENGTH_BYTES + t->used) % DATA_ALIGN) put_text(t, " ");
+    while (!t->failed && t->used % DATA_ALIGN) put_text(t, " ");
 }
 
-static gpt2q_status write_text(struct file_writer *w, const struct text *t, gpt2q_error *err)
+gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_tensors,
+                              const struct st_metadata *metadata, size_t n_metadata, const char *path,
+                              char **header, size_t *n, gpt2q_error *err)
 {
-    cJSON *root; /* as a reader will see it */
-    gpt2q_status s = json_parse(t->data, t->used, w->path, &root, err);
-    if (s) return s;
+    struct text t = {0};
+    const uint8_t length[LENGTH_BYTES] = {0};
+    put(&t, (const char *)length, sizeof length);
+    put_header(&t, tensors, n_tensors, metadata, n_metadata);
+    *header = NULL;
+    *n = t.used;
+    cJSON *root = NULL; /* as a reader will see it */
+    gpt2q_status s = t.failed ? error_memory(err, "a safetensors header", t.capacity * 2)
+                              : json_parse(t.data + LENGTH_BYTES, t.used - LENGTH_BYTES, path, &root, err);
     cJSON_Delete(root);
-    uint8_t length[LENGTH_BYTES];
-    for (int i = 0; i < LENGTH_BYTES; i++) length[i] = (uint8_t)((uint64_t)t->used >> (8 * i));
-    s = file_writer_write(w, length, sizeof length, err);
-    return s ? s : file_writer_write(w, t->data, t->used, err);
+    if (s) {
+        mem_free(t.data);
+        return s;
+    }
+    for (int i = 0; i < LENGTH_BYTES; i++) t.data[i] = (char)((uint64_t)(t.used - LENGTH_BYTES) >> (8 * i));
+    *header = t.data;
+    return GPT2Q_OK;
 }
 
 gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration *tensors, size_t n_tensors,
@@ -139,10 +150,11 @@ gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration 
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s has %zu bytes, not a multiple of %d", w->path,
                          tensors[i].name, size, DATA_ALIGN);
     }
-    struct text t = {0};
-    put_header(&t, tensors, n_tensors, metadata, n_metadata);
-    gpt2q_status s =
-        t.failed ? error_memory(err, "a safetensors header", t.capacity * 2) : write_text(w, &t, err);
-    mem_free(t.data);
+    char *header;
+    size_t n;
+    gpt2q_status s = st_header_create(tensors, n_tensors, metadata, n_metadata, w->path, &header, &n, err);
+    if (s) return s;
+    s = file_writer_write(w, header, n, err);
+    mem_free(header);
     return s;
 }

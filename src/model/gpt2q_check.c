@@ -1,0 +1,161 @@
+/* A scale of 0 is right where all weights were equal, and then all codes stand for 0 (or for the minimum).
+ * Anything else under a scale of 0 means that the file is damaged: the weights it was made from are lost. */
+#include "model/gpt2q_check.h"
+#include "kernels/half.h"
+#include <math.h>
+#include <string.h>
+
+struct subject {
+    const struct qtensor *w;
+    const char *file, *name;
+    gpt2q_error *err;
+};
+
+/* ---- codes ---- */
+
+/* The code of element (row, k) as it is stored, from 0 on. */
+static int stored_code(const struct qtensor *w, int row, int k)
+{
+    const uint8_t *lane =
+        w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4 + (size_t)(k % 4);
+    if (w->scheme.format == QF_I8) return lane[(size_t)(k / 4) * (PANEL * 4)];
+    int pair = lane[(size_t)(k / 8) * (PANEL * 4)];
+    return k % 8 < 4 ? pair & 15 : pair >> 4;
+}
+
+static gpt2q_status bad_code(const struct subject *s, int row, int k, const char *why)
+{
+    int code = stored_code(s->w, row, k) - (1 << (scheme_bits(s->w->scheme) - 1));
+    return error_set(s->err, GPT2Q_FORMAT, "%s: the code of output %d and input %d of %s is %d, %s", s->file,
+                     row, k, s->name, code, why);
+}
+
+/* First of n bytes that holds a code stored as 0, n if there is none. */
+static size_t find_lowest(const uint8_t *codes, size_t n, enum qformat format)
+{
+    if (format == QF_I8) {
+        const uint8_t *at = memchr(codes, 0, n);
+        return at ? (size_t)(at - codes) : n;
+    }
+    size_t i = 0;
+    while (i < n && (codes[i] & 15) && codes[i] >> 4) i++;
+    return i;
+}
+
+gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, const char *name,
+                                 gpt2q_error *err)
+{
+    const struct subject s = {w, file, name, err};
+    int step = w->scheme.format == QF_I8 ? 4 : 8; /* inputs in 4 bytes */
+    if (!scheme_is_integer(w->scheme) || w->scheme.method != QM_ABSMAX)
+        return GPT2Q_OK; /* every code is one */
+    size_t n = (size_t)qtensor_panels(w) * w->panel_bytes;
+    for (size_t i = 0; (i += find_lowest(w->codes + i, n - i, w->scheme.format)) < n; i++) {
+        size_t within = i % w->panel_bytes;
+        int row = (int)(i / w->panel_bytes) * PANEL + (int)(within / 4 % PANEL);
+        int k = (int)(within / (PANEL * 4)) * step + (int)(within % 4);
+        for (int j = k; row < w->rows && j < w->cols && j < k + step; j += 4)
+            if (!stored_code(w, row, j)) return bad_code(&s, row, j, "which absmax does not use");
+    }
+    return GPT2Q_OK;
+}
+
+/* ---- scales ---- */
+
+static bool is_half(const struct qtensor *w) { return w->scheme.gran == QG_GROUP; }
+
+static size_t count_parameters(const struct qtensor *w)
+{
+    size_t outputs = (size_t)qtensor_panels(w) * PANEL;
+    switch (w->scheme.gran) {
+    case QG_TENSOR: return 1;
+    case QG_INPUT: return (size_t)w->cols;
+    case QG_CHANNEL: return outputs;
+    default: return outputs * (size_t)(w->cols / w->scheme.group);
+    }
+}
+
+static float parameter(const struct qtensor *w, const void *values, size_t i)
+{
+    return is_half(w) ? float_from_f16(((const uint16_t *)values)[i]) : ((const float *)values)[i];
+}
+
+/* The code that stands for the weight 0 (for the minimum), as it is stored, for parameter i. */
+static int neutral_code(const struct qtensor *w, size_t i)
+{
+    int middle = 1 << (scheme_bits(w->scheme) - 1);
+    if (w->scheme.method == QM_ABSMAX) return middle;
+    return w->scheme.method == QM_AFFINE ? middle + (int)parameter(w, w->zero, i) : 0;
+}
+
+/* The codes under parameter i, whose scale is 0. */
+static gpt2q_status check_zero_scale(const struct subject *s, size_t i)
+{
+    const struct qtensor *w = s->w;
+    int row0 = 0, row1 = w->rows, k0 = 0, k1 = w->cols, neutral = neutral_code(w, i);
+    if (w->scheme.gran == QG_INPUT) {
+        k0 = (int)i, k1 = k0 + 1;
+    } else if (w->scheme.gran == QG_CHANNEL) {
+        row0 = (int)i, row1 = i < (size_t)w->rows ? row0 + 1 : row0;
+    } else if (w->scheme.gran == QG_GROUP) {
+        size_t groups = (size_t)(w->cols / w->scheme.group), block = i / PANEL;
+        row0 = (int)(block / groups) * PANEL + (int)(i % PANEL), row1 = row0 < w->rows ? row0 + 1 : row0;
+        k0 = (int)(block % groups) * w->scheme.group, k1 = k0 + w->scheme.group;
+    }
+    for (int row = row0; row < row1; row++)
+        for (int k = k0; k < k1; k++)
+            if (stored_code(w, row, k) != neutral) return bad_code(s, row, k, "but its scale is 0");
+    return GPT2Q_OK;
+}
+
+static gpt2q_status check_scale(const struct subject *s, size_t i)
+{
+    float scale = parameter(s->w, s->w->scale, i);
+    if (scale == 0.0f && !signbit(scale)) return check_zero_scale(s, i);
+    if (isfinite(scale) && scale > 0.0f) return GPT2Q_OK;
+    return error_set(s->err, GPT2Q_FORMAT, "%s: scale %zu of %s is %g, expected a finite number >= 0",
+                     s->file, i, s->name, (double)scale);
+}
+
+static gpt2q_status check_zero(const struct subject *s, size_t i)
+{
+    float zero = parameter(s->w, s->w->zero, i), half = (float)(1 << (scheme_bits(s->w->scheme) - 1));
+    bool affine = s->w->scheme.method == QM_AFFINE;
+    if (isfinite(zero) && (!affine || (zero == truncf(zero) && zero >= -half && zero < half)))
+        return GPT2Q_OK;
+    return error_set(s->err, GPT2Q_FORMAT, "%s: %s %zu of %s is %g, expected %s", s->file,
+                     affine ? "zero point" : "minimum", i, s->name, (double)zero,
+                     affine ? "a code" : "a finite number");
+}
+
+/* Whether all n scales are finite and above 0: read as unsigned integers these are 1 to the largest finite
+ * number. */
+static bool all_positive(const struct qtensor *w, size_t n)
+{
+    unsigned bad = 0;
+    if (is_half(w)) {
+        const uint16_t *u = w->scale;
+        for (size_t i = 0; i < n; i++) bad |= (uint16_t)(u[i] - 1u) >= 0x7BFFu;
+    } else {
+        const uint8_t *p = w->scale;
+        for (size_t i = 0; i < n; i++) {
+            uint32_t u;
+            memcpy(&u, p + i * sizeof u, sizeof u);
+            bad |= u - 1u >= 0x7F7FFFFFu;
+        }
+    }
+    return !bad;
+}
+
+gpt2q_status qtensor_check_scales(const struct qtensor *w, const char *file, const char *name,
+                                  gpt2q_error *err)
+{
+    const struct subject s = {w, file, name, err};
+    if (!scheme_is_integer(w->scheme)) return GPT2Q_OK;
+    size_t n = count_parameters(w);
+    gpt2q_status status = GPT2Q_OK;
+    for (size_t i = 0; w->zero && i < n && !status; i++) status = check_zero(&s, i);
+    if (status || all_positive(w, n)) return status;
+    for (size_t i = 0; i < n && !status; i++) status = check_scale(&s, i);
+    return status;
+}

@@ -1,0 +1,81 @@
+#include "model/gpt2q_file.h"
+#include "quant/qtensor.h"
+
+void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols)
+{
+    uint64_t shape[2];
+    int n_dims = weight_shape(config, part, shape);
+    bool turned = weight_is_conv1d(part);
+    *rows = n_dims == 1 ? 1 : (int)shape[turned ? 1 : 0];
+    *cols = (int)shape[n_dims == 1 || turned ? 0 : 1];
+}
+
+static void add_part(struct stored_weight *w, const char *suffix, struct st_declaration d)
+{
+    char name[WEIGHT_NAME_MAX];
+    char *full = w->names[w->n_parts];
+    snprintf(full, sizeof w->names[0], "%s%s", weight_print(w->id, name), suffix);
+    d.name = full;
+    w->parts[w->n_parts++] = d;
+}
+
+static struct st_declaration codes_of_matrix(struct scheme s, uint64_t panels, uint64_t cols)
+{
+    static const enum st_dtype dtypes[QF_COUNT] = {
+        [QF_F32] = ST_F32, [QF_F16] = ST_F16, [QF_BF16] = ST_BF16, [QF_I8] = ST_U8, [QF_I4] = ST_U8};
+    if (!scheme_is_integer(s))
+        return (struct st_declaration){
+            .dtype = dtypes[s.format], .n_dims = 3, .shape = {panels, cols, PANEL}};
+    uint64_t step = s.format == QF_I8 ? 4 : 8; /* inputs in 4 bytes */
+    return (struct st_declaration){
+        .dtype = ST_U8, .n_dims = 4, .shape = {panels, (cols + step - 1) / step, PANEL, 4}};
+}
+
+static struct st_declaration scales_of_matrix(struct scheme s, uint64_t panels, uint64_t cols)
+{
+    switch (s.gran) {
+    case QG_TENSOR: return (struct st_declaration){.dtype = ST_F32, .n_dims = 1, .shape = {1}};
+    case QG_INPUT: return (struct st_declaration){.dtype = ST_F32, .n_dims = 1, .shape = {cols}};
+    case QG_CHANNEL: return (struct st_declaration){.dtype = ST_F32, .n_dims = 2, .shape = {panels, PANEL}};
+    default:
+        return (struct st_declaration){
+            .dtype = ST_F16, .n_dims = 3, .shape = {panels, cols / (uint64_t)s.group, PANEL}};
+    }
+}
+
+static void describe_matrix(struct stored_weight *w, int rows, int cols)
+{
+    uint64_t panels = ((uint64_t)rows + PANEL - 1) / PANEL;
+    add_part(w, ".codes", codes_of_matrix(w->scheme, panels, (uint64_t)cols));
+    if (!scheme_is_integer(w->scheme)) return;
+    add_part(w, ".scale", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
+    if (w->scheme.method != QM_ABSMAX)
+        add_part(w, ".zero", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
+}
+
+bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
+                            struct stored_weight *out)
+{
+    struct qtensor_layout layout;
+    int rows, cols;
+    *out = (struct stored_weight){.id = id, .scheme = scheme};
+    weight_rows_cols(config, id.part, &rows, &cols);
+    if (weight_is_matrix(id.part)) {
+        if (!qtensor_layout(scheme, rows, cols, &layout)) return false;
+        describe_matrix(out, rows, cols);
+        return true;
+    }
+    struct st_declaration whole = {.dtype = ST_F32}, one = {.dtype = ST_F32, .n_dims = 1, .shape = {1}};
+    whole.n_dims = weight_shape(config, id.part, whole.shape);
+    if (whole.n_dims == 1) whole.shape[1] = 0;
+    if (scheme.format == QF_F32) {
+        add_part(out, "", whole);
+        return true;
+    }
+    if (scheme.format != QF_I8 || scheme.method != QM_NOTES) return false;
+    whole.dtype = ST_U8;
+    add_part(out, ".codes", whole);
+    add_part(out, ".scale", one);
+    add_part(out, ".zero", one);
+    return true;
+}

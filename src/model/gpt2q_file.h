@@ -1,0 +1,52 @@
+/* The .gpt2q file: one model, quantized, with its tokenizer, in a valid safetensors file. What reader and
+ * writer agree on is here; ARCHITECTURE.md ("The .gpt2q file") tells it to strangers.
+ *
+ * A matrix NAME is up to three tensors in the engine's panel layout (quant/qtensor.h), so that it is mapped
+ * and not copied: NAME.codes   f32 f16 bf16  [panels][cols][64]        i8  U8 [panels][cols/4][64][4]   i4 U8
+ * [panels][cols/8][64][4] NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols] group
+ * F16 [panels][cols/group][64] NAME.zero    like the scale; zero point or minimum; not for absmax Any other
+ * weight is a tensor NAME, F32, or under `notes` NAME.codes, U8 in the checkpoint's shape, with NAME.scale
+ * and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes]. Tensors "padding.N" fill up to a
+ * multiple of 64, where the next one begins. The last tensor, "checksum", U32 [1], is the CRC-32 of all bytes
+ * of the file before it.
+ *
+ * Metadata: "format" is "gpt2q"; version, config (the text of a config.json), scheme (the one asked for),
+ * source (the model's name), and for every weight "scheme.NAME". */
+#ifndef MODEL_GPT2Q_FILE_H
+#define MODEL_GPT2Q_FILE_H
+#include "model/safetensors.h"
+#include "model/weights_names.h"
+
+#define GPT2Q_FILE_FORMAT  "gpt2q"
+#define GPT2Q_FILE_VERSION 1
+
+#define GPT2Q_KEY_VERSION   "gpt2q.version"
+#define GPT2Q_KEY_CONFIG    "gpt2q.config"
+#define GPT2Q_KEY_SCHEME    "gpt2q.scheme"
+#define GPT2Q_KEY_SOURCE    "gpt2q.source"
+#define GPT2Q_KEY_OF_WEIGHT "scheme." /* + its name */
+
+#define GPT2Q_VOCAB     "tokenizer.vocab.json"
+#define GPT2Q_MERGES    "tokenizer.merges.txt"
+#define GPT2Q_TOKENIZER "tokenizer.tokenizer.json"
+#define GPT2Q_PADDING   "padding." /* + a number */
+#define GPT2Q_CHECKSUM  "checksum"
+
+#define GPT2Q_ALIGN 64
+
+/* The tensors that hold a weight, by the names they have in the file. */
+enum { PART_CODES, PART_SCALE, PART_ZERO, PARTS_MAX };
+struct stored_weight {
+    struct weight_id id;
+    struct scheme scheme;
+    int n_parts; /* 1: codes alone */
+    struct st_declaration parts[PARTS_MAX];
+    char names[PARTS_MAX][WEIGHT_NAME_MAX + 8];
+};
+/* False where the scheme does not fit the weight's shape. The declarations point to the names: a
+ * stored_weight stays where it is. */
+bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
+                            struct stored_weight *out);
+/* W's outputs and inputs, as the engine sees a matrix; a vector has one output. */
+void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols);
+#endif

@@ -1,0 +1,32 @@
+/* Reading a .gpt2q file (gpt2q_file.h). Opening checks everything but what would need a pass over all codes:
+ * header, shapes, schemes, scales and zero points; gpt2q_file_verify is that pass. */
+#ifndef MODEL_GPT2Q_READ_H
+#define MODEL_GPT2Q_READ_H
+#include "model/weights.h"
+#include "tokenizer/tokenizer.h"
+
+struct gpt2q_file {
+    struct safetensors st;
+    gpt2q_config config;
+    struct scheme scheme; /* the one asked for when it was written */
+    const char *source;   /* name of the model it was made from; lies in st */
+};
+
+/* Whether an opened safetensors file says that it is a .gpt2q. */
+bool safetensors_is_gpt2q(const struct safetensors *st);
+/* Takes over st, also on failure. Refused by name: no .gpt2q, a newer version, a config or a scheme that is
+ * none. */
+gpt2q_status gpt2q_file_from(struct safetensors *st, struct gpt2q_file *out, gpt2q_error *err);
+gpt2q_status gpt2q_file_open(const char *path, struct gpt2q_file *out, gpt2q_error *err);
+void gpt2q_file_close(struct gpt2q_file *f);
+
+/* The tokenizer; NULL (and no error) where the file was made without one. */
+gpt2q_status gpt2q_file_tokenizer(const struct gpt2q_file *f, struct tokenizer **out, gpt2q_error *err);
+/* The tokenizer of a Hugging Face directory or a .gpt2q file; one that has none is an error. */
+gpt2q_status model_tokenizer_open(const char *path, struct tokenizer **out, gpt2q_error *err);
+/* The weights, mapped: they take over f->st (f still has to be closed). */
+gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, gpt2q_error *err);
+
+/* The checksum of a whole file, before gpt2q_file_weights. */
+gpt2q_status gpt2q_file_checksum(const struct gpt2q_file *f, gpt2q_error *err);
+#endif
