@@ -1,0 +1,169 @@
+/* The weights are the last to appear: a directory with model.safetensors is whole. */
+#include "quantize/export.h"
+#include "base/memory.h"
+#include "model/config.h"
+#include "quant/isa.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_TOKENIZER ((size_t)64 << 20)
+
+struct exporter {
+    char *directory;
+    const char *source; /* the directory the model is read from */
+    gpt2q_config config;
+    struct file_writer file;
+    bool made; /* the directory */
+};
+
+void exporter_abort(struct exporter *e)
+{
+    if (!e) return;
+    if (e->file.path) file_writer_abort(&e->file);
+    if (e->made) rmdir(e->directory);
+    mem_free(e->directory);
+    mem_free(e);
+}
+
+static gpt2q_status write_header(struct exporter *e, const struct bindings *b, gpt2q_error *err)
+{
+    const struct st_metadata format = {.key = (char[]){"format"}, .value = (char[]){"pt"}};
+    struct st_declaration *d = mem_zarray(b->n, sizeof *d);
+    char(*names)[WEIGHT_NAME_MAX] = mem_array(b->n, sizeof *names);
+    gpt2q_status s = d && names ? GPT2Q_OK : error_memory(err, "a table of tensors", b->n * sizeof *d);
+    for (size_t i = 0; i < b->n && !s; i++) {
+        d[i] = (struct st_declaration){.name = weight_print(b->items[i].id, names[i]), .dtype = ST_F32};
+        d[i].n_dims = weight_shape(&b->config, b->items[i].id.part, d[i].shape);
+        if (b->items[i].id.part == PART_LM_HEAD) e->config.tie_word_embeddings = false;
+    }
+    if (!s) s = st_write_header(&e->file, d, b->n, &format, 1, false, err);
+    mem_free(d);
+    mem_free(names);
+    return s;
+}
+
+static gpt2q_status open_file(struct exporter *e, const struct quantizer *q, gpt2q_error *err)
+{
+    char *path = path_join(e->directory, "model.safetensors");
+    if (!path) return error_memory(err, "a path", strlen(e->directory));
+    gpt2q_status s = file_writer_open(&e->file, path, err);
+    mem_free(path);
+    return s ? s : write_header(e, &q->bindings, err);
+}
+
+gpt2q_status exporter_open(const char *directory, const struct quantizer *q, struct exporter **out,
+                           gpt2q_error *err)
+{
+    *out = NULL;
+    struct exporter *e = mem_zalloc(sizeof *e);
+    if (!e) return error_memory(err, "an exporter", sizeof *e);
+    e->config = q->bindings.config;
+    e->config.tie_word_embeddings = true;
+    e->source = q->bindings.directory;
+    e->directory = mem_strdup(directory);
+    gpt2q_status s = e->directory ? GPT2Q_OK : error_memory(err, "a path", strlen(directory));
+    if (!s) {
+        e->made = mkdir(directory, 0777) == 0;
+        if (!e->made && (errno != EEXIST || !file_is_directory(directory)))
+            s = error_set(err, GPT2Q_IO, "%s: cannot be made: %s", directory, strerror(errno));
+    }
+    if (!s) s = open_file(e, q, err);
+    if (s)
+        exporter_abort(e);
+    else
+        *out = e;
+    return s;
+}
+
+/* ---- tensors ---- */
+
+/* 64 outputs of a Conv1D matrix go side by side into each input's row. */
+static void turn_in(const float *rows, int n, int cols, size_t stride, float *out)
+{
+    for (int k = 0; k < cols; k++)
+        for (int o = 0; o < n; o++)
+            out[(size_t)k * stride + (size_t)o] = rows[(size_t)o * (size_t)cols + (size_t)k];
+}
+
+static gpt2q_status put_matrix(struct exporter *e, const struct quantized *q, gpt2q_error *err)
+{
+    const struct qtensor *w = &q->matrix;
+    bool turned = weight_is_conv1d(q->id.part);
+    size_t rows = (size_t)w->rows, cols = (size_t)w->cols;
+    float *panel = mem_array(PANEL * cols, sizeof *panel),
+          *whole = turned ? mem_array(rows * cols, sizeof *whole) : NULL;
+    gpt2q_status s = GPT2Q_OK;
+    if (!panel || (turned && !whole)) s = error_memory(err, q->name, rows * cols * sizeof(float));
+    for (int row = 0; row < w->rows && !s; row += PANEL) {
+        int n = w->rows - row < PANEL ? w->rows - row : PANEL;
+        for (int o = 0; o < n; o++)
+            isa_at(0)->formats[w->scheme.format].dequantize_row(w, row + o, panel + (size_t)o * cols);
+        if (turned)
+            turn_in(panel, n, w->cols, rows, whole + row);
+        else
+            s = file_writer_write(&e->file, panel, (size_t)n * cols * sizeof *panel, err);
+    }
+    if (turned && !s) s = file_writer_write(&e->file, whole, rows * cols * sizeof *whole, err);
+    mem_free(panel);
+    mem_free(whole);
+    return s;
+}
+
+gpt2q_status exporter_put(struct exporter *e, const struct quantized *q, gpt2q_error *err)
+{
+    return q->is_matrix ? put_matrix(e, q, err)
+                        : file_writer_write(&e->file, q->values, q->n * sizeof *q->values, err);
+}
+
+/* ---- the other files ---- */
+
+static gpt2q_status write_text(const struct exporter *e, const char *name, const char *text, size_t n,
+                               gpt2q_error *err)
+{
+    struct file_writer w;
+    char *path = path_join(e->directory, name);
+    if (!path) return error_memory(err, "a path", strlen(e->directory));
+    gpt2q_status s = file_writer_open(&w, path, err);
+    mem_free(path);
+    if (s) return s;
+    s = file_writer_write(&w, text, n, err);
+    if (!s) return file_writer_commit(&w, err);
+    file_writer_abort(&w);
+    return s;
+}
+
+static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_error *err)
+{
+    char *path = path_join(e->source, name), *text = NULL;
+    size_t n;
+    if (!path) return error_memory(err, "a path", strlen(e->source));
+    gpt2q_status s = GPT2Q_OK;
+    if (file_exists(path)) {
+        s = file_read(path, MAX_TOKENIZER, &text, &n, err);
+        if (!s) s = write_text(e, name, text, n, err);
+    }
+    mem_free(text);
+    mem_free(path);
+    return s;
+}
+
+gpt2q_status exporter_commit(struct exporter *e, gpt2q_error *err)
+{
+    char *config = config_print(&e->config);
+    gpt2q_status s = config ? write_text(e, "config.json", config, strlen(config), err)
+                            : error_memory(err, "a config", 1024);
+    mem_free(config);
+    if (!s) s = copy_text(e, "vocab.json", err);
+    if (!s) s = copy_text(e, "merges.txt", err);
+    if (!s) s = copy_text(e, "tokenizer.json", err);
+    if (s) {
+        exporter_abort(e);
+        return s;
+    }
+    s = file_writer_commit(&e->file, err);
+    mem_free(e->directory);
+    mem_free(e);
+    return s;
+}

@@ -1,0 +1,132 @@
+#include "quantize/quantizer.h"
+#include "base/memory.h"
+#include "model/weights_schemes.h"
+#include <string.h>
+
+/* ---- one tensor ---- */
+
+static gpt2q_status create_values(const struct qsource *src, struct quantized *q, gpt2q_error *err)
+{
+    size_t cols = (size_t)src->cols;
+    bool coded = q->scheme.format != QF_F32;
+    q->n = (size_t)src->rows * cols;
+    q->bytes_after = coded ? q->n + 2 * sizeof(float) : q->n * sizeof(float);
+    q->values = mem_array(q->n, sizeof *q->values);
+    float *before = coded ? mem_array(q->n, sizeof *before) : NULL;
+    q->codes = coded ? mem_alloc(q->n) : NULL;
+    if (!q->values || (coded && (!before || !q->codes))) {
+        mem_free(before);
+        return error_memory(err, src->name, q->n * sizeof(float));
+    }
+    for (int r = 0; r < src->rows; r++) qsource_read(src, r, 0, src->cols, q->values + (size_t)r * cols);
+    if (!coded) {
+        q->errors = values_errors(q->values, q->values, q->n);
+        return GPT2Q_OK;
+    }
+    memcpy(before, q->values, q->n * sizeof *before);
+    notes_parameters(src, &q->scale, &q->min);
+    for (size_t i = 0; i < q->n; i++) {
+        q->codes[i] = notes_code(before[i], q->scale, q->min);
+        q->values[i] = q->scale * (float)q->codes[i] + q->min;
+    }
+    q->errors = values_errors(before, q->values, q->n);
+    mem_free(before);
+    return GPT2Q_OK;
+}
+
+gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix, int n_threads,
+                              struct quantized *out, gpt2q_error *err)
+{
+    size_t element = src->dtype == DT_F32 ? 4 : 2;
+    *out = (struct quantized){.name = src->name,
+                              .scheme = scheme,
+                              .is_matrix = is_matrix,
+                              .bytes_before = (size_t)src->rows * (size_t)src->cols * element};
+    gpt2q_status s;
+    if (is_matrix) {
+        s = qtensor_quantize(src, scheme, false, n_threads, &out->matrix, err);
+        out->bytes_after = out->matrix.bytes;
+        if (!s) s = tensor_errors_measure(src, &out->matrix, n_threads, &out->errors, err);
+    } else {
+        s = create_values(src, out, err);
+    }
+    if (s) quantized_free(out);
+    return s;
+}
+
+void quantized_free(struct quantized *q)
+{
+    qtensor_free(&q->matrix);
+    mem_free(q->values);
+    mem_free(q->codes);
+    *q = (struct quantized){0};
+}
+
+/* ---- a model ---- */
+
+static gpt2q_status choose_schemes(struct quantizer *q, const struct weights_params *params, gpt2q_error *err)
+{
+    bool mixed;
+    struct bindings *b = &q->bindings;
+    size_t n = weight_slots(&b->config);
+    q->schemes = mem_array(n, sizeof *q->schemes);
+    if (!q->schemes) return error_memory(err, "a table of schemes", n * sizeof *q->schemes);
+    gpt2q_status s = weights_choose_schemes(&b->config, params, b->tied, q->schemes, &mixed, err);
+    if (s) return s;
+    struct scheme head = q->schemes[weight_slot(&b->config, (struct weight_id){PART_LM_HEAD, 0})];
+    struct scheme wte = q->schemes[weight_slot(&b->config, (struct weight_id){PART_WTE, 0})];
+    if (b->tied && !scheme_equal(head, wte)) bindings_add_head(b);
+    return GPT2Q_OK;
+}
+
+gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
+                            gpt2q_error *err)
+{
+    *out = (struct quantizer){.base = params->scheme, .n_threads = params->n_threads};
+    gpt2q_status s = bindings_open(directory, &out->bindings, err);
+    if (!s) s = choose_schemes(out, params, err);
+    if (s) quantizer_close(out);
+    return s;
+}
+
+void quantizer_close(struct quantizer *q)
+{
+    bindings_close(&q->bindings);
+    mem_free(q->schemes);
+    *q = (struct quantizer){0};
+}
+
+struct scheme quantizer_scheme(const struct quantizer *q, size_t i)
+{
+    return q->schemes[weight_slot(&q->bindings.config, q->bindings.items[i].id)];
+}
+
+static gpt2q_status run_one(const struct quantizer *q, size_t i, quantized_fn *fn, void *user,
+                            gpt2q_error *err)
+{
+    const struct binding *b = &q->bindings.items[i];
+    char name[WEIGHT_NAME_MAX];
+    struct qsource src = binding_source(&q->bindings, b, weight_print(b->id, name));
+    struct quantized result;
+    gpt2q_status s = quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(b->id.part),
+                                      q->n_threads, &result, err);
+    if (s) return s;
+    result.id = b->id;
+    s = fn(user, &result, err);
+    quantized_free(&result);
+    file_map_drop(b->tensor->data, b->tensor->size);
+    return s;
+}
+
+gpt2q_status quantizer_run(const struct quantizer *q, quantized_fn *fn, void *user, gpt2q_error *err)
+{
+    for (size_t i = 0; i < q->bindings.n; i++) {
+        if (i + 1 < q->bindings.n) {
+            const struct st_tensor *next = q->bindings.items[i + 1].tensor;
+            file_map_prefetch(next->data, next->size);
+        }
+        gpt2q_status s = run_one(q, i, fn, user, err);
+        if (s) return s;
+    }
+    return GPT2Q_OK;
+}

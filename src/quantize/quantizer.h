@@ -1,0 +1,44 @@
+/* A checkpoint's tensors, one after another in their schemes: what `quantize` and `inspect -q` walk over. One
+ * tensor is in memory at a time, whatever the size of the model. */
+#ifndef QUANTIZE_QUANTIZER_H
+#define QUANTIZE_QUANTIZER_H
+#include "model/bindings.h"
+#include "quantize/errors.h"
+
+/* A tensor and what became of it. */
+struct quantized {
+    const char *name;
+    struct weight_id id;
+    struct scheme scheme;
+    size_t bytes_before, bytes_after;
+    struct tensor_errors errors;
+    bool is_matrix;
+    struct qtensor matrix; /* of a linear layer; else: */
+    float *values;         /* what stands for the tensor, in the checkpoint's order */
+    uint8_t *codes;        /* the notes' codes, or NULL */
+    float scale, min;      /* of codes */
+    size_t n;              /* of values */
+};
+
+/* A matrix, or any other tensor (is_matrix false: its scheme is f32 or notes). On failure nothing is left. */
+gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix, int n_threads,
+                              struct quantized *out, gpt2q_error *err);
+void quantized_free(struct quantized *q);
+
+/* Called for every tensor in the order of the files; what q points to is valid during the call. Another
+ * status than OK stops. */
+typedef gpt2q_status quantized_fn(void *user, const struct quantized *q, gpt2q_error *err);
+
+struct quantizer {
+    struct bindings bindings;
+    struct scheme base, *schemes; /* asked for; by slot */
+    int n_threads;
+};
+/* Opens a Hugging Face directory and chooses schemes, the second copy of a tied wte included where overrides
+ * ask for it. */
+gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
+                            gpt2q_error *err);
+void quantizer_close(struct quantizer *q);
+struct scheme quantizer_scheme(const struct quantizer *q, size_t i); /* of bindings.items[i] */
+gpt2q_status quantizer_run(const struct quantizer *q, quantized_fn *fn, void *user, gpt2q_error *err);
+#endif
