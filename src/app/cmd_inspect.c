@@ -1,6 +1,7 @@
 /* gpt2q inspect: what a model file holds. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/tables.h"
 #include "base/memory.h"
 #include "model/locate.h"
 #include "model/shape.h"
@@ -112,20 +113,6 @@ static void print_json(const struct inventory *v, const char *path)
 
 /* ---- text ---- */
 
-/* "497,759,232" */
-static const char *grouped(uint64_t n, char text[32])
-{
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%" PRIu64, n);
-    char *out = text;
-    for (int i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0) *out++ = ',';
-        *out++ = digits[i];
-    }
-    *out = '\0';
-    return text;
-}
-
 static void shape_text(const struct inventory_tensor *t, char text[24 * ST_MAX_DIMS])
 {
     char *end = text;
@@ -135,7 +122,7 @@ static void shape_text(const struct inventory_tensor *t, char text[24 * ST_MAX_D
 
 static void print_tensors(const struct inventory *v)
 {
-    char shape[24 * ST_MAX_DIMS], bytes[32];
+    char shape[24 * ST_MAX_DIMS], bytes[COUNT_TEXT];
     printf("\n%-26s %-16s %-6s %-6s %14s\n", "tensor", "shape", "dtype", "scheme", "bytes");
     for (size_t i = 0; i < v->n_tensors; i++) {
         const struct inventory_tensor *t = &v->tensors[i];
@@ -143,32 +130,32 @@ static void print_tensors(const struct inventory *v)
         shape_text(t, shape);
         print_text(t->name, strlen(t->name));
         printf("%*s %-16s %-6s %-6s %14s\n", (int)(strlen(t->name) < 26 ? 26 - strlen(t->name) : 0), "",
-               shape, t->dtype, scheme ? scheme : "-", grouped(t->bytes, bytes));
+               shape, t->dtype, scheme ? scheme : "-", print_count(t->bytes, bytes));
     }
 }
 
 static void print_footprint(const struct inventory *v)
 {
-    char a[32];
+    char a[COUNT_TEXT];
     struct footprint f = inventory_footprint(&v->config, v->parameters);
-    printf("\n%-26s %15s bytes\n", "as stored", grouped(v->bytes, a));
-    printf("%-26s %15s bytes  4 a parameter\n", "in float32", grouped(f.f32, a));
+    printf("\n%-26s %15s bytes\n", "as stored", print_count(v->bytes, a));
+    printf("%-26s %15s bytes  4 a parameter\n", "in float32", print_count(f.f32, a));
     if (!v->has_config) return;
     int n = v->config.n_positions;
     printf("%-26s %15s bytes  and %d causal masks of %d x %d booleans, %d scalars of 4 bytes: PyTorch's "
            "buffers\n",
-           "in float32 with masks", grouped(f.f32_with_masks, a), (int)v->config.n_layer, n, n,
+           "in float32 with masks", print_count(f.f32_with_masks, a), (int)v->config.n_layer, n, n,
            (int)v->config.n_layer);
     printf("%-26s %15s bytes  1 a parameter, and the same masks and scalars\n", "in the notes' uint8",
-           grouped(f.notes, a));
+           print_count(f.notes, a));
 }
 
 static void print_table(const struct inventory *v, const char *path)
 {
-    char parameters[32];
+    char parameters[COUNT_TEXT];
     const gpt2q_config *c = &v->config;
     print_text(path, strlen(path));
-    printf(": %s, %s parameters in %zu tensors\n", kind_name(v->kind), grouped(v->parameters, parameters),
+    printf(": %s, %s parameters in %zu tensors\n", kind_name(v->kind), print_count(v->parameters, parameters),
            v->n_tensors);
     if (v->has_config)
         printf("n_layer %d, n_embd %d, n_head %d, n_inner %d, n_positions %d, vocab_size %d, %s\n",

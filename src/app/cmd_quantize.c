@@ -1,0 +1,272 @@
+/* gpt2q quantize: a checkpoint to a .gpt2q file, and to float32 for other tools. */
+#include "app/commands.h"
+#include "app/common.h"
+#include "app/tables.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "model/config.h"
+#include "model/gpt2q_read.h"
+#include "model/locate.h"
+#include "model/weights_schemes.h"
+#include "quantize/export.h"
+#include "quantize/gpt2q_write.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    struct model_options model;
+    const char *output, *directory;
+    bool json;
+} opt;
+
+static void options(struct option_set *set)
+{
+    option_add(set, (struct option){'o', "output", OPTION_STRING, &opt.output, "FILE",
+                                    "the .gpt2q file to write", 0, 0});
+    option_add(
+        set,
+        (struct option){
+            0, "export", OPTION_STRING, &opt.directory, "DIR",
+            "write the dequantized weights as a Hugging Face directory, float32, for other tools to judge", 0,
+            0});
+    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
+                                    "one JSON document on stdout and nothing else", 0, 0});
+    model_options_add(set, &opt.model);
+}
+
+/* What the walk over the tensors writes and reports. */
+struct job {
+    const char *path; /* of the model */
+    struct quantizer quantizer;
+    struct gpt2q_writer *writer; /* NULL: none asked for */
+    struct exporter *exporter;
+    uint64_t file_bytes, bytes_before, bytes_after;
+    struct tensor_errors errors; /* of all tensors */
+    size_t n_done;
+    cJSON *weights;
+    double started_at;
+};
+
+/* ---- reports ---- */
+
+static cJSON *errors_json(cJSON *o, const struct tensor_errors *e)
+{
+    cJSON_AddItemToObject(o, "relative_error", json_real(e->relative_error));
+    cJSON_AddItemToObject(o, "mean_error", json_real(e->mean_error));
+    cJSON_AddItemToObject(o, "max_error", json_real(e->max_error));
+    cJSON_AddItemToObject(o, "clipped", json_real(e->clipped));
+    return o;
+}
+
+static cJSON *tensor_json(const struct quantized *q)
+{
+    char scheme[SCHEME_TEXT_MAX];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "name", q->name);
+    cJSON_AddStringToObject(o, "scheme", scheme_print(q->scheme, scheme));
+    cJSON_AddNumberToObject(o, "bytes", (double)q->bytes_after);
+    cJSON_AddNumberToObject(o, "bytes_before", (double)q->bytes_before);
+    cJSON_AddNumberToObject(o, "bytes_after", (double)q->bytes_after);
+    return errors_json(o, &q->errors);
+}
+
+static void print_row(const char *name, const char *scheme, uint64_t before, uint64_t after,
+                      const struct tensor_errors *e)
+{
+    char a[COUNT_TEXT], b[COUNT_TEXT];
+    printf("%-24s %-18s %13s %13s %11.3e %11.3e %8.4f %%\n", name, scheme, print_count(before, a),
+           print_count(after, b), e->relative_error, e->mean_error, 100 * e->clipped);
+}
+
+static void print_head(void)
+{
+    printf("%-24s %-18s %13s %13s %11s %11s %10s\n", "tensor", "scheme", "bytes before", "after",
+           "rel. error", "mean error", "clipped");
+}
+
+static void progress(const struct job *job)
+{
+    static double shown_at;
+    double now = clock_seconds();
+    if (opt.model.quiet || !isatty(STDERR_FILENO)) return;
+    if (job->n_done < job->quantizer.bindings.n && now - shown_at < 0.1) return;
+    shown_at = now;
+    fprintf(stderr, "\r%zu of %zu tensors%s", job->n_done, job->quantizer.bindings.n,
+            job->n_done == job->quantizer.bindings.n ? "\r\033[K" : "");
+}
+
+static const char *scheme_of_all(const struct job *job, char text[SCHEME_TEXT_MAX])
+{
+    const struct quantizer *q = &job->quantizer;
+    for (size_t i = 0; i < q->bindings.n; i++)
+        if (!scheme_equal(quantizer_scheme(q, i), weight_scheme(q->bindings.items[i].id.part, q->base)))
+            return "mixed";
+    return scheme_print(q->base, text);
+}
+
+static void report(const struct job *job)
+{
+    char scheme[SCHEME_TEXT_MAX], a[COUNT_TEXT];
+    gpt2q_config config = job->quantizer.bindings.config;
+    config.tie_word_embeddings = job->quantizer.bindings.tied;
+    double bits = 8 * (double)job->bytes_after / (double)config_parameters(&config),
+           seconds = clock_seconds() - job->started_at;
+    const char *all = scheme_of_all(job, scheme);
+    if (!opt.json) {
+        print_row("total", all, job->bytes_before, job->bytes_after, &job->errors);
+        printf("%.3f bits per weight, %.2f s", bits, seconds);
+        if (opt.output)
+            printf(", %s: %s bytes with tokenizer and header", opt.output, print_count(job->file_bytes, a));
+        putchar('\n');
+        return;
+    }
+    cJSON *doc = cJSON_CreateObject();
+    cJSON_AddItemToObject(doc, "model", json_text(job->path, strlen(job->path)));
+    cJSON_AddItemToObject(doc, "path",
+                          opt.output ? json_text(opt.output, strlen(opt.output)) : cJSON_CreateNull());
+    cJSON_AddStringToObject(doc, "scheme", all);
+    cJSON_AddNumberToObject(doc, "bytes_before", (double)job->bytes_before);
+    cJSON_AddNumberToObject(doc, "bytes_after", (double)job->bytes_after);
+    cJSON_AddItemToObject(doc, "file_bytes",
+                          opt.output ? cJSON_CreateNumber((double)job->file_bytes) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(doc, "bits_per_weight", bits);
+    errors_json(doc, &job->errors);
+    cJSON_AddNumberToObject(doc, "seconds", seconds);
+    cJSON_AddItemToObject(doc, "weights", job->weights);
+    json_print(doc);
+}
+
+/* ---- the walk ---- */
+
+static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err)
+{
+    struct job *job = user;
+    gpt2q_status s = job->writer ? gpt2q_writer_put(job->writer, q, err) : GPT2Q_OK;
+    if (!s && job->exporter) s = exporter_put(job->exporter, q, err);
+    if (s) return s;
+    char scheme[SCHEME_TEXT_MAX];
+    job->n_done++;
+    job->bytes_before += q->bytes_before;
+    job->bytes_after += q->bytes_after;
+    job->errors = tensor_errors_join(job->errors, q->errors);
+    if (opt.json)
+        cJSON_AddItemToArray(job->weights, tensor_json(q));
+    else
+        print_row(q->name, scheme_print(q->scheme, scheme), q->bytes_before, q->bytes_after, &q->errors);
+    progress(job);
+    return signal_seen() ? error_set(err, GPT2Q_CANCELLED, "interrupted") : GPT2Q_OK;
+}
+
+static gpt2q_status finish(struct job *job, gpt2q_status s, gpt2q_error *err)
+{
+    if (!s && job->exporter) {
+        s = exporter_commit(job->exporter, err);
+        job->exporter = NULL;
+    }
+    if (!s && job->writer) {
+        s = gpt2q_writer_commit(job->writer, &job->file_bytes, err);
+        job->writer = NULL;
+    }
+    exporter_abort(job->exporter);
+    gpt2q_writer_abort(job->writer);
+    return s;
+}
+
+/* "tales-7m" of "models/tales-7m". */
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static int walk(struct job *job)
+{
+    gpt2q_error err;
+    gpt2q_status s = GPT2Q_OK;
+    if (opt.output)
+        s = gpt2q_writer_open(opt.output, &job->quantizer, job->path, last_part(job->path), &job->writer,
+                              &err);
+    if (!s && opt.directory) s = exporter_open(opt.directory, &job->quantizer, &job->exporter, &err);
+    if (s) {
+        gpt2q_writer_abort(job->writer);
+        return failed(&err);
+    }
+    if (opt.json)
+        job->weights = cJSON_CreateArray();
+    else
+        print_head();
+    s = finish(job, quantizer_run(&job->quantizer, take, job, &err), &err);
+    if (!s)
+        report(job);
+    else
+        cJSON_Delete(job->weights);
+    if (s == GPT2Q_CANCELLED) return signal_exit_code();
+    return s ? failed(&err) : EXIT_DONE;
+}
+
+/* ---- running ---- */
+
+static int refuse_file(const char *path)
+{
+    gpt2q_error err;
+    struct gpt2q_file f;
+    char scheme[SCHEME_TEXT_MAX];
+    if (gpt2q_file_open(path, &f, &err)) return failed(&err);
+    int code =
+        failure("%s: is quantized already, as %s, and cannot be made %s; quantize the original model, %s",
+                path, scheme_print(f.scheme, scheme), opt.model.scheme ? opt.model.scheme : "i8", f.source);
+    gpt2q_file_close(&f);
+    return code;
+}
+
+static int run_path(const char *path)
+{
+    gpt2q_error err;
+    struct job job = {.path = path, .started_at = clock_seconds()};
+    struct weights_params p = {.overrides = opt.model.overrides.items,
+                               .n_overrides = opt.model.overrides.n,
+                               .n_threads = opt.model.threads ? (int)opt.model.threads : threads_available()};
+    if (!file_is_directory(path)) return refuse_file(path);
+    gpt2q_status s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
+    if (!s) s = quantizer_open(path, &p, &job.quantizer, &err);
+    if (s) return failed(&err);
+    int code = walk(&job);
+    quantizer_close(&job.quantizer);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    gpt2q_error err;
+    char *path;
+    (void)argv;
+    if (argc)
+        return usage_error("no argument is expected: the model is named by --model, the file by --output");
+    if (!opt.output && !opt.directory) return usage_error("--output FILE or --export DIR is needed");
+    int code = model_options_check(&opt.model);
+    if (code) return code;
+    if (model_locate(opt.model.model, &path, &err)) return failed(&err);
+    signals_watch();
+    code = run_path(path);
+    mem_free(path);
+    return code;
+}
+
+const struct command command_quantize = {
+    .name = "quantize",
+    .arguments = "",
+    .summary = "write a quantized model file",
+    .description = "Quantizes a model, one tensor at a time, and writes it with its tokenizer to one file "
+                   "that starts at once. Reports of each\n"
+                   "tensor its bytes, the error (Frobenius norm of the difference over that of the weights; "
+                   "mean of the differences)\n"
+                   "and the share of weights that were clipped. An interrupted run leaves nothing behind.\n",
+    .examples = "  gpt2q quantize -m gpt2 -q i4:g32 -o gpt2-i4.gpt2q\n"
+                "  gpt2q quantize -q i8 --tensor wte.weight=f32 --tensor lm_head.weight=i8 -o mixed.gpt2q\n"
+                "  gpt2q quantize -q notes --export notes-f32\n",
+    .options = options,
+    .run = run,
+};
