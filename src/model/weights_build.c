@@ -1,6 +1,5 @@
-/* One tensor at a time into its scheme: matrices by qtensor_quantize; vectors and wpe as floats, where they
- * lie if they lie aligned, else converted, under `notes` through its codes and back. Books are kept here:
- * bytes, parameters, the report. */
+/* One tensor at a time into its scheme: matrices by qtensor_quantize, vectors and wpe as floats, under
+ * `notes` through its codes and back. Books are kept here: bytes, parameters, the report. */
 #include "model/weights_build.h"
 #include "base/memory.h"
 #include "model/weights_schemes.h"
@@ -53,25 +52,20 @@ static void through_notes(const struct qsource *src, float *values, size_t n)
 }
 
 static gpt2q_status hold_floats(struct weights_builder *b, const struct qsource *src, struct scheme scheme,
-                                bool in_place, const float **out, gpt2q_error *err)
+                                const float **out, gpt2q_error *err)
 {
     size_t cols = (size_t)src->cols, n = (size_t)src->rows * cols;
-    bool exact = scheme.format == QF_F32;
-    if (in_place && exact && src->dtype == DT_F32 && (uintptr_t)src->data % _Alignof(float) == 0) {
-        *out = src->data;
-        return GPT2Q_OK;
-    }
     float *values = mem_array(n, sizeof *values);
     if (!values) return error_memory(err, src->name, n * sizeof *values);
     b->w->owned[b->w->n_owned++] = values;
     for (int r = 0; r < src->rows; r++) qsource_read(src, r, 0, src->cols, values + (size_t)r * cols);
-    if (!exact) through_notes(src, values, n);
+    if (scheme.format != QF_F32) through_notes(src, values, n);
     *out = values;
     return GPT2Q_OK;
 }
 
 gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
-                          const struct qsource *src, const char *dtype_name, bool in_place, gpt2q_error *err)
+                          const struct qsource *src, const char *dtype_name, gpt2q_error *err)
 {
     struct gpt2_weights *w = b->w;
     struct tensor_info *info = &w->tensors[index];
@@ -85,10 +79,10 @@ gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t
     size_t elements = (size_t)src->rows * (size_t)src->cols;
     if (weight_is_matrix(id.part)) {
         struct qtensor *matrix = weight_matrix(w, id);
-        s = qtensor_quantize(src, info->scheme, in_place, b->n_threads, matrix, err);
+        s = qtensor_quantize(src, info->scheme, false, b->n_threads, matrix, err);
         info->bytes = matrix->bytes;
     } else {
-        s = hold_floats(b, src, info->scheme, in_place, weight_floats(w, id), err);
+        s = hold_floats(b, src, info->scheme, weight_floats(w, id), err);
         info->bytes = info->scheme.format == QF_F32 ? elements * sizeof(float) : elements + 2 * sizeof(float);
     }
     if (s) return s;

@@ -20,9 +20,9 @@ bool weights_head_apart(const struct weights_builder *b);
 /* A tensor of this shape as it lies in a checkpoint. A vector is a matrix of one row. */
 struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
                               enum dtype dtype, const void *data);
-/* Holds a tensor in its scheme and reports it as tensors[index]. in_place: src outlives the weights. */
+/* Holds a tensor in its scheme, apart from src, and reports it as tensors[index]. */
 gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
-                          const struct qsource *src, const char *dtype_name, bool in_place, gpt2q_error *err);
+                          const struct qsource *src, const char *dtype_name, gpt2q_error *err);
 /* Ties the head where it has nothing of its own; frees what only building needed, on failure (`s`) the
  * weights too. */
 gpt2q_status weights_end(struct weights_builder *b, gpt2q_status s);
