@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-gpt2q_status batch_answer_begin(struct batch_answer *a, const gpt2q_model *model, const struct batch_line *line, gpt2q_error *err)
+gpt2q_status batch_answer_begin(struct batch_answer *a, const gpt2q_model *model,
+                                const struct batch_line *line, gpt2q_error *err)
 {
     size_t n = line->n_prompts * (size_t)line->request.n_samples;
     *a = (struct batch_answer){.model = model, .line = line, .n_choices = n};
@@ -66,7 +67,8 @@ static cJSON *text_of(const struct batch_answer *a, const struct batch_prompt *p
 
 /* ---- gpt2q's own shape ---- */
 
-static cJSON *own_choice(const struct batch_answer *a, const struct batch_prompt *prompt, int32_t sample, const gpt2q_result *r)
+static cJSON *own_choice(const struct batch_answer *a, const struct batch_prompt *prompt, int32_t sample,
+                         const gpt2q_result *r)
 {
     const gpt2q_request *q = &a->line->request;
     cJSON *o = cJSON_CreateObject();
@@ -78,7 +80,8 @@ static cJSON *own_choice(const struct batch_answer *a, const struct batch_prompt
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)(q->sampling.seed + (uint64_t)sample));
         cJSON_AddRawToObject(o, "seed", seed);
     }
-    if (q->n_logprobs >= 0) cJSON_AddItemToObject(o, "logprobs", json_logprobs(r->positions, r->n_positions, q->n_logprobs));
+    if (q->n_logprobs >= 0)
+        cJSON_AddItemToObject(o, "logprobs", json_logprobs(r->positions, r->n_positions, q->n_logprobs));
     return o;
 }
 
@@ -111,8 +114,10 @@ static void own_choices(cJSON *o, struct batch_answer *a)
 
 static void add_id(cJSON *o, const char *key, const char *id)
 {
-    if (id) cJSON_AddStringToObject(o, key, id);
-    else cJSON_AddNullToObject(o, key);
+    if (id)
+        cJSON_AddStringToObject(o, key, id);
+    else
+        cJSON_AddNullToObject(o, key);
 }
 
 static const char *error_code(gpt2q_status status)
@@ -141,7 +146,9 @@ static cJSON *own_answer(struct batch_answer *a)
         return o;
     }
     const struct batch_prompt *prompt = &a->line->prompts[0];
-    cJSON_AddItemToObject(o, "prompt", prompt->text ? json_text(prompt->text, prompt->n) : json_ids(prompt->ids, prompt->n_ids));
+    cJSON_AddItemToObject(o, "prompt",
+                          prompt->text ? json_text(prompt->text, prompt->n)
+                                       : json_ids(prompt->ids, prompt->n_ids));
     own_choices(o, a);
     return o;
 }
@@ -179,7 +186,8 @@ static size_t characters(const gpt2q_model *model, int32_t id)
 static void add_named(cJSON *object, const gpt2q_model *model, int32_t id, float logprob)
 {
     cJSON *name = token_name(model, id);
-    if (!cJSON_HasObjectItem(object, name->valuestring)) cJSON_AddItemToObject(object, name->valuestring, json_real((double)logprob));
+    if (!cJSON_HasObjectItem(object, name->valuestring))
+        cJSON_AddItemToObject(object, name->valuestring, json_real((double)logprob));
     cJSON_Delete(name);
 }
 
@@ -187,8 +195,10 @@ static void add_named(cJSON *object, const gpt2q_model *model, int32_t id, float
 static cJSON *legacy_logprobs(const gpt2q_model *model, const gpt2q_result *r, int32_t k)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON *tokens = cJSON_AddArrayToObject(o, "tokens"), *logprobs = cJSON_AddArrayToObject(o, "token_logprobs");
-    cJSON *tops = cJSON_AddArrayToObject(o, "top_logprobs"), *offsets = cJSON_AddArrayToObject(o, "text_offset");
+    cJSON *tokens = cJSON_AddArrayToObject(o, "tokens"),
+          *logprobs = cJSON_AddArrayToObject(o, "token_logprobs");
+    cJSON *tops = cJSON_AddArrayToObject(o, "top_logprobs"),
+          *offsets = cJSON_AddArrayToObject(o, "text_offset");
     size_t offset = 0;
     for (size_t i = 0; i < r->n_positions; i++) {
         const gpt2q_position *p = &r->positions[i];
@@ -204,7 +214,8 @@ static cJSON *legacy_logprobs(const gpt2q_model *model, const gpt2q_result *r, i
     return o;
 }
 
-static cJSON *openai_choice(const struct batch_answer *a, size_t number, const struct batch_prompt *prompt, const gpt2q_result *r)
+static cJSON *openai_choice(const struct batch_answer *a, size_t number, const struct batch_prompt *prompt,
+                            const gpt2q_result *r)
 {
     cJSON *o = cJSON_CreateObject();
     int32_t k = a->line->request.n_logprobs;
@@ -268,8 +279,11 @@ void batch_answer_add(struct batch_answer *a, size_t prompt, int32_t sample, con
     a->n_ended++;
     if (sample == 0) a->prompt_tokens += r->n_prompt;
     a->completion_tokens += r->n_ids;
-    if (r->finish == GPT2Q_FINISH_ERROR) batch_answer_refuse(a, &r->error);
-    else a->choices[number] = a->line->format == BATCH_OPENAI ? openai_choice(a, number, p, r) : own_choice(a, p, sample, r);
+    if (r->finish == GPT2Q_FINISH_ERROR)
+        batch_answer_refuse(a, &r->error);
+    else
+        a->choices[number] =
+            a->line->format == BATCH_OPENAI ? openai_choice(a, number, p, r) : own_choice(a, p, sample, r);
 }
 
 char *batch_answer_print(struct batch_answer *a)

@@ -1,5 +1,5 @@
-/* The answer to a line of a batch file, collected from the samples of its prompts and written as one line of JSON: gpt2q's own
- * shape, or that of OpenAI's batch API. Its bytes depend on the request alone. */
+/* The answer to a line of a batch file, collected from the samples of its prompts and written as one line of
+ * JSON: gpt2q's own shape, or that of OpenAI's batch API. Its bytes depend on the request alone. */
 #ifndef APP_BATCH_ANSWER_H
 #define APP_BATCH_ANSWER_H
 #include "app/batch_input.h"
@@ -13,7 +13,8 @@ struct batch_answer {
     gpt2q_error error; /* the first; status OK: none */
 };
 
-gpt2q_status batch_answer_begin(struct batch_answer *a, const gpt2q_model *model, const struct batch_line *line, gpt2q_error *err);
+gpt2q_status batch_answer_begin(struct batch_answer *a, const gpt2q_model *model,
+                                const struct batch_line *line, gpt2q_error *err);
 /* A line that is refused, or a sample that failed: the answer is the error. */
 void batch_answer_refuse(struct batch_answer *a, const gpt2q_error *err);
 void batch_answer_add(struct batch_answer *a, size_t prompt, int32_t sample, const gpt2q_result *result);

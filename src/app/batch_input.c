@@ -26,7 +26,8 @@ enum batch_format batch_format_of(const char *text, size_t n)
     cJSON *document;
     enum batch_format format = BATCH_JSONL;
     if (json_parse(text, n, "line 1", &document, NULL)) return format; /* a bad line of JSON is no prompt */
-    if (cJSON_HasObjectItem(document, "body") || cJSON_HasObjectItem(document, "custom_id")) format = BATCH_OPENAI;
+    if (cJSON_HasObjectItem(document, "body") || cJSON_HasObjectItem(document, "custom_id"))
+        format = BATCH_OPENAI;
     cJSON_Delete(document);
     return format;
 }
@@ -59,7 +60,9 @@ static gpt2q_status prompt_of_ids(struct parser *p, struct batch_prompt *prompt,
     for (const cJSON *item = array->child; item; item = item->next) {
         double v = item->valuedouble;
         if (!cJSON_IsNumber(item) || v < 0 || v > INT32_MAX || v != (double)(int32_t)v)
-            return error_set(p->err, GPT2Q_FORMAT, "%s: prompt must be a text or an array of ids, entry %zu is no id", p->name, prompt->n_ids + 1);
+            return error_set(p->err, GPT2Q_FORMAT,
+                             "%s: prompt must be a text or an array of ids, entry %zu is no id", p->name,
+                             prompt->n_ids + 1);
         prompt->ids[prompt->n_ids++] = (int32_t)v;
     }
     return GPT2Q_OK;
@@ -80,10 +83,14 @@ static gpt2q_status parse_prompt(struct parser *p, const cJSON *object)
     if (!item && !openai) return error_set(p->err, GPT2Q_FORMAT, "%s: prompt is missing", p->name);
     bool many = openai && cJSON_IsArray(item) && item->child && !cJSON_IsNumber(item->child);
     size_t n = many ? (size_t)cJSON_GetArraySize(item) : 1;
-    if (n > PROMPTS_MAX) return error_set(p->err, GPT2Q_FORMAT, "%s: prompt has %zu entries where %d are possible", p->name, n, PROMPTS_MAX);
+    if (n > PROMPTS_MAX)
+        return error_set(p->err, GPT2Q_FORMAT, "%s: prompt has %zu entries where %d are possible", p->name, n,
+                         PROMPTS_MAX);
     gpt2q_status s = add_prompts(p, n);
     if (s) return s;
-    if (!item || (openai && cJSON_IsNull(item))) { /* the API's default, <|endoftext|>, is what an empty prompt stands for */
+    if (!item ||
+        (openai &&
+         cJSON_IsNull(item))) { /* the API's default, <|endoftext|>, is what an empty prompt stands for */
         p->line->prompts[0].text = "";
         return GPT2Q_OK;
     }
@@ -95,7 +102,8 @@ static gpt2q_status parse_prompt(struct parser *p, const cJSON *object)
 
 /* ---- fields ---- */
 
-static gpt2q_status integer(struct parser *p, const cJSON *o, const char *key, int64_t min, int64_t max, int32_t *out)
+static gpt2q_status integer(struct parser *p, const cJSON *o, const char *key, int64_t min, int64_t max,
+                            int32_t *out)
 {
     int64_t v;
     bool present;
@@ -104,7 +112,8 @@ static gpt2q_status integer(struct parser *p, const cJSON *o, const char *key, i
     return s;
 }
 
-static gpt2q_status number(struct parser *p, const cJSON *o, const char *key, double min, double max, float *out)
+static gpt2q_status number(struct parser *p, const cJSON *o, const char *key, double min, double max,
+                           float *out)
 {
     double v;
     bool present;
@@ -136,11 +145,16 @@ static gpt2q_status parse_stop(struct parser *p, const cJSON *o)
     r->stop = p->line->stop;
     r->n_stop = 0;
     bool one = cJSON_IsString(item);
-    if (!one && !cJSON_IsArray(item)) return error_set(p->err, GPT2Q_FORMAT, "%s: stop must be a text or an array of texts", p->name);
+    if (!one && !cJSON_IsArray(item))
+        return error_set(p->err, GPT2Q_FORMAT, "%s: stop must be a text or an array of texts", p->name);
     for (item = one ? item : item->child; item; item = one ? NULL : item->next) {
         if (!cJSON_IsString(item) || !*item->valuestring)
-            return error_set(p->err, GPT2Q_FORMAT, "%s: stop must be a text or an array of texts, entry %zu is none or empty", p->name, r->n_stop + 1);
-        if (r->n_stop == BATCH_STOPS_MAX) return error_set(p->err, GPT2Q_FORMAT, "%s: stop has more than %d entries", p->name, BATCH_STOPS_MAX);
+            return error_set(p->err, GPT2Q_FORMAT,
+                             "%s: stop must be a text or an array of texts, entry %zu is none or empty",
+                             p->name, r->n_stop + 1);
+        if (r->n_stop == BATCH_STOPS_MAX)
+            return error_set(p->err, GPT2Q_FORMAT, "%s: stop has more than %d entries", p->name,
+                             BATCH_STOPS_MAX);
         p->line->stop[r->n_stop++] = item->valuestring;
     }
     return GPT2Q_OK;
@@ -151,7 +165,8 @@ static gpt2q_status parse_truncate(struct parser *p, const cJSON *o)
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, "truncate");
     if (!item || cJSON_IsNull(item)) return GPT2Q_OK;
     const char *word = cJSON_IsString(item) ? item->valuestring : "";
-    if (strcmp(word, "error") && strcmp(word, "left")) return error_set(p->err, GPT2Q_FORMAT, "%s: truncate must be \"error\" or \"left\"", p->name);
+    if (strcmp(word, "error") && strcmp(word, "left"))
+        return error_set(p->err, GPT2Q_FORMAT, "%s: truncate must be \"error\" or \"left\"", p->name);
     p->line->request.truncate_left = *word == 'l';
     return GPT2Q_OK;
 }
@@ -164,8 +179,8 @@ static gpt2q_status check_keys(struct parser *p, const cJSON *o, const char *con
         while (i < n && strcmp(item->string, known[i])) i++;
         if (i < n) continue;
         const char *near = nearest_name(item->string, known, n);
-        return error_set(p->err, GPT2Q_FORMAT, "%s: unknown field '%.60s'%s%s%s", p->name, item->string, near ? ": did you mean '" : "", near ? near : "",
-                         near ? "'?" : "");
+        return error_set(p->err, GPT2Q_FORMAT, "%s: unknown field '%.60s'%s%s%s", p->name, item->string,
+                         near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     return GPT2Q_OK;
 }
@@ -184,8 +199,21 @@ static gpt2q_status parse_id(struct parser *p, const cJSON *o, const char *key)
 
 static gpt2q_status parse_jsonl(struct parser *p, const cJSON *o)
 {
-    static const char *const known[] = {"prompt", "max_tokens", "id", "temperature", "seed", "stop", "logprobs", "echo", "n",
-                                        "top_k", "top_p", "min_p", "repetition_penalty", "ignore_eos", "truncate"};
+    static const char *const known[] = {"prompt",
+                                        "max_tokens",
+                                        "id",
+                                        "temperature",
+                                        "seed",
+                                        "stop",
+                                        "logprobs",
+                                        "echo",
+                                        "n",
+                                        "top_k",
+                                        "top_p",
+                                        "min_p",
+                                        "repetition_penalty",
+                                        "ignore_eos",
+                                        "truncate"};
     gpt2q_request *r = &p->line->request;
     *r = p->defaults->request;
     gpt2q_status s = parse_id(p, o, "id");
@@ -219,7 +247,8 @@ static bool asks_nothing(const cJSON *item)
 
 static gpt2q_status refuse_unsupported(struct parser *p, const cJSON *body)
 {
-    static const char *const unsupported[] = {"frequency_penalty", "presence_penalty", "logit_bias", "suffix", "stream", "stream_options"};
+    static const char *const unsupported[] = {
+        "frequency_penalty", "presence_penalty", "logit_bias", "suffix", "stream", "stream_options"};
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
         if (!asks_nothing(cJSON_GetObjectItemCaseSensitive(body, unsupported[i])))
             return error_set(p->err, GPT2Q_UNSUPPORTED, "%s: %s is not supported", p->name, unsupported[i]);
@@ -232,12 +261,32 @@ static gpt2q_status refuse_unsupported(struct parser *p, const cJSON *body)
 
 static gpt2q_status parse_body(struct parser *p, const cJSON *body)
 {
-    static const char *const known[] = {"model", "prompt", "best_of", "echo", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "max_tokens",
-                                        "n", "seed", "stop", "stream", "stream_options", "suffix", "temperature", "top_p", "user",
-                                        "top_k", "min_p", "repetition_penalty", "ignore_eos"};
+    static const char *const known[] = {"model",
+                                        "prompt",
+                                        "best_of",
+                                        "echo",
+                                        "frequency_penalty",
+                                        "presence_penalty",
+                                        "logit_bias",
+                                        "logprobs",
+                                        "max_tokens",
+                                        "n",
+                                        "seed",
+                                        "stop",
+                                        "stream",
+                                        "stream_options",
+                                        "suffix",
+                                        "temperature",
+                                        "top_p",
+                                        "user",
+                                        "top_k",
+                                        "min_p",
+                                        "repetition_penalty",
+                                        "ignore_eos"};
     gpt2q_request *r = &p->line->request;
     gpt2q_status s = CHECK_KEYS(p, body, known);
-    if (!s && !cJSON_IsString(cJSON_GetObjectItemCaseSensitive(body, "model"))) s = error_set(p->err, GPT2Q_FORMAT, "%s: model must be a text", p->name);
+    if (!s && !cJSON_IsString(cJSON_GetObjectItemCaseSensitive(body, "model")))
+        s = error_set(p->err, GPT2Q_FORMAT, "%s: model must be a text", p->name);
     if (!s) s = integer(p, body, "max_tokens", 0, ANY, &r->max_tokens);
     if (!s) s = integer(p, body, "n", 1, 128, &r->n_samples);
     if (!s) s = integer(p, body, "logprobs", 0, 5, &r->n_logprobs);
@@ -250,7 +299,9 @@ static gpt2q_status parse_body(struct parser *p, const cJSON *body)
     if (!s) s = boolean(p, body, "ignore_eos", &r->ignore_eos);
     if (!s) s = seed(p, body, -ANY);
     if (!s) s = parse_stop(p, body);
-    if (!s && r->n_stop > 4) s = error_set(p->err, GPT2Q_FORMAT, "%s: stop has %zu entries where 4 are possible", p->name, r->n_stop);
+    if (!s && r->n_stop > 4)
+        s = error_set(p->err, GPT2Q_FORMAT, "%s: stop has %zu entries where 4 are possible", p->name,
+                      r->n_stop);
     if (!s) s = refuse_unsupported(p, body);
     if (r->sampling.top_p == 0) r->sampling.top_p = FLT_MIN; /* the API's 0: the likeliest token alone */
     return s ? s : parse_prompt(p, body);
@@ -275,7 +326,8 @@ static gpt2q_status parse_openai(struct parser *p, const cJSON *o)
     if (!s) s = expect_text(p, o, "method", "POST");
     if (!s) s = expect_text(p, o, "url", "/v1/completions");
     const cJSON *body = cJSON_GetObjectItemCaseSensitive(o, "body");
-    if (!s && !cJSON_IsObject(body)) s = error_set(p->err, GPT2Q_FORMAT, "%s: body must be an object", p->name);
+    if (!s && !cJSON_IsObject(body))
+        s = error_set(p->err, GPT2Q_FORMAT, "%s: body must be an object", p->name);
     return s ? s : parse_body(p, body);
 }
 
@@ -291,8 +343,8 @@ static gpt2q_status parse_text(struct parser *p, const char *text, size_t n)
     return s ? s : prompt_of_text(p, &line->prompts[0], line->text, n);
 }
 
-gpt2q_status batch_line_parse(struct batch_line *line, enum batch_format format, const char *text, size_t n, uint64_t index,
-                              const struct batch_defaults *defaults, gpt2q_error *err)
+gpt2q_status batch_line_parse(struct batch_line *line, enum batch_format format, const char *text, size_t n,
+                              uint64_t index, const struct batch_defaults *defaults, gpt2q_error *err)
 {
     char name[NAME_MAX_BYTES];
     struct parser p = {.line = line, .defaults = defaults, .name = name, .err = err};
@@ -301,7 +353,8 @@ gpt2q_status batch_line_parse(struct batch_line *line, enum batch_format format,
     if (format == BATCH_TEXT) return parse_text(&p, text, n);
     gpt2q_status s = json_parse(text, n, name, &line->document, err);
     if (s) return s;
-    if (!cJSON_IsObject(line->document)) return error_set(err, GPT2Q_FORMAT, "%s: must be an object, {\"prompt\": ...}", name);
+    if (!cJSON_IsObject(line->document))
+        return error_set(err, GPT2Q_FORMAT, "%s: must be an object, {\"prompt\": ...}", name);
     return (format == BATCH_OPENAI ? parse_openai : parse_jsonl)(&p, line->document);
 }
 

@@ -1,6 +1,7 @@
-/* A line of a batch file as requests: plain text, JSON lines, or OpenAI batch lines (FORMATS: a line of the /v1/completions batch
- * API). Strict: what is unknown, unsupported or of the wrong type is refused by name, for a field that is silently ignored changes
- * an answer without a word. A refused line still has its number and, where it could be read, its id. */
+/* A line of a batch file as requests: plain text, JSON lines, or OpenAI batch lines (FORMATS: a line of the
+ * /v1/completions batch API). Strict: what is unknown, unsupported or of the wrong type is refused by name,
+ * for a field that is silently ignored changes an answer without a word. A refused line still has its number
+ * and, where it could be read, its id. */
 #ifndef APP_BATCH_INPUT_H
 #define APP_BATCH_INPUT_H
 #include "base/json.h"
@@ -10,7 +11,7 @@ enum batch_format { BATCH_AUTO, BATCH_TEXT, BATCH_JSONL, BATCH_OPENAI };
 struct batch_prompt {
     const char *text; /* NULL: ids were given */
     size_t n;
-    int32_t *ids;     /* NULL: text was given */
+    int32_t *ids; /* NULL: text was given */
     size_t n_ids;
 };
 
@@ -37,7 +38,7 @@ struct batch_defaults {
 enum batch_format batch_format_of(const char *text, size_t n);
 
 /* Always to be freed, after failure too. */
-gpt2q_status batch_line_parse(struct batch_line *line, enum batch_format format, const char *text, size_t n, uint64_t index,
-                              const struct batch_defaults *defaults, gpt2q_error *err);
+gpt2q_status batch_line_parse(struct batch_line *line, enum batch_format format, const char *text, size_t n,
+                              uint64_t index, const struct batch_defaults *defaults, gpt2q_error *err);
 void batch_line_free(struct batch_line *line);
 #endif

@@ -32,7 +32,8 @@ static gpt2q_status open_stream(struct batch_output *o, const char *path, int64_
     return GPT2Q_OK;
 }
 
-gpt2q_status batch_output_open(struct batch_output *o, const char *path, int64_t keep, uint64_t next, bool ordered, size_t window, gpt2q_error *err)
+gpt2q_status batch_output_open(struct batch_output *o, const char *path, int64_t keep, uint64_t next,
+                               bool ordered, size_t window, gpt2q_error *err)
 {
     *o = (struct batch_output){.ordered = ordered, .window = window, .next = next};
     gpt2q_status s = open_stream(o, path, keep, err);
@@ -43,7 +44,10 @@ gpt2q_status batch_output_open(struct batch_output *o, const char *path, int64_t
     return error_memory(err, "the answers held back", window * sizeof *o->held);
 }
 
-bool batch_output_has_room(const struct batch_output *o, uint64_t n) { return !o->ordered || n - o->next < o->window; }
+bool batch_output_has_room(const struct batch_output *o, uint64_t n)
+{
+    return !o->ordered || n - o->next < o->window;
+}
 
 static gpt2q_status write_line(struct batch_output *o, char *text, gpt2q_error *err)
 {
@@ -65,7 +69,10 @@ gpt2q_status batch_output_put(struct batch_output *o, uint64_t n, char *text, gp
     return s;
 }
 
-gpt2q_status batch_output_flush(struct batch_output *o, gpt2q_error *err) { return fflush(o->stream) ? cannot_write(o, err) : GPT2Q_OK; }
+gpt2q_status batch_output_flush(struct batch_output *o, gpt2q_error *err)
+{
+    return fflush(o->stream) ? cannot_write(o, err) : GPT2Q_OK;
+}
 
 gpt2q_status batch_output_close(struct batch_output *o, gpt2q_error *err)
 {

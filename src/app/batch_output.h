@@ -1,5 +1,5 @@
-/* The answers of a batch on their way out: in the order of the lines, holding back at most `window` finished ones, or as they come.
- * What was written is flushed at the end of every step. */
+/* The answers of a batch on their way out: in the order of the lines, holding back at most `window` finished
+ * ones, or as they come. What was written is flushed at the end of every step. */
 #ifndef APP_BATCH_OUTPUT_H
 #define APP_BATCH_OUTPUT_H
 #include "base/status.h"
@@ -14,9 +14,10 @@ struct batch_output {
     uint64_t next; /* the first line not written */
 };
 
-/* path NULL or "-": standard output. `keep` bytes of an existing file stay, the rest is cut off; `next` is the number of the first
- * line that is to be written. */
-gpt2q_status batch_output_open(struct batch_output *o, const char *path, int64_t keep, uint64_t next, bool ordered, size_t window, gpt2q_error *err);
+/* path NULL or "-": standard output. `keep` bytes of an existing file stay, the rest is cut off; `next` is
+ * the number of the first line that is to be written. */
+gpt2q_status batch_output_open(struct batch_output *o, const char *path, int64_t keep, uint64_t next,
+                               bool ordered, size_t window, gpt2q_error *err);
 /* The n-th line may be begun: its answer will have a place. */
 bool batch_output_has_room(const struct batch_output *o, uint64_t n);
 /* Takes the answer to the n-th line; `text` is freed with cJSON_free once it is written. */

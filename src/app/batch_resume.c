@@ -26,7 +26,8 @@ uint64_t batch_hash(uint64_t hash, const void *data, size_t n)
     return (hash ^ n) * 0xBF58476D1CE4E5B9u;
 }
 
-/* As many bytes as there are, up to a whole chunk, so that chunks do not depend on how reads are cut. -1: failed. */
+/* As many bytes as there are, up to a whole chunk, so that chunks do not depend on how reads are cut. -1:
+ * failed. */
 static ssize_t read_chunk(int fd, char *chunk, off_t at)
 {
     size_t got = 0;
@@ -52,8 +53,10 @@ gpt2q_status batch_survey_make(int fd, const char *path, struct batch_survey *ou
         out->hash = batch_hash(out->hash, chunk, (size_t)n);
         for (ssize_t i = 0; i < n; i++) {
             char c = chunk[i];
-            if (c == '\n') out->n_lines += text, text = false;
-            else if (c != ' ' && c != '\t' && c != '\r') text = true;
+            if (c == '\n')
+                out->n_lines += text, text = false;
+            else if (c != ' ' && c != '\t' && c != '\r')
+                text = true;
         }
         at += n;
         out->bytes += (uint64_t)n;
@@ -105,18 +108,22 @@ static gpt2q_status hash_model(const char *path, uint64_t *hash, gpt2q_error *er
 
 /* ---- the fingerprint: a line each ---- */
 
-static const char *const parts[] = {"program", "input", "model", "options"};
+static const char *const parts[] = {"another version of the program", "another input", "another model",
+                                    "other options"};
 #define N_PARTS (sizeof parts / sizeof *parts)
 
-gpt2q_status batch_fingerprint_make(const struct batch_survey *input, const char *model, const char *options, char text[FINGERPRINT_MAX],
-                                    gpt2q_error *err)
+gpt2q_status batch_fingerprint_make(const struct batch_survey *input, const char *model, const char *options,
+                                    char text[FINGERPRINT_MAX], gpt2q_error *err)
 {
     uint64_t hash;
     gpt2q_status s = hash_model(model, &hash, err);
     if (s) return s;
-    int n = snprintf(text, FINGERPRINT_MAX, "gpt2q %s\n%" PRIu64 " bytes %016" PRIx64 "\n%016" PRIx64 "\n%s\n", gpt2q_version(), input->bytes,
-                     input->hash, hash, options);
-    return n < FINGERPRINT_MAX ? GPT2Q_OK : error_set(err, GPT2Q_INVALID_ARGUMENT, "the options are too long for a fingerprint");
+    int n =
+        snprintf(text, FINGERPRINT_MAX, "gpt2q %s\n%" PRIu64 " bytes %016" PRIx64 "\n%016" PRIx64 "\n%s\n",
+                 gpt2q_version(), input->bytes, input->hash, hash, options);
+    return n < FINGERPRINT_MAX
+               ? GPT2Q_OK
+               : error_set(err, GPT2Q_INVALID_ARGUMENT, "the options are too long for a fingerprint");
 }
 
 static gpt2q_status fingerprint_path(const char *output, char **path, gpt2q_error *err)
@@ -139,20 +146,23 @@ gpt2q_status batch_fingerprint_write(const char *output, const char *text, gpt2q
     s = file_writer_open(&w, path, err);
     if (!s) {
         s = file_writer_write(&w, text, strlen(text), err);
-        if (!s) s = file_writer_commit(&w, err);
-        else file_writer_abort(&w);
+        if (!s)
+            s = file_writer_commit(&w, err);
+        else
+            file_writer_abort(&w);
     }
     mem_free(path);
     return s;
 }
 
-static gpt2q_status compare(const char *output, const char *path, const char *old, const char *now, gpt2q_error *err)
+static gpt2q_status compare(const char *output, const char *path, const char *old, const char *now,
+                            gpt2q_error *err)
 {
     for (size_t i = 0; i < N_PARTS; i++) {
         size_t a = strcspn(old, "\n"), b = strcspn(now, "\n");
         if (a != b || memcmp(old, now, a))
-            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: cannot be resumed: the %s %s not that of the first run (%s)", output, parts[i],
-                             i == N_PARTS - 1 ? "are" : "is", path);
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: cannot be resumed: the first run had %s (%s)",
+                             output, parts[i], path);
         old += a + (old[a] == '\n');
         now += b + (now[b] == '\n');
     }
@@ -165,7 +175,8 @@ gpt2q_status batch_fingerprint_check(const char *output, const char *text, gpt2q
     size_t n;
     gpt2q_status s = fingerprint_path(output, &path, err);
     if (s) return s;
-    if (!file_exists(path)) s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: cannot be resumed: %s is missing", output, path);
+    if (!file_exists(path))
+        s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: cannot be resumed: %s is missing", output, path);
     if (!s) s = file_read(path, FINGERPRINT_MAX, &old, &n, err);
     if (!s) s = compare(output, path, old, text, err);
     mem_free(old);
@@ -222,17 +233,23 @@ static bool set_bit(struct batch_done *d, uint64_t n)
     return true;
 }
 
-static gpt2q_status take_line(struct batch_done *d, struct output_line *l, const char *output, struct batch_shard shard, bool ordered, gpt2q_error *err)
+static gpt2q_status take_line(struct batch_done *d, struct output_line *l, const char *output,
+                              struct batch_shard shard, bool ordered, gpt2q_error *err)
 {
     uint64_t index;
     if (!index_of(l, &index) || index % shard.step != shard.first)
-        return error_set(err, GPT2Q_FORMAT, "%s: cannot be resumed: line %" PRIu64 " is no answer of this run", output, d->n_lines + 1);
+        return error_set(err, GPT2Q_FORMAT,
+                         "%s: cannot be resumed: line %" PRIu64 " is no answer of this run", output,
+                         d->n_lines + 1);
     uint64_t n = index / shard.step;
     if (ordered && n != d->n_lines)
-        return error_set(err, GPT2Q_FORMAT, "%s: cannot be resumed: line %" PRIu64 " answers request %" PRIu64 " where %" PRIu64 " is expected", output,
-                         d->n_lines + 1, index, shard.first + d->n_lines * shard.step);
+        return error_set(err, GPT2Q_FORMAT,
+                         "%s: cannot be resumed: line %" PRIu64 " answers request %" PRIu64 " where %" PRIu64
+                         " is expected",
+                         output, d->n_lines + 1, index, shard.first + d->n_lines * shard.step);
     if (!ordered && batch_done_has(d, n))
-        return error_set(err, GPT2Q_FORMAT, "%s: cannot be resumed: request %" PRIu64 " is answered twice", output, index);
+        return error_set(err, GPT2Q_FORMAT, "%s: cannot be resumed: request %" PRIu64 " is answered twice",
+                         output, index);
     if (!ordered && (n >> 36 || !set_bit(d, n))) return error_memory(err, "the lines done", (size_t)(n / 8));
     d->n_lines++;
     d->n_errors += l->is_error;
@@ -240,7 +257,8 @@ static gpt2q_status take_line(struct batch_done *d, struct output_line *l, const
     return GPT2Q_OK;
 }
 
-gpt2q_status batch_done_scan(const char *output, struct batch_shard shard, bool ordered, struct batch_done *d, gpt2q_error *err)
+gpt2q_status batch_done_scan(const char *output, struct batch_shard shard, bool ordered, struct batch_done *d,
+                             gpt2q_error *err)
 {
     *d = (struct batch_done){0};
     int fd = open(output, O_RDONLY | O_CLOEXEC);

@@ -35,12 +35,15 @@ static void refuse(struct batch_slot *slot, const gpt2q_error *reason)
     gpt2q_error named;
     char prefix[32];
     size_t n = (size_t)snprintf(prefix, sizeof prefix, "line %llu", (unsigned long long)slot->line.index + 1);
-    if (!strncmp(reason->message, prefix, n)) named = *reason;
-    else error_set(&named, reason->status, "%s: %s", prefix, reason->message);
+    if (!strncmp(reason->message, prefix, n))
+        named = *reason;
+    else
+        error_set(&named, reason->status, "%s: %s", prefix, reason->message);
     batch_answer_refuse(&slot->answer, &named);
 }
 
-/* Submits what the queue takes. A prompt that is refused refuses the line; what is submitted of it runs to its end. */
+/* Submits what the queue takes. A prompt that is refused refuses the line; what is submitted of it runs to
+ * its end. */
 static void submit(struct batch_run *run)
 {
     struct batch_slot *slot = run->submitting;
@@ -85,7 +88,8 @@ static gpt2q_status begin_line(struct batch_run *run, struct batch_slot *slot, g
         s = error_set(&reason, GPT2Q_INVALID_ARGUMENT, "a line may have %zu bytes at most", LINE_MAX_BYTES);
         slot->line = (struct batch_line){.index = run->line.index, .format = run->format};
     } else {
-        s = batch_line_parse(&slot->line, run->format, run->line.text, run->line.n, run->line.index, &run->defaults, &reason);
+        s = batch_line_parse(&slot->line, run->format, run->line.text, run->line.n, run->line.index,
+                             &run->defaults, &reason);
     }
     size_t n = s ? 0 : slot->line.n_prompts;
     slot->prompts = mem_array(n, sizeof *slot->prompts);
@@ -108,7 +112,8 @@ static enum line_state next_line(struct batch_run *run, bool wait, gpt2q_error *
     for (;;) {
         enum line_state state = line_reader_next(run->reader, wait, &run->line, err);
         if (state != LINE_READY) return state;
-        if (run->format == BATCH_AUTO) run->format = run->line.text ? batch_format_of(run->line.text, run->line.n) : BATCH_TEXT;
+        if (run->format == BATCH_AUTO)
+            run->format = run->line.text ? batch_format_of(run->line.text, run->line.n) : BATCH_TEXT;
         if (run->line.index % run->shard.step != run->shard.first) continue;
         if (!batch_done_has(run->done, run->n_lines)) return LINE_READY;
         run->n_lines++;
@@ -179,7 +184,8 @@ static uint64_t index_of(const struct batch_run *run, uint64_t request)
 static void print_indices(const struct batch_run *run, const char *key, const uint64_t *requests, int32_t n)
 {
     fprintf(run->trace, "\"%s\":[", key);
-    for (int32_t i = 0; i < n; i++) fprintf(run->trace, "%s%llu", i ? "," : "", (unsigned long long)index_of(run, requests[i]));
+    for (int32_t i = 0; i < n; i++)
+        fprintf(run->trace, "%s%llu", i ? "," : "", (unsigned long long)index_of(run, requests[i]));
     fputs("],", run->trace);
 }
 
@@ -190,8 +196,8 @@ static void trace_step(void *user, const struct scheduler_step *step)
     print_indices(run, "prefilled", step->prefilled, step->n_prefilled);
     print_indices(run, "decoded", step->decoded, step->n_decoded);
     print_indices(run, "finished", step->finished, step->n_finished);
-    fprintf(run->trace, "\"rows\":%d,\"columns\":%d,\"padding\":%lld,\"truncated_columns\":%d}\n", (int)step->rows, (int)step->columns,
-            (long long)step->padding, (int)step->truncated_columns);
+    fprintf(run->trace, "\"rows\":%d,\"columns\":%d,\"padding\":%lld,\"truncated_columns\":%d}\n",
+            (int)step->rows, (int)step->columns, (long long)step->padding, (int)step->truncated_columns);
 }
 
 /* ---- the loop ---- */

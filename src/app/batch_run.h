@@ -1,5 +1,6 @@
-/* Serving a file: reads lines as rows come free, submits them, steps the scheduler, hands finished answers to the output. Memory does
- * not grow with the file: a fixed number of lines is under way, and the output holds back a fixed number of answers. */
+/* Serving a file: reads lines as rows come free, submits them, steps the scheduler, hands finished answers to
+ * the output. Memory does not grow with the file: a fixed number of lines is under way, and the output holds
+ * back a fixed number of answers. */
 #ifndef APP_BATCH_RUN_H
 #define APP_BATCH_RUN_H
 #include "app/batch_input.h"
@@ -32,7 +33,7 @@ struct batch_run {
     bool has_line, at_end;
 };
 
-/* Until the input ends or a signal was seen, and what is under way is finished. Answers to lines that are refused are errors; the
- * status is of what ends the whole run. */
+/* Until the input ends or a signal was seen, and what is under way is finished. Answers to lines that are
+ * refused are errors; the status is of what ends the whole run. */
 gpt2q_status batch_run(struct batch_run *run, gpt2q_error *err);
 #endif

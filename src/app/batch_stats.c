@@ -12,13 +12,20 @@
 void batch_stats_begin(struct batch_stats *s, uint64_t total, uint64_t before, bool quiet)
 {
     double now = clock_seconds();
-    *s = (struct batch_stats){
-        .total = total, .before = before, .started_at = now, .shown_at = now, .terminal = isatty(STDERR_FILENO), .quiet = quiet};
+    *s = (struct batch_stats){.total = total,
+                              .before = before,
+                              .started_at = now,
+                              .shown_at = now,
+                              .terminal = isatty(STDERR_FILENO),
+                              .quiet = quiet};
 }
 
 static double wall_seconds(const struct batch_stats *s) { return clock_seconds() - s->started_at; }
 static double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
-static double mean_rows(const struct batch_stats *s) { return rate((double)s->scheduler.rows, (double)s->scheduler.steps); }
+static double mean_rows(const struct batch_stats *s)
+{
+    return rate((double)s->scheduler.rows, (double)s->scheduler.steps);
+}
 
 void batch_stats_progress(struct batch_stats *s)
 {
@@ -31,7 +38,8 @@ void batch_stats_progress(struct batch_stats *s)
     if (s->total) fprintf(stderr, "/%llu", (unsigned long long)s->total);
     fprintf(stderr, " requests, %.0f tokens/s", rate((double)s->scheduler.completion_tokens, wall));
     if (s->total > done && s->requests) {
-        unsigned long long left = (unsigned long long)(wall / (double)s->requests * (double)(s->total - done));
+        unsigned long long left =
+            (unsigned long long)(wall / (double)s->requests * (double)(s->total - done));
         fprintf(stderr, ", %llu:%02llu:%02llu left", left / 3600, left / 60 % 60, left % 60);
     }
     if (!s->terminal) fputc('\n', stderr);
@@ -44,9 +52,12 @@ void batch_stats_summary(struct batch_stats *s)
     double wall = wall_seconds(s);
     if (s->quiet) return;
     if (s->terminal && s->shown) fputs("\r\033[K", stderr);
-    fprintf(stderr, "%llu requests (%llu errors) in %.3f s: %llu prompt tokens, %llu tokens made (%.0f/s), %llu steps of %.1f rows, %.1f MB of cache\n",
-            (unsigned long long)s->requests, (unsigned long long)s->errors, wall, (unsigned long long)c->prompt_tokens,
-            (unsigned long long)c->completion_tokens, rate((double)c->completion_tokens, wall), (unsigned long long)c->steps, mean_rows(s),
+    fprintf(stderr,
+            "%llu requests (%llu errors) in %.3f s: %llu prompt tokens, %llu tokens made (%.0f/s), %llu "
+            "steps of %.1f rows, %.1f MB of cache\n",
+            (unsigned long long)s->requests, (unsigned long long)s->errors, wall,
+            (unsigned long long)c->prompt_tokens, (unsigned long long)c->completion_tokens,
+            rate((double)c->completion_tokens, wall), (unsigned long long)c->steps, mean_rows(s),
             (double)c->peak_kv_bytes * 1e-6);
 }
 

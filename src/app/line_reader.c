@@ -14,8 +14,10 @@ gpt2q_status line_reader_open(struct line_reader *r, const char *path, gpt2q_err
 {
     struct stat st;
     *r = (struct line_reader){.fd = STDIN_FILENO, .path = path, .capacity = FIRST_CAPACITY};
-    if (strcmp(path, "-")) r->fd = open(path, O_RDONLY | O_CLOEXEC);
-    else r->path = "standard input";
+    if (strcmp(path, "-"))
+        r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    else
+        r->path = "standard input";
     if (r->fd < 0 || fstat(r->fd, &st)) {
         gpt2q_status s = error_set(err, GPT2Q_IO, "%s: cannot be opened: %s", r->path, strerror(errno));
         line_reader_close(r);
@@ -44,8 +46,8 @@ bool line_reader_is_regular(const struct line_reader *r)
     return fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Room for more bytes behind what is there: moves it to the front, or takes a larger buffer. A line that fills the largest is
- * dropped, and its rest as it comes. */
+/* Room for more bytes behind what is there: moves it to the front, or takes a larger buffer. A line that
+ * fills the largest is dropped, and its rest as it comes. */
 static bool make_room(struct line_reader *r)
 {
     if (r->begin > 0) {

@@ -1,8 +1,9 @@
-/* Lines of a file or of standard input, in constant memory. Regular files, pipes and terminals are read alike: what has arrived is
- * given at once, so that a program at the other end of a pipe gets its answer before it writes the next line.
+/* Lines of a file or of standard input, in constant memory. Regular files, pipes and terminals are read
+ * alike: what has arrived is given at once, so that a program at the other end of a pipe gets its answer
+ * before it writes the next line.
  *
- * A line ends in \n or \r\n, the last one also where the input ends. Blank lines (nothing but spaces, tabs and \r) are skipped and not
- * counted. A line beyond LINE_MAX_BYTES is given without its text. */
+ * A line ends in \n or \r\n, the last one also where the input ends. Blank lines (nothing but spaces, tabs
+ * and \r) are skipped and not counted. A line beyond LINE_MAX_BYTES is given without its text. */
 #ifndef APP_LINE_READER_H
 #define APP_LINE_READER_H
 #include "base/status.h"

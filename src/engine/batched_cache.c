@@ -3,12 +3,13 @@
 #include <assert.h>
 #include <string.h>
 
-gpt2q_status batched_cache_create(struct batched_cache *b, struct kv_cache *kv, int32_t capacity, bool padded, gpt2q_error *err)
+gpt2q_status batched_cache_create(struct batched_cache *b, struct kv_cache *kv, int32_t capacity, bool padded,
+                                  gpt2q_error *err)
 {
     *b = (struct batched_cache){.kv = kv, .capacity = capacity, .margins = padded ? capacity : 0};
     if (capacity < 1 || capacity > (padded ? kv->n_seq / 2 : kv->n_seq))
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%d %srows do not fit a cache of %d sequences", (int)capacity,
-                         padded ? "padded " : "", kv->n_seq);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%d %srows do not fit a cache of %d sequences",
+                         (int)capacity, padded ? "padded " : "", kv->n_seq);
     b->rows = mem_array((size_t)capacity, sizeof *b->rows);
     return b->rows ? GPT2Q_OK : error_memory(err, "a batch", (size_t)capacity * sizeof *b->rows);
 }
@@ -21,14 +22,16 @@ void batched_cache_free(struct batched_cache *b)
 
 static bool is_padded(const struct batched_cache *b) { return b->margins > 0; }
 
-void batched_cache_prefill(struct batched_cache *b, const int32_t *sequence, const int32_t *n_prompt, int32_t n)
+void batched_cache_prefill(struct batched_cache *b, const int32_t *sequence, const int32_t *n_prompt,
+                           int32_t n)
 {
     int32_t longest = 0;
     assert(b->n_rows == 0 && n <= b->capacity);
     for (int32_t i = 0; i < n; i++)
         if (n_prompt[i] > longest) longest = n_prompt[i];
     for (int32_t i = 0; i < n; i++)
-        b->rows[i] = (struct batched_row){.sequence = sequence[i], .n_pad = is_padded(b) ? longest - n_prompt[i] : 0};
+        b->rows[i] =
+            (struct batched_row){.sequence = sequence[i], .n_pad = is_padded(b) ? longest - n_prompt[i] : 0};
     b->n_rows = n;
 }
 
@@ -109,7 +112,8 @@ int32_t batched_cache_left_truncate(struct batched_cache *b)
     for (int32_t i = 1; i < b->n_rows; i++)
         if (b->rows[i].n_pad < least) least = b->rows[i].n_pad;
     if (least == 0) return 0;
-    for (int32_t i = 0; i < b->n_rows; i++) { /* padding columns are alike: the last of the margin stand for the first */
+    for (int32_t i = 0; i < b->n_rows;
+         i++) { /* padding columns are alike: the last of the margin stand for the first */
         b->rows[i].n_pad -= least;
         kv_cache_truncate(b->kv, batched_cache_margin(b, i), b->rows[i].n_pad);
     }

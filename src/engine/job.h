@@ -5,8 +5,8 @@
 
 struct job {
     uint64_t id;
-    gpt2q_request request; /* its pointers point into this job; prompt is not kept */
-    int32_t *prompt;       /* after truncation */
+    gpt2q_request request;     /* its pointers point into this job; prompt is not kept */
+    int32_t *prompt;           /* after truncation */
     int32_t n_prompt, max_new; /* max_new: completion tokens at most, as the context allows */
     const char **stop;
     size_t *stop_len, longest_stop;
@@ -15,11 +15,16 @@ struct job {
     double submitted_at;
 };
 
-/* Checks and copies a request for contexts of n_ctx positions. A request that can never run is refused with a sentence. */
-gpt2q_status job_create(const gpt2q_model *model, int32_t n_ctx, const gpt2q_request *request, struct job **out, gpt2q_error *err);
+/* Checks and copies a request for contexts of n_ctx positions. A request that can never run is refused with a
+ * sentence. */
+gpt2q_status job_create(const gpt2q_model *model, int32_t n_ctx, const gpt2q_request *request,
+                        struct job **out, gpt2q_error *err);
 void job_free(struct job *job);
 /* Ends the samples that have not started, as cancelled. */
 void job_cancel_rest(struct job *job);
 /* Every prompt position's logits are wanted, not the last one's only. */
-static inline bool job_scores_prompt(const struct job *job) { return job->request.n_logprobs >= 0 && job->request.echo; }
+static inline bool job_scores_prompt(const struct job *job)
+{
+    return job->request.n_logprobs >= 0 && job->request.echo;
+}
 #endif

@@ -70,8 +70,10 @@ struct job *job_queue_take_cancelled(struct job_queue *q)
     int32_t kept = 0;
     for (int32_t i = 0; i < q->n_waiting; i++) {
         struct job *job = *slot(q, i);
-        if (!taken && job->cancelled) taken = job;
-        else *slot(q, kept++) = job;
+        if (!taken && job->cancelled)
+            taken = job;
+        else
+            *slot(q, kept++) = job;
     }
     q->n_waiting = kept;
     pthread_mutex_unlock(&q->lock);

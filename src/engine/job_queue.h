@@ -1,5 +1,6 @@
-/* The requests that wait, in order of arrival, and the record of those that run: the part of the scheduler that other threads may
- * call. It owns the lock; everything else in the scheduler belongs to the thread that steps. */
+/* The requests that wait, in order of arrival, and the record of those that run: the part of the scheduler
+ * that other threads may call. It owns the lock; everything else in the scheduler belongs to the thread that
+ * steps. */
 #ifndef ENGINE_JOB_QUEUE_H
 #define ENGINE_JOB_QUEUE_H
 #include "engine/job.h"

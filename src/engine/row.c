@@ -44,7 +44,9 @@ static bool begin_logprobs(struct row *row)
     size_t entries;
     row->top = checked_mul(n, (size_t)r->n_logprobs, &entries) ? mem_array(entries, sizeof *row->top) : NULL;
     if (!row->positions || !row->top) return false;
-    if (r->echo) row->positions[row->n_positions++] = (gpt2q_position){.id = row->ids[0], .in_prompt = true, .logprob = NAN};
+    if (r->echo)
+        row->positions[row->n_positions++] =
+            (gpt2q_position){.id = row->ids[0], .in_prompt = true, .logprob = NAN};
     return true;
 }
 
@@ -62,7 +64,8 @@ void row_begin(struct row *row, struct job *job, int32_t sequence)
     row->admitted_at = row->first_token_at = clock_seconds();
     row->finish = GPT2Q_FINISH_LENGTH;
     row->text_end = SIZE_MAX;
-    if (!begin_logprobs(row)) fail(row, GPT2Q_OUT_OF_MEMORY, "out of memory: the log-probabilities of a request do not fit");
+    if (!begin_logprobs(row))
+        fail(row, GPT2Q_OUT_OF_MEMORY, "out of memory: the log-probabilities of a request do not fit");
     if (job->max_new == 0 && !job_scores_prompt(job)) row->done = true; /* nothing is wanted of the model */
 }
 
@@ -81,8 +84,10 @@ int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_
         id = sampler_draw(s, &row->sampling, logits, row->ids, next, next);
     if (id < 0 || k < 0) return id;
     gpt2q_token_logprob *top = row->top + entry_of(row, next) * (size_t)k;
-    row->positions[entry_of(row, next)] = (gpt2q_position){
-        .id = id, .in_prompt = next < row->n_prompt, .logprob = sampler_logprobs(s, logits, id, top, k), .top = top};
+    row->positions[entry_of(row, next)] = (gpt2q_position){.id = id,
+                                                           .in_prompt = next < row->n_prompt,
+                                                           .logprob = sampler_logprobs(s, logits, id, top, k),
+                                                           .top = top};
     return id;
 }
 
@@ -93,7 +98,8 @@ static size_t find_stop(const struct row *row, size_t n_before)
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < job->request.n_stop; i++) {
         size_t n = job->stop_len[i], from = n_before >= n - 1 ? n_before - (n - 1) : 0;
-        const char *hit = row->n_text - from >= n ? memmem(row->text + from, row->n_text - from, job->stop[i], n) : NULL;
+        const char *hit =
+            row->n_text - from >= n ? memmem(row->text + from, row->n_text - from, job->stop[i], n) : NULL;
         if (hit && (size_t)(hit - row->text) < best) best = (size_t)(hit - row->text);
     }
     return best;

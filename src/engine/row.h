@@ -1,5 +1,6 @@
-/* A row: one sample of a request while it runs. It keeps tokens, text, stop strings and log-probabilities; it knows neither the cache
- * nor when it is run. Its buffers are made once, for the largest request, and used again by the next. */
+/* A row: one sample of a request while it runs. It keeps tokens, text, stop strings and log-probabilities; it
+ * knows neither the cache nor when it is run. Its buffers are made once, for the largest request, and used
+ * again by the next. */
 #ifndef ENGINE_ROW_H
 #define ENGINE_ROW_H
 #include "engine/job.h"
@@ -9,12 +10,12 @@ struct row {
     struct job *job; /* NULL: free */
     int32_t sample, sequence;
     gpt2q_sampling sampling; /* the job's, with this sample's seed */
-    int32_t *ids;    /* (n_ctx): prompt, then completion */
+    int32_t *ids;            /* (n_ctx): prompt, then completion */
     int32_t n_ids, n_prompt, n_cached;
-    char *text;      /* bytes of the completion */
+    char *text;                         /* bytes of the completion */
     size_t n_text, text_end, n_emitted; /* text_end: where the answer ends, once known */
     struct stream_decoder stream;
-    char *released;  /* what the stream decoder lets go, for one callback */
+    char *released;            /* what the stream decoder lets go, for one callback */
     gpt2q_position *positions; /* with logprobs */
     gpt2q_token_logprob *top;
     size_t n_positions;
@@ -29,10 +30,12 @@ gpt2q_status row_create(struct row *row, int32_t n_ctx, size_t token_bytes, gpt2
 void row_free(struct row *row);
 /* Takes the next sample of a job. On failure (memory) the row is done, with the error. */
 void row_begin(struct row *row, struct job *job, int32_t sequence);
-/* What comes after `position` by its logits: the prompt's own next token, or the one that is drawn; with its log-probabilities if they
- * are asked for. -1 if the logits are not finite. Changes nothing else of the row, so that rows can be drawn at the same time. */
+/* What comes after `position` by its logits: the prompt's own next token, or the one that is drawn; with its
+ * log-probabilities if they are asked for. -1 if the logits are not finite. Changes nothing else of the row,
+ * so that rows can be drawn at the same time. */
 int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position);
-/* Takes what row_draw gave: scores the prompt token, or appends the new one and decides whether the row is done. */
+/* Takes what row_draw gave: scores the prompt token, or appends the new one and decides whether the row is
+ * done. */
 void row_take(struct row *row, const gpt2q_model *model, int32_t position, int32_t id);
 /* Ends the row: the last text, then on_end. The row is free afterwards. */
 void row_end(struct row *row);

@@ -1,12 +1,14 @@
-/* Continuous batching. The scheduler owns a queue of requests and the rows that run; it knows no files, no threads of its own and
- * no printing.
+/* Continuous batching. The scheduler owns a queue of requests and the rows that run; it knows no files, no
+ * threads of its own and no printing.
  *
- * A step of the ragged batch is one pass: admit what fits, list a token of every decoding row and then chunks of prompts in order of
- * arrival up to the budget, run that list, draw tokens, let finished rows go. A step of the padded batch is one turn of the notes'
- * loop: prefill what fits as a batch of its own, merge it, decode a token of every row, filter, left-truncate.
+ * A step of the ragged batch is one pass: admit what fits, list a token of every decoding row and then chunks
+ * of prompts in order of arrival up to the budget, run that list, draw tokens, let finished rows go. A step
+ * of the padded batch is one turn of the notes' loop: prefill what fits as a batch of its own, merge it,
+ * decode a token of every row, filter, left-truncate.
  *
- * A row is admitted only if the cache has blocks for its worst case beside the worst cases of all that run, so nothing that was
- * begun ever has to be evicted. The queue may be filled, and requests cancelled, from other threads. */
+ * A row is admitted only if the cache has blocks for its worst case beside the worst cases of all that run,
+ * so nothing that was begun ever has to be evicted. The queue may be filled, and requests cancelled, from
+ * other threads. */
 #include "engine/scheduler.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -25,13 +27,13 @@ struct gpt2q_scheduler {
     int32_t n_rows, n_chunk, n_samplers;
     bool share_prefixes, padded;
     struct job_queue queue;
-    struct row *rows;                     /* (n_rows); row i uses sequence i of the context */
-    struct batched_cache running, fresh;  /* fresh: admitted in this step */
-    struct sampler *samplers;             /* one per thread */
-    struct batch_token *tokens;           /* of the pass or passes of a step */
-    int32_t *token_row;                   /* the row of each, or NO_ROW */
-    int32_t n_tokens, n_decoding;         /* n_decoding: tokens that continue a completion */
-    int32_t *output_token, *output_id;    /* (n_outputs): the token whose logits they are, and what was drawn */
+    struct row *rows;                    /* (n_rows); row i uses sequence i of the context */
+    struct batched_cache running, fresh; /* fresh: admitted in this step */
+    struct sampler *samplers;            /* one per thread */
+    struct batch_token *tokens;          /* of the pass or passes of a step */
+    int32_t *token_row;                  /* the row of each, or NO_ROW */
+    int32_t n_tokens, n_decoding;        /* n_decoding: tokens that continue a completion */
+    int32_t *output_token, *output_id; /* (n_outputs): the token whose logits they are, and what was drawn */
     int32_t n_outputs;
     int32_t *admitted, *n_prompts, *ended; /* (n_rows) */
     bool *keep;
@@ -42,7 +44,10 @@ struct gpt2q_scheduler {
     gpt2q_scheduler_stats stats;
 };
 
-gpt2q_scheduler_params gpt2q_scheduler_params_default(void) { return (gpt2q_scheduler_params){.n_rows = 8, .n_queue = 64}; }
+gpt2q_scheduler_params gpt2q_scheduler_params_default(void)
+{
+    return (gpt2q_scheduler_params){.n_rows = 8, .n_queue = 64};
+}
 
 void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user)
 {
@@ -81,8 +86,8 @@ static gpt2q_status build_lists(gpt2q_scheduler *s, gpt2q_error *err)
     s->ended = mem_array(n_rows, sizeof *s->ended);
     s->keep = mem_array(n_rows, sizeof *s->keep);
     s->step_ids = mem_array(4 * n_rows, sizeof *s->step_ids); /* padded: a step may finish rows twice */
-    if (s->rows && s->samplers && s->tokens && s->token_row && s->output_token && s->output_id && s->admitted && s->n_prompts && s->ended &&
-        s->keep && s->step_ids)
+    if (s->rows && s->samplers && s->tokens && s->token_row && s->output_token && s->output_id &&
+        s->admitted && s->n_prompts && s->ended && s->keep && s->step_ids)
         return GPT2Q_OK;
     return error_memory(err, "a scheduler", n_tokens * (sizeof *s->tokens + sizeof *s->token_row));
 }
@@ -97,19 +102,27 @@ static gpt2q_status build(gpt2q_scheduler *s, int32_t n_queue, gpt2q_error *err)
     if (!status) status = batched_cache_create(&s->fresh, &s->ctx->cache, s->n_rows, s->padded, err);
     for (int32_t i = 0; i < s->n_samplers && !status; i++)
         status = sampler_create(&s->samplers[i], m->isa->kernels, m->weights.config.vocab_size, err);
-    for (int32_t i = 0; i < s->n_rows && !status; i++) status = row_create(&s->rows[i], s->ctx->n_ctx, token_bytes, err);
+    for (int32_t i = 0; i < s->n_rows && !status; i++)
+        status = row_create(&s->rows[i], s->ctx->n_ctx, token_bytes, err);
     return status;
 }
 
-gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_params *params, gpt2q_scheduler **out, gpt2q_error *err)
+gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_params *params,
+                                    gpt2q_scheduler **out, gpt2q_error *err)
 {
     gpt2q_scheduler_params p = params ? *params : gpt2q_scheduler_params_default();
     *out = NULL;
-    if (p.n_rows < 1 || p.n_rows > ctx->n_outputs || p.n_rows > ctx->n_batch || p.n_rows > ctx->cache.n_seq / (1 + p.padded))
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%d %srows do not fit a context of %d sequences, %d rows of logits and batches of %d",
-                         (int)p.n_rows, p.padded ? "padded " : "", ctx->cache.n_seq, (int)ctx->n_outputs, (int)ctx->n_batch);
+    if (p.n_rows < 1 || p.n_rows > ctx->n_outputs || p.n_rows > ctx->n_batch ||
+        p.n_rows > ctx->cache.n_seq / (1 + p.padded))
+        return error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "%d %srows do not fit a context of %d sequences, %d rows of logits and batches of %d",
+            (int)p.n_rows, p.padded ? "padded " : "", ctx->cache.n_seq, (int)ctx->n_outputs,
+            (int)ctx->n_batch);
     if (p.n_queue < 1 || p.n_chunk < 0)
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "a queue of %d requests and chunks of %d tokens cannot be", (int)p.n_queue, (int)p.n_chunk);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "a queue of %d requests and chunks of %d tokens cannot be", (int)p.n_queue,
+                         (int)p.n_chunk);
     gpt2q_scheduler *s = mem_zalloc(sizeof *s);
     if (!s) return error_memory(err, "a scheduler", sizeof *s);
     s->ctx = ctx;
@@ -127,7 +140,10 @@ gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_pa
     return GPT2Q_OK;
 }
 
-static struct row *row_at(const gpt2q_scheduler *s, const struct batched_cache *b, int32_t k) { return &s->rows[b->rows[k].sequence]; }
+static struct row *row_at(const gpt2q_scheduler *s, const struct batched_cache *b, int32_t k)
+{
+    return &s->rows[b->rows[k].sequence];
+}
 
 void gpt2q_scheduler_free(gpt2q_scheduler *s)
 {
@@ -152,19 +168,25 @@ void gpt2q_scheduler_free(gpt2q_scheduler *s)
 /* ---- requests ---- */
 
 /* Positions that the cache can hold for one request; a padded row may begin a block of margin besides. */
-static int64_t pool_positions(const gpt2q_scheduler *s) { return (int64_t)(s->ctx->cache.n_blocks - s->padded) * KV_BLOCK; }
+static int64_t pool_positions(const gpt2q_scheduler *s)
+{
+    return (int64_t)(s->ctx->cache.n_blocks - s->padded) * KV_BLOCK;
+}
 
-gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id, gpt2q_error *err)
+gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id,
+                                    gpt2q_error *err)
 {
     struct job *job;
     gpt2q_status status = job_create(s->ctx->model, s->ctx->n_ctx, request, &job, err);
     if (status) return status;
     int64_t positions = (int64_t)job->n_prompt + job->max_new;
     if (positions > pool_positions(s))
-        status = error_set(err, GPT2Q_INVALID_ARGUMENT, "prompt and completion need %lld positions but the cache has only %lld",
+        status = error_set(err, GPT2Q_INVALID_ARGUMENT,
+                           "prompt and completion need %lld positions but the cache has only %lld",
                            (long long)positions, (long long)pool_positions(s));
     else if (!job_queue_push(&s->queue, job, id))
-        status = error_set(err, GPT2Q_QUEUE_FULL, "the queue holds %d requests already", (int)s->queue.capacity);
+        status =
+            error_set(err, GPT2Q_QUEUE_FULL, "the queue holds %d requests already", (int)s->queue.capacity);
     if (status) job_free(job);
     return status;
 }
@@ -196,11 +218,11 @@ static int32_t common_prefix(const int32_t *a, int32_t na, const int32_t *b, int
 
 struct donor {
     int32_t n_cached, sequence; /* most that can be shared now, and whose it is */
-    int32_t n_coming;           /* most that could be shared once rows before this one have computed their prompts */
+    int32_t n_coming; /* most that could be shared once rows before this one have computed their prompts */
 };
 
-/* What the prompt has in common with the running rows; of those from `before` on, only what is cached counts. The last prompt token
- * is left to be computed: its logits are wanted. */
+/* What the prompt has in common with the running rows; of those from `before` on, only what is cached counts.
+ * The last prompt token is left to be computed: its logits are wanted. */
 static struct donor find_donor(const gpt2q_scheduler *s, const struct job *job, int32_t before)
 {
     struct donor best = {0};
@@ -214,7 +236,8 @@ static struct donor find_donor(const gpt2q_scheduler *s, const struct job *job, 
     return best;
 }
 
-/* Makes what is cached of the prompt the beginning of an empty sequence. Less than a block is not worth it. */
+/* Makes what is cached of the prompt the beginning of an empty sequence. Less than a block is not worth it.
+ */
 static int32_t share(gpt2q_scheduler *s, struct donor donor, int32_t sequence)
 {
     if (donor.n_cached < KV_BLOCK) return 0;
@@ -223,10 +246,13 @@ static int32_t share(gpt2q_scheduler *s, struct donor donor, int32_t sequence)
 }
 
 /* Where all logits of the prompt are wanted it has to be computed. */
-static bool may_share(const gpt2q_scheduler *s, const struct job *job) { return s->share_prefixes && !job_scores_prompt(job); }
+static bool may_share(const gpt2q_scheduler *s, const struct job *job)
+{
+    return s->share_prefixes && !job_scores_prompt(job);
+}
 
-/* Before a row's first chunk: shares what came to be cached since it was admitted. True if it should rather wait, because a row
- * before it is about to compute the beginning of the same prompt. */
+/* Before a row's first chunk: shares what came to be cached since it was admitted. True if it should rather
+ * wait, because a row before it is about to compute the beginning of the same prompt. */
 static bool waits_for_prefix(gpt2q_scheduler *s, int32_t k)
 {
     struct row *r = row_at(s, &s->running, k);
@@ -253,7 +279,8 @@ static int64_t blocks_promised(const gpt2q_scheduler *s)
     return sum;
 }
 
-/* The padded rectangle may become as wide as its longest row may become; margin and text begin a block each. */
+/* The padded rectangle may become as wide as its longest row may become; margin and text begin a block each.
+ */
 static bool rectangle_fits(const gpt2q_scheduler *s, const struct job *job, int32_t n_admitted)
 {
     int32_t longest = job->n_prompt + job->max_new;
@@ -290,8 +317,8 @@ static void begin(gpt2q_scheduler *s, struct job *job, int32_t row)
     if (job->n_started == job->request.n_samples) job_queue_pop(&s->queue);
 }
 
-/* Rows for the requests that wait, in order of arrival, until one does not fit. A ragged row joins at once, for the next one may share
- * its blocks; padded rows are counted, to be prefilled together. */
+/* Rows for the requests that wait, in order of arrival, until one does not fit. A ragged row joins at once,
+ * for the next one may share its blocks; padded rows are counted, to be prefilled together. */
 static int32_t admit(gpt2q_scheduler *s)
 {
     int32_t n = 0;
@@ -322,8 +349,10 @@ static int32_t admit(gpt2q_scheduler *s)
 
 static void list_token(gpt2q_scheduler *s, int32_t row, int32_t position, bool wants_logits)
 {
-    s->tokens[s->n_tokens] = (struct batch_token){
-        .token = s->rows[row].ids[position], .position = position, .sequence = row, .wants_logits = wants_logits};
+    s->tokens[s->n_tokens] = (struct batch_token){.token = s->rows[row].ids[position],
+                                                  .position = position,
+                                                  .sequence = row,
+                                                  .wants_logits = wants_logits};
     s->token_row[s->n_tokens++] = row;
     s->n_outputs += wants_logits;
 }
@@ -332,7 +361,8 @@ static void list_padding(gpt2q_scheduler *s, int32_t margin, int32_t n_pad)
 {
     int32_t pad = s->ctx->model->weights.config.eos_token_id; /* the notes' pad token */
     for (int32_t c = 0; c < n_pad; c++) {
-        s->tokens[s->n_tokens] = (struct batch_token){.token = pad < 0 ? 0 : pad, .position = c, .sequence = margin};
+        s->tokens[s->n_tokens] =
+            (struct batch_token){.token = pad < 0 ? 0 : pad, .position = c, .sequence = margin};
         s->token_row[s->n_tokens++] = NO_ROW;
     }
 }
@@ -344,7 +374,8 @@ static int32_t list_prompt(gpt2q_scheduler *s, const struct row *r, int32_t budg
     bool scores = job_scores_prompt(r->job);
     for (int32_t p = r->n_cached; p < r->n_prompt && listed < budget; p++, listed++) {
         bool wants = p + 1 < r->n_prompt ? scores : r->job->max_new > 0;
-        if (limited && (s->n_tokens == s->ctx->n_batch || (wants && s->n_outputs == s->ctx->n_outputs))) break;
+        if (limited && (s->n_tokens == s->ctx->n_batch || (wants && s->n_outputs == s->ctx->n_outputs)))
+            break;
         list_token(s, r->sequence, p, wants);
     }
     if (listed) s->step_ids[s->step.n_prefilled++] = r->job->id;
@@ -392,7 +423,8 @@ static void draw_outputs(void *arg, int thread, int n_threads)
     threads_split(s->n_outputs, thread, n_threads, &begin, &end);
     for (int64_t o = begin; o < end; o++) {
         int32_t i = s->output_token[o];
-        s->output_id[o] = row_draw(&s->rows[s->token_row[i]], &s->samplers[thread], gpt2q_logits(s->ctx, (int32_t)o), s->tokens[i].position);
+        s->output_id[o] = row_draw(&s->rows[s->token_row[i]], &s->samplers[thread],
+                                   gpt2q_logits(s->ctx, (int32_t)o), s->tokens[i].position);
     }
 }
 
@@ -419,7 +451,8 @@ static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
     }
 }
 
-/* Runs the listed tokens: one pass, or several where a rectangle exceeds the context's batch or its rows of logits. */
+/* Runs the listed tokens: one pass, or several where a rectangle exceeds the context's batch or its rows of
+ * logits. */
 static gpt2q_status run(gpt2q_scheduler *s, gpt2q_error *err)
 {
     gpt2q_status status = GPT2Q_OK;
@@ -433,7 +466,8 @@ static gpt2q_status run(gpt2q_scheduler *s, gpt2q_error *err)
         if (!status) take_results(s, first, end);
     }
     if (!s->n_tokens) return status;
-    double seconds = clock_seconds() - started, decode = seconds * s->n_decoding / s->n_tokens; /* a mixed pass is divided by tokens */
+    double seconds = clock_seconds() - started,
+           decode = seconds * s->n_decoding / s->n_tokens; /* a mixed pass is divided by tokens */
     s->stats.decode_s += decode;
     s->stats.prefill_s += seconds - decode;
     return status;
@@ -441,7 +475,8 @@ static gpt2q_status run(gpt2q_scheduler *s, gpt2q_error *err)
 
 /* ---- letting go ---- */
 
-/* Ends rows that are done or cancelled. Their blocks are free before anyone is told, so that a callback may submit. */
+/* Ends rows that are done or cancelled. Their blocks are free before anyone is told, so that a callback may
+ * submit. */
 static void filter(gpt2q_scheduler *s, struct batched_cache *b)
 {
     int32_t n = 0;

@@ -4,14 +4,15 @@
 #include "gpt2q.h"
 
 struct scheduler_step {
-    uint64_t step;                                     /* from 0 */
-    const uint64_t *prefilled, *decoded, *finished;    /* requests, once per row */
+    uint64_t step;                                  /* from 0 */
+    const uint64_t *prefilled, *decoded, *finished; /* requests, once per row */
     int32_t n_prefilled, n_decoded, n_finished;
     int32_t rows, columns;     /* of the batch after its pass, before finished rows are filtered */
     int64_t padding;           /* padding columns, all rows together */
     int32_t truncated_columns; /* dropped by left_truncate after the filter */
 };
-/* Called at the end of each step that made a pass, on the thread that steps; what step points to is valid during the call. */
+/* Called at the end of each step that made a pass, on the thread that steps; what step points to is valid
+ * during the call. */
 typedef void scheduler_step_fn(void *user, const struct scheduler_step *step);
 void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user);
 #endif

@@ -1,0 +1,678 @@
+/* The scheduler: an answer belongs to its request and has the bits it has alone, whatever the batch, the
+ * chunks, the threads, the instruction set, the cache and shared prefixes; who waits, who is served, who is
+ * cancelled. On a small model whose prompts are ids, so that thousands of requests take seconds. */
+#include "tests/support.h"
+#include "engine/context.h"
+#include "engine/scheduler.h"
+#include "quant/isa.h"
+#include <pthread.h>
+
+#define MODEL "tests/golden/data/tiny-odd"
+#define VOCAB 259
+#define N_CTX 64
+
+/* ---- serving ---- */
+
+struct settings {
+    const char *scheme, *activations, *isa;
+    int32_t rows, chunk, threads, n_cache;
+    bool padded, no_sharing;
+};
+
+struct engine {
+    gpt2q_model *model;
+    gpt2q_context *ctx;
+    gpt2q_scheduler *scheduler;
+};
+
+static struct engine engine_open(struct settings set)
+{
+    struct engine e;
+    gpt2q_error err;
+    gpt2q_model_params mp = gpt2q_model_params_default();
+    gpt2q_context_params cp = gpt2q_context_params_default();
+    gpt2q_scheduler_params sp = gpt2q_scheduler_params_default();
+    mp.scheme = set.scheme;
+    mp.isa = set.isa;
+    mp.n_threads = 1;
+    mp.weights_only = true;
+    cp.n_threads = set.threads ? set.threads : 1;
+    cp.n_seq_max = set.padded ? 2 * set.rows : set.rows;
+    cp.n_outputs = set.rows > 8 ? set.rows : 8;
+    cp.n_batch = set.rows + (set.chunk ? set.chunk : 64);
+    cp.n_cache = set.n_cache ? set.n_cache : set.rows * (N_CTX + 16);
+    cp.activations = set.activations;
+    sp.n_rows = set.rows;
+    sp.n_chunk = set.chunk;
+    sp.n_queue = 16;
+    sp.padded = set.padded;
+    sp.no_prefix_sharing = set.no_sharing;
+    if (gpt2q_model_open(repo_path(MODEL), &mp, &e.model, &err) ||
+        gpt2q_context_create(e.model, &cp, &e.ctx, &err) ||
+        gpt2q_scheduler_create(e.ctx, &sp, &e.scheduler, &err))
+        fail_msg("%s", err.message);
+    return e;
+}
+
+static void engine_close(struct engine *e)
+{
+    gpt2q_scheduler_free(e->scheduler);
+    assert_int_equal(e->ctx->cache.n_free, e->ctx->cache.n_blocks); /* every block came back */
+    gpt2q_context_free(e->ctx);
+    gpt2q_model_close(e->model);
+}
+
+struct answer {
+    int n_ends;
+    gpt2q_finish finish;
+    size_t n_prompt, n_ids, n_positions;
+    int32_t ids[N_CTX];
+    float logprobs[2 * N_CTX];
+};
+
+struct question {
+    gpt2q_request request;
+    int32_t prompt[N_CTX];
+    struct answer *answers; /* n_samples */
+};
+
+static void on_end(void *user, uint64_t id, int32_t sample, const gpt2q_result *r)
+{
+    struct question *q = user;
+    struct answer *a = &q->answers[sample];
+    assert_true(id > 0);
+    a->n_ends++;
+    a->finish = r->finish;
+    a->n_prompt = r->n_prompt;
+    a->n_ids = r->n_ids;
+    a->n_positions = r->n_positions;
+    memcpy(a->ids, r->ids, r->n_ids * sizeof *a->ids);
+    for (size_t i = 0; i < r->n_positions; i++) {
+        a->logprobs[2 * i] = r->positions[i].logprob;
+        if (r->positions[i].top && q->request.n_logprobs > 0)
+            a->logprobs[2 * i + 1] = r->positions[i].top[0].logprob;
+    }
+}
+
+static void ask(struct question *q, struct rng *rng, int32_t n_prompt, int32_t max_tokens)
+{
+    q->request = gpt2q_request_default();
+    q->request.ids = q->prompt;
+    q->request.n_ids = (size_t)n_prompt;
+    q->request.max_tokens = max_tokens;
+    q->request.on_end = on_end;
+    q->request.user = q;
+    for (int32_t i = 0; i < n_prompt; i++) q->prompt[i] = (int32_t)rng_below(rng, VOCAB);
+}
+
+static struct question *make_questions(size_t n, uint64_t seed, int longest_prompt, int longest_answer)
+{
+    struct rng rng = {seed};
+    int32_t common[N_CTX];
+    struct question *all = calloc(n, sizeof *all);
+    for (int32_t i = 0; i < N_CTX; i++) common[i] = (int32_t)rng_below(&rng, VOCAB);
+    for (size_t i = 0; i < n; i++) {
+        struct question *q = &all[i];
+        ask(q, &rng, 1 + (int32_t)rng_below(&rng, (uint32_t)longest_prompt),
+            (int32_t)rng_below(&rng, (uint32_t)longest_answer + 1));
+        if (rng_below(&rng, 2)) { /* half of them begin alike */
+            size_t shared = rng_below(&rng, (uint32_t)longest_prompt);
+            memcpy(q->prompt, common,
+                   (shared < q->request.n_ids ? shared : q->request.n_ids) * sizeof *common);
+        }
+        q->request.ignore_eos = rng_below(&rng, 4) != 0;
+        q->request.sampling.seed = rng_next(&rng);
+        if (rng_below(&rng, 2)) q->request.sampling.temperature = 1.5f;
+        if (rng_below(&rng, 4) == 0) q->request.sampling.top_k = 20;
+        if (rng_below(&rng, 4) == 0) q->request.sampling.repetition_penalty = 1.3f;
+        if (rng_below(&rng, 4) == 0)
+            q->request.n_logprobs = (int32_t)rng_below(&rng, 3), q->request.echo = rng_below(&rng, 2);
+        if (rng_below(&rng, 5) == 0) q->request.n_samples = 1 + (int32_t)rng_below(&rng, 3);
+        q->answers = calloc((size_t)q->request.n_samples, sizeof *q->answers);
+    }
+    return all;
+}
+
+static void free_questions(struct question *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) free(all[i].answers);
+    free(all);
+}
+
+static void forget_answers(struct question *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        memset(all[i].answers, 0, (size_t)all[i].request.n_samples * sizeof *all[i].answers);
+}
+
+static void serve(struct engine *e, struct question *all, size_t n, bool alone)
+{
+    gpt2q_error err;
+    size_t next = 0;
+    for (bool busy = true; busy || next < n;) {
+        while (next < n && (!alone || !busy || next == 0)) {
+            gpt2q_status s = gpt2q_scheduler_submit(e->scheduler, &all[next].request, NULL, &err);
+            if (s == GPT2Q_QUEUE_FULL) break;
+            if (s) fail_msg("%s", err.message);
+            next++;
+            busy = true;
+        }
+        if (gpt2q_scheduler_step(e->scheduler, &busy, &err)) fail_msg("%s", err.message);
+    }
+}
+
+static void expect_same(const struct question *want, const struct question *got, size_t n, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        for (int32_t j = 0; j < want[i].request.n_samples; j++) {
+            const struct answer *a = &want[i].answers[j], *b = &got[i].answers[j];
+            if (b->n_ends != 1)
+                fail_msg("%s: request %zu sample %d ended %d times", what, i, (int)j, b->n_ends);
+            if (memcmp(a, b, sizeof *a))
+                fail_msg("%s: request %zu sample %d has another answer than alone", what, i, (int)j);
+        }
+}
+
+/* What the answers are: one request after the other, one thread, scalar, nothing shared. */
+static void answer_alone(struct question *all, size_t n, const char *scheme, const char *activations,
+                         const char *isa)
+{
+    struct engine e = engine_open((struct settings){.scheme = scheme,
+                                                    .activations = activations,
+                                                    .isa = isa,
+                                                    .rows = 1,
+                                                    .chunk = N_CTX,
+                                                    .threads = 1,
+                                                    .no_sharing = true});
+    serve(&e, all, n, true);
+    engine_close(&e);
+}
+
+/* ---- the same bits: every pair of values of these settings is met ---- */
+
+static const int32_t batch_sizes[] = {1, 2, 3, 7, 8, 32}, chunks[] = {1, 5, 64, 512}, threads[] = {1, 2, 5};
+static const char *const schemes[][2] = {{"f32", "f32"}, {"i8", "f32"},         {"i8", "i16"},
+                                         {"i8", "i8"},   {"i4:channel", "i16"}, {"bf16", "f32"}};
+#define N_SCHEMES (sizeof schemes / sizeof *schemes)
+enum { BATCH, CHUNK, THREADS, ISA, SCHEME, SHARING, CACHE, N_FACTORS };
+#define MAX_VALUES 8
+
+struct covering {
+    int n_values[N_FACTORS];
+    bool met[N_FACTORS][MAX_VALUES][N_FACTORS][MAX_VALUES];
+};
+
+static int new_pairs(const struct covering *c, const int *v)
+{
+    int n = 0;
+    for (int a = 0; a < N_FACTORS; a++)
+        for (int b = a + 1; b < N_FACTORS; b++) n += !c->met[a][v[a]][b][v[b]];
+    return n;
+}
+
+/* The best of some random choices; 0 when every pair was met. */
+static int choose(struct covering *c, struct rng *rng, int *best)
+{
+    int most = 0, left = 0;
+    for (int a = 0; a < N_FACTORS; a++)
+        for (int b = a + 1; b < N_FACTORS; b++)
+            for (int i = 0; i < c->n_values[a]; i++)
+                for (int j = 0; j < c->n_values[b]; j++) {
+                    int v[N_FACTORS];
+                    if (c->met[a][i][b][j] || left++ > 20) continue;
+                    for (int f = 0; f < N_FACTORS; f++) v[f] = (int)rng_below(rng, (uint32_t)c->n_values[f]);
+                    v[a] = i, v[b] = j;
+                    if (new_pairs(c, v) <= most) continue;
+                    most = new_pairs(c, v);
+                    memcpy(best, v, sizeof v);
+                }
+    for (int a = 0; most && a < N_FACTORS; a++)
+        for (int b = a + 1; b < N_FACTORS; b++) c->met[a][best[a]][b][best[b]] = true;
+    return most;
+}
+
+static void same_bits_in_every_pair_of_settings(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    const char *isas[MAX_VALUES];
+    int n_isas = 0, v[N_FACTORS], n_runs = 0;
+    for (size_t i = 0; i < isa_count(); i++)
+        if (isa_at(i)->supported()) isas[n_isas++] = isa_at(i)->name;
+    struct question *want[N_SCHEMES], *got = make_questions(N, 11, 30, 6);
+    for (size_t s = 0; s < N_SCHEMES; s++) {
+        want[s] = make_questions(N, 11, 30, 6);
+        answer_alone(want[s], N, schemes[s][0], schemes[s][1], "scalar");
+    }
+    struct covering c = {.n_values = {6, 4, 3, n_isas, N_SCHEMES, 2, 2}};
+    for (struct rng rng = {12}; choose(&c, &rng, v); n_runs++) {
+        char what[128];
+        struct settings set = {.scheme = schemes[v[SCHEME]][0],
+                               .activations = schemes[v[SCHEME]][1],
+                               .isa = isas[v[ISA]],
+                               .rows = batch_sizes[v[BATCH]],
+                               .chunk = chunks[v[CHUNK]],
+                               .threads = threads[v[THREADS]],
+                               .padded = v[CACHE],
+                               .no_sharing = v[SHARING]};
+        snprintf(what, sizeof what, "%s@%s %s, batch %d, chunk %d, %d threads, %s, %s", set.scheme,
+                 set.activations, set.isa, (int)set.rows, (int)set.chunk, (int)set.threads,
+                 set.padded ? "padded" : "ragged", set.no_sharing ? "nothing shared" : "prefixes shared");
+        struct engine e = engine_open(set);
+        forget_answers(got, N);
+        serve(&e, got, N, false);
+        engine_close(&e);
+        expect_same(want[v[SCHEME]], got, N, what);
+    }
+    assert_in_range(n_runs, 30, 100);
+    for (size_t s = 0; s < N_SCHEMES; s++) free_questions(want[s], N);
+    free_questions(got, N);
+}
+
+/* 400 requests; 10,000 in a long run. */
+static void answers_belong_to_their_requests(void **state)
+{
+    (void)state;
+    size_t n = getenv("GPT2Q_TEST_LONG") ? 10000 : 400;
+    struct question *want = make_questions(n, 21, 44, 19), *got = make_questions(n, 21, 44, 19);
+    answer_alone(want, n, "i8", NULL, NULL);
+    /* half of the cache that all rows at their longest would take, so that requests wait for blocks, too */
+    struct engine e =
+        engine_open((struct settings){.scheme = "i8", .rows = 8, .chunk = 32, .n_cache = 4 * N_CTX});
+    serve(&e, got, n, false);
+    gpt2q_scheduler_stats stats = gpt2q_scheduler_get_stats(e.scheduler);
+    assert_int_equal(stats.requests, n);
+    assert_int_equal(stats.errors, 0);
+    engine_close(&e);
+    expect_same(want, got, n, "batch of 8");
+    free_questions(want, n);
+    free_questions(got, n);
+}
+
+/* ---- counts ---- */
+
+static void as_many_tokens_as_asked_for(void **state)
+{
+    (void)state;
+    struct rng rng = {31};
+    for (int padded = 0; padded < 2; padded++) {
+        struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 3, .padded = padded});
+        struct question q[4] = {{.request = {0}}};
+        struct answer a[4] = {{.n_ends = 0}};
+        for (int i = 0; i < 4; i++) {
+            ask(&q[i], &rng, 10, i);
+            q[i].request.ignore_eos = true;
+            q[i].answers = &a[i];
+        }
+        q[0].request.echo = true; /* max_tokens 0 gives the log-probabilities of the prompt */
+        q[0].request.n_logprobs = 2;
+        serve(&e, q, 4, false);
+        for (size_t i = 0; i < 4; i++) assert_int_equal(a[i].n_ids, i);
+        assert_int_equal(a[0].n_positions, 10);
+        assert_true(a[0].logprobs[0] != a[0].logprobs[0]); /* the first token has none */
+        for (int i = 1; i < 10; i++) assert_true(a[0].logprobs[2 * i] < 0);
+        engine_close(&e);
+    }
+}
+
+/* ---- steps ---- */
+
+struct steps {
+    size_t n;
+    struct {
+        uint64_t prefilled[16], decoded[16], finished[16];
+        int32_t n_prefilled, n_decoded, n_finished, rows, columns, truncated;
+        int64_t padding;
+    } at[256];
+};
+
+static void record(void *user, const struct scheduler_step *step)
+{
+    struct steps *s = user;
+    assert_in_range(s->n, 0, 255);
+    assert_int_equal(step->step, s->n);
+    size_t i = s->n++;
+    memcpy(s->at[i].prefilled, step->prefilled, (size_t)step->n_prefilled * sizeof *step->prefilled);
+    memcpy(s->at[i].decoded, step->decoded, (size_t)step->n_decoded * sizeof *step->decoded);
+    memcpy(s->at[i].finished, step->finished, (size_t)step->n_finished * sizeof *step->finished);
+    s->at[i].n_prefilled = step->n_prefilled;
+    s->at[i].n_decoded = step->n_decoded;
+    s->at[i].n_finished = step->n_finished;
+    s->at[i].rows = step->rows;
+    s->at[i].columns = step->columns;
+    s->at[i].padding = step->padding;
+    s->at[i].truncated = step->truncated_columns;
+}
+
+/* The notes' loop over counts alone: a batch of 8, left-padded; its mistakes mended (a request that asked for
+ * one token ends with its prefill). A row is the number of its request, its length and the tokens that
+ * remain. */
+struct note_row {
+    uint64_t request;
+    int length, remaining;
+};
+
+static int widest(const struct note_row *rows, int n)
+{
+    int columns = 0;
+    for (int i = 0; i < n; i++)
+        if (rows[i].length > columns) columns = rows[i].length;
+    return columns;
+}
+
+static int filter_batch(struct note_row *rows, int n, uint64_t *finished, int32_t *n_finished)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i++) {
+        if (rows[i].remaining > 0)
+            rows[kept++] = rows[i];
+        else
+            finished[(*n_finished)++] = rows[i].request;
+    }
+    return kept;
+}
+
+static void replay_notes(const struct question *q, size_t n, struct steps *out)
+{
+    enum { BATCH_SIZE = 8 };
+    struct note_row batch[BATCH_SIZE];
+    size_t next = 0;
+    int rows = 0;
+    for (out->n = 0; rows > 0 || next < n; out->n++) {
+        int columns = widest(batch, rows), fresh = rows;
+        memset(&out->at[out->n], 0, sizeof out->at[0]);
+        while (fresh < BATCH_SIZE && next < n) { /* init_batch and its first generate_next_token */
+            batch[fresh] =
+                (struct note_row){next + 1, (int)q[next].request.n_ids, q[next].request.max_tokens - 1};
+            out->at[out->n].prefilled[out->at[out->n].n_prefilled++] = ++next;
+            fresh++;
+        }
+        rows +=
+            filter_batch(batch + rows, fresh - rows, out->at[out->n].finished, &out->at[out->n].n_finished);
+        if (widest(batch, rows) > columns) columns = widest(batch, rows); /* merge_batches */
+        int cached = 0;
+        for (int i = 0; i < rows; i++) { /* generate_next_token */
+            out->at[out->n].decoded[out->at[out->n].n_decoded++] = batch[i].request;
+            batch[i].length++;
+            batch[i].remaining--;
+            cached += batch[i].length;
+        }
+        columns = rows ? columns + 1 : 0;
+        out->at[out->n].rows = rows;
+        out->at[out->n].columns = columns;
+        out->at[out->n].padding = rows * columns - cached;
+        rows = filter_batch(batch, rows, out->at[out->n].finished, &out->at[out->n].n_finished);
+        out->at[out->n].truncated = rows ? columns - widest(batch, rows) : 0;
+    }
+}
+
+static void padded_batch_replays_the_notes(void **state)
+{
+    (void)state;
+    enum { N = 30 };
+    static struct steps want, got;
+    struct rng rng = {41};
+    struct question q[N] = {{.request = {0}}};
+    struct answer a[N] = {{.n_ends = 0}};
+    for (int i = 0; i < N; i++) {
+        ask(&q[i], &rng, 1 + (int32_t)rng_below(&rng, 30),
+            i < 3 ? (int32_t[]){2, 5, 7}[i] : 1 + (int32_t)rng_below(&rng, 20));
+        q[i].request.ignore_eos = true;
+        q[i].answers = &a[i];
+    }
+    replay_notes(q, N, &want);
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 8, .padded = true});
+    scheduler_on_step(e.scheduler, record, &got);
+    gpt2q_error err;
+    bool busy = true;
+    for (size_t next = 0; busy || next < N;) { /* all wait from the beginning, as far as the queue goes */
+        while (next < N && !gpt2q_scheduler_submit(e.scheduler, &q[next].request, NULL, &err)) next++;
+        assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    }
+    engine_close(&e);
+    assert_int_equal(got.n, want.n);
+    for (size_t i = 0; i < got.n; i++)
+        if (memcmp(&got.at[i], &want.at[i], sizeof got.at[i]))
+            fail_msg("step %zu: %d rows, %d columns, %lld padding, %d truncated where the notes have %d, %d, "
+                     "%lld, %d",
+                     i, (int)got.at[i].rows, (int)got.at[i].columns, (long long)got.at[i].padding,
+                     (int)got.at[i].truncated, (int)want.at[i].rows, (int)want.at[i].columns,
+                     (long long)want.at[i].padding, (int)want.at[i].truncated);
+    for (int i = 0; i < N; i++) assert_int_equal(a[i].n_ids, q[i].request.max_tokens);
+}
+
+/* A prompt of 40 comes in while another request decodes: every step decodes a token and takes at most a chunk
+ * of the prompt. */
+static void a_long_prompt_stops_nobody(void **state)
+{
+    (void)state;
+    static struct steps got;
+    struct rng rng = {51};
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 2, .chunk = 4});
+    struct question q[2] = {{.request = {0}}};
+    struct answer a[2] = {{.n_ends = 0}};
+    gpt2q_error err;
+    bool busy;
+    for (int i = 0; i < 2; i++) {
+        ask(&q[i], &rng, i ? 40 : 3, 20);
+        q[i].request.ignore_eos = true;
+        q[i].answers = &a[i];
+    }
+    got.n = 0;
+    scheduler_on_step(e.scheduler, record, &got);
+    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q[0].request, NULL, &err), GPT2Q_OK);
+    assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q[1].request, NULL, &err), GPT2Q_OK);
+    do assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    while (busy);
+    for (size_t i = 1; i <= 10; i++) {
+        assert_int_equal(got.at[i].n_decoded, 1);
+        assert_int_equal(got.at[i].decoded[0], 1);
+        assert_int_equal(got.at[i].n_prefilled, 1);
+        assert_int_equal(got.at[i].padding, 0);
+    }
+    assert_int_equal(got.at[11].n_decoded, 2);
+    assert_int_equal(got.at[11].n_prefilled, 0);
+    engine_close(&e);
+}
+
+/* ---- shared prefixes ---- */
+
+static void count_rows(void *user, const char *name, float *data, int32_t rows_first, int32_t rows,
+                       int32_t cols)
+{
+    (void)data, (void)rows_first, (void)cols;
+    if (!strcmp(name, "embed")) *(int64_t *)user += rows;
+}
+
+/* Six requests that arrive together with the 37 first tokens in common: the others wait for the first to
+ * compute them. */
+static int64_t tokens_computed(bool no_sharing, bool padded)
+{
+    enum { N = 6, COMMON = 37, PROMPT = 40, MADE = 5 };
+    struct rng rng = {61};
+    struct question q[N] = {{.request = {0}}};
+    struct answer a[N] = {{.n_ends = 0}};
+    int64_t rows = 0;
+    for (int i = 0; i < N; i++) {
+        ask(&q[i], &rng, PROMPT, MADE);
+        memcpy(q[i].prompt, q[0].prompt, COMMON * sizeof *q[0].prompt);
+        q[i].request.ignore_eos = true;
+        q[i].answers = &a[i];
+    }
+    struct engine e = engine_open((struct settings){
+        .scheme = "f32", .rows = 6, .chunk = 64, .no_sharing = no_sharing, .padded = padded});
+    gpt2q_context_observe(e.ctx, count_rows, &rows);
+    serve(&e, q, N, false);
+    engine_close(&e);
+    for (int i = 0; i < N; i++) assert_int_equal(a[i].n_ids, MADE);
+    return rows;
+}
+
+static void common_prefixes_are_computed_once(void **state)
+{
+    (void)state;
+    assert_int_equal(tokens_computed(true, false), 6 * (40 + 4)); /* the last token made is not fed back */
+    assert_int_equal(tokens_computed(false, false), 37 + 6 * (3 + 4));
+    assert_int_equal(tokens_computed(false, true), 6 * (40 + 4)); /* the notes know no sharing */
+}
+
+/* ---- refusing, cancelling ---- */
+
+static void refuses_what_can_never_run(void **state)
+{
+    (void)state;
+    struct rng rng = {71};
+    gpt2q_error err;
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 2, .n_cache = 48});
+    struct question q = {.request = {0}};
+    struct answer a = {.n_ends = 0};
+    ask(&q, &rng, 30, 18);
+    q.answers = &a;
+    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_OK);
+    q.request.max_tokens = 19;
+    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "prompt and completion need 49 positions but the cache has only 48");
+    q.request.max_tokens = 1;
+    for (int i = 1; i < 16; i++)
+        assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_OK);
+    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_QUEUE_FULL);
+    serve(&e, &q, 0, false);
+    assert_int_equal(a.n_ends, 16);
+    engine_close(&e);
+}
+
+static void cancels_where_it_waits_and_where_it_runs(void **state)
+{
+    (void)state;
+    struct rng rng = {81};
+    gpt2q_error err;
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 1});
+    struct question q[3] = {{.request = {0}}};
+    struct answer a[3][3] = {{{.n_ends = 0}}};
+    uint64_t id[3];
+    bool busy;
+    for (int i = 0; i < 3; i++) {
+        ask(&q[i], &rng, 5, 20);
+        q[i].request.n_samples = 3;
+        q[i].request.ignore_eos = true;
+        q[i].answers = a[i];
+        assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q[i].request, &id[i], &err), GPT2Q_OK);
+    }
+    for (int i = 0; i < 4; i++) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    assert_true(gpt2q_scheduler_cancel(e.scheduler, id[0])); /* a sample runs, two wait */
+    assert_true(gpt2q_scheduler_cancel(e.scheduler, id[1])); /* all wait */
+    assert_false(gpt2q_scheduler_cancel(e.scheduler, id[2] + 1));
+    assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 3; j++) {
+            assert_int_equal(a[i][j].n_ends, 1);
+            assert_int_equal(a[i][j].finish, GPT2Q_FINISH_CANCELLED);
+        }
+    assert_int_equal(a[0][0].n_ids, 4);
+    assert_false(gpt2q_scheduler_cancel(e.scheduler, id[0]));
+    while (busy) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    for (int j = 0; j < 3; j++) assert_int_equal(a[2][j].n_ids, 20);
+    engine_close(&e);
+}
+
+/* A scheduler that is freed in the middle leaks nothing and calls nobody (the sanitizers look). */
+static void can_be_freed_at_any_step(void **state)
+{
+    (void)state;
+    enum { N = 12 };
+    for (int steps = 0; steps < 24; steps++) {
+        struct question *q = make_questions(N, 91, 44, 19);
+        struct engine e =
+            engine_open((struct settings){.scheme = "f32", .rows = 3, .chunk = 7, .padded = steps % 2});
+        gpt2q_error err;
+        bool busy;
+        int ends = 0, after = 0;
+        for (int i = 0; i < N; i++)
+            assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q[i].request, NULL, &err), GPT2Q_OK);
+        for (int i = 0; i < steps; i++)
+            assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+        for (int i = 0; i < N; i++) ends += q[i].answers[0].n_ends;
+        engine_close(&e);
+        for (int i = 0; i < N; i++) after += q[i].answers[0].n_ends;
+        assert_int_equal(ends, after);
+        free_questions(q, N);
+    }
+}
+
+/* ---- other threads ---- */
+
+#define N_THREADS  3
+#define PER_THREAD 60
+
+struct submitter {
+    pthread_t thread;
+    gpt2q_scheduler *scheduler;
+    uint64_t seed;
+    struct question *questions;
+};
+
+static void *submit_and_cancel(void *arg)
+{
+    struct submitter *s = arg;
+    struct rng rng = {s->seed};
+    for (int i = 0; i < PER_THREAD; i++) {
+        gpt2q_error err;
+        uint64_t id = 0;
+        while (gpt2q_scheduler_submit(s->scheduler, &s->questions[i].request, &id, &err) == GPT2Q_QUEUE_FULL)
+            sched_yield();
+        if (rng_below(&rng, 3) == 0) gpt2q_scheduler_cancel(s->scheduler, id - rng_below(&rng, 3));
+    }
+    return NULL;
+}
+
+static bool all_ended(const struct submitter *s)
+{
+    for (int t = 0; t < N_THREADS; t++)
+        for (int i = 0; i < PER_THREAD; i++)
+            for (int32_t j = 0; j < s[t].questions[i].request.n_samples; j++)
+                if (!s[t].questions[i].answers[j].n_ends) return false;
+    return true;
+}
+
+static void threads_submit_and_cancel(void **state)
+{
+    (void)state;
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 4, .chunk = 16});
+    struct submitter s[N_THREADS];
+    gpt2q_error err;
+    for (int t = 0; t < N_THREADS; t++) {
+        s[t] = (struct submitter){.scheduler = e.scheduler,
+                                  .seed = 100 + (uint64_t)t,
+                                  .questions = make_questions(PER_THREAD, 100 + (uint64_t)t, 44, 19)};
+        assert_int_equal(pthread_create(&s[t].thread, NULL, submit_and_cancel, &s[t]), 0);
+    }
+    while (!all_ended(s)) {
+        bool busy;
+        assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+        if (!busy) sched_yield();
+    }
+    for (int t = 0; t < N_THREADS; t++) {
+        pthread_join(s[t].thread, NULL);
+        for (int i = 0; i < PER_THREAD; i++)
+            for (int32_t j = 0; j < s[t].questions[i].request.n_samples; j++)
+                assert_int_equal(s[t].questions[i].answers[j].n_ends, 1);
+        free_questions(s[t].questions, PER_THREAD);
+    }
+    engine_close(&e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits_in_every_pair_of_settings),
+                                       cmocka_unit_test(answers_belong_to_their_requests),
+                                       cmocka_unit_test(as_many_tokens_as_asked_for),
+                                       cmocka_unit_test(padded_batch_replays_the_notes),
+                                       cmocka_unit_test(a_long_prompt_stops_nobody),
+                                       cmocka_unit_test(common_prefixes_are_computed_once),
+                                       cmocka_unit_test(refuses_what_can_never_run),
+                                       cmocka_unit_test(cancels_where_it_waits_and_where_it_runs),
+                                       cmocka_unit_test(can_be_freed_at_any_step),
+                                       cmocka_unit_test(threads_submit_and_cancel)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
