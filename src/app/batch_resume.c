@@ -262,7 +262,6 @@ gpt2q_status batch_done_scan(const char *output, struct batch_shard shard, bool 
 {
     *d = (struct batch_done){0};
     int fd = open(output, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) return GPT2Q_OK;
     if (fd < 0) return error_set(err, GPT2Q_IO, "%s: cannot be opened: %s", output, strerror(errno));
     char *chunk = mem_alloc(CHUNK_BYTES);
     gpt2q_status s = chunk ? GPT2Q_OK : error_memory(err, "reading", CHUNK_BYTES);

@@ -32,7 +32,7 @@ struct batch_done {   /* what an output answers */
     uint8_t *bits; /* a bit per line where the order is free */
     uint64_t n_bits;
 };
-/* An output that is missing answers nothing. A torn last line is not kept. In order, a line that is missing
+/* A torn last line is not kept. In order, a line that is missing
  * or strange is refused. */
 gpt2q_status batch_done_scan(const char *output, struct batch_shard shard, bool ordered,
                              struct batch_done *out, gpt2q_error *err);

@@ -177,8 +177,8 @@ static uint64_t index_of(const struct batch_run *run, uint64_t request)
         for (size_t k = 0; slot->used && k < slot->n_submitted; k++)
             if (slot->prompts[k].request == request) return slot->line.index;
     }
-    assert(!"a step names a request that is not under way");
-    return 0;
+    assert(false && "a step names a request that is not under way");
+    return UINT64_MAX;
 }
 
 static void print_indices(const struct batch_run *run, const char *key, const uint64_t *requests, int32_t n)

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_ROWS  8
@@ -210,6 +211,13 @@ static gpt2q_status make_fingerprint(const struct batch_run *run, const gpt2q_co
     return s;
 }
 
+/* Or missing. */
+static bool file_is_empty(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) != 0 || st.st_size == 0;
+}
+
 /* Opens the output. One that goes to a file leaves a fingerprint, so that it can be resumed; an input that
  * cannot be read twice has none. The output is cut before the fingerprint changes: whatever moment ends the
  * program, the two never contradict. */
@@ -225,8 +233,10 @@ static gpt2q_status open_output(struct batch_run *run, const gpt2q_context *ctx,
             "%s cannot be read twice, so --resume cannot tell whether it is the input of the first run",
             run->reader->path);
     if (file && regular) s = make_fingerprint(run, ctx, survey, fingerprint, err);
-    if (!s && opt.resume) s = batch_done_scan(opt.output, run->shard, !opt.unordered, done, err);
-    if (!s && done->n_lines) s = batch_fingerprint_check(opt.output, fingerprint, err);
+    if (!s && opt.resume && !file_is_empty(opt.output)) {
+        s = batch_fingerprint_check(opt.output, fingerprint, err);
+        if (!s) s = batch_done_scan(opt.output, run->shard, !opt.unordered, done, err);
+    }
     if (!s)
         s = batch_output_open(run->output, opt.output, done->keep, done->n_lines, !opt.unordered,
                               HOLD_BACK * (size_t)opt.rows, err);
@@ -276,13 +286,14 @@ static int with_engine(struct batch_run *run, const gpt2q_context *ctx)
     batch_stats_begin(&stats, lines_of_shard(survey.n_lines, &run->shard), done.n_lines, opt.model.quiet);
     if (!s) s = serve(run, &err);
     gpt2q_status closed = batch_output_close(&output, s ? NULL : &err);
+    uint64_t errors = stats.errors + done.n_errors;
     batch_done_free(&done);
     if (!s) s = closed;
     if (s) return failed(&err);
     batch_stats_summary(&stats);
     if (opt.stats && batch_stats_write(&stats, opt.stats, &err)) return failed(&err);
     if (signal_seen()) return signal_exit_code();
-    return stats.errors + done.n_errors ? EXIT_FAILED : EXIT_DONE;
+    return errors ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int with_model(struct batch_run *run, bool padded)
