@@ -113,7 +113,7 @@ FUZZ_BIN    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
 PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
-$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB_OBJ)
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
@@ -121,10 +121,12 @@ $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
 $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
-.PHONY: test test-build bench-kernels sanitize tsan fuzz fuzz-run
+.PHONY: test test-long test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
+test-long: ## all tests, those of many rounds with all their rounds
+	@GPT2Q_TEST_LONG=1 $(MAKE) test
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers

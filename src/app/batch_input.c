@@ -48,6 +48,8 @@ static gpt2q_status prompt_of_text(struct parser *p, struct batch_prompt *prompt
     prompt->text = text;
     prompt->n = n;
     if (!p->defaults->ids || p->line->format == BATCH_OPENAI) return GPT2Q_OK;
+    if (memchr(text, 0, n))
+        return error_set(p->err, GPT2Q_FORMAT, "%s: a NUL byte stands in the ids", p->name);
     gpt2q_status s = ids_of_text(text, &prompt->ids, &prompt->n_ids, &reason);
     return s ? error_set(p->err, s, "%s: %s", p->name, reason.message) : GPT2Q_OK;
 }
