@@ -17,14 +17,14 @@
 
 /* Byte rows (a plane of a token) and vectors of outputs in registers. */
 #if defined(GPT2Q_ISA_scalar)
-#define CODE_ROWS    2
-#define CODE_VECTORS 1
+#define CODE_ROWS 2
+#define CODE_VECTORS(rows) 1
 #elif defined(GPT2Q_ISA_avx2)
-#define CODE_ROWS    4
-#define CODE_VECTORS 1
+#define CODE_ROWS 4
+#define CODE_VECTORS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 #else
-#define CODE_ROWS    6
-#define CODE_VECTORS VECTORS
+#define CODE_ROWS 6
+#define CODE_VECTORS(rows) VECTORS
 #endif
 
 /* All sums of a tile are named variables: arrays of vectors that inline assembly changes stay in memory with
@@ -46,43 +46,41 @@
     }
 #define EACH_ROW_DOT ROW_DOT(0) ROW_DOT(1) ROW_DOT(2) ROW_DOT(3) ROW_DOT(4) ROW_DOT(5)
 
-/* sums [rows][VECTORS][16] = U of byte rows over inputs [k0, k1), both at a step or the end, where the rows
- * are padded with 0. */
-ALWAYS_INLINE void dot_i8(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums,
-                          const int rows, const int vectors)
+/* Four inputs of a step: the tile's vectors of unsigned codes, made by DECODE from 64 bytes each, times the bytes of every row. */
+#define FOUR_INPUTS(DECODE)                                                                                  \
+    {                                                                                                        \
+        vc u0 = DECODE(vc_load(p)), u1 = u0, u2 = u0, u3 = u0;                                               \
+        if (vectors > 1) u1 = DECODE(vc_load(p + 64));                                                       \
+        if (vectors > 2) u2 = DECODE(vc_load(p + 128)), u3 = DECODE(vc_load(p + 192));                       \
+        EACH_ROW_DOT                                                                                         \
+    }
+
+/* sums [rows][VECTORS][16] = U of byte rows over inputs [k0, k1), both at a step or the end, where the rows are padded with 0. */
+ALWAYS_INLINE void dot_i8(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums, const int rows,
+                          const int vectors)
 {
     EACH_SUM(SUM_DECLARE)
-#define DOT vi_dot
+#define DOT     vi_dot
+#define STORED(v) v
     for (int k = k0; k < k1; k += 4, p += PANEL * 4) {
-        vc u0 = vc_load(p), u1 = u0, u2 = u0, u3 = u0;
-        if (vectors > 1) u1 = vc_load(p + 64), u2 = vc_load(p + 128), u3 = vc_load(p + 192);
         for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
-        EACH_ROW_DOT
+        FOUR_INPUTS(STORED)
     }
 #undef DOT
+#undef STORED
     EACH_SUM(SUM_STORE)
 }
 
-ALWAYS_INLINE void dot_i4(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums,
-                          const int rows, const int vectors)
+ALWAYS_INLINE void dot_i4(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums, const int rows,
+                          const int vectors)
 {
     EACH_SUM(SUM_DECLARE)
 #define DOT vi_dot_nibbles
     for (int k = k0; k < k1; k += 4, p += PANEL * 4) {
         for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
-        {
-            vc u0 = vc_low(vc_load(p)), u1 = u0, u2 = u0, u3 = u0;
-            if (vectors > 1)
-                u1 = vc_low(vc_load(p + 64)), u2 = vc_low(vc_load(p + 128)), u3 = vc_low(vc_load(p + 192));
-            EACH_ROW_DOT
-        }
+        FOUR_INPUTS(vc_low)
         k += 4;
-        {
-            vc u0 = vc_high(vc_load(p)), u1 = u0, u2 = u0, u3 = u0;
-            if (vectors > 1)
-                u1 = vc_high(vc_load(p + 64)), u2 = vc_high(vc_load(p + 128)), u3 = vc_high(vc_load(p + 192));
-            EACH_ROW_DOT
-        }
+        FOUR_INPUTS(vc_high)
     }
 #undef DOT
     EACH_SUM(SUM_STORE)
@@ -173,14 +171,12 @@ ALWAYS_INLINE void code_planes(const struct tile *t, bool two_planes, const int 
     }
 }
 
-/* `tokens` rows of x; rows of bytes are twice as many for i16. */
-ALWAYS_INLINE void code_tile(const struct tile *t, const int bits, const int tokens, const int vectors)
+/* `tokens` rows of x; byte rows are twice as many for i16. */
+ALWAYS_INLINE void code_tile(const struct tile *t, const int bits, const int tokens)
 {
-    if (t->x->kind == ACTIVATIONS_I16) {
-        if (2 * tokens <= CODE_ROWS)
-            code_planes(t, true, bits, 2 * tokens <= CODE_ROWS ? 2 * tokens : CODE_ROWS, vectors);
-    } else if (tokens <= CODE_ROWS) {
-        code_planes(t, false, bits, tokens <= CODE_ROWS ? tokens : CODE_ROWS, vectors);
-    }
+    enum { MOST = CODE_ROWS };
+    const int one = tokens < MOST ? tokens : MOST, two = 2 * tokens < MOST ? 2 * tokens : MOST;
+    if (t->x->kind == ACTIVATIONS_I8) code_planes(t, false, bits, one, CODE_VECTORS(one));
+    else if (2 * tokens <= MOST) code_planes(t, true, bits, two, CODE_VECTORS(two));
 }
 #endif

@@ -9,7 +9,7 @@ static void i8_tile(const struct tile *t, int rows)
     TILE_DISPATCH(rows, integer_tile(t, 8, R, TILE_VECTORS(R)))
 }
 
-static void i8_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 8, R, CODE_VECTORS)) }
+static void i8_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 8, R)) }
 
 void ISA(matmul_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                     int p1, void *scratch)

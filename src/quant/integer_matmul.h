@@ -14,39 +14,48 @@
 #include "quant/codes.h"
 #include "quant/params.h"
 
-ALWAYS_INLINE int step_of(const int bits) { return bits == 8 ? 4 : 8; }
-
-/* Code j of a step of 16 outputs as a float, times 2^E. */
-ALWAYS_INLINE vf code_float(const uint8_t *p, int j, const int bits)
+/* Goes on with the chains over the first n <= 4 inputs of four[], whose bytes are signed codes, times 16 for int4. */
+ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS], const float *const x[TILE_ROWS], int k,
+                              int n, const int rows, const int vectors)
 {
-    if (bits == 8) return vc_float(vc_signed(vc_load(p)), j);
-    return j < 4 ? vc_float(vc_signed_low(vc_load(p)), j) : vc_float(vc_signed_high(vc_load(p)), j - 4);
+#pragma GCC unroll 4
+    for (int j = 0; j < n; j++) {
+        vf w[VECTORS];
+        for (int v = 0; v < vectors; v++) w[v] = vc_float(four[v], j);
+        for (int r = 0; r < rows; r++) {
+            vf xk = vf_set1(x[r][k + j]);
+            for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(w[v], xk, acc[r][v]);
+        }
+    }
+}
+
+/* One step of the layout, of which n inputs exist. */
+ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS], int k, int n,
+                              const int bits, const int rows, const int vectors)
+{
+    vc four[VECTORS];
+    for (int v = 0; v < vectors; v++) {
+        vc stored = vc_load(p + 64 * v);
+        four[v] = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
+    }
+    chain_four(acc, four, x, k, n < 4 ? n : 4, rows, vectors);
+    if (bits == 8 || n <= 4) return;
+    for (int v = 0; v < vectors; v++) four[v] = vc_signed_high(vc_load(p + 64 * v));
+    chain_four(acc, four, x, k + 4, n - 4, rows, vectors);
 }
 
 /* Goes on with the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first vector. */
-ALWAYS_INLINE void code_chains(vf acc[TILE_ROWS][VECTORS], const uint8_t *codes,
-                               const float *const x[TILE_ROWS], int k0, int k1, const int bits,
-                               const int rows, const int vectors)
+ALWAYS_INLINE void code_chains(vf acc[TILE_ROWS][VECTORS], const uint8_t *codes, const float *const x[TILE_ROWS], int k0,
+                               int k1, const int bits, const int rows, const int vectors)
 {
-    const int step = step_of(bits);
+    const int step = bits == 8 ? 4 : 8;
     const uint8_t *p = codes + (size_t)(k0 / step) * (PANEL * 4);
     int k = k0;
     for (; k + step <= k1; k += step, p += PANEL * 4) {
         for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
-        for (int j = 0; j < step; j++) {
-            vf w[VECTORS];
-            for (int v = 0; v < vectors; v++) w[v] = code_float(p + 64 * v, j, bits);
-            for (int r = 0; r < rows; r++) {
-                vf xk = vf_set1(x[r][k + j]);
-                for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(w[v], xk, acc[r][v]);
-            }
-        }
+        chain_step(acc, p, x, k, step, bits, rows, vectors);
     }
-    for (int j = 0; k + j < k1; j++)
-        for (int v = 0; v < vectors; v++) {
-            vf w = code_float(p + 64 * v, j, bits);
-            for (int r = 0; r < rows; r++) acc[r][v] = vf_fma(w, vf_set1(x[r][k + j]), acc[r][v]);
-        }
+    if (k < k1) chain_step(acc, p, x, k, k1 - k, bits, rows, vectors);
 }
 
 /* The head's formulas for one group's, or all, inputs. */
