@@ -2,14 +2,19 @@
  * constant `bits`.
  *
  * The stored code u = c + h, h = 2^(bits-1), is the unsigned operand, a byte of the activation's code the
- * signed one, so that for each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) the int32 sums U = sum
- * u*x and X = sum x (prepare) are exact. S = U - h*X = sum c*x            D = U - (h + z)*X = sum (c - z)*x
- * all int32, exact J(S) = (float)S for i8, fmaf((float)S_hi, 256, (float)S_lo) for i16 With a the token's
- * activation scale, an output is tensor, channel   absmax  (s*J(S))*a        affine  (s*J(D))*a minmax, notes
- * fma(m, J(X), s*J(U))*a input             x(k)*s(k) was quantized; absmax, affine  J(S)*a, where affine's X
- * holds sum of (h + z(k))*x(k) / h's part (prepare.isa.c);  minmax  fma(J(U), a, M), M = sum of m(k)*x(k) in
- * float group             from +0, in increasing order:  acc = fma(s, J(S), acc)     acc = fma(s, J(D), acc)
- *                       acc = fma(m, J(X), fma(s, J(U), acc));                     at the end acc*a */
+ * signed one. For each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) these int32 are exact:
+ *
+ *     U = sum of u*x     X = sum of x (prepare)     S = U - h*X = sum of c*x     D = U - (h + z)*X
+ *     J(S) = (float)S for i8, fmaf((float)S_hi, 256, (float)S_lo) for i16
+ *
+ * With a the token's activation scale, an output is
+ *
+ *     tensor, channel   absmax (s*J(S))*a     affine (s*J(D))*a     minmax, notes fma(m, J(X), s*J(U))*a
+ *     input             x(k)*s(k) was quantized; X is the sum of h*x (absmax) or (h + z(k))*x (affine):
+ *                       absmax, affine J(U - X)*a     minmax fma(J(U), a, sum of m(k)*x(k) in float)
+ *     group             from +0, groups in increasing order, then acc*a at the end:
+ *                       absmax acc = fma(s, J(S), acc)     affine acc = fma(s, J(D), acc)
+ *                       minmax acc = fma(m, J(X), fma(s, J(U), acc)) */
 #ifndef QUANT_CODE_MATMUL_H
 #define QUANT_CODE_MATMUL_H
 #include "quant/codes.h"
@@ -17,13 +22,13 @@
 
 /* Byte rows (a plane of a token) and vectors of outputs in registers. */
 #if defined(GPT2Q_ISA_scalar)
-#define CODE_ROWS 2
+#define CODE_ROWS          2
 #define CODE_VECTORS(rows) 1
 #elif defined(GPT2Q_ISA_avx2)
-#define CODE_ROWS 4
+#define CODE_ROWS          4
 #define CODE_VECTORS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 #else
-#define CODE_ROWS 6
+#define CODE_ROWS          6
 #define CODE_VECTORS(rows) VECTORS
 #endif
 
@@ -46,7 +51,8 @@
     }
 #define EACH_ROW_DOT ROW_DOT(0) ROW_DOT(1) ROW_DOT(2) ROW_DOT(3) ROW_DOT(4) ROW_DOT(5)
 
-/* Four inputs of a step: the tile's vectors of unsigned codes, made by DECODE from 64 bytes each, times the bytes of every row. */
+/* Four inputs of a step: the tile's vectors of unsigned codes, made by DECODE from 64 bytes each, times the
+ * bytes of every row. */
 #define FOUR_INPUTS(DECODE)                                                                                  \
     {                                                                                                        \
         vc u0 = DECODE(vc_load(p)), u1 = u0, u2 = u0, u3 = u0;                                               \
@@ -55,12 +61,13 @@
         EACH_ROW_DOT                                                                                         \
     }
 
-/* sums [rows][VECTORS][16] = U of byte rows over inputs [k0, k1), both at a step or the end, where the rows are padded with 0. */
-ALWAYS_INLINE void dot_i8(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums, const int rows,
-                          const int vectors)
+/* sums [rows][VECTORS][16] = U of byte rows over inputs [k0, k1), both at a step or the end, where the rows
+ * are padded with 0. */
+ALWAYS_INLINE void dot_i8(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums,
+                          const int rows, const int vectors)
 {
     EACH_SUM(SUM_DECLARE)
-#define DOT     vi_dot
+#define DOT       vi_dot
 #define STORED(v) v
     for (int k = k0; k < k1; k += 4, p += PANEL * 4) {
         for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
@@ -71,8 +78,8 @@ ALWAYS_INLINE void dot_i8(const uint8_t *p, const int8_t *const *x, int k0, int 
     EACH_SUM(SUM_STORE)
 }
 
-ALWAYS_INLINE void dot_i4(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums, const int rows,
-                          const int vectors)
+ALWAYS_INLINE void dot_i4(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums,
+                          const int rows, const int vectors)
 {
     EACH_SUM(SUM_DECLARE)
 #define DOT vi_dot_nibbles
@@ -93,23 +100,28 @@ ALWAYS_INLINE vf join(vi hi, vi lo, bool two_planes)
     return two_planes ? vf_fma(h, vf_set1(256.0f), vi_to_float(lo)) : h;
 }
 
+/* (h + z)*X, or where there is no z, and so one number for all outputs, h*X. */
+ALWAYS_INLINE vi code_offset(struct scheme s, vf z, int32_t x_sum, const int bits)
+{
+    const int32_t h = bits == 8 ? 128 : 8;
+    if (s.gran == QG_INPUT) return vi_set1(x_sum);
+    if (s.method == QM_ABSMAX) return vi_set1(h * x_sum);
+    return vi_mul(vi_add(vi_set1(h), vf_to_int(z)), vi_set1(x_sum));
+}
+
 /* The head's formulas for one vector of one token and one group, or all, inputs: total goes on. */
 ALWAYS_INLINE vf finish_codes(struct scheme s, vi hi, vi lo, int32_t x_hi, int32_t x_lo, bool two_planes,
                               struct params p, vf total, const int bits)
 {
-    vf j;
-    if (has_minimum(s)) {
-        j = join(hi, lo, two_planes);
-    } else {
-        vi h = vi_set1(s.gran == QG_INPUT ? 1 : bits == 8 ? 128 : 8);
-        if (s.method == QM_AFFINE && s.gran != QG_INPUT) h = vi_add(h, vf_to_int(p.z));
-        hi = vi_sub(hi, vi_mul(h, vi_set1(x_hi)));
-        if (two_planes) lo = vi_sub(lo, vi_mul(h, vi_set1(x_lo)));
-        j = join(hi, lo, two_planes);
+    if (!has_minimum(s)) {
+        hi = vi_sub(hi, code_offset(s, p.z, x_hi, bits));
+        if (two_planes) lo = vi_sub(lo, code_offset(s, p.z, x_lo, bits));
     }
+    vf j = join(hi, lo, two_planes);
     if (s.gran == QG_INPUT) return j;
     total = s.gran == QG_GROUP ? vf_fma(p.s, j, total) : vf_mul(p.s, j);
-    return has_minimum(s) ? vf_fma(p.z, join(vi_set1(x_hi), vi_set1(x_lo), two_planes), total) : total;
+    if (!has_minimum(s)) return total;
+    return vf_fma(p.z, join(vi_set1(x_hi), vi_set1(x_lo), two_planes), total);
 }
 
 ALWAYS_INLINE const int8_t *plane(const struct qinput *x, const int8_t *codes, int row)
@@ -176,7 +188,9 @@ ALWAYS_INLINE void code_tile(const struct tile *t, const int bits, const int tok
 {
     enum { MOST = CODE_ROWS };
     const int one = tokens < MOST ? tokens : MOST, two = 2 * tokens < MOST ? 2 * tokens : MOST;
-    if (t->x->kind == ACTIVATIONS_I8) code_planes(t, false, bits, one, CODE_VECTORS(one));
-    else if (2 * tokens <= MOST) code_planes(t, true, bits, two, CODE_VECTORS(two));
+    if (t->x->kind == ACTIVATIONS_I8)
+        code_planes(t, false, bits, one, CODE_VECTORS(one));
+    else if (2 * tokens <= MOST)
+        code_planes(t, true, bits, two, CODE_VECTORS(two));
 }
 #endif

@@ -1,15 +1,17 @@
-/* The vocabulary for codes, beside kernels/simd.h and by its rules: vc is sixteen lanes of four bytes, lane =
- * output, byte = input.
+/* The vocabulary for codes, beside kernels/simd.h and by its rules. vc is sixteen lanes of four bytes: lanes
+ * are outputs, bytes inputs.
  *
- *   vc_load(p)                      64 bytes
+ *   vc_load(p) vc_store(p, a)       64 bytes, any alignment
  *   vc_signed(a)                    code + 128 to int8 code, byte by byte
- *   vc_signed_low(a) _high(a)       the low or high nibble of each byte, code + 8, to an int8 of 16*code
+ *   vc_signed_low(a) _high(a)       the low or high nibble of each byte, code + 8, to the int8 16*code
  *   vc_low(a) vc_high(a)            the same nibbles as they are, 0..15
- *   vc_float(a, j)                  byte j of each lane as the float 2^24 * int8: exact, and two operations
- * for 16 codes vc_pack(a, b, c, d)             bytes of four vi of 0..255 vc_store(p, a) vc_broadcast(p) the
- * same four bytes in every lane vi_dot(acc, u, x)               acc + the lane's four products of u (0..255)
- * and x (int8); exact, nothing saturates vi_dot_nibbles(acc, u, x)       the same for u in 0..15 vi_mul(a, b)
- * low 32 bits of the products vi_store_i8(p, a)               16 integers within int8 as bytes */
+ *   vc_float(a, j)                  byte j of each lane as the float 2^24 * int8: exact, in two operations
+ *   vc_pack(a, b, c, d)             the bytes of four vi of 0..255
+ *   vc_broadcast(p)                 the same four bytes in every lane
+ *   vi_dot(acc, u, x)               acc + the lane's four products of u (0..255) and x (int8); exact
+ *   vi_dot_nibbles(acc, u, x)       the same for u in 0..15
+ *   vi_mul(a, b)                    low 32 bits of the products
+ *   vi_store_i8(p, a)               16 integers within int8 as bytes */
 #ifndef QUANT_CODES_H
 #define QUANT_CODES_H
 #include "kernels/simd.h"

@@ -1,22 +1,28 @@
 /* The products with integer codes and float activations, instantiated by i8.isa.c and i4.isa.c through the
  * constant `bits`.
  *
- * With c(k) the code of an output (signed), X = sum of x by the 16-lane rule (prepare), h = 2^(bits-1), and
- *     A = the chain fma(2^E * c(k), x(k), acc) over k = 0..cols-1, from +0; then * 2^-E          E = 24 for
- * i8, 28 for i4 (a power of two changes no rounding; the decoder gives 2^E * c for free), an output is
- *     tensor, channel   absmax  s*A       affine  s*fma(-z, X, A)       minmax, notes  fma(m, X, s*fma(h, X,
- * A)) input             x(k)*s(k) for x(k);  absmax  A     affine, minmax  A + X, where X sums what
- * prepare.isa.c says group             from +0, in increasing order, with A and X of the group: absmax  acc =
- * fma(s, A, acc)          affine  acc = fma(s, fma(-z, X, A), acc) minmax  acc = fma(m, X, fma(s, fma(h, X,
- * A), acc)) */
+ * With c(k) an output's signed codes, h = 2^(bits-1), X the sum of x by the 16-lane rule (prepare), and
+ *
+ *     A = 2^-E * the chain fma(2^E * c(k), x(k), acc) over k = 0..cols-1, from +0;  E = 24 for i8, 28 for i4
+ *
+ * (the decoder gives 2^E * c for free, and a power of two changes no rounding), an output is
+ *
+ *     tensor, channel   absmax s*A     affine s*fma(-z, X, A)     minmax, notes fma(m, X, s*fma(h, X, A))
+ *     input             with x(k)*s(k) for x(k) and prepare's X for this granularity:
+ *                       absmax A     affine, minmax A + X
+ *     group             from +0, groups in increasing order, with A and X of the group:
+ *                       absmax acc = fma(s, A, acc)     affine acc = fma(s, fma(-z, X, A), acc)
+ *                       minmax acc = fma(m, X, fma(s, fma(h, X, A), acc)) */
 #ifndef QUANT_INTEGER_MATMUL_H
 #define QUANT_INTEGER_MATMUL_H
 #include "quant/codes.h"
 #include "quant/params.h"
 
-/* Goes on with the chains over the first n <= 4 inputs of four[], whose bytes are signed codes, times 16 for int4. */
-ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS], const float *const x[TILE_ROWS], int k,
-                              int n, const int rows, const int vectors)
+/* Goes on with the chains over the first n <= 4 inputs of four[], whose bytes are signed codes, times 16 for
+ * int4. */
+ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS],
+                              const float *const x[TILE_ROWS], int k, int n, const int rows,
+                              const int vectors)
 {
 #pragma GCC unroll 4
     for (int j = 0; j < n; j++) {
@@ -30,8 +36,8 @@ ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS]
 }
 
 /* One step of the layout, of which n inputs exist. */
-ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS], int k, int n,
-                              const int bits, const int rows, const int vectors)
+ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS],
+                              int k, int n, const int bits, const int rows, const int vectors)
 {
     vc four[VECTORS];
     for (int v = 0; v < vectors; v++) {
@@ -45,8 +51,9 @@ ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, cons
 }
 
 /* Goes on with the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first vector. */
-ALWAYS_INLINE void code_chains(vf acc[TILE_ROWS][VECTORS], const uint8_t *codes, const float *const x[TILE_ROWS], int k0,
-                               int k1, const int bits, const int rows, const int vectors)
+ALWAYS_INLINE void code_chains(vf acc[TILE_ROWS][VECTORS], const uint8_t *codes,
+                               const float *const x[TILE_ROWS], int k0, int k1, const int bits,
+                               const int rows, const int vectors)
 {
     const int step = bits == 8 ? 4 : 8;
     const uint8_t *p = codes + (size_t)(k0 / step) * (PANEL * 4);

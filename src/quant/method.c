@@ -1,10 +1,11 @@
-/* The methods of golden/make_goldens.py, one function and one row each, in float32. qmin = -2^(bits-1),
- * stored code = q - qmin.
+/* The methods of golden/make_goldens.py, one function and one row each, in float32. With levels = 2^bits - 1,
+ * qmin = -2^(bits-1) and qmax = -qmin - 1; the stored code is q - qmin.
  *
- *     absmax   s = max|w| / qmax;       q = rint(w/s), the most negative code unused; all 0 where s = 0
- *     minmax   s = (max - min)/levels,  m = min;  q = rint((w-m)/s) + qmin;  a constant has s = 0 and is m
- *     affine   the range widened to contain 0; s = (max - min)/levels, z = rint(qmin - min/s);  q = rint(w/s)
- * + z notes    minmax with the code truncated, not rounded */
+ *     absmax   s = max|w| / qmax          q = rint(w/s), the most negative code unused; 0 where s = 0
+ *     minmax   s = (max - min)/levels     m = min; q = rint((w - m)/s) + qmin; a constant has s = 0 and is m
+ *     affine   s = (max - min)/levels     of the range widened to contain 0; z = rint(qmin - min/s),
+ *                                         q = rint(w/s) + z
+ *     notes    minmax with the code truncated, not rounded */
 #include "quant/method.h"
 #include "kernels/half.h"
 #include <math.h>

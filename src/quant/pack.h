@@ -11,9 +11,9 @@ struct range {
 };
 
 /* How the codes of a block come from its weights, output by output:
- *     stored = clamp(rint((w - shift) / divisor) + offset, least, most)        truncate: trunc instead of
- * rint input_divisor and input_shift, where not NULL, replace divisor and shift: one for each k, the same for
- * all outputs. */
+ *     stored = clamp(rint((w - shift) / divisor) + offset, least, most)
+ * or, with truncate, trunc(clamp((w - shift) / divisor, least, most)). Where input_divisor is not NULL, the
+ * three input_ arrays replace divisor, shift and offset: one number for each k, the same for all outputs. */
 struct coding {
     float divisor[PANEL], shift[PANEL], offset[PANEL];
     const float *input_divisor, *input_shift, *input_offset;

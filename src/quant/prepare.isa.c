@@ -1,14 +1,16 @@
 /* What the products need of their input beyond the floats, once per token (format.h, struct qinput):
  *
- *     scaled      QG_INPUT: x(k)*s(k); below, x means this
- *     sums        X of each group (or all) by the 16-lane rule: element i of the group to lane i mod 16, then
- * the tree; of x for zero points and minima, and for QG_INPUT of affine, float activations  -(z(k)*x(k))
- * minmax, float activations  fma(m(k), x0(k), h*x(k)) minmax, integer activations  m(k)*x0(k)          x0 = x
- * before scaling, h = 2^(bits-1) hi, lo      codes: a = max|x| / qmax, qmax 127 or 32,639; code =
- * clamp(rint(x / a)) = 256*hi + lo, -128 <= lo <= 127; all 0 where a = 0; where x is not finite all 0 and a =
- * NaN, so that the outputs are not finite either code_sums   sum of hi, and of lo, of each group; for
- * QG_INPUT: absmax h*code, affine (h + z(k))*code, in one sum Activation codes are refused for nothing else:
- * any finite x has them. */
+ *     scaled      QG_INPUT: x(k)*s(k); below, x means this and x0 the floats, h = 2^(bits-1)
+ *     sums        X of each group (or all), for zero points and minima, by the 16-lane rule: element i of the
+ *                 group to lane i mod 16, then the tree. For QG_INPUT the sum of
+ *                     affine, float activations      -(z(k)*x(k))
+ *                     minmax, float activations      fma(m(k), x0(k), h*x(k))
+ *                     minmax, integer activations    m(k)*x0(k)
+ *     hi, lo      codes: a = max|x| / qmax, qmax 127 or 32,639; code = clamp(rint(x/a)) = 256*hi + lo with
+ *                 -128 <= lo <= 127; all 0 where a = 0. Where an x is not finite all are 0 and a is NaN, so
+ *                 that the outputs are not finite either
+ *     code_sums   sums of hi, and of lo, over each group; for QG_INPUT, of h*code (absmax) or
+ *                 (h + z(k))*code (affine) */
 #include "quant/codes.h"
 #include "quant/formats_table.h"
 

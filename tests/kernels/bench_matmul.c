@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "kernels/limits.h"
 #include "quant/isa.h"
 #include "quant/quantize.h"
 #include <stdio.h>
@@ -43,8 +44,9 @@ static void run_task(void *arg, int thread, int n)
 }
 
 struct reading {
-    const uint64_t *data;
-    size_t n;
+    const uint8_t *data;
+    size_t blocks; /* of 256 bytes */
+    const struct limits *limits;
     uint64_t sums[THREADS_MAX];
 };
 
@@ -52,17 +54,8 @@ static void run_read(void *arg, int thread, int n)
 {
     struct reading *r = arg;
     int64_t begin, end;
-    uint64_t a = 0, b = 0, c = 0, d = 0;
-    threads_split((int64_t)r->n / 64, thread, n, &begin, &end);
-    const uint64_t *p = r->data + begin * 64, *last = r->data + end * 64;
-    for (; p < last; p += 64) {
-        __builtin_prefetch(p + 512), __builtin_prefetch(p + 520), __builtin_prefetch(p + 528),
-            __builtin_prefetch(p + 536);
-        __builtin_prefetch(p + 544), __builtin_prefetch(p + 552), __builtin_prefetch(p + 560),
-            __builtin_prefetch(p + 568);
-        a += p[0] + p[8], b += p[16] + p[24], c += p[32] + p[40], d += p[48] + p[56]; /* every line */
-    }
-    r->sums[thread] = a + b + c + d;
+    threads_split((int64_t)r->blocks, thread, n, &begin, &end);
+    r->sums[thread] = r->limits->read(r->data + begin * 256, (size_t)(end - begin) * 256);
 }
 
 static double best(const double *v)
@@ -115,9 +108,10 @@ static void bench(const char *spec, enum activations kind, int threads, float *x
     qtensor_layout(s, PANEL, COLS, &l);
     struct qtensor many = weight_create(s, MANY_ROWS, threads);
     struct qtensor stream = weight_create(s, (int)(STREAM_BYTES / l.panel_bytes) * PANEL, threads);
-    struct reading reading = {(const uint64_t *)stream.codes, stream.bytes / 8 - 512, {0}};
+    struct reading reading = {stream.codes, stream.bytes / 256, NULL, {0}};
     for (size_t i = isa_count(); i-- > 1;) {
         if (!isa_at(i)->supported()) continue;
+        reading.limits = limits_find(isa_at(i)->name);
         double one[ROUNDS], read[ROUNDS], eight[ROUNDS], block[ROUNDS];
         struct task t1 = task_create(isa_at(i), &stream, kind, 1, x, threads);
         struct task t8 = task_create(isa_at(i), &many, kind, 8, x, threads);
