@@ -40,7 +40,7 @@ LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 ALL_LIBS       = $(PKG_LIBS) $(OPENMP_LIBS) $(LDLIBS) -lm
 
 # ---- sources: a folder is a layer; kernels/ and quant/ hold files compiled once per instruction set (*.isa.c) -----
-LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize
+LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize src/study
 ISA_SRC   := $(wildcard src/kernels/*.isa.c src/quant/*.isa.c)
 LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 APP_SRC   := $(wildcard src/app/*.c)

@@ -1,0 +1,53 @@
+/* What a model's logits say about a text: the negative log-likelihood of its tokens and, beside a reference's
+ * logits of the same positions, how far one distribution is from the other.
+ *
+ * Rows come tile by tile and are gone afterwards: of each only a few numbers stay, so that vocabulary x text
+ * is never in memory. A row is one thread's work and rows are summed in their order: the same bits for every
+ * number of threads. */
+#ifndef STUDY_SCORE_H
+#define STUDY_SCORE_H
+#include "quant/isa.h"
+
+/* Mean and variance as numbers come (Welford). */
+struct moments {
+    uint64_t n;
+    double mean, squares; /* sum of squared distances from the mean */
+};
+void moments_add(struct moments *m, double x);
+/* Standard error of the mean; 0 below two numbers. */
+double moments_error(const struct moments *m);
+
+struct score {
+    struct moments nll; /* of every token that was predicted */
+    /* With a reference: */
+    struct moments reference_nll, delta; /* delta: nll - reference_nll, token by token */
+    struct moments kl;                   /* KL(reference || model) in nats, every position */
+    double kl_max, max_difference;       /* max_difference: between two logits */
+    uint64_t agreed;                     /* positions whose likeliest token is the same */
+    float *kl_rows;                      /* (capacity), kl.n of them; NULL without a reference */
+    size_t capacity;
+};
+double score_perplexity(const struct score *s);
+double score_agreement(const struct score *s);
+double score_agreement_error(const struct score *s);
+/* The KL that a fraction q of all positions does not exceed. */
+gpt2q_status score_kl_quantile(const struct score *s, double q, double *out, gpt2q_error *err);
+void score_free(struct score *s);
+
+/* The scratch of scoring tiles of at most `rows` rows of logits. */
+struct scorer {
+    const struct kernels *kernels;
+    int32_t vocab, rows;
+    int n_threads;
+    struct row_score *results; /* (rows) */
+    float *exponentials;       /* (n_threads, vocab) with a reference */
+};
+gpt2q_status scorer_create(struct scorer *s, const struct kernels *kernels, int32_t vocab, int32_t rows,
+                           bool with_reference, int n_threads, gpt2q_error *err);
+void scorer_free(struct scorer *s);
+
+/* Adds n rows of logits (n, vocab). targets[r] is the token that follows row r, -1 where none is asked for.
+ * reference (n, vocab) or NULL. GPT2Q_NON_FINITE where a row holds what is no finite number. */
+gpt2q_status scorer_add(struct scorer *s, const float *logits, const float *reference, const int32_t *targets,
+                        int32_t n, struct score *score, gpt2q_error *err);
+#endif
