@@ -1,0 +1,31 @@
+/* What quantization did to each tensor: a model's weights beside a reference's, and their histograms. */
+#ifndef STUDY_WEIGHT_ERRORS_H
+#define STUDY_WEIGHT_ERRORS_H
+#include "engine/model.h"
+
+struct weight_error {
+    const char *name; /* lives as long as the reference */
+    struct scheme scheme;
+    size_t bytes;
+    double relative_error;        /* |W - W'| over |W|, Frobenius norms; 0 where both are 0 */
+    double mean_error, max_error; /* of |w - w'| */
+    double largest, peak;         /* of the reference's: max |w|; the same over the root mean square */
+};
+/* One for each tensor of the model, in checkpoint order; *out (n of them) for mem_free. Both models are of
+ * one checkpoint. */
+gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *model, struct weight_error **out,
+                           size_t *n, gpt2q_error *err);
+
+#define HISTOGRAM_BINS 96
+struct weight_histogram {
+    double lo, hi; /* of the values' bins */
+    uint64_t values[HISTOGRAM_BINS];
+    int n_codes;         /* 0: no integer codes */
+    uint64_t codes[256]; /* from the least code on */
+    uint64_t count, most_on_a_code;
+    int codes_used;
+};
+/* Of the matrix `name`; bins over [lo, hi]. False where the model has no such matrix or memory is out. */
+bool weight_histogram(const gpt2q_model *model, const char *name, double lo, double hi,
+                      struct weight_histogram *out);
+#endif
