@@ -1,0 +1,253 @@
+/* gpt2q compare: against the goldens, against generate and eval, and what it refuses. */
+#include "tests/cli.h"
+#include <math.h>
+
+#define COMPARE "compare --quiet --json "
+
+/* Thousands of tokens are too many where every instruction is checked. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define slow_build_skips() skip()
+#else
+#define slow_build_skips() ((void)0)
+#endif
+
+static const cJSON *item(const cJSON *object, const char *key)
+{
+    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!i) fail_msg("key '%s' is missing", key);
+    return i;
+}
+static double number(const cJSON *object, const char *key)
+{
+    const cJSON *i = item(object, key);
+    if (!cJSON_IsNumber(i)) fail_msg("key '%s' is no number", key);
+    return i->valuedouble;
+}
+static void near(double a, double b, double relative)
+{
+    if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%.9g where %.9g is expected", a, b);
+}
+static const cJSON *scheme_at(const cJSON *doc, int i) { return cJSON_GetArrayItem(item(doc, "schemes"), i); }
+
+static cJSON *json_of_file(const char *path)
+{
+    static char text[1 << 20];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    cJSON *doc = cJSON_Parse(text);
+    assert_non_null(doc);
+    return doc;
+}
+
+/* KL over the first window of the books, as schemes.json has it. */
+static void kl_is_the_goldens(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "bf16",          "notes",         "i8:tensor:minmax", "i8:channel:absmax",
+        "i4:g32:absmax", "i4:g32:affine", "i8:input:absmax",  "i4:g32:affine@i8"};
+    cJSON *golden = json_of_file(repo_path("tests/golden/data/tales-7m/schemes.json"));
+    cJSON *doc =
+        expect_json(COMPARE "-n 0 -a f32 --window 256 --limit 256 --schemes "
+                            "f32,bf16,notes,i8:tensor:minmax,i8,i4,i4:g32:affine,i8:input,i4:g32:affine@i8");
+    for (int i = 0; i < 8; i++) {
+        const cJSON *got = scheme_at(doc, i + 1), *want = item(item(golden, names[i]), "kl_books_256");
+        near(number(got, "kl_mean"), number(want, "mean"), 0.05);
+        near(number(got, "kl_max"), number(want, "max"),
+             strchr(names[i], '@') ? 0.2 : 0.1); /* codes at ties may differ */
+        near(number(got, "top1_agreement"), number(want, "top1_agreement"), 0.01);
+    }
+    cJSON_Delete(doc), cJSON_Delete(golden);
+}
+
+/* nll of a scheme over 8192 tokens, and the paired difference. */
+static void nll_is_the_goldens_and_evals(void **state)
+{
+    (void)state;
+    slow_build_skips();
+    cJSON *golden = json_of_file(repo_path("tests/golden/data/tales-7m/schemes.json"));
+    cJSON *doc = expect_json(COMPARE "-n 0 --schemes f32,i4@f32 --limit 8192");
+    const cJSON *f32 = scheme_at(doc, 0), *i4 = scheme_at(doc, 1);
+    near(number(f32, "nll"), number(item(item(item(golden, "f32"), "nll"), "books"), "mean"), 1e-4);
+    near(number(i4, "nll"), number(item(item(item(golden, "i4:g32:absmax"), "nll"), "books"), "mean"), 1e-4);
+    near(number(i4, "nll_delta"), number(i4, "nll") - number(f32, "nll"), 1e-6);
+    assert_true(number(i4, "nll_delta_stderr") < number(i4, "nll_stderr") / 2); /* what pairing is for */
+    assert_true(number(f32, "kl_mean") == 0 && number(f32, "top1_agreement") == 1);
+    cJSON *eval = expect_json("eval --quiet --json -q i4 -a f32 --window 256 --limit 8192");
+    assert_true(number(eval, "nll") == number(i4, "nll") &&
+                number(eval, "nll_stderr") == number(i4, "nll_stderr"));
+    cJSON_Delete(doc), cJSON_Delete(golden), cJSON_Delete(eval);
+}
+
+/* Every scheme's text is its own: the very one that generate makes. */
+static void completions_are_each_schemes_own(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json(COMPARE "--limit 64 --window 64 -n 24 --schemes f32,i8,i4,notes 'The quick "
+                                     "brown fox jumped over the' 'In the beginning'");
+    static const char *const specs[] = {"f32", "i8", "i4", "notes"};
+    for (int i = 0; i < 4; i++) {
+        const cJSON *list = item(scheme_at(doc, i), "completions"),
+                    *reference = item(scheme_at(doc, 0), "completions");
+        assert_int_equal(cJSON_GetArraySize(list), 2);
+        char arguments[256];
+        snprintf(arguments, sizeof arguments, "generate --quiet --json -n 24 -q %s 'In the beginning'",
+                 specs[i]);
+        cJSON *own = expect_json(arguments);
+        const cJSON *k = cJSON_GetArrayItem(list, 1);
+        assert_true(cJSON_Compare(item(own, "ids"), item(k, "ids"), true));
+        assert_string_equal(item(own, "text")->valuestring, item(k, "text")->valuestring);
+        for (int p = 0; p < 2; p++) {
+            const cJSON *a = item(cJSON_GetArrayItem(reference, p), "ids"),
+                        *b = item(cJSON_GetArrayItem(list, p), "ids");
+            const cJSON *first = item(cJSON_GetArrayItem(list, p), "first_divergence");
+            int n = 0, na = cJSON_GetArraySize(a), nb = cJSON_GetArraySize(b);
+            while (n < na && n < nb &&
+                   cJSON_GetArrayItem(a, n)->valueint == cJSON_GetArrayItem(b, n)->valueint)
+                n++;
+            if (n == na && n == nb)
+                assert_true(cJSON_IsNull(first));
+            else
+                assert_int_equal(first->valueint, n);
+        }
+        cJSON_Delete(own);
+    }
+    assert_string_not_equal(
+        item(cJSON_GetArrayItem(item(scheme_at(doc, 2), "completions"), 0), "text")->valuestring,
+        item(cJSON_GetArrayItem(item(scheme_at(doc, 0), "completions"), 0), "text")->valuestring);
+    cJSON_Delete(doc);
+}
+
+static void every_key_is_there(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"bytes",
+                                       "bits_per_weight",
+                                       "nll",
+                                       "nll_stderr",
+                                       "perplexity",
+                                       "kl_mean",
+                                       "kl_stderr",
+                                       "kl_max",
+                                       "kl_p99",
+                                       "top1_agreement",
+                                       "decode_tokens_per_s",
+                                       "prefill_tokens_per_s",
+                                       "seconds"};
+    cJSON *doc = expect_json(COMPARE "--limit 64 --window 64 -n 4");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "schemes")), 4);
+    assert_int_equal(cJSON_GetArraySize(item(doc, "prompts")), 2);
+    for (int i = 0; i < 4; i++) {
+        const cJSON *s = scheme_at(doc, i);
+        double bytes = 0;
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) number(s, keys[k]);
+        const cJSON *w;
+        cJSON_ArrayForEach(w, item(s, "weights")) bytes += number(w, "bytes");
+        assert_true(bytes == number(s, "bytes"));
+        assert_int_equal(cJSON_GetArraySize(item(s, "layers")), 0);
+    }
+    assert_string_equal(item(scheme_at(doc, 1), "scheme")->valuestring, "i8:channel:absmax");
+    assert_string_equal(item(scheme_at(doc, 1), "activations")->valuestring, "i16");
+    assert_string_equal(item(scheme_at(doc, 3), "activations")->valuestring, "f32");
+    cJSON_Delete(doc);
+}
+
+static const cJSON *layer(const cJSON *scheme, const char *name, const char *reading)
+{
+    const cJSON *l;
+    cJSON_ArrayForEach(l, item(scheme, "layers"))
+    {
+        if (!strcmp(item(l, "name")->valuestring, name) && !strcmp(item(l, "reading")->valuestring, reading))
+            return l;
+    }
+    fail_msg("no layer %s, %s", name, reading);
+    return NULL;
+}
+
+/* One matrix quantized: the local reading finds error there and nowhere else, the accumulated one from there
+ * on. */
+static void the_ledger_finds_where_error_is_born(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json(
+        COMPARE "--limit 200 --window 100 -n 0 --layers --schemes f32,f32 --tensor h.2.mlp.c_fc.weight=i4");
+    const cJSON *s = scheme_at(doc, 1), *l;
+    assert_int_equal(cJSON_GetArraySize(item(scheme_at(doc, 0), "layers")), 0);
+    assert_int_equal(cJSON_GetArraySize(item(s, "layers")), 2 * (6 * 9 + 3));
+    assert_string_equal(item(s, "scheme")->valuestring, "mixed");
+    assert_string_equal(item(item(s, "tensors"), "h.2.mlp.c_fc.weight")->valuestring, "i4:g32:absmax");
+    bool before = true;
+    cJSON_ArrayForEach(l, item(s, "layers"))
+    {
+        const char *name = item(l, "name")->valuestring;
+        bool here = !strcmp(name, "h.2.mlp.c_fc"), local = !strcmp(item(l, "reading")->valuestring, "local");
+        if (here && !local) before = false;
+        bool wrong = number(l, "relative_error") > 0;
+        assert_int_equal(wrong, local ? here : !before);
+        if (!wrong)
+            assert_true(cJSON_IsNull(item(l, "snr_db")));
+        else
+            near(number(l, "snr_db"), -20 * log10(number(l, "relative_error")), 1e-9);
+    }
+    assert_true(number(layer(s, "h.2.mlp.c_fc", "local"), "relative_error") ==
+                number(layer(s, "h.2.mlp.c_fc", "accumulated"), "relative_error"));
+    cJSON_Delete(doc);
+}
+
+static void the_table_and_the_csv(void **state)
+{
+    (void)state;
+    char *dir = temp_directory(), path[256];
+    snprintf(path, sizeof path, "%s/c.csv", dir);
+    struct cli c =
+        cli_run("compare --quiet --limit 64 --window 64 -n 6 --schemes f32,i4 --csv %s 'Once'", path);
+    assert_int_equal(c.code, 0);
+    assert_non_null(strstr(c.out, "i4:g32:absmax@i16"));
+    assert_non_null(strstr(c.out, "the reference"));
+    assert_null(strchr(c.out, '\033')); /* colours are for terminals */
+    assert_string_equal(c.error, "");
+    cli_free(&c);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    char line[1024];
+    int lines = 0, commas = 0;
+    while (fgets(line, sizeof line, f)) {
+        int n = 0;
+        for (const char *p = line; *p; p++) n += *p == ',';
+        if (lines++ == 0) commas = n;
+        assert_int_equal(n, commas);
+    }
+    assert_int_equal(lines, 3);
+    fclose(f);
+    temp_remove(dir);
+}
+
+static void what_is_refused(void **state)
+{
+    (void)state;
+    expect_failure(2, "did you mean", "compare --schemes f32,i9");
+    expect_failure(2, "i8 and i4 weights only", "compare --schemes f32@i8");
+    expect_failure(2, "--activations is 'i9'", "compare --schemes i8@i9");
+    expect_failure(2, "--schemes says how weights are held", "compare -q i8");
+    expect_failure(1, "more than the model's context of 512", "compare --window 1000");
+    expect_failure(1, "too few for one window of 256", "compare --limit 100");
+    expect_failure(1, "no-such-file", "compare --text no-such-file");
+    expect_failure(
+        1, "no-such-folder",
+        "compare --quiet --json --limit 256 -n 0 --schemes f32 --csv no-such-folder/c.csv >/dev/null");
+    expect_failure(1, "group", "compare --quiet --limit 256 -n 0 --schemes f32,i8:g24");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(kl_is_the_goldens),
+                                       cmocka_unit_test(nll_is_the_goldens_and_evals),
+                                       cmocka_unit_test(completions_are_each_schemes_own),
+                                       cmocka_unit_test(every_key_is_there),
+                                       cmocka_unit_test(the_ledger_finds_where_error_is_born),
+                                       cmocka_unit_test(the_table_and_the_csv),
+                                       cmocka_unit_test(what_is_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
