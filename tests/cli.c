@@ -30,7 +30,8 @@ struct cli cli_run(const char *format, ...)
     close(mkstemp(out));
     close(mkstemp(error));
     const char *program = getenv("GPT2Q");
-    snprintf(command, sizeof command, "exec >%s 2>%s; %s %s", out, error, program ? program : "./gpt2q", arguments);
+    snprintf(command, sizeof command, "exec >%s 2>%s; %s %s", out, error, program ? program : "./gpt2q",
+             arguments);
     int status = system(command);
     struct cli c = {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
     c.out = read_all(out, &c.out_size);
@@ -49,7 +50,9 @@ void cli_free(struct cli *c)
 void expect_failure(int code, const char *error, const char *arguments)
 {
     struct cli c = cli_run("%s", arguments);
-    if (c.code != code || !strstr(c.error, error)) fail_msg("gpt2q %s: exit code %d (expected %d), stderr '%s' (expected '%s')", arguments, c.code, code, c.error, error);
+    if (c.code != code || !strstr(c.error, error))
+        fail_msg("gpt2q %s: exit code %d (expected %d), stderr '%s' (expected '%s')", arguments, c.code, code,
+                 c.error, error);
     const char *newline = strchr(c.error, '\n');
     if (!newline || newline[1]) fail_msg("gpt2q %s: stderr is not one line: '%s'", arguments, c.error);
     cli_free(&c);
@@ -61,7 +64,8 @@ cJSON *expect_json(const char *arguments)
     if (c.code != 0) fail_msg("gpt2q %s: exit code %d, '%s'", arguments, c.code, c.error);
     const char *end;
     cJSON *doc = cJSON_ParseWithOpts(c.out, &end, 0);
-    if (!doc || strcmp(end, "\n")) fail_msg("gpt2q %s: stdout is not one JSON document: '%s'", arguments, c.out);
+    if (!doc || strcmp(end, "\n"))
+        fail_msg("gpt2q %s: stdout is not one JSON document: '%s'", arguments, c.out);
     cli_free(&c);
     return doc;
 }

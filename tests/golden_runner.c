@@ -8,7 +8,7 @@ struct runner runner_open(const char *directory, struct run_settings s)
     mp.scheme = s.scheme;
     mp.isa = s.isa;
     mp.n_threads = s.n_threads;
-    mp.weights_only = true;
+    mp.weights_only = true; /* some golden models have no vocabulary */
     if (gpt2q_model_open(directory, &mp, &r.model, &err)) fail_msg("%s", err.message);
     gpt2q_context_params cp = gpt2q_context_params_default();
     cp.n_seq_max = s.n_seq_max ? s.n_seq_max : 1;
@@ -30,11 +30,13 @@ void runner_close(struct runner *r)
     *r = (struct runner){0};
 }
 
-void runner_decode(struct runner *r, const int32_t *ids, size_t n, int32_t first, int32_t sequence, bool all_logits)
+void runner_decode(struct runner *r, const int32_t *ids, size_t n, int32_t first, int32_t sequence,
+                   bool all_logits)
 {
     gpt2q_error err;
     gpt2q_batch_clear(r->batch);
     for (size_t i = 0; i < n; i++)
-        assert_true(gpt2q_batch_add(r->batch, ids[i], first + (int32_t)i, sequence, all_logits || i + 1 == n));
+        assert_true(
+            gpt2q_batch_add(r->batch, ids[i], first + (int32_t)i, sequence, all_logits || i + 1 == n));
     if (gpt2q_decode(r->ctx, r->batch, &err)) fail_msg("%s", err.message);
 }

@@ -27,7 +27,8 @@ static void generate_json_has_every_key(void **state)
     assert_int_equal(item(doc, "seed")->valueint, 0);
     assert_null(cJSON_GetObjectItem(doc, "logprobs"));
     const cJSON *timings = item(doc, "timings");
-    static const char *const keys[] = {"load_s", "prefill_s", "decode_s", "prefill_tokens_per_s", "decode_tokens_per_s"};
+    static const char *const keys[] = {"load_s", "prefill_s", "decode_s", "prefill_tokens_per_s",
+                                       "decode_tokens_per_s"};
     for (size_t i = 0; i < 5; i++) assert_true(cJSON_IsNumber(item(timings, keys[i])));
     cJSON_Delete(doc);
 }
@@ -50,8 +51,10 @@ static void plain_text_is_the_text(void **state)
 static void seeds(void **state)
 {
     (void)state;
-    cJSON *a = expect_json("generate " TALES "--json -n 24 -t 1 --seed 5 'Once'"), *b = expect_json("generate " TALES "--json -n 24 --temperature=1 --seed=5 -j 1 'Once'");
-    cJSON *c = expect_json("generate " TALES "--json -n 24 -t 1 --seed 6 'Once'"), *s = expect_json("generate " TALES "--json -n 24 -t 1 --seed 5 --samples 2 'Once'");
+    cJSON *a = expect_json("generate " TALES "--json -n 24 -t 1 --seed 5 'Once'"),
+          *b = expect_json("generate " TALES "--json -n 24 --temperature=1 --seed=5 -j 1 'Once'");
+    cJSON *c = expect_json("generate " TALES "--json -n 24 -t 1 --seed 6 'Once'"),
+          *s = expect_json("generate " TALES "--json -n 24 -t 1 --seed 5 --samples 2 'Once'");
     assert_string_equal(text_of(a, "text"), text_of(b, "text"));
     assert_string_not_equal(text_of(a, "text"), text_of(c, "text"));
     const cJSON *samples = item(s, "samples");
@@ -65,8 +68,11 @@ static void seeds(void **state)
 static void stop_cuts_the_text_and_keeps_the_ids(void **state)
 {
     (void)state;
-    cJSON *whole = expect_json("generate " TALES "--json -n 40 'Once upon a time, there was a little girl named Lily.'");
-    cJSON *cut = expect_json("generate " TALES "--json -n 40 --stop '. ' --stop ',' 'Once upon a time, there was a little girl named Lily.'");
+    cJSON *whole =
+        expect_json("generate " TALES "--json -n 40 'Once upon a time, there was a little girl named Lily.'");
+    cJSON *cut = expect_json(
+        "generate " TALES
+        "--json -n 40 --stop '. ' --stop ',' 'Once upon a time, there was a little girl named Lily.'");
     assert_string_equal(text_of(cut, "finish_reason"), "stop");
     const char *text = text_of(cut, "text"), *all = text_of(whole, "text");
     size_t n = strlen(text);
@@ -88,15 +94,19 @@ static void logprobs_and_echo(void **state)
     for (int i = 1; i < n_prompt + 2; i++) {
         const cJSON *entry = cJSON_GetArrayItem(list, i), *top = item(entry, "top");
         assert_int_equal(cJSON_GetArraySize(top), 3);
-        assert_true(item(entry, "logprob")->valuedouble <= item(cJSON_GetArrayItem(top, 0), "logprob")->valuedouble);
-        if (i >= n_prompt) assert_int_equal(item(entry, "id")->valueint, item(cJSON_GetArrayItem(top, 0), "id")->valueint); /* greedy */
+        assert_true(item(entry, "logprob")->valuedouble <=
+                    item(cJSON_GetArrayItem(top, 0), "logprob")->valuedouble);
+        if (i >= n_prompt)
+            assert_int_equal(item(entry, "id")->valueint,
+                             item(cJSON_GetArrayItem(top, 0), "id")->valueint); /* greedy */
     }
     cJSON *score = expect_json("generate " TALES "--json -n 0 --echo --logprobs 0 'Once upon a time'");
     const cJSON *scores = item(score, "logprobs");
     assert_int_equal(cJSON_GetArraySize(scores), n_prompt);
     assert_int_equal(cJSON_GetArraySize(item(score, "ids")), 0);
     for (int i = 1; i < n_prompt; i++)
-        assert_true(item(cJSON_GetArrayItem(scores, i), "logprob")->valuedouble == item(cJSON_GetArrayItem(list, i), "logprob")->valuedouble);
+        assert_true(item(cJSON_GetArrayItem(scores, i), "logprob")->valuedouble ==
+                    item(cJSON_GetArrayItem(list, i), "logprob")->valuedouble);
     cJSON_Delete(doc), cJSON_Delete(score);
 }
 
@@ -115,22 +125,28 @@ static void ids_need_no_vocabulary(void **state)
     cJSON *doc = expect_json("generate -m tests/golden/data/tiny-relu --ids --json -n 3 '1 2 3'");
     assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), 3);
     cJSON_Delete(doc);
-    expect_failure(1, "outside the vocabulary of 257", "generate -m tests/golden/data/tiny-relu --ids --quiet '1 999'");
+    expect_failure(1, "outside the vocabulary of 257",
+                   "generate -m tests/golden/data/tiny-relu --ids --quiet '1 999'");
     expect_failure(2, "is not a whole number", "generate -m tests/golden/data/tiny-relu --ids --quiet '1 x'");
 }
 
 static void context_limits(void **state)
 {
     (void)state;
-    expect_failure(1, "the prompt has 9 tokens, which leaves no room in the context of 8", "generate -m tests/golden/data/tiny-relu --quiet -c 8 --ids '1 2 3 4 5 6 7 8 9'");
-    expect_failure(1, "has 8 tokens", "generate -m tests/golden/data/tiny-relu --quiet -c 8 --ids '1 2 3 4 5 6 7 8'");
-    cJSON *full = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 0 --echo --logprobs 0 '1 2 3 4 5 6 7 8'");
+    expect_failure(1, "the prompt has 9 tokens, which leaves no room in the context of 8",
+                   "generate -m tests/golden/data/tiny-relu --quiet -c 8 --ids '1 2 3 4 5 6 7 8 9'");
+    expect_failure(1, "has 8 tokens",
+                   "generate -m tests/golden/data/tiny-relu --quiet -c 8 --ids '1 2 3 4 5 6 7 8'");
+    cJSON *full = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 0 --echo "
+                              "--logprobs 0 '1 2 3 4 5 6 7 8'");
     assert_int_equal(cJSON_GetArraySize(item(full, "logprobs")), 8);
-    cJSON *left = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 3 --truncate left '1 2 3 4 5 6 7 8 9'");
+    cJSON *left = expect_json(
+        "generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 3 --truncate left '1 2 3 4 5 6 7 8 9'");
     cJSON *same = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --json -n 3 '5 6 7 8 9'");
     assert_true(cJSON_Compare(item(left, "ids"), item(same, "ids"), true));
     assert_true(cJSON_Compare(item(left, "prompt_ids"), item(same, "prompt_ids"), true));
-    cJSON *end = expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --ignore-eos --json -n 60 '5 6 7'");
+    cJSON *end =
+        expect_json("generate -m tests/golden/data/tiny-relu -c 8 --ids --ignore-eos --json -n 60 '5 6 7'");
     assert_int_equal(cJSON_GetArraySize(item(end, "ids")), 5);
     assert_string_equal(text_of(end, "finish_reason"), "length");
     cJSON_Delete(full), cJSON_Delete(left), cJSON_Delete(same), cJSON_Delete(end);
@@ -189,7 +205,8 @@ static void broken_prompts(void **state)
 {
     (void)state;
     cJSON *doc = expect_json("generate " TALES "--json -n 2 \"$(printf 'a\\377\\300b')\"");
-    assert_string_equal(text_of(doc, "prompt"), "a\xEF\xBF\xBD\xEF\xBF\xBD" "b");
+    assert_string_equal(text_of(doc, "prompt"), "a\xEF\xBF\xBD\xEF\xBF\xBD"
+                                                "b");
     cJSON_Delete(doc);
 }
 
@@ -199,7 +216,9 @@ static void tokenize_round_trip(void **state)
     cJSON *doc = expect_json("tokenize -m models/tales-7m --json 'Once upon a time'");
     assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), cJSON_GetArraySize(item(doc, "tokens")));
     cJSON_Delete(doc);
-    struct cli c = cli_run("tokenize -m models/tales-7m < models/tales-7m/MODEL_CARD.md > /tmp/gpt2q-ids.txt; ${GPT2Q:-./gpt2q} tokenize -m models/tales-7m --decode - < /tmp/gpt2q-ids.txt | cmp - models/tales-7m/MODEL_CARD.md; rm /tmp/gpt2q-ids.txt");
+    struct cli c = cli_run("tokenize -m models/tales-7m < models/tales-7m/MODEL_CARD.md > "
+                           "/tmp/gpt2q-ids.txt; ${GPT2Q:-./gpt2q} tokenize -m models/tales-7m --decode - < "
+                           "/tmp/gpt2q-ids.txt | cmp - models/tales-7m/MODEL_CARD.md; rm /tmp/gpt2q-ids.txt");
     assert_int_equal(c.code, 0);
     assert_string_equal(c.out, "");
     cli_free(&c);
@@ -220,13 +239,15 @@ static void trace_writes_every_intermediate(void **state)
     (void)state;
     char *directory = temp_directory(), path[512];
     snprintf(path, sizeof path, "%s/t.safetensors", directory);
-    struct cli c = cli_run("trace -m models/tales-7m -q f32 -o %s 'The quick brown fox jumped over the'", path);
+    struct cli c =
+        cli_run("trace -m models/tales-7m -q f32 -o %s 'The quick brown fox jumped over the'", path);
     assert_int_equal(c.code, 0);
     cli_free(&c);
     struct safetensors a, b;
     gpt2q_error err;
     assert_int_equal(safetensors_open(path, &a, &err), GPT2Q_OK);
-    assert_int_equal(safetensors_open(repo_path("tests/golden/data/tales-7m/trace.safetensors"), &b, &err), GPT2Q_OK);
+    assert_int_equal(safetensors_open(repo_path("tests/golden/data/tales-7m/trace.safetensors"), &b, &err),
+                     GPT2Q_OK);
     assert_int_equal(a.n_tensors, b.n_tensors);
     for (size_t i = 0; i < b.n_tensors; i++) {
         const struct st_tensor *t = safetensors_find(&a, b.tensors[i].name);
@@ -247,7 +268,8 @@ static void works_from_any_directory(void **state)
     char root[1024];
     assert_non_null(getcwd(root, sizeof root));
     const char *program = getenv("GPT2Q");
-    struct cli c = cli_run("--version >/dev/null && cd / && %s/%s generate --quiet -n 3 'Once upon a time'", root, program ? program : "gpt2q");
+    struct cli c = cli_run("--version >/dev/null && cd / && %s/%s generate --quiet -n 3 'Once upon a time'",
+                           root, program ? program : "gpt2q");
     assert_int_equal(c.code, 0);
     assert_true(c.out_size > 1);
     cli_free(&c);
@@ -257,7 +279,9 @@ static void works_from_any_directory(void **state)
 static void interrupt(void **state)
 {
     (void)state;
-    struct cli c = cli_run("--version >/dev/null; timeout -s INT 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES "-n 500 --ignore-eos --json 'Once upon a time' ; echo \"$?\" >&2");
+    struct cli c =
+        cli_run("--version >/dev/null; timeout -s INT 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES
+                "-n 500 --ignore-eos --json 'Once upon a time' ; echo \"$?\" >&2");
     int code = atoi(c.error);
     assert_int_equal(code, 124); /* timeout's own: the signal came in time, and the program ended by itself */
     cJSON *doc = cJSON_Parse(c.out);
@@ -266,11 +290,13 @@ static void interrupt(void **state)
     assert_in_range(made, 1, 499);
     cJSON_Delete(doc);
     cli_free(&c);
-    c = cli_run("--version >/dev/null; timeout --preserve-status -s INT 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES "-n 500 --ignore-eos 'Once upon a time' ; echo \"$?\" >&2");
+    c = cli_run("--version >/dev/null; timeout --preserve-status -s INT 1 ${GPT2Q:-./gpt2q} generate --isa "
+                "scalar " TALES "-n 500 --ignore-eos 'Once upon a time' ; echo \"$?\" >&2");
     assert_int_equal(atoi(c.error), 130);
     assert_true(c.out_size > 1);
     cli_free(&c);
-    c = cli_run("--version >/dev/null; timeout --preserve-status -s TERM 1 ${GPT2Q:-./gpt2q} generate --isa scalar " TALES "-n 500 --ignore-eos 'Once upon a time' ; echo \"$?\" >&2");
+    c = cli_run("--version >/dev/null; timeout --preserve-status -s TERM 1 ${GPT2Q:-./gpt2q} generate --isa "
+                "scalar " TALES "-n 500 --ignore-eos 'Once upon a time' ; echo \"$?\" >&2");
     assert_int_equal(atoi(c.error), 143);
     cli_free(&c);
 }

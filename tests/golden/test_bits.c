@@ -1,5 +1,6 @@
-/* The same request gives the same bits: whatever the instruction set, the number of threads, how its prompt is cut into chunks, and
- * what else is in the batch. The reference is the scalar instruction set, one thread, one token at a time. */
+/* The same request gives the same bits: whatever the instruction set, the number of threads, how its prompt
+ * is cut into chunks, and what else is in the batch. The reference is the scalar instruction set, one thread,
+ * one token at a time. */
 #include "tests/golden/golden.h"
 #include "quant/isa.h"
 
@@ -9,7 +10,10 @@ struct setting {
     const char *model, *scheme, *activations, *kv;
 };
 
-static int32_t vocab_of(const char *model) { return strstr(model, "odd") ? 259 : strstr(model, "tales") ? 8193 : 257; }
+static int32_t vocab_of(const char *model)
+{
+    return strstr(model, "odd") ? 259 : strstr(model, "tales") ? 8193 : 257;
+}
 
 static void make_ids(int32_t *ids, int n, uint64_t seed, int32_t vocab_size)
 {
@@ -19,11 +23,18 @@ static void make_ids(int32_t *ids, int n, uint64_t seed, int32_t vocab_size)
 
 static struct runner open_setting(const struct setting *s, const char *isa, int threads, int n_batch)
 {
-    return runner_open(repo_path(s->model), (struct run_settings){.scheme = s->scheme, .activations = s->activations, .kv = s->kv, .isa = isa,
-                                                                  .n_threads = threads, .n_seq_max = 8, .n_outputs = 512, .n_batch = n_batch});
+    return runner_open(repo_path(s->model), (struct run_settings){.scheme = s->scheme,
+                                                                  .activations = s->activations,
+                                                                  .kv = s->kv,
+                                                                  .isa = isa,
+                                                                  .n_threads = threads,
+                                                                  .n_seq_max = 8,
+                                                                  .n_outputs = 512,
+                                                                  .n_batch = n_batch});
 }
 
-/* Logits of every position, prompt cut into chunks of at most `chunk`, among `company` other sequences that run in the same batches. */
+/* Logits of every position, prompt cut into chunks of at most `chunk`, among `company` other sequences that
+ * run in the same batches. */
 static float *logits_of(struct runner *r, const int32_t *ids, int chunk, int company, int32_t vocab_size)
 {
     gpt2q_error err;
@@ -33,11 +44,13 @@ static float *logits_of(struct runner *r, const int32_t *ids, int chunk, int com
     for (int begin = 0; begin < N_IDS; begin += chunk) {
         int end = begin + chunk < N_IDS ? begin + chunk : N_IDS, rows_before = 0;
         gpt2q_batch_clear(r->batch);
-        for (int sequence = 0; sequence < 1 + company; sequence++) { /* ours stands in the middle of the others */
+        for (int sequence = 0; sequence < 1 + company;
+             sequence++) { /* ours stands in the middle of the others */
             bool ours = sequence == company / 2;
             make_ids(other, N_IDS, 77 + (uint64_t)sequence, vocab_size);
             int last = ours ? end : end - sequence % 3 > begin ? end - sequence % 3 : begin, first = begin;
-            if (!ours && begin > 0) first = begin - sequence % 3 > begin - chunk ? begin - sequence % 3 : begin - chunk;
+            if (!ours && begin > 0)
+                first = begin - sequence % 3 > begin - chunk ? begin - sequence % 3 : begin - chunk;
             for (int i = first; i < last; i++) {
                 assert_true(gpt2q_batch_add(r->batch, ours ? ids[i] : other[i], i, sequence, ours || i % 2));
                 if (!ours && sequence < company / 2) rows_before += i % 2;
@@ -45,24 +58,29 @@ static float *logits_of(struct runner *r, const int32_t *ids, int chunk, int com
         }
         if (gpt2q_decode(r->ctx, r->batch, &err)) fail_msg("%s", err.message);
         for (int i = begin; i < end; i++)
-            memcpy(all + (size_t)i * (size_t)vocab_size, gpt2q_logits(r->ctx, rows_before + i - begin), (size_t)vocab_size * sizeof *all);
+            memcpy(all + (size_t)i * (size_t)vocab_size, gpt2q_logits(r->ctx, rows_before + i - begin),
+                   (size_t)vocab_size * sizeof *all);
     }
     return all;
 }
 
-static void expect_same(const float *want, const float *got, int32_t vocab_size, const char *what, const char *isa, int threads, int chunk, int company)
+static void expect_same(const float *want, const float *got, int32_t vocab_size, const char *what,
+                        const char *isa, int threads, int chunk, int company)
 {
     for (size_t i = 0; i < (size_t)N_IDS * (size_t)vocab_size; i++)
         if (memcmp(&want[i], &got[i], sizeof *want))
-            fail_msg("%s: logit %zu of position %zu is %.9g, not %.9g, with %s, %d threads, chunks of %d, %d other sequences", what, i % (size_t)vocab_size,
-                     i / (size_t)vocab_size, (double)got[i], (double)want[i], isa, threads, chunk, company);
+            fail_msg("%s: logit %zu of position %zu is %.9g, not %.9g, with %s, %d threads, chunks of %d, %d "
+                     "other sequences",
+                     what, i % (size_t)vocab_size, i / (size_t)vocab_size, (double)got[i], (double)want[i],
+                     isa, threads, chunk, company);
 }
 
 static void check_setting(const struct setting *s)
 {
     static const struct {
         int threads, chunk, company;
-    } cases[] = {{1, 1, 0}, {1, N_IDS, 0}, {2, N_IDS, 0}, {5, 5, 0}, {2, 1, 3}, {1, 7, 7}, {3, 16, 2}, {2, 33, 5}};
+    } cases[] = {{1, 1, 0}, {1, N_IDS, 0}, {2, N_IDS, 0}, {5, 5, 0},
+                 {2, 1, 3}, {1, 7, 7},     {3, 16, 2},    {2, 33, 5}};
     int32_t vocab_size = vocab_of(s->model), ids[N_IDS];
     char what[128];
     snprintf(what, sizeof what, "%s %s@%s", s->model, s->scheme, s->activations ? s->activations : "default");
@@ -77,7 +95,8 @@ static void check_setting(const struct setting *s)
             if (k == 0 && i > 3 && strstr(s->model, "tales")) continue; /* scalar is slow */
             r = open_setting(s, isa->name, cases[i].threads, i == 6 ? 13 : 512);
             float *got = logits_of(&r, ids, cases[i].chunk, cases[i].company, vocab_size);
-            expect_same(want, got, vocab_size, what, isa->name, cases[i].threads, cases[i].chunk, cases[i].company);
+            expect_same(want, got, vocab_size, what, isa->name, cases[i].threads, cases[i].chunk,
+                        cases[i].company);
             free(got);
             runner_close(&r);
         }
@@ -88,7 +107,8 @@ static void check_setting(const struct setting *s)
 static void tiny_models(void **state)
 {
     (void)state;
-    static const char *const models[] = {"tests/golden/data/tiny-odd", "tests/golden/data/tiny-gelu", "tests/golden/data/tiny-silu", "tests/golden/data/tiny-tanh"};
+    static const char *const models[] = {"tests/golden/data/tiny-odd", "tests/golden/data/tiny-gelu",
+                                         "tests/golden/data/tiny-silu", "tests/golden/data/tiny-tanh"};
     static const char *const schemes[] = {"f32", "f16", "bf16", "i8"};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++) {
@@ -97,11 +117,36 @@ static void tiny_models(void **state)
         }
 }
 
+/* Every granularity, method and kind of activations at least once. */
+static void integer_schemes(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"i8:tensor:minmax",  "i8:channel:affine", "i8:input:absmax",
+                                          "i8:input:minmax",   "i8:g8:absmax",      "i8:g16:affine",
+                                          "i4:channel:absmax", "i4:tensor:affine",  "i4:g32:absmax",
+                                          "i4:g16:minmax",     "i4:input:affine",   "i8:channel:absmax"};
+    static const char *const activations[] = {"f32", "i16", "i8"};
+    for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++)
+        for (size_t a = 0; a < 3; a++) {
+            struct setting setting = {
+                .model = "tests/golden/data/tiny-gelu", .scheme = schemes[s], .activations = activations[a]};
+            check_setting(&setting);
+        }
+    struct setting notes = {.model = "tests/golden/data/tiny-odd", .scheme = "notes"};
+    check_setting(&notes);
+    struct setting odd = {
+        .model = "tests/golden/data/tiny-odd", .scheme = "i4:channel:minmax", .activations = "i16"};
+    check_setting(&odd);
+}
+
 static void cache_formats(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct setting setting = {.model = "tests/golden/data/tiny-odd", .scheme = "f32", .activations = "f32", .kv = i ? "i8" : "f16"};
+        struct setting setting = {.model = "tests/golden/data/tiny-odd",
+                                  .scheme = "f32",
+                                  .activations = "f32",
+                                  .kv = i ? "i8" : "f16"};
         check_setting(&setting);
     }
 }
@@ -115,6 +160,7 @@ static void default_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models), cmocka_unit_test(cache_formats), cmocka_unit_test(default_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models), cmocka_unit_test(integer_schemes),
+                                       cmocka_unit_test(cache_formats), cmocka_unit_test(default_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

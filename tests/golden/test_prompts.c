@@ -1,5 +1,5 @@
-/* Greedy continuations of the default model against Hugging Face's: ids equal up to the first near-tie, the five best
- * log-probabilities after the prompt, ids of the prompts. */
+/* Greedy continuations of the default model against Hugging Face's: ids equal up to the first near-tie, the
+ * five best log-probabilities after the prompt, ids of the prompts. */
 #include "tests/golden/golden.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -32,7 +32,8 @@ static void check_row(const cJSON *row, gpt2q_scheduler *scheduler)
     gpt2q_error err;
     struct reply reply = {0};
     const char *prompt = cJSON_GetObjectItem(row, "prompt")->valuestring;
-    const cJSON *ids = cJSON_GetObjectItem(row, "ids"), *greedy = cJSON_GetObjectItem(row, "greedy_ids"), *margins = cJSON_GetObjectItem(row, "margins");
+    const cJSON *ids = cJSON_GetObjectItem(row, "ids"), *greedy = cJSON_GetObjectItem(row, "greedy_ids"),
+                *margins = cJSON_GetObjectItem(row, "margins");
     const cJSON *top5 = cJSON_GetObjectItem(row, "top5");
     gpt2q_request request = gpt2q_request_default();
     request.prompt = prompt;
@@ -46,17 +47,21 @@ static void check_row(const cJSON *row, gpt2q_scheduler *scheduler)
         if (gpt2q_scheduler_step(scheduler, &busy, &err)) fail_msg("%s", err.message);
 
     assert_int_equal(reply.n_prompt, cJSON_GetArraySize(ids));
-    for (int i = 0; i < (int)reply.n_prompt; i++) assert_int_equal(reply.prompt_ids[i], (int)cJSON_GetArrayItem(ids, i)->valuedouble);
+    for (int i = 0; i < (int)reply.n_prompt; i++)
+        assert_int_equal(reply.prompt_ids[i], (int)cJSON_GetArrayItem(ids, i)->valuedouble);
     for (int i = 0; i < 5; i++) {
         const cJSON *pair = cJSON_GetArrayItem(top5, i);
         double want = cJSON_GetArrayItem(pair, 1)->valuedouble;
-        if (fabs((double)reply.top[i].logprob - want) > 1e-4) fail_msg("'%s': logprob %d is %.6f, golden %.6f", prompt, i, (double)reply.top[i].logprob, want);
+        if (fabs((double)reply.top[i].logprob - want) > 1e-4)
+            fail_msg("'%s': logprob %d is %.6f, golden %.6f", prompt, i, (double)reply.top[i].logprob, want);
     }
     int n = cJSON_GetArraySize(greedy);
     for (int i = 0; i < n; i++) {
         if (cJSON_GetArrayItem(margins, i)->valuedouble < NEAR_TIE) return;
         if (i >= (int)reply.n_ids || reply.ids[i] != (int)cJSON_GetArrayItem(greedy, i)->valuedouble)
-            fail_msg("'%s': token %d is %d, golden %d", prompt, i, i < (int)reply.n_ids ? (int)reply.ids[i] : -1, (int)cJSON_GetArrayItem(greedy, i)->valuedouble);
+            fail_msg("'%s': token %d is %d, golden %d", prompt, i,
+                     i < (int)reply.n_ids ? (int)reply.ids[i] : -1,
+                     (int)cJSON_GetArrayItem(greedy, i)->valuedouble);
     }
     assert_int_equal(reply.n_ids, n);
 }
@@ -78,7 +83,8 @@ static void greedy_ids(void **state)
     char *text;
     size_t n;
     int rows = 0;
-    if (file_read(repo_path("tests/golden/data/tales-7m/prompts.jsonl"), 1 << 20, &text, &n, &err)) fail_msg("%s", err.message);
+    if (file_read(repo_path("tests/golden/data/tales-7m/prompts.jsonl"), 1 << 20, &text, &n, &err))
+        fail_msg("%s", err.message);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), rows++) {
         cJSON *row;
         if (json_parse(line, strlen(line), "prompts.jsonl", &row, &err)) fail_msg("%s", err.message);

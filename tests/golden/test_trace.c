@@ -1,10 +1,12 @@
-/* Every intermediate of a forward pass against Hugging Face's, layer by layer; the first wrong one is named. */
+/* Every intermediate of a forward pass against Hugging Face's, layer by layer; the first wrong one is named.
+ */
 #include "tests/golden/golden.h"
 #include "model/safetensors.h"
 #include <math.h>
 
-/* Of the largest logit: what float32 may differ by. Hugging Face's own float32 is within 2e-6 of float64 here. */
-#define LOGITS_TOLERANCE       5e-6
+/* Of the largest logit: what float32 may differ by. Hugging Face's own float32 is within 2e-6 of float64
+ * here. */
+#define LOGITS_TOLERANCE 5e-6
 /* Of the largest value of an intermediate. */
 #define INTERMEDIATE_TOLERANCE 2e-5
 
@@ -20,7 +22,8 @@ static void compare(void *user, const char *name, float *data, int32_t rows_firs
     struct comparison *c = user;
     const struct st_tensor *t = safetensors_find(&c->golden, name);
     if (!t) {
-        if (!*c->first_wrong) snprintf(c->first_wrong, sizeof c->first_wrong, "%s is not in the golden file", name);
+        if (!*c->first_wrong)
+            snprintf(c->first_wrong, sizeof c->first_wrong, "%s is not in the golden file", name);
         return;
     }
     assert_int_equal(rows_first, 0);
@@ -34,9 +37,11 @@ static void compare(void *user, const char *name, float *data, int32_t rows_firs
         if (!(d <= difference)) difference = d;
         if (fabs((double)want) > largest) largest = fabs((double)want);
     }
-    double relative = difference / largest, allowed = strcmp(name, "logits") ? INTERMEDIATE_TOLERANCE : LOGITS_TOLERANCE;
+    double relative = difference / largest,
+           allowed = strcmp(name, "logits") ? INTERMEDIATE_TOLERANCE : LOGITS_TOLERANCE;
     if (!(relative <= allowed) && !*c->first_wrong)
-        snprintf(c->first_wrong, sizeof c->first_wrong, "%s differs by %.2g of its largest value, %.2g allowed", name, relative, allowed);
+        snprintf(c->first_wrong, sizeof c->first_wrong,
+                 "%s differs by %.2g of its largest value, %.2g allowed", name, relative, allowed);
     if (!strcmp(name, "logits")) c->worst = relative;
     c->seen++;
 }
@@ -85,17 +90,17 @@ static void check_shared_tiny(const char *name)
     check_directory(directory, golden);
 }
 
-#define TINY(function, name)                                                                                           \
-    static void function(void **state)                                                                                \
-    {                                                                                                                  \
-        (void)state;                                                                                                   \
-        check_tiny(name);                                                                                              \
+#define TINY(function, name)                                                                                 \
+    static void function(void **state)                                                                       \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        check_tiny(name);                                                                                    \
     }
-#define SHARED_TINY(function, name)                                                                                    \
-    static void function(void **state)                                                                                \
-    {                                                                                                                  \
-        (void)state;                                                                                                   \
-        check_shared_tiny(name);                                                                                       \
+#define SHARED_TINY(function, name)                                                                          \
+    static void function(void **state)                                                                       \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        check_shared_tiny(name);                                                                             \
     }
 
 TINY(relu, "relu")
@@ -118,8 +123,16 @@ static void tales(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(relu),        cmocka_unit_test(silu),              cmocka_unit_test(gelu),  cmocka_unit_test(tanh_),  cmocka_unit_test(odd),
-        cmocka_unit_test(f16_sharded), cmocka_unit_test(bf16_prefix_masks), cmocka_unit_test(plain), cmocka_unit_test(untied), cmocka_unit_test(no_attn_scale),
+        cmocka_unit_test(relu),
+        cmocka_unit_test(silu),
+        cmocka_unit_test(gelu),
+        cmocka_unit_test(tanh_),
+        cmocka_unit_test(odd),
+        cmocka_unit_test(f16_sharded),
+        cmocka_unit_test(bf16_prefix_masks),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(untied),
+        cmocka_unit_test(no_attn_scale),
         cmocka_unit_test(tales),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
