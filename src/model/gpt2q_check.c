@@ -13,19 +13,9 @@ struct subject {
 
 /* ---- codes ---- */
 
-/* The code of element (row, k) as it is stored, from 0 on. */
-static int stored_code(const struct qtensor *w, int row, int k)
-{
-    const uint8_t *lane =
-        w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4 + (size_t)(k % 4);
-    if (w->scheme.format == QF_I8) return lane[(size_t)(k / 4) * (PANEL * 4)];
-    int pair = lane[(size_t)(k / 8) * (PANEL * 4)];
-    return k % 8 < 4 ? pair & 15 : pair >> 4;
-}
-
 static gpt2q_status bad_code(const struct subject *s, int row, int k, const char *why)
 {
-    int code = stored_code(s->w, row, k) - (1 << (scheme_bits(s->w->scheme) - 1));
+    int code = qtensor_stored_code(s->w, row, k) - (1 << (scheme_bits(s->w->scheme) - 1));
     return error_set(s->err, GPT2Q_FORMAT, "%s: the code of output %d and input %d of %s is %d, %s", s->file,
                      row, k, s->name, code, why);
 }
@@ -55,7 +45,7 @@ gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, cons
         int row = (int)(i / w->panel_bytes) * PANEL + (int)(within / 4 % PANEL);
         int k = (int)(within / (PANEL * 4)) * step + (int)(within % 4);
         for (int j = k; row < w->rows && j < w->cols && j < k + step; j += 4)
-            if (!stored_code(w, row, j)) return bad_code(&s, row, j, "which absmax does not use");
+            if (!qtensor_stored_code(w, row, j)) return bad_code(&s, row, j, "which absmax does not use");
     }
     return GPT2Q_OK;
 }
@@ -104,7 +94,7 @@ static gpt2q_status check_zero_scale(const struct subject *s, size_t i)
     }
     for (int row = row0; row < row1; row++)
         for (int k = k0; k < k1; k++)
-            if (stored_code(w, row, k) != neutral) return bad_code(s, row, k, "but its scale is 0");
+            if (qtensor_stored_code(w, row, k) != neutral) return bad_code(s, row, k, "but its scale is 0");
     return GPT2Q_OK;
 }
 

@@ -313,11 +313,11 @@ gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, 
 
 /* ---- checksum ---- */
 
-gpt2q_status gpt2q_file_checksum(const struct gpt2q_file *f, gpt2q_error *err)
+gpt2q_status gpt2q_checksum_check(const struct safetensors *st, gpt2q_error *err)
 {
-    const struct file_map *map = &f->st.map;
-    const struct st_tensor *t = safetensors_find(&f->st, GPT2Q_CHECKSUM);
-    if (!t) return missing(f, GPT2Q_CHECKSUM, err);
+    const struct file_map *map = &st->map;
+    const struct st_tensor *t = safetensors_find(st, GPT2Q_CHECKSUM);
+    if (!t) return error_set(err, GPT2Q_FORMAT, "%s: " GPT2Q_CHECKSUM " is missing", map->path);
     if (t->dtype != ST_U32 || t->size != sizeof(uint32_t) || t->data + t->size != map->data + map->size)
         return error_set(err, GPT2Q_FORMAT, "%s: " GPT2Q_CHECKSUM " is not one U32 at the end of the file",
                          map->path);

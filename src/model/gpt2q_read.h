@@ -1,5 +1,5 @@
 /* Reading a .gpt2q file (gpt2q_file.h). Opening checks everything but what would need a pass over all codes:
- * header, shapes, schemes, scales and zero points; gpt2q_file_verify is that pass. */
+ * header, shapes, schemes, scales and zero points. */
 #ifndef MODEL_GPT2Q_READ_H
 #define MODEL_GPT2Q_READ_H
 #include "model/weights.h"
@@ -27,6 +27,6 @@ gpt2q_status model_tokenizer_open(const char *path, struct tokenizer **out, gpt2
 /* The weights, mapped: they take over f->st (f still has to be closed). */
 gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, gpt2q_error *err);
 
-/* The checksum of a whole file, before gpt2q_file_weights. */
-gpt2q_status gpt2q_file_checksum(const struct gpt2q_file *f, gpt2q_error *err);
+/* The checksum over a whole file. */
+gpt2q_status gpt2q_checksum_check(const struct safetensors *st, gpt2q_error *err);
 #endif

@@ -17,6 +17,15 @@ void qtensor_free(struct qtensor *w)
     *w = (struct qtensor){0};
 }
 
+int qtensor_stored_code(const struct qtensor *w, int row, int k)
+{
+    const uint8_t *lane =
+        w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4 + (size_t)(k % 4);
+    if (w->scheme.format == QF_I8) return lane[(size_t)(k / 4) * (PANEL * 4)];
+    int pair = lane[(size_t)(k / 8) * (PANEL * 4)];
+    return k % 8 < 4 ? pair & 15 : pair >> 4;
+}
+
 static bool scales_layout(struct scheme s, size_t panels, int cols, size_t *bytes)
 {
     size_t groups = s.gran == QG_GROUP ? (size_t)(cols / s.group) : 1;

@@ -59,6 +59,8 @@ gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err
 const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX]);
 
 void qtensor_free(struct qtensor *w);
+/* The code of element (row, k) of i8 and i4, as it is stored: from 0 on. */
+int qtensor_stored_code(const struct qtensor *w, int row, int k);
 
 /* Sizes of the parts of a tensor in a scheme, for allocation and for checking files. False where the scheme does not fit the
  * shape (a group that does not divide cols) or a size overflows. */

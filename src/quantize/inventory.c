@@ -2,10 +2,8 @@
  * file that is no valid safetensors container is refused all the same. */
 #include "quantize/inventory.h"
 #include "base/memory.h"
-#include "kernels/half.h"
 #include "model/config.h"
-#include <inttypes.h>
-#include <math.h>
+#include "model/gpt2q_read.h"
 #include <string.h>
 
 #define MAX_CONFIG ((size_t)1 << 20)
@@ -17,6 +15,17 @@ static uint64_t count_elements(const uint64_t *shape, int n_dims)
     uint64_t n = 1;
     for (int i = 0; i < n_dims; i++) n *= shape[i];
     return n;
+}
+
+/* The scheme a tensor is stored in, if its dtype is that of one. */
+static bool scheme_of(enum st_dtype dtype, struct scheme *out)
+{
+    static const enum st_dtype dtypes[] = {[QF_F32] = ST_F32, [QF_F16] = ST_F16, [QF_BF16] = ST_BF16};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        *out = (struct scheme){.format = (enum qformat)i};
+        if (dtype == dtypes[i]) return true;
+    }
+    return false;
 }
 
 static void list_tensor(struct inventory *v, const struct safetensors *file, const struct st_tensor *t)
@@ -32,16 +41,21 @@ static void list_tensor(struct inventory *v, const struct safetensors *file, con
                                       .file = file->map.path};
     memcpy(item->shape, t->shape, sizeof item->shape);
     item->is_weight = weight_parse(weight_strip(t->name), &item->id) == NAME_WEIGHT;
+    item->has_scheme = scheme_of(t->dtype, &item->scheme);
     v->bytes += item->bytes;
     if (item->is_weight || !directory) v->parameters += item->elements;
 }
 
-static void uncount_equal_head(struct inventory *v)
+/* A head that is wte once more is no weight of its own. */
+static void drop_equal_head(struct inventory *v)
 {
-    const struct inventory_tensor *head = inventory_find(v, "lm_head.weight");
+    const struct inventory_tensor *found = inventory_find(v, "lm_head.weight");
     const struct inventory_tensor *wte = inventory_find(v, "wte.weight");
-    if (!head || !wte || head->bytes != wte->bytes || head->stored->dtype != wte->stored->dtype) return;
-    if (memcmp(head->stored->data, wte->stored->data, wte->bytes) == 0) v->parameters -= head->elements;
+    if (!found || !wte || found->bytes != wte->bytes || found->stored->dtype != wte->stored->dtype) return;
+    if (memcmp(found->stored->data, wte->stored->data, wte->bytes) != 0) return;
+    struct inventory_tensor *head = &v->tensors[found - v->tensors];
+    head->is_weight = false;
+    v->parameters -= head->elements;
 }
 
 static gpt2q_status list_files(struct inventory *v, gpt2q_error *err)
@@ -54,7 +68,7 @@ static gpt2q_status list_files(struct inventory *v, gpt2q_error *err)
         const struct safetensors *file = &v->checkpoint.files[f];
         for (size_t i = 0; i < file->n_tensors; i++) list_tensor(v, file, &file->tensors[i]);
     }
-    if (v->kind == INVENTORY_HUGGINGFACE) uncount_equal_head(v);
+    if (v->kind == INVENTORY_HUGGINGFACE) drop_equal_head(v);
     return GPT2Q_OK;
 }
 
@@ -80,6 +94,45 @@ static gpt2q_status open_file(const char *path, struct checkpoint *out, gpt2q_er
     return s;
 }
 
+static gpt2q_status list_weights(struct inventory *v, gpt2q_error *err)
+{
+    const struct gpt2_weights *w = &v->weights;
+    v->kind = INVENTORY_GPT2Q;
+    v->has_config = true;
+    v->config = w->config;
+    v->parameters = w->parameters;
+    v->bytes = w->bytes;
+    v->tensors = mem_zarray(w->n_tensors, sizeof *v->tensors);
+    if (!v->tensors) return error_memory(err, "a list of tensors", w->n_tensors * sizeof *v->tensors);
+    for (; v->n_tensors < w->n_tensors; v->n_tensors++) {
+        const struct tensor_info *info = &w->tensors[v->n_tensors];
+        struct inventory_tensor *item = &v->tensors[v->n_tensors];
+        *item = (struct inventory_tensor){.name = info->name,
+                                          .dtype = info->dtype,
+                                          .n_dims = info->n_dims,
+                                          .bytes = info->bytes,
+                                          .file = w->files[0].map.path,
+                                          .has_scheme = true,
+                                          .scheme = info->scheme};
+        item->is_weight = weight_parse(info->name, &item->id) == NAME_WEIGHT;
+        memcpy(item->shape, info->shape, sizeof info->shape);
+        item->elements = count_elements(item->shape, item->n_dims);
+    }
+    return GPT2Q_OK;
+}
+
+/* The only file of the checkpoint, if it says that it is a .gpt2q. */
+static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
+{
+    struct gpt2q_file f;
+    gpt2q_status s = gpt2q_file_from(&v->checkpoint.files[0], &f, err);
+    v->checkpoint.n_files = 0;
+    if (!s) s = gpt2q_file_weights(&f, &v->weights, err);
+    if (s) return s;
+    gpt2q_file_close(&f);
+    return list_weights(v, err);
+}
+
 gpt2q_status inventory_open(const char *path, struct inventory *out, gpt2q_error *err)
 {
     *out = (struct inventory){.kind = INVENTORY_SAFETENSORS};
@@ -91,7 +144,9 @@ gpt2q_status inventory_open(const char *path, struct inventory *out, gpt2q_error
     } else {
         s = open_file(path, &out->checkpoint, err);
     }
-    if (!s) s = list_files(out, err);
+    bool quantized =
+        !s && out->kind == INVENTORY_SAFETENSORS && safetensors_is_gpt2q(&out->checkpoint.files[0]);
+    if (!s) s = (quantized ? open_gpt2q : list_files)(out, err);
     if (s) inventory_close(out);
     return s;
 }
@@ -110,7 +165,7 @@ gpt2q_status inventory_of_shape(const gpt2q_config *config, struct inventory *ou
         struct inventory_tensor *item = &out->tensors[out->n_tensors];
         item->id = weight_at(config, out->n_tensors);
         item->name = weight_print(item->id, out->names[out->n_tensors]);
-        item->is_weight = true;
+        item->is_weight = item->has_scheme = true; /* the scheme of zeros is f32 */
         item->dtype = "F32";
         item->n_dims = weight_shape(config, item->id.part, item->shape);
         item->elements = count_elements(item->shape, item->n_dims);
@@ -124,6 +179,7 @@ gpt2q_status inventory_of_shape(const gpt2q_config *config, struct inventory *ou
 void inventory_close(struct inventory *v)
 {
     checkpoint_close(&v->checkpoint);
+    weights_free(&v->weights);
     mem_free(v->tensors);
     mem_free(v->names);
     *v = (struct inventory){0};
@@ -142,88 +198,4 @@ struct footprint inventory_footprint(const gpt2q_config *config, uint64_t parame
     uint64_t buffers = (uint64_t)config->n_layer * (positions * positions + 4);
     return (struct footprint){
         .f32 = 4 * parameters, .f32_with_masks = 4 * parameters + buffers, .notes = parameters + buffers};
-}
-
-/* ---- checking ---- */
-
-/* First of n elements whose exponent bits are all ones, n if there is none. Looking through a block without
- * leaving it in the middle lets the compiler use vectors. */
-#define FIND_SPECIAL(type, exponent)                                                                         \
-    for (size_t begin = 0; begin < n; begin += BLOCK) {                                                      \
-        size_t end = n - begin < BLOCK ? n : begin + BLOCK;                                                  \
-        type special = 0;                                                                                    \
-        for (size_t i = begin; i < end; i++) {                                                               \
-            type u;                                                                                          \
-            memcpy(&u, data + i * sizeof u, sizeof u);                                                       \
-            special |= (type)((u & (exponent)) == (exponent));                                               \
-        }                                                                                                    \
-        for (size_t i = begin; special && i < end; i++) {                                                    \
-            type u;                                                                                          \
-            memcpy(&u, data + i * sizeof u, sizeof u);                                                       \
-            if ((u & (exponent)) == (exponent)) return i;                                                    \
-        }                                                                                                    \
-    }                                                                                                        \
-    return n
-
-#define BLOCK ((size_t)4096)
-static size_t find_special_16(const uint8_t *data, size_t n, uint16_t exponent)
-{
-    FIND_SPECIAL(uint16_t, exponent);
-}
-static size_t find_special_32(const uint8_t *data, size_t n, uint32_t exponent)
-{
-    FIND_SPECIAL(uint32_t, exponent);
-}
-static size_t find_special_64(const uint8_t *data, size_t n, uint64_t exponent)
-{
-    FIND_SPECIAL(uint64_t, exponent);
-}
-
-static size_t find_special(const struct st_tensor *t, size_t n)
-{
-    switch (t->dtype) {
-    case ST_F16: return find_special_16(t->data, n, 0x7C00u);
-    case ST_BF16: return find_special_16(t->data, n, 0x7F80u);
-    case ST_F32: return find_special_32(t->data, n, 0x7F800000u);
-    case ST_F64: return find_special_64(t->data, n, 0x7FF0000000000000u);
-    default: return n;
-    }
-}
-
-/* Element i of a float tensor. */
-static double value_at(const struct st_tensor *t, size_t i)
-{
-    uint16_t half;
-    float f;
-    double d;
-    const uint8_t *at = t->data + i * ((size_t)st_dtype_bits(t->dtype) / 8);
-    if (t->dtype == ST_F64) return memcpy(&d, at, sizeof d), d;
-    if (t->dtype == ST_F32) return memcpy(&f, at, sizeof f), (double)f;
-    memcpy(&half, at, sizeof half);
-    return (double)(t->dtype == ST_F16 ? float_from_f16(half) : float_from_bf16(half));
-}
-
-static gpt2q_status check_tensor(const struct inventory_tensor *t, gpt2q_error *err)
-{
-    size_t at = find_special(t->stored, t->elements);
-    if (at == t->elements) return GPT2Q_OK;
-    double value = value_at(t->stored, at);
-    uint64_t index[ST_MAX_DIMS] = {0};
-    for (int i = t->n_dims; i-- > 0; at /= t->shape[i]) index[i] = at % t->shape[i];
-    char text[24 * ST_MAX_DIMS + 1] = "", *end = text;
-    for (int i = 0; i < t->n_dims; i++) end += snprintf(end, 24, "%s%" PRIu64, i ? ", " : "", index[i]);
-    return error_set(err, GPT2Q_FORMAT, "%s: %s holds %s at [%s]", t->file, t->name,
-                     isnan(value) ? "NaN"
-                     : value < 0  ? "-infinity"
-                                  : "infinity",
-                     text);
-}
-
-gpt2q_status inventory_check(const struct inventory *v, gpt2q_error *err)
-{
-    for (size_t i = 0; i < v->n_tensors; i++) {
-        gpt2q_status s = v->tensors[i].stored ? check_tensor(&v->tensors[i], err) : GPT2Q_OK;
-        if (s) return s;
-    }
-    return GPT2Q_OK;
 }

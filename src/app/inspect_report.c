@@ -1,0 +1,154 @@
+/* An inventory as JSON and as a table. */
+#include "app/inspect.h"
+#include "app/tables.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *kind_name(enum inventory_kind kind)
+{
+    static const char *const names[] = {[INVENTORY_HUGGINGFACE] = "huggingface",
+                                        [INVENTORY_SAFETENSORS] = "safetensors",
+                                        [INVENTORY_GPT2Q] = "gpt2q"};
+    return names[kind];
+}
+
+/* ---- JSON ---- */
+
+static cJSON *json_count(uint64_t n) { return json_real((double)n); }
+
+static cJSON *json_token(int32_t id) { return id < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(id); }
+
+static cJSON *config_json(const gpt2q_config *c)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "vocab_size", c->vocab_size);
+    cJSON_AddNumberToObject(o, "n_positions", c->n_positions);
+    cJSON_AddNumberToObject(o, "n_embd", c->n_embd);
+    cJSON_AddNumberToObject(o, "n_layer", c->n_layer);
+    cJSON_AddNumberToObject(o, "n_head", c->n_head);
+    cJSON_AddNumberToObject(o, "n_inner", c->n_inner);
+    cJSON_AddItemToObject(o, "bos_token_id", json_token(c->bos_token_id));
+    cJSON_AddItemToObject(o, "eos_token_id", json_token(c->eos_token_id));
+    cJSON_AddNumberToObject(o, "layer_norm_epsilon", (double)c->layer_norm_epsilon);
+    cJSON_AddStringToObject(o, "activation_function", c->activation_function);
+    cJSON_AddBoolToObject(o, "scale_attn_weights", c->scale_attn_weights);
+    cJSON_AddBoolToObject(o, "scale_attn_by_inverse_layer_idx", c->scale_attn_by_inverse_layer_idx);
+    cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tie_word_embeddings);
+    return o;
+}
+
+static cJSON *footprint_json(const struct inventory *v)
+{
+    cJSON *o = cJSON_CreateObject();
+    struct footprint f = inventory_footprint(&v->config, v->parameters);
+    cJSON_AddItemToObject(o, "f32", json_count(f.f32));
+    if (v->has_config) {
+        cJSON_AddItemToObject(o, "f32_with_masks", json_count(f.f32_with_masks));
+        cJSON_AddItemToObject(o, "notes", json_count(f.notes));
+    } else { /* how many masks there would be is not known */
+        cJSON_AddNullToObject(o, "f32_with_masks");
+        cJSON_AddNullToObject(o, "notes");
+    }
+    return o;
+}
+
+cJSON *inspect_tensor_json(const struct inventory_tensor *t)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddItemToObject(o, "name", json_text(t->name, strlen(t->name)));
+    cJSON *shape = cJSON_AddArrayToObject(o, "shape");
+    for (int i = 0; i < t->n_dims; i++) cJSON_AddItemToArray(shape, json_count(t->shape[i]));
+    cJSON_AddStringToObject(o, "dtype", t->dtype);
+    char scheme[SCHEME_TEXT_MAX];
+    cJSON_AddItemToObject(o, "scheme",
+                          t->has_scheme ? cJSON_CreateString(scheme_print(t->scheme, scheme))
+                                        : cJSON_CreateNull());
+    cJSON_AddItemToObject(o, "bytes", json_count(t->bytes));
+    if (!t->measured) return o;
+    cJSON_AddItemToObject(o, "relative_error", json_real(t->errors.relative_error));
+    cJSON_AddItemToObject(o, "mean_error", json_real(t->errors.mean_error));
+    if (!t->one_scale) return o;
+    cJSON_AddItemToObject(o, "scale", json_real((double)t->scale));
+    cJSON_AddItemToObject(o, "zero", json_real((double)t->zero));
+    return o;
+}
+
+void inspect_print_json(const struct inventory *v, const char *path)
+{
+    cJSON *doc = cJSON_CreateObject();
+    cJSON_AddItemToObject(doc, "path", json_text(path, strlen(path)));
+    cJSON_AddStringToObject(doc, "kind", kind_name(v->kind));
+    cJSON_AddItemToObject(doc, "config", v->has_config ? config_json(&v->config) : cJSON_CreateNull());
+    cJSON_AddItemToObject(doc, "parameters", json_count(v->parameters));
+    cJSON_AddItemToObject(doc, "bytes", json_count(v->bytes));
+    cJSON_AddItemToObject(doc, "footprint", footprint_json(v));
+    cJSON *tensors = cJSON_AddArrayToObject(doc, "tensors");
+    for (size_t i = 0; i < v->n_tensors; i++)
+        cJSON_AddItemToArray(tensors, inspect_tensor_json(&v->tensors[i]));
+    json_print(doc);
+}
+
+/* ---- text ---- */
+
+void inspect_print_shape(const struct inventory_tensor *t, char text[SHAPE_TEXT])
+{
+    char *end = text;
+    *end = '\0';
+    for (int i = 0; i < t->n_dims; i++) end += sprintf(end, "%s%" PRIu64, i ? " x " : "", t->shape[i]);
+}
+
+static void print_errors(const struct inventory_tensor *t)
+{
+    printf("  %10.3e %10.3e", t->errors.relative_error, t->errors.mean_error);
+    if (t->one_scale) printf("  %12.8g %12.8g", (double)t->scale, (double)t->zero);
+}
+
+static void print_tensors(const struct inventory *v)
+{
+    char shape[SHAPE_TEXT], bytes[COUNT_TEXT], scheme[SCHEME_TEXT_MAX];
+    bool measured = v->n_tensors && v->tensors[0].measured;
+    printf("\n%-26s %-14s %-5s %-17s %13s%s\n", "tensor", "shape", "dtype", "scheme", "bytes",
+           measured ? "  rel. error mean error         scale         zero" : "");
+    for (size_t i = 0; i < v->n_tensors; i++) {
+        const struct inventory_tensor *t = &v->tensors[i];
+        size_t width = strlen(t->name);
+        inspect_print_shape(t, shape);
+        print_text(t->name, width);
+        printf("%*s %-14s %-5s %-17s %13s", (int)(width < 26 ? 26 - width : 0), "", shape, t->dtype,
+               t->has_scheme ? scheme_print(t->scheme, scheme) : "-", print_count(t->bytes, bytes));
+        if (t->measured) print_errors(t);
+        putchar('\n');
+    }
+}
+
+static void print_footprint(const struct inventory *v)
+{
+    char a[COUNT_TEXT];
+    struct footprint f = inventory_footprint(&v->config, v->parameters);
+    printf("\n%-26s %15s bytes\n", v->quantized ? "as quantized" : "as stored", print_count(v->bytes, a));
+    printf("%-26s %15s bytes  4 a parameter\n", "in float32", print_count(f.f32, a));
+    if (!v->has_config) return;
+    int n = v->config.n_positions;
+    printf("%-26s %15s bytes  and %d causal masks of %d x %d booleans, %d scalars of 4 bytes: PyTorch's "
+           "buffers\n",
+           "in float32 with masks", print_count(f.f32_with_masks, a), (int)v->config.n_layer, n, n,
+           (int)v->config.n_layer);
+    printf("%-26s %15s bytes  1 a parameter, and the same masks and scalars\n", "in the notes' uint8",
+           print_count(f.notes, a));
+}
+
+void inspect_print_table(const struct inventory *v, const char *path)
+{
+    char parameters[COUNT_TEXT];
+    const gpt2q_config *c = &v->config;
+    print_text(path, strlen(path));
+    printf(": %s, %s parameters in %zu tensors\n", kind_name(v->kind), print_count(v->parameters, parameters),
+           v->n_tensors);
+    if (v->has_config)
+        printf("n_layer %d, n_embd %d, n_head %d, n_inner %d, n_positions %d, vocab_size %d, %s\n",
+               (int)c->n_layer, (int)c->n_embd, (int)c->n_head, (int)c->n_inner, (int)c->n_positions,
+               (int)c->vocab_size, c->activation_function);
+    print_tensors(v);
+    print_footprint(v);
+}

@@ -1,0 +1,63 @@
+#include "quantize/statistics.h"
+#include "base/memory.h"
+#include "quant/isa.h"
+#include <math.h>
+#include <string.h>
+
+static void read_row(const struct numbers *from, int row, float *out)
+{
+    size_t cols = (size_t)from->cols;
+    if (from->src)
+        qsource_read(from->src, row, 0, from->cols, out);
+    else if (from->w)
+        isa_at(0)->formats[from->w->scheme.format].dequantize_row(from->w, row, out);
+    else
+        memcpy(out, from->values + (size_t)row * cols, cols * sizeof *out);
+}
+
+static void add_range(struct statistics *s, const float *row, int n)
+{
+    for (int i = 0; i < n; i++) {
+        double x = (double)row[i];
+        s->n++;
+        if (!isfinite(x)) {
+            s->non_finite++;
+            continue;
+        }
+        s->min = x < s->min ? x : s->min;
+        s->max = x > s->max ? x : s->max;
+        s->mean += x; /* the sum, until it is divided */
+    }
+}
+
+static void add_spread(struct statistics *s, const float *row, int n)
+{
+    double steps = s->max > s->min ? HISTOGRAM_BINS / (s->max - s->min) : 0;
+    for (int i = 0; i < n; i++) {
+        double x = (double)row[i], d = x - s->mean;
+        if (!isfinite(x)) continue;
+        size_t bin = (size_t)((x - s->min) * steps);
+        s->counts[bin < HISTOGRAM_BINS ? bin : HISTOGRAM_BINS - 1]++;
+        s->std += d * d;
+    }
+}
+
+gpt2q_status statistics_take(const struct numbers *numbers, struct statistics *out, gpt2q_error *err)
+{
+    float *row = mem_array((size_t)numbers->cols, sizeof *row);
+    *out = (struct statistics){.min = INFINITY, .max = -INFINITY};
+    if (!row) return error_memory(err, "a row of numbers", (size_t)numbers->cols * sizeof *row);
+    for (int r = 0; r < numbers->rows; r++) {
+        read_row(numbers, r, row);
+        add_range(out, row, numbers->cols);
+    }
+    double n = (double)(out->n - out->non_finite);
+    out->mean = n > 0 ? out->mean / n : NAN;
+    for (int r = 0; r < numbers->rows && n > 0; r++) {
+        read_row(numbers, r, row);
+        add_spread(out, row, numbers->cols);
+    }
+    out->std = n > 0 ? sqrt(out->std / n) : NAN;
+    mem_free(row);
+    return GPT2Q_OK;
+}

@@ -1,0 +1,22 @@
+/* The distribution of a tensor's numbers. */
+#ifndef QUANTIZE_STATISTICS_H
+#define QUANTIZE_STATISTICS_H
+#include "quant/quantize.h"
+
+#define HISTOGRAM_BINS 32
+
+struct statistics {
+    double min, max, mean, std; /* of the finite numbers; std: of the population */
+    uint64_t n, non_finite;
+    uint64_t counts[HISTOGRAM_BINS]; /* equal steps from min to max, which belongs to the last */
+};
+
+/* Where numbers come from: one of the three. */
+struct numbers {
+    int rows, cols;
+    const struct qsource *src; /* a checkpoint's tensor */
+    const struct qtensor *w;   /* what codes stand for */
+    const float *values;
+};
+gpt2q_status statistics_take(const struct numbers *numbers, struct statistics *out, gpt2q_error *err);
+#endif
