@@ -8,7 +8,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static const struct command *const commands[] = {&command_generate, &command_batch, &command_compare, &command_eval, &command_trace, &command_quantize, &command_inspect, &command_tokenize, &command_bench};
+static const struct command *const commands[] = {&command_generate, &command_batch, &command_compare, &command_eval, &command_trace, &command_quantize, &command_inspect, &command_explain, &command_tokenize, &command_bench};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void overview(void)
