@@ -56,12 +56,12 @@ static void print_machine(struct bench_plan *plan, const char *prefix)
     for (int i = 0; i < m->n_limits; i++) {
         struct machine_limits *l = &m->limits[i];
         if (!l->gflops_f32.n) continue;
-        printf("%s%d thread%s: %.0f GFLOP/s fp32, %.0f Gop/s int8; reads", prefix, l->threads,
+        printf("%s%d thread%s: %.0f GFLOP/s fp32, %.0f Gop/s int8", prefix, l->threads,
                l->threads > 1 ? "s" : "", median_or(&l->gflops_f32, 0), median_or(&l->gops_i8, 0));
         for (int r = 0; r < m->n_reads; r++) {
             if (!l->reads[r].gb_s.n) continue;
             struct summary s = samples_summary(&l->reads[r].gb_s);
-            printf("%s %.1f%s GB/s of %.0f MB", r ? "," : "", s.median, s.noisy ? "~" : "",
+            printf("%s %.1f%s GB/s of %.0f MB", r ? "," : "; reads", s.median, s.noisy ? "~" : "",
                    (double)l->reads[r].working_set * 1e-6);
         }
         putchar('\n');
@@ -277,7 +277,7 @@ static void print_row(const struct row *r, bool markdown)
     if (r->rate.noisy) strcat(text[7], "~");
     print_number(text[8], sizeof text[0], r->rate.min, "rate");
     print_number(text[9], sizeof text[0], r->rate.max, "rate");
-    snprintf(text[10], sizeof text[0], "%.3g", t->bytes_per_token * 1e-6);
+    snprintf(text[10], sizeof text[0], t->kind == TEST_TOKENIZE ? "-" : "%.3g", t->bytes_per_token * 1e-6);
     print_number(text[11], sizeof text[0] - 1, r->fraction < 0 ? -1 : 100 * r->fraction, " %");
     if (r->rate.noisy || t->bound_noisy) strcat(text[11], "~");
     print_cells(cells, markdown);

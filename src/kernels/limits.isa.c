@@ -8,6 +8,8 @@
 #define READ_PREFETCH                                                                                        \
     8192 /* ahead of what is read: hides the turn of a page, which the hardware does not cross */
 
+/* A fold makes one number of a register; which, matters to nobody (no sum: it would overflow). */
+
 /* ---- reading ---- */
 
 #if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avx512vnni)
@@ -17,7 +19,7 @@ ALWAYS_INLINE block block_join(block a, const uint8_t *p)
 {
     return _mm512_xor_si512(a, _mm512_load_si512(p));
 }
-ALWAYS_INLINE uint64_t block_sum(block a) { return (uint64_t)_mm512_reduce_add_epi64(a); }
+ALWAYS_INLINE uint64_t block_fold(block a) { return (uint64_t)_mm512_reduce_or_epi64(a); }
 #elif defined(GPT2Q_ISA_avx2)
 typedef struct block {
     __m256i lo, hi;
@@ -28,7 +30,7 @@ ALWAYS_INLINE block block_join(block a, const uint8_t *p)
     return (block){_mm256_xor_si256(a.lo, _mm256_load_si256((const __m256i *)p)),
                    _mm256_xor_si256(a.hi, _mm256_load_si256((const __m256i *)(p + 32)))};
 }
-ALWAYS_INLINE uint64_t block_sum(block a)
+ALWAYS_INLINE uint64_t block_fold(block a)
 {
     __m256i s = _mm256_xor_si256(a.lo, a.hi);
     return (uint64_t)_mm256_extract_epi64(s, 0) + (uint64_t)_mm256_extract_epi64(s, 1) +
@@ -46,7 +48,7 @@ ALWAYS_INLINE block block_join(block a, const uint8_t *p)
     for (int i = 0; i < 8; i++) a.word[i] ^= b.word[i];
     return a;
 }
-ALWAYS_INLINE uint64_t block_sum(block a)
+ALWAYS_INLINE uint64_t block_fold(block a)
 {
     uint64_t s = 0;
     for (int i = 0; i < 8; i++) s += a.word[i];
@@ -64,7 +66,7 @@ static uint64_t ISA(limit_read)(const uint8_t *p, size_t n)
         c = block_join(c, p + 128);
         d = block_join(d, p + 192);
     }
-    return block_sum(a) ^ block_sum(b) ^ block_sum(c) ^ block_sum(d);
+    return block_fold(a) ^ block_fold(b) ^ block_fold(c) ^ block_fold(d);
 }
 
 /* ---- fused multiply-adds ---- */
@@ -102,28 +104,28 @@ typedef __m512i codes;
 #define OPAQUE(x)   __asm__("" : "+v"(x))
 /* One instruction: gcc 12 copies registers around the intrinsic. */
 #define DOT_STEP(acc, x, y) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
-#define DOT_TOTAL(acc)      ((uint64_t)_mm512_reduce_add_epi32(acc))
+#define DOT_FOLD(acc)       ((uint64_t)_mm512_reduce_or_epi32(acc))
 #elif defined(GPT2Q_ISA_avx512)
 typedef __m512i codes; /* widened to 16 bits: the 8-bit product of this set saturates */
 #define DOT_MACS            32
 #define DOT_SET1(v)         _mm512_set1_epi16(v)
 #define OPAQUE(x)           __asm__("" : "+v"(x))
 #define DOT_STEP(acc, x, y) ((acc) = _mm512_add_epi32(acc, _mm512_madd_epi16(x, y)))
-#define DOT_TOTAL(acc)      ((uint64_t)_mm512_reduce_add_epi32(acc))
+#define DOT_FOLD(acc)       ((uint64_t)_mm512_reduce_or_epi32(acc))
 #elif defined(GPT2Q_ISA_avx2)
 typedef __m256i codes;
 #define DOT_MACS            16
 #define DOT_SET1(v)         _mm256_set1_epi16(v)
 #define OPAQUE(x)           __asm__("" : "+x"(x))
 #define DOT_STEP(acc, x, y) ((acc) = _mm256_add_epi32(acc, _mm256_madd_epi16(x, y)))
-#define DOT_TOTAL(acc)      ((uint64_t)_mm256_extract_epi64(acc, 0))
+#define DOT_FOLD(acc)       ((uint64_t)_mm256_extract_epi64(acc, 0))
 #else
 typedef uint32_t codes;
 #define DOT_MACS            1
 #define DOT_SET1(v)         (v)
 #define OPAQUE(x)           __asm__("" : "+r"(x))
 #define DOT_STEP(acc, x, y) ((acc) += (x) * (y))
-#define DOT_TOTAL(acc)      ((uint64_t)(acc))
+#define DOT_FOLD(acc)       ((uint64_t)(acc))
 #endif
 
 #define DOT_CHAINS 10
@@ -148,8 +150,8 @@ static uint64_t ISA(limit_dot)(size_t steps)
         STEP(j);
 #undef STEP
     }
-    return DOT_TOTAL(a) + DOT_TOTAL(b) + DOT_TOTAL(c) + DOT_TOTAL(d) + DOT_TOTAL(e) + DOT_TOTAL(f) +
-           DOT_TOTAL(g) + DOT_TOTAL(h) + DOT_TOTAL(i) + DOT_TOTAL(j);
+    return DOT_FOLD(a) + DOT_FOLD(b) + DOT_FOLD(c) + DOT_FOLD(d) + DOT_FOLD(e) + DOT_FOLD(f) + DOT_FOLD(g) +
+           DOT_FOLD(h) + DOT_FOLD(i) + DOT_FOLD(j);
 }
 
 const struct limits ISA(limits_table) = {
