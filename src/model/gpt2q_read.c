@@ -141,7 +141,7 @@ static gpt2q_status check_part(const struct gpt2q_file *f, const struct st_decla
     if (!same)
         return error_set(err, GPT2Q_FORMAT, "%s: %s has not the dtype and shape that its scheme makes",
                          f->st.map.path, t->name);
-    if ((size_t)(t->data - f->st.map.data) % GPT2Q_ALIGN == 0) return GPT2Q_OK;
+    if ((uintptr_t)t->data % GPT2Q_ALIGN == 0) return GPT2Q_OK; /* a map begins at a page */
     return error_set(err, GPT2Q_FORMAT, "%s: %s does not begin at a multiple of %d", f->st.map.path, t->name,
                      GPT2Q_ALIGN);
 }

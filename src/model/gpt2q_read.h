@@ -27,6 +27,6 @@ gpt2q_status model_tokenizer_open(const char *path, struct tokenizer **out, gpt2
 /* The weights, mapped: they take over f->st (f still has to be closed). */
 gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, gpt2q_error *err);
 
-/* The checksum over a whole file. */
+/* The checksum over a whole file, opened by safetensors_open. */
 gpt2q_status gpt2q_checksum_check(const struct safetensors *st, gpt2q_error *err);
 #endif

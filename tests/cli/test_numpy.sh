@@ -1,0 +1,95 @@
+#!/bin/sh
+# A stranger reads .gpt2q files with numpy, by ARCHITECTURE.md alone: header, checksum, every tensor dequantized, which must give the
+# very numbers of `quantize --export`. 77: no numpy here.
+set -eu
+cd "$(dirname "$0")/../.."
+gpt2q=${GPT2Q:-./gpt2q}
+for python in python3 /usr/bin/python3 ''; do
+    [ -n "$python" ] || { echo "skipped: no python3 with numpy is here"; exit 77; }
+    if "$python" -c 'import numpy' 2>/dev/null; then break; fi
+done
+dir=$(mktemp -d "${TMPDIR:-/tmp}/gpt2q-numpy.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+
+cat >"$dir/read.py" <<'PYTHON'
+import json, struct, sys, zlib
+import numpy as np
+
+def read_safetensors(path, align):
+    raw = open(path, 'rb').read()
+    n = struct.unpack('<Q', raw[:8])[0]
+    header = json.loads(raw[8:8 + n])
+    metadata = header.pop('__metadata__', {})
+    dtypes = {'F32': '<f4', 'F16': '<f2', 'BF16': '<u2', 'U8': 'u1', 'U32': '<u4'}
+    tensors = {}
+    for name, t in header.items():
+        begin, end = (8 + n + o for o in t['data_offsets'])
+        assert begin % align == 0 or name.startswith('padding.'), name
+        tensors[name] = np.frombuffer(raw[begin:end], dtypes[t['dtype']]).reshape(t['shape'])
+    return raw, metadata, tensors
+
+def by_output(a, rows):
+    """[panels][..][64] to [panels * 64][..], without the padding."""
+    return np.moveaxis(a, -1, 1).reshape(-1, *a.shape[1:-1])[:rows]
+
+def codes(a, bits, rows, cols):
+    """Codes as they are stored, (rows, cols)."""
+    if bits == 4: a = np.concatenate([a & 15, a >> 4], axis=3)          # inputs k..k+3 low, k+4..k+7 high
+    panels, steps, lanes, step = a.shape
+    return a.transpose(0, 2, 1, 3).reshape(panels * lanes, steps * step)[:rows, :cols].astype(np.float32)
+
+def parameters(t, name, gran, rows, cols):
+    """Scale or zero of every element, broadcast to (rows, cols)."""
+    a = t[name].astype(np.float32)
+    if gran == 'tensor': return a.reshape(1, 1)
+    if gran == 'channel': return a.reshape(-1)[:rows, None]
+    if gran == 'input': return a[None, :]
+    return np.repeat(by_output(a, rows), int(gran[1:]), axis=1)
+
+def dequantize(t, name, scheme, shape, conv1d):
+    """The weight in the checkpoint's order."""
+    if name in t: return t[name]
+    if len(shape) == 1 or name == 'wpe.weight':
+        return t[name + '.codes'] * t[name + '.scale'] + t[name + '.zero']
+    rows, cols = shape[::-1] if conv1d else shape
+    c = t[name + '.codes']
+    if scheme in ('f32', 'f16'): w = by_output(c, rows).astype(np.float32)
+    elif scheme == 'bf16': w = by_output(c, rows).astype(np.uint32).__lshift__(16).view(np.float32)
+    else:
+        format, gran, method = ('i8', 'tensor', 'notes') if scheme == 'notes' else scheme.split(':')
+        bits = int(format[1:]); q = codes(c, bits, rows, cols); half = np.float32(2 ** (bits - 1))
+        s = parameters(t, name + '.scale', gran, rows, cols)
+        if method == 'absmax': w = (q - half) * s
+        elif method == 'affine': w = (q - half - parameters(t, name + '.zero', gran, rows, cols)) * s
+        else: w = q * s + parameters(t, name + '.zero', gran, rows, cols)
+    return w.T if conv1d else w
+
+raw, metadata, t = read_safetensors(sys.argv[1], 64)
+assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == '1'
+assert zlib.crc32(raw[:-4]) == int(t['checksum'][0]), 'checksum'
+assert json.loads(metadata['gpt2q.config'])['model_type'] == 'gpt2'
+expected = read_safetensors(sys.argv[2] + '/model.safetensors', 1)[2]
+for name, want in expected.items():
+    scheme = metadata['scheme.' + name]
+    conv1d = name.endswith(('c_attn.weight', 'c_proj.weight', 'c_fc.weight'))
+    got = dequantize(t, name, scheme, want.shape, conv1d)
+    assert got.shape == want.shape and got.astype(np.float32).tobytes() == want.tobytes(), (name, scheme)
+for name in ('vocab.json', 'merges.txt'):
+    if 'tokenizer.' + name in t: assert t['tokenizer.' + name].tobytes() == open(sys.argv[2] + '/' + name, 'rb').read()
+assert len(expected) == sum(k.startswith('scheme.') for k in metadata)
+PYTHON
+model=tests/golden/data/tiny-odd
+for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input; do
+    rm -rf "$dir/export"
+    "$gpt2q" quantize -m $model -q $scheme -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
+    "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
+done
+# Groups, overrides, and a tied head with numbers of its own.
+rm -rf "$dir/export"
+"$gpt2q" quantize -m tests/golden/data/tiny-gelu -q i4:g8:minmax --tensor 'h.0.mlp.*=i8:g16:affine' --tensor wte.weight=f32 --tensor lm_head.weight=i4:g32 \
+    -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
+"$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
+# The tokenizer's files are inside as they are.
+"$gpt2q" quantize -m models/tales-7m -q i8 -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
+"$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
+cmp "$dir/export/vocab.json" models/tales-7m/vocab.json

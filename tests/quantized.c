@@ -1,0 +1,28 @@
+#include "tests/quantized.h"
+#include "quantize/gpt2q_write.h"
+
+static gpt2q_status put(void *user, const struct quantized *q, gpt2q_error *err)
+{
+    return gpt2q_writer_put(user, q, err);
+}
+
+gpt2q_status quantize_to(const char *model, const char *spec, const char *const *overrides,
+                         size_t n_overrides, const char *path, gpt2q_error *err)
+{
+    struct weights_params p = {.overrides = overrides, .n_overrides = n_overrides, .n_threads = 2};
+    struct quantizer q;
+    struct gpt2q_writer *writer;
+    uint64_t bytes;
+    const char *directory = repo_path(model);
+    gpt2q_status s = scheme_parse(spec, &p.scheme, err);
+    if (!s) s = quantizer_open(directory, &p, &q, err);
+    if (s) return s;
+    s = gpt2q_writer_open(path, &q, directory, "test", &writer, err);
+    if (!s) s = quantizer_run(&q, put, writer, err);
+    if (s)
+        gpt2q_writer_abort(writer);
+    else
+        s = gpt2q_writer_commit(writer, &bytes, err);
+    quantizer_close(&q);
+    return s;
+}
