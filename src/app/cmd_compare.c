@@ -10,7 +10,7 @@
 
 static struct {
     struct model_options model;
-    const char *schemes, *text, *csv;
+    const char *schemes, *text, *csv, *html;
     int64_t max_tokens, window, limit;
     bool layers, json;
 } opt;
@@ -32,6 +32,8 @@ static void options(struct option_set *set)
          1e15},
         {0, "layers", OPTION_FLAG, &opt.layers, NULL,
          "the error of every intermediate of the forward pass: local and accumulated", 0, 0},
+        {0, "html", OPTION_STRING, &opt.html, "FILE",
+         "write a page with texts and plots; it has the layers too", 0, 0},
         {0, "csv", OPTION_STRING, &opt.csv, "FILE", "write the figures, a line per scheme", 0, 0},
         {0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0}};
     memset(&opt, 0, sizeof opt);
@@ -101,6 +103,7 @@ static int read_text(struct comparison *c, int32_t **ids)
 static int report(const struct comparison *c)
 {
     int code = opt.csv && c->schemes->done ? compare_write_csv(c, opt.csv) : EXIT_DONE;
+    if (!code && opt.html && c->schemes[c->n_schemes - 1].done) code = compare_write_html(c, opt.html);
     if (opt.json)
         json_print(compare_json(c));
     else
@@ -138,6 +141,7 @@ static int run(int argc, char **argv)
                            .n_prompts = argc ? (size_t)argc : sizeof prompts / sizeof *prompts,
                            .max_tokens = (int32_t)opt.max_tokens,
                            .layers = opt.layers,
+                           .page = opt.html != NULL,
                            .schemes = schemes};
     if (opt.model.scheme) return usage_error("--schemes says how weights are held, not --quantize");
     struct model_options without = opt.model;
@@ -171,6 +175,7 @@ const struct command command_compare = {
         "  gpt2q compare --schemes f32,i8,i8@i8,i4:g32:affine -n 48 \"Once upon a time\"\n"
         "  gpt2q compare --layers --schemes f32,i4                 where does the error come from?\n"
         "  gpt2q compare --tensor 'wte.weight=i8' --schemes f32,i4 a mixed model\n"
+        "  gpt2q compare --html page.html                          a page with plots\n"
         "  gpt2q compare -m gpt2 --text wiki.test.raw --window 1024 --csv gpt2.csv\n",
     .options = options,
     .run = run,

@@ -4,7 +4,7 @@
  *     compare_run.c       one scheme after the other beside the reference
  *     compare_table.c     completions and tables for people
  *     compare_json.c      JSON and CSV
- *     compare_html.c ..   the page */
+ *     compare_html.c      the page; compare_plots.c, svg.c: its plots */
 #ifndef APP_COMPARE_H
 #define APP_COMPARE_H
 #include "app/measured_text.h"
@@ -46,7 +46,7 @@ struct comparison {
     int32_t max_tokens;
     struct windows windows;
     const char *text; /* its path */
-    bool layers, histograms;
+    bool layers, page;
     struct compared *schemes; /* the first is the reference */
     size_t n_schemes;
     const char *histogram_of; /* a tensor's name, or NULL */
@@ -64,4 +64,6 @@ void compare_print(const struct comparison *c);
 /* A document for json_print. */
 cJSON *compare_json(const struct comparison *c);
 int compare_write_csv(const struct comparison *c, const char *path);
+/* Wants all schemes done. */
+int compare_write_html(const struct comparison *c, const char *path);
 #endif

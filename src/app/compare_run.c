@@ -179,9 +179,9 @@ static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2
     if (!status && c->max_tokens && c->n_prompts) status = completions(c, s, model, err);
     if (!status) status = weight_errors(c->reference, model, &s->weights, &s->n_weights, err);
     snprintf(what, sizeof what, "%s, layers, tokens", s->scheme);
-    if (!status && c->layers && s != c->schemes) status = ledgers(c, s, model, &progress, err);
+    if (!status && (c->layers || c->page) && s != c->schemes) status = ledgers(c, s, model, &progress, err);
     if (!status && s == c->schemes) choose_histogram(c);
-    if (!status && c->histograms && c->histogram_of)
+    if (!status && c->page && c->histogram_of)
         weight_histogram(model, c->histogram_of, -c->histogram_reach, c->histogram_reach, &s->histogram);
     progress_clear(&line);
     return status;

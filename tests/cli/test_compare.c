@@ -234,9 +234,12 @@ static void what_is_refused(void **state)
     expect_failure(1, "more than the model's context of 512", "compare --window 1000");
     expect_failure(1, "too few for one window of 256", "compare --limit 100");
     expect_failure(1, "no-such-file", "compare --text no-such-file");
+    expect_failure(1, "no-such-folder",
+                   "compare --quiet --json --limit 64 --window 64 -n 0 --schemes f32 --csv "
+                   "no-such-folder/c.csv >/dev/null");
     expect_failure(
         1, "no-such-folder",
-        "compare --quiet --json --limit 256 -n 0 --schemes f32 --csv no-such-folder/c.csv >/dev/null");
+        "compare --quiet --limit 64 --window 64 -n 0 --schemes f32 --html no-such-folder/p.html >/dev/null");
     expect_failure(1, "group", "compare --quiet --limit 256 -n 0 --schemes f32,i8:g24");
 }
 
