@@ -104,13 +104,13 @@ void plot_divergence(FILE *f, const struct comparison *c)
     svg_line(f, "base", x.from, 186, x.to, 186);
     svg_text(f, SVG_WIDTH / 2, 214, "axis", "middle", "KL(reference || scheme) of a position, nats");
     svg_end(f);
-    page_caption(f, "At every position both models give a distribution over the next token; KL says how many "
-                    "nats the scheme's is worse "
-                    "when the reference's is true. The axis is logarithmic: a scheme one step to the left is "
-                    "ten times closer. Dashed "
-                    "lines are means; where a mean lies right of the peak, few tokens carry most of the "
-                    "damage. Perplexity cannot see "
-                    "a change that helps one token and hurts the next; KL counts both.");
+    page_caption(
+        f, "At every position both models give a distribution over the next token; KL says how many "
+           "nats the scheme's is worse "
+           "when the reference's is true. The axis is logarithmic: schemes differ by powers of ten. Dashed "
+           "lines are means; where a mean lies right of the peak, few tokens carry most of the "
+           "damage. Perplexity cannot see "
+           "a change that helps one token and hurts the next; KL counts both.");
 }
 
 /* ---- layers ---- */
