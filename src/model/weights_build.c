@@ -1,6 +1,7 @@
 /* One tensor at a time into its scheme: matrices by qtensor_quantize, vectors and wpe as floats, under
  * `notes` through its codes and back. Books are kept here: bytes, parameters, the report. */
 #include "model/weights_build.h"
+#include "base/checked.h"
 #include "base/memory.h"
 #include "model/weights_schemes.h"
 
@@ -9,6 +10,29 @@ bool weights_head_apart(const struct weights_builder *b)
     const gpt2q_config *c = &b->w->config;
     return !scheme_equal(b->schemes[weight_slot(c, (struct weight_id){PART_LM_HEAD, 0})],
                          b->schemes[weight_slot(c, (struct weight_id){PART_WTE, 0})]);
+}
+
+static size_t matrix_memory(const struct weights_builder *b, struct weight_id id)
+{
+    struct qsource shape = weights_source(&b->w->config, id, NULL, DT_F32, NULL);
+    return qtensor_memory(b->schemes[weight_slot(&b->w->config, id)], shape.rows, shape.cols);
+}
+
+static gpt2q_status allocate_matrices(struct weights_builder *b, gpt2q_error *err)
+{
+    const gpt2q_config *config = &b->w->config;
+    size_t bytes = 0;
+    for (size_t i = 0; i < weight_slots(config); i++) {
+        struct weight_id id = weight_at(config, i);
+        bool absent = id.part == PART_LM_HEAD && b->tied && !weights_head_apart(b);
+        if (!weight_is_matrix(id.part) || absent) continue;
+        if (!checked_add(bytes, matrix_memory(b, id), &bytes))
+            return error_memory(err, "the weights", SIZE_MAX);
+    }
+    b->matrices = mem_alloc(bytes);
+    if (!b->matrices) return error_memory(err, "the weights", bytes);
+    b->w->owned[b->w->n_owned++] = b->matrices;
+    return GPT2Q_OK;
 }
 
 gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, const gpt2q_config *config,
@@ -25,6 +49,7 @@ gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, co
     if (!w->h || !w->tensors || !w->owned || !b->schemes)
         s = error_memory(err, "a table of tensors", n * sizeof *w->tensors);
     if (!s) s = weights_choose_schemes(config, params, tied, b->schemes, &w->mixed, err);
+    if (!s) s = allocate_matrices(b, err);
     return s ? weights_end(b, s) : GPT2Q_OK;
 }
 
@@ -79,7 +104,8 @@ gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t
     size_t elements = (size_t)src->rows * (size_t)src->cols;
     if (weight_is_matrix(id.part)) {
         struct qtensor *matrix = weight_matrix(w, id);
-        s = qtensor_quantize(src, info->scheme, false, b->n_threads, matrix, err);
+        s = qtensor_quantize_into(src, info->scheme, b->matrices + b->used, b->n_threads, matrix, err);
+        b->used += matrix_memory(b, id);
         info->bytes = matrix->bytes;
     } else {
         s = hold_floats(b, src, info->scheme, weight_floats(w, id), err);

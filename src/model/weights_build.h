@@ -8,6 +8,8 @@ struct weights_builder {
     struct gpt2_weights *w;
     struct scheme *schemes; /* by slot */
     bool tied;              /* the head has no numbers of its own */
+    uint8_t *matrices;      /* all of them side by side, so that huge pages back them; the weights' */
+    size_t used;
     int n_threads;
 };
 

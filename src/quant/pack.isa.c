@@ -84,19 +84,24 @@ static void pack_read(const struct qsource *src, int panel, int k0, int k1, floa
 /* x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
 static bool pack_range(const float *block, size_t stride, int k, struct range *r)
 {
-    vf strange = vf_zero();
-    for (int v = 0; v < PANEL; v += 16) {
-        vf lo = vf_load(r->lo + v), hi = vf_load(r->hi + v);
-        for (int i = 0; i < k; i++) {
-            vf w = vf_load(block + (size_t)i * stride + v);
-            lo = vf_min(w, lo);
-            hi = vf_max(w, hi);
-            strange = vf_fma(w, vf_zero(), strange);
-        }
-        vf_store(r->lo + v, lo);
-        vf_store(r->hi + v, hi);
+    vf lo[VECTORS], hi[VECTORS], strange[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        lo[v] = vf_load(r->lo + 16 * v);
+        hi[v] = vf_load(r->hi + 16 * v);
+        strange[v] = vf_zero();
     }
-    return vf_sum(strange) == 0.0f;
+    for (int i = 0; i < k; i++, block += stride)
+        for (int v = 0; v < VECTORS; v++) {
+            vf w = vf_load(block + 16 * v);
+            lo[v] = vf_min(w, lo[v]);
+            hi[v] = vf_max(w, hi[v]);
+            strange[v] = vf_fma(w, vf_zero(), strange[v]);
+        }
+    for (int v = 0; v < VECTORS; v++) {
+        vf_store(r->lo + 16 * v, lo[v]);
+        vf_store(r->hi + 16 * v, hi[v]);
+    }
+    return vf_sum(vf_add(vf_add(strange[0], strange[1]), vf_add(strange[2], strange[3]))) == 0.0f;
 }
 
 static bool pack_input_range(const float *block, size_t stride, int k, float *lo, float *hi)

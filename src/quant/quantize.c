@@ -325,32 +325,30 @@ static void *workspace(struct job *job, int n_threads)
     return memory;
 }
 
-/* The tensor's own memory: codes, scales, zeros, each from a multiple of 64. */
-static gpt2q_status allocate(struct job *job, struct qtensor *out, gpt2q_error *err)
+/* Where the parts of a tensor lie in its memory, each from a multiple of 64. False where the scheme does not
+ * fit. */
+struct placement {
+    struct qtensor_layout layout;
+    size_t scale, zero, bytes;
+};
+
+static bool place(struct scheme scheme, int rows, int cols, struct placement *out)
 {
-    const struct qtensor_layout *l = &job->layout;
-    size_t scale_at, zero_at, bytes = SIZE_MAX;
-    bool fits = checked_add(l->codes_bytes, MEM_ALIGN, &scale_at) &&
-                checked_add(scale_at, l->scale_bytes, &zero_at) &&
-                checked_add(zero_at, MEM_ALIGN + l->zero_bytes, &bytes);
-    scale_at = round_up(l->codes_bytes, MEM_ALIGN);
-    zero_at = round_up(scale_at + l->scale_bytes, MEM_ALIGN);
-    uint8_t *memory = fits ? mem_alloc(bytes) : NULL;
-    if (!memory) return error_memory(err, job->src->name, bytes);
-    job->codes = memory;
-    job->scale = l->scale_bytes ? memory + scale_at : NULL;
-    job->zero = l->zero_bytes ? memory + zero_at : NULL;
-    *out = (struct qtensor){.scheme = job->scheme,
-                            .rows = job->src->rows,
-                            .cols = job->cols,
-                            .codes = memory,
-                            .panel_bytes = l->panel_bytes,
-                            .k_stride = PANEL,
-                            .scale = job->scale,
-                            .zero = job->zero,
-                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes,
-                            .owned = memory};
-    return GPT2Q_OK;
+    struct qtensor_layout *l = &out->layout;
+    size_t sum;
+    if (!qtensor_layout(scheme, rows, cols, l)) return false;
+    if (!checked_add(l->codes_bytes, l->scale_bytes + l->zero_bytes, &sum)) return false;
+    if (!checked_add(sum, (size_t)3 * MEM_ALIGN, &sum)) return false;
+    out->scale = round_up(l->codes_bytes, MEM_ALIGN);
+    out->zero = round_up(out->scale + l->scale_bytes, MEM_ALIGN);
+    out->bytes = round_up(out->zero + l->zero_bytes, MEM_ALIGN);
+    return true;
+}
+
+size_t qtensor_memory(struct scheme scheme, int rows, int cols)
+{
+    struct placement at;
+    return place(scheme, rows, cols, &at) ? at.bytes : 0;
 }
 
 /* The loops give the same bits in every instruction set, so the environment's choice counts where it is a
@@ -361,34 +359,62 @@ static const struct pack_ops *best_ops(void)
     return isa_choose(NULL, &isa, NULL) == GPT2Q_OK ? isa->pack : isa_at(0)->pack;
 }
 
+static gpt2q_status misfit(const struct qsource *src, struct scheme scheme, gpt2q_error *err)
+{
+    char text[SCHEME_TEXT_MAX];
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs%s",
+                     src->name, scheme_print(scheme, text), src->rows, src->cols,
+                     scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
+}
+
+gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme scheme, void *memory,
+                                   int n_threads, struct qtensor *out, gpt2q_error *err)
+{
+    struct placement at;
+    *out = (struct qtensor){0};
+    if (!place(scheme, src->rows, src->cols, &at)) return misfit(src, scheme, err);
+    const struct qtensor_layout *l = &at.layout;
+    struct job job = {.src = src, .ops = best_ops(), .scheme = scheme, .cols = src->cols, .layout = *l};
+    job.panels = (src->rows + PANEL - 1) / PANEL;
+    job.codes = memory;
+    job.scale = l->scale_bytes ? job.codes + at.scale : NULL;
+    job.zero = l->zero_bytes ? job.codes + at.zero : NULL;
+    if (n_threads > job.panels) n_threads = job.panels;
+    if (n_threads < 1) n_threads = 1;
+    void *work = workspace(&job, n_threads);
+    if (!work) return error_memory(err, "quantizing", (size_t)job.cols * PANEL * sizeof(float));
+    threads_run(n_threads, quantize_thread, &job);
+    gpt2q_status status = report(&job, n_threads, err);
+    mem_free(work);
+    if (status) return status;
+    *out = (struct qtensor){.scheme = scheme,
+                            .rows = src->rows,
+                            .cols = src->cols,
+                            .codes = job.codes,
+                            .panel_bytes = l->panel_bytes,
+                            .k_stride = PANEL,
+                            .scale = job.scale,
+                            .zero = job.zero,
+                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
+    return GPT2Q_OK;
+}
+
 gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, bool in_place, int n_threads,
                               struct qtensor *out, gpt2q_error *err)
 {
-    struct job job = {.src = src, .scheme = scheme, .cols = src->cols, .ops = best_ops()};
     *out = (struct qtensor){0};
-    if (!qtensor_layout(scheme, src->rows, src->cols, &job.layout)) {
-        char text[SCHEME_TEXT_MAX];
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs%s",
-                         src->name, scheme_print(scheme, text), src->rows, src->cols,
-                         scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
-    }
+    size_t bytes = qtensor_memory(scheme, src->rows, src->cols);
+    if (!bytes) return misfit(src, scheme, err);
     if (in_place && is_in_place(src, scheme)) {
         point_into(src, scheme, out);
         return GPT2Q_OK;
     }
-    gpt2q_status status = allocate(&job, out, err);
-    if (status) return status;
-    job.panels = qtensor_panels(out);
-    if (n_threads > job.panels) n_threads = job.panels;
-    if (n_threads < 1) n_threads = 1;
-    void *memory = workspace(&job, n_threads);
-    if (!memory) {
-        qtensor_free(out);
-        return error_memory(err, "quantizing", job.layout.panel_bytes);
-    }
-    threads_run(n_threads, quantize_thread, &job);
-    status = report(&job, n_threads, err);
-    mem_free(memory);
-    if (status) qtensor_free(out);
+    void *memory = mem_alloc(bytes);
+    if (!memory) return error_memory(err, src->name, bytes);
+    gpt2q_status status = qtensor_quantize_into(src, scheme, memory, n_threads, out, err);
+    if (status)
+        mem_free(memory);
+    else
+        out->owned = memory;
     return status;
 }

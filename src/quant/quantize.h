@@ -21,6 +21,12 @@ struct qsource {
  * format's range or a scale that overflows float16 (GPT2Q_UNSUPPORTED), each naming the tensor. */
 gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, bool in_place, int n_threads,
                               struct qtensor *out, gpt2q_error *err);
+/* The same into memory of the caller, qtensor_memory bytes aligned to 64, which must outlive the tensor: a model holds
+ * its tensors side by side, so that huge pages back them all. */
+gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme scheme, void *memory, int n_threads,
+                                   struct qtensor *out, gpt2q_error *err);
+/* A multiple of 64; 0 where the scheme does not fit the shape. */
+size_t qtensor_memory(struct scheme scheme, int rows, int cols);
 /* The notes' truncating uint8 of a whole tensor of any shape: w' = scale*code + min. codes may be NULL. */
 void notes_parameters(const struct qsource *src, float *scale, float *min);
 uint8_t notes_code(float w, float scale, float min);
