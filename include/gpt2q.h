@@ -266,7 +266,7 @@ typedef struct gpt2q_scheduler_params {
 } gpt2q_scheduler_params;
 
 typedef struct gpt2q_scheduler_stats {
-    uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: running in each, all steps together */
+    uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: decoded rows, all steps together */
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
 } gpt2q_scheduler_stats;

@@ -555,7 +555,7 @@ static void end_step(gpt2q_scheduler *s)
     step->decoded = s->step_ids + s->n_rows;
     step->finished = s->step_ids + 2 * s->n_rows;
     step->step = s->stats.steps++;
-    s->stats.rows += (uint64_t)step->rows;
+    s->stats.rows += (uint64_t)step->n_decoded;
     s->stats.peak_kv_bytes = kv_cache_peak_bytes(&s->ctx->cache);
     if (s->on_step) s->on_step(s->on_step_user, step);
 }
