@@ -56,8 +56,9 @@ static void print_machine(struct bench_plan *plan, const char *prefix)
     for (int i = 0; i < m->n_limits; i++) {
         struct machine_limits *l = &m->limits[i];
         if (!l->gflops_f32.n) continue;
-        printf("%s%d thread%s: %.0f GFLOP/s fp32, %.0f Gop/s int8", prefix, l->threads,
-               l->threads > 1 ? "s" : "", median_or(&l->gflops_f32, 0), median_or(&l->gops_i8, 0));
+        double fma = median_or(&l->gflops_f32, 0), dot = median_or(&l->gops_i8, 0);
+        printf("%s%d thread%s: %.*f GFLOP/s fp32, %.*f Gop/s int8", prefix, l->threads,
+               l->threads > 1 ? "s" : "", fma < 10 ? 2 : 0, fma, dot < 10 ? 2 : 0, dot);
         for (int r = 0; r < m->n_reads; r++) {
             if (!l->reads[r].gb_s.n) continue;
             struct summary s = samples_summary(&l->reads[r].gb_s);
