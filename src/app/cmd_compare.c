@@ -10,7 +10,8 @@
 
 static struct {
     struct model_options model;
-    const char *schemes, *text, *csv, *html;
+    const char *schemes, *text, *csv, *html, *sensitivity;
+    double budget;
     int64_t max_tokens, window, limit;
     bool layers, json;
 } opt;
@@ -34,6 +35,11 @@ static void options(struct option_set *set)
          "the error of every intermediate of the forward pass: local and accumulated", 0, 0},
         {0, "html", OPTION_STRING, &opt.html, "FILE",
          "write a page with texts and plots; it has the layers too", 0, 0},
+        {0, "sensitivity", OPTION_STRING, &opt.sensitivity, "SPEC",
+         "hold one tensor at a time in SPEC and rank them by what it costs", 0, 0},
+        {0, "budget", OPTION_NUMBER, &opt.budget, "BYTES|BITS",
+         "with --sensitivity: the best mixed model of at most so many bytes (up to 32: bits a weight)", 0.5,
+         1e15},
         {0, "csv", OPTION_STRING, &opt.csv, "FILE", "write the figures, a line per scheme", 0, 0},
         {0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0}};
     memset(&opt, 0, sizeof opt);
@@ -104,10 +110,12 @@ static int report(const struct comparison *c)
 {
     int code = opt.csv && c->schemes->done ? compare_write_csv(c, opt.csv) : EXIT_DONE;
     if (!code && opt.html && c->schemes[c->n_schemes - 1].done) code = compare_write_html(c, opt.html);
-    if (opt.json)
+    if (opt.json) {
         json_print(compare_json(c));
-    else
-        compare_print(c);
+        return code;
+    }
+    compare_print(c);
+    if (c->sensitivity.ranked) compare_print_sensitivity(c);
     return code;
 }
 
@@ -122,7 +130,12 @@ static int compare(struct comparison *c)
         c->name = gpt2q_model_name(c->reference);
         signals_watch();
         code = compare_run(c);
-        if (code != EXIT_FAILED) {
+        if (!code && c->sensitivity_to) {
+            double bits = (double)gpt2q_model_parameters(c->reference) / 8;
+            c->budget = (uint64_t)(opt.budget > 32 ? opt.budget : opt.budget * bits);
+            code = compare_sensitivity(c);
+        }
+        if (code == EXIT_DONE || code > EXIT_USAGE) { /* what was done is shown, also after an interruption */
             int reported = report(c);
             if (!code) code = reported;
         }
@@ -141,9 +154,17 @@ static int run(int argc, char **argv)
                            .n_prompts = argc ? (size_t)argc : sizeof prompts / sizeof *prompts,
                            .max_tokens = (int32_t)opt.max_tokens,
                            .layers = opt.layers,
+                           .sensitivity_to = opt.sensitivity,
                            .page = opt.html != NULL,
                            .schemes = schemes};
     if (opt.model.scheme) return usage_error("--schemes says how weights are held, not --quantize");
+    if (opt.budget > 0 && !opt.sensitivity) return usage_error("--budget goes with --sensitivity SPEC");
+    if (opt.sensitivity && opt.model.overrides.n)
+        return usage_error("--sensitivity chooses the scheme of every tensor: --tensor does not go with it");
+    gpt2q_error err;
+    struct scheme sensitivity;
+    if (opt.sensitivity && scheme_parse(opt.sensitivity, &sensitivity, &err))
+        return usage_error("%s", err.message);
     struct model_options without = opt.model;
     without.activations = NULL; /* checked with each scheme */
     int code = model_options_check(&without);
@@ -176,6 +197,7 @@ const struct command command_compare = {
         "  gpt2q compare --layers --schemes f32,i4                 where does the error come from?\n"
         "  gpt2q compare --tensor 'wte.weight=i8' --schemes f32,i4 a mixed model\n"
         "  gpt2q compare --html page.html                          a page with plots\n"
+        "  gpt2q compare --schemes f32,i8 --sensitivity i4 --budget 6  the best model of 6 bits a weight\n"
         "  gpt2q compare -m gpt2 --text wiki.test.raw --window 1024 --csv gpt2.csv\n",
     .options = options,
     .run = run,

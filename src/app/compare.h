@@ -4,12 +4,14 @@
  *     compare_run.c       one scheme after the other beside the reference
  *     compare_table.c     completions and tables for people
  *     compare_json.c      JSON and CSV
+ *     compare_sensitivity.c  tensor by tensor, and a mixed model within a budget
  *     compare_html.c      the page; compare_plots.c, svg.c: its plots */
 #ifndef APP_COMPARE_H
 #define APP_COMPARE_H
 #include "app/measured_text.h"
 #include "study/ledger.h"
 #include "study/score.h"
+#include "study/sensitivity.h"
 #include "study/weight_errors.h"
 
 struct completion {
@@ -49,6 +51,10 @@ struct comparison {
     bool layers, page;
     struct compared *schemes; /* the first is the reference */
     size_t n_schemes;
+    const char *sensitivity_to; /* a SPEC, or NULL */
+    uint64_t budget;            /* bytes; 0: none */
+    size_t sensitivity_level;   /* of sensitivity_to */
+    struct sensitivity sensitivity;
     const char *histogram_of; /* a tensor's name, or NULL */
     double histogram_reach;   /* the largest |w| of it */
     gpt2q_model *reference;   /* open before compare_run, closed by compare_free */
@@ -59,6 +65,11 @@ int compare_run(struct comparison *c);
 void compare_free(struct comparison *c);
 /* The model in the scheme, with the overrides of the options unless it is the reference. */
 int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out);
+
+/* Ranks the tensors once compare_run is done; then prints, or a JSON object. */
+int compare_sensitivity(struct comparison *c);
+void compare_print_sensitivity(const struct comparison *c);
+cJSON *compare_sensitivity_json(const struct comparison *c);
 
 void compare_print(const struct comparison *c);
 /* A document for json_print. */

@@ -229,5 +229,6 @@ void compare_free(struct comparison *c)
         score_free(&s->score);
         for (int r = 0; r < LEDGER_READINGS; r++) ledger_free(&s->ledgers[r]);
     }
+    sensitivity_free(&c->sensitivity);
     gpt2q_model_close(c->reference);
 }

@@ -224,6 +224,45 @@ static void the_table_and_the_csv(void **state)
     temp_remove(dir);
 }
 
+/* The proposal fits, is no worse than any uniform scheme that fits, and is what its options make. */
+static void the_proposal_keeps_its_promise(void **state)
+{
+    (void)state;
+    slow_build_skips();
+    cJSON *doc =
+        expect_json(COMPARE "--window 48 --limit 96 -n 0 --schemes f32,i8 --sensitivity i4 --budget 6");
+    const cJSON *sensitivity = item(doc, "sensitivity"), *proposal = item(sensitivity, "proposal"), *o;
+    assert_string_equal(item(sensitivity, "scheme")->valuestring, "i4:g32:absmax");
+    assert_int_equal(cJSON_GetArraySize(item(sensitivity, "tensors")), 25);
+    double before = -1;
+    cJSON_ArrayForEach(o, item(sensitivity, "tensors"))
+    {
+        near(number(o, "kl_per_byte"), number(o, "kl_mean") / number(o, "bytes_saved"), 1e-9);
+        assert_true(number(o, "kl_per_byte") >= before);
+        before = number(o, "kl_per_byte");
+    }
+    assert_true(number(proposal, "bytes") <= number(proposal, "budget"));
+    assert_true(number(proposal, "budget") == 6 * 6967552 / 8);
+    assert_true(cJSON_GetArraySize(item(proposal, "uniform")) > 4);
+    cJSON_ArrayForEach(o, item(proposal, "uniform"))
+    {
+        assert_true(number(o, "bytes") <= number(proposal, "budget"));
+        assert_true(number(proposal, "kl_mean") <= number(o, "kl_mean"));
+    }
+    char arguments[8192];
+    int n = snprintf(arguments, sizeof arguments, COMPARE "--window 48 --limit 48 -n 0 --schemes f32,%s",
+                     item(proposal, "quantize")->valuestring);
+    cJSON_ArrayForEach(o, item(proposal, "overrides"))
+    {
+        n += snprintf(arguments + n, sizeof arguments - (size_t)n, " --tensor '%s'", o->valuestring);
+    }
+    cJSON *again = expect_json(arguments);
+    assert_true(number(scheme_at(again, 1), "bytes") == number(proposal, "bytes"));
+    assert_string_equal(item(scheme_at(again, 1), "scheme")->valuestring,
+                        item(proposal, "scheme")->valuestring);
+    cJSON_Delete(doc), cJSON_Delete(again);
+}
+
 static void what_is_refused(void **state)
 {
     (void)state;
@@ -240,6 +279,13 @@ static void what_is_refused(void **state)
     expect_failure(
         1, "no-such-folder",
         "compare --quiet --limit 64 --window 64 -n 0 --schemes f32 --html no-such-folder/p.html >/dev/null");
+    expect_failure(2, "--budget goes with --sensitivity", "compare --budget 5");
+    expect_failure(2, "did you mean", "compare --sensitivity i5");
+    expect_failure(
+        2, "where a scheme for single tensors is expected",
+        "compare --quiet --limit 32 --window 16 -n 0 --schemes f32 --sensitivity notes >/dev/null");
+    expect_failure(1, "one window is not enough",
+                   "compare --quiet --limit 16 --window 16 -n 0 --schemes f32 --sensitivity i4 >/dev/null");
     expect_failure(1, "group", "compare --quiet --limit 256 -n 0 --schemes f32,i8:g24");
 }
 
@@ -251,6 +297,7 @@ int main(void)
                                        cmocka_unit_test(every_key_is_there),
                                        cmocka_unit_test(the_ledger_finds_where_error_is_born),
                                        cmocka_unit_test(the_table_and_the_csv),
+                                       cmocka_unit_test(the_proposal_keeps_its_promise),
                                        cmocka_unit_test(what_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
