@@ -82,6 +82,26 @@ static void sort_candidates(struct sampler *s, int32_t n)
     }
 }
 
+#define BUCKET_BITS 12 /* sign, exponent and the first bits of the mantissa */
+
+/* At least the `wanted` best candidates, sorted, into s->keys. Where not all are wanted, a histogram tells from
+ * which logit on the others begin, and they are left out of the sort. */
+static void sort_best(struct sampler *s, const float *logits, int32_t wanted)
+{
+    int32_t count[1 << BUCKET_BITS] = {0}, n = 0, kept = 0;
+    uint64_t last = 0;
+    for (int32_t i = 0; i < s->vocab_size; i++) {
+        s->spare[i] = sort_key(logits[i], i);
+        count[s->spare[i] >> (64 - BUCKET_BITS)]++;
+    }
+    while ((n += count[last]) < wanted) last++;
+    for (int32_t i = 0; i < s->vocab_size; i++) {
+        s->keys[kept] = s->spare[i];
+        kept += s->spare[i] >> (64 - BUCKET_BITS) <= last;
+    }
+    sort_candidates(s, kept);
+}
+
 static int32_t id_of(uint64_t key) { return (int32_t)(uint32_t)key; }
 
 static void penalize(float *logits, float penalty, const float *raw, const int32_t *history, int32_t n)
@@ -114,10 +134,8 @@ static int32_t nucleus(const float *p, int32_t n, double top_p)
  * exp(0) = 1, so min_p is compared with the probability itself. */
 static int32_t candidates(struct sampler *s, const gpt2q_sampling *p)
 {
-    int32_t n = s->vocab_size;
-    for (int32_t i = 0; i < n; i++) s->keys[i] = sort_key(s->logits[i], i);
-    sort_candidates(s, n);
-    if (p->top_k > 0 && p->top_k < n) n = p->top_k;
+    int32_t n = p->top_k > 0 && p->top_k < s->vocab_size ? p->top_k : s->vocab_size;
+    sort_best(s, s->logits, n);
     float best = s->logits[id_of(s->keys[0])];
     for (int32_t i = 0; i < n; i++) s->probabilities[i] = (s->logits[id_of(s->keys[i])] - best) / p->temperature;
     s->kernels->row_exp(s->probabilities, (size_t)n, 1.0f, 0.0f, s->probabilities);
@@ -151,8 +169,7 @@ float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q
     float best = s->kernels->row_max(logits, n);
     double log_sum = math_log(s->kernels->row_sum_exp(logits, n, best));
     if (k > 0) {
-        for (int32_t i = 0; i < s->vocab_size; i++) s->keys[i] = sort_key(logits[i], i);
-        sort_candidates(s, s->vocab_size);
+        sort_best(s, logits, k);
         for (int32_t i = 0; i < k; i++) {
             int32_t t = id_of(s->keys[i]);
             top[i] = (gpt2q_token_logprob){.id = t, .logprob = (float)((double)(logits[t] - best) - log_sum)};

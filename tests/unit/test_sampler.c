@@ -1,0 +1,151 @@
+/* The sampler against its definition written plainly: sort all candidates, cut, renormalize, walk. Logits
+ * have many ties, both zeros and wide ranges; every combination of cuts is met. */
+#include "tests/support.h"
+#include "engine/sampler.h"
+#include "quant/isa.h"
+#include <math.h>
+
+#define VOCAB 1009
+
+static struct sampler sampler;
+static float logits[VOCAB];
+
+static int by_logit_then_id(const void *a, const void *b)
+{
+    int32_t i = *(const int32_t *)a, k = *(const int32_t *)b;
+    if (logits[i] != logits[k]) return logits[i] > logits[k] ? -1 : 1;
+    return i < k ? -1 : i > k;
+}
+
+static void sorted_ids(int32_t ids[VOCAB])
+{
+    for (int32_t i = 0; i < VOCAB; i++) ids[i] = i;
+    qsort(ids, VOCAB, sizeof *ids, by_logit_then_id);
+}
+
+static int32_t plain_draw(const gpt2q_sampling *p, int32_t position)
+{
+    int32_t ids[VOCAB], n = VOCAB;
+    float probability[VOCAB];
+    sorted_ids(ids);
+    if (p->temperature == 0) return ids[0];
+    if (p->top_k > 0 && p->top_k < n) n = p->top_k;
+    for (int32_t i = 0; i < n; i++) probability[i] = (logits[ids[i]] - logits[ids[0]]) / p->temperature;
+    sampler.kernels->row_exp(probability, (size_t)n, 1, 0, probability);
+    double whole = 0, sum = 0;
+    for (int32_t i = 0; i < n; i++) whole += (double)probability[i];
+    for (int32_t i = 0; p->top_p < 1 && i < n; i++) {
+        sum += (double)probability[i];
+        if (sum >= (double)p->top_p * whole) n = i + 1;
+    }
+    while (n > 1 && probability[n - 1] < p->min_p) n--;
+    whole = sum = 0;
+    for (int32_t i = 0; i < n; i++) whole += (double)probability[i];
+    double target = sampler_uniform(p->seed, (uint64_t)position) * whole;
+    for (int32_t i = 0; i < n; i++)
+        if (target < (sum += (double)probability[i])) return ids[i];
+    return ids[n - 1];
+}
+
+static void make_logits(struct rng *rng, int kind)
+{
+    for (int i = 0; i < VOCAB; i++) {
+        logits[i] = rng_normal(rng) * 5;
+        if (kind == 1) logits[i] = (float)(int)logits[i]; /* ties, 0 and -0 */
+        if (kind == 2) logits[i] *= 1e4f;
+        if (kind == 3) logits[i] = -1.5f;
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    const struct isa *isa;
+    return isa_choose(NULL, &isa, NULL) || sampler_create(&sampler, isa->kernels, VOCAB, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sampler_free(&sampler);
+    return 0;
+}
+
+static void draws_by_the_definition(void **state)
+{
+    (void)state;
+    static const int32_t ks[] = {0, 1, 2, 40, VOCAB - 1, VOCAB, VOCAB + 5};
+    static const float ps[] = {1, 0.9f, 0.3f, 1e-30f}, ms[] = {0, 0.05f, 1}, ts[] = {0, 0.3f, 1, 3};
+    struct rng rng = {1};
+    for (int round = 0; round < 2000; round++) {
+        make_logits(&rng, round % 4);
+        gpt2q_sampling p = {.repetition_penalty = 1,
+                            .seed = rng_next(&rng),
+                            .top_k = ks[rng_below(&rng, 7)],
+                            .top_p = ps[rng_below(&rng, 4)],
+                            .min_p = ms[rng_below(&rng, 3)],
+                            .temperature = ts[rng_below(&rng, 4)]};
+        int32_t position = (int32_t)rng_below(&rng, 1000), want = plain_draw(&p, position);
+        assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), want);
+    }
+}
+
+static void the_best_are_exactly_k_in_order(void **state)
+{
+    (void)state;
+    struct rng rng = {2};
+    int32_t ids[VOCAB];
+    gpt2q_token_logprob top[VOCAB];
+    for (int round = 0; round < 200; round++) {
+        int32_t k = (int32_t[]){1, 3, 100, VOCAB}[round / 4 % 4];
+        make_logits(&rng, round % 4);
+        sorted_ids(ids);
+        float logprob = sampler_logprobs(&sampler, logits, ids[k - 1], top, k);
+        double sum = 0;
+        for (int i = 0; i < VOCAB; i++) sum += exp((double)logits[i] - (double)logits[ids[0]]);
+        for (int32_t i = 0; i < k; i++) {
+            assert_int_equal(top[i].id, ids[i]);
+            assert_true(
+                fabs((double)top[i].logprob - ((double)logits[ids[i]] - (double)logits[ids[0]] - log(sum))) <
+                1e-5 * (1 + fabs((double)top[i].logprob)));
+        }
+        assert_memory_equal(&logprob, &top[k - 1].logprob, sizeof logprob);
+    }
+}
+
+static void penalizes_what_was_seen_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < VOCAB; i++) logits[i] = -100;
+    logits[3] = 2;
+    logits[4] = 1.5f;
+    logits[5] = -0.5f;
+    gpt2q_sampling p = {.repetition_penalty = 1.3f, .top_p = 1};
+    assert_int_equal(sampler_draw(&sampler, &p, logits, (const int32_t[]){3, 3}, 2, 2),
+                     3); /* 2 / 1.3 is still above 1.5 */
+    p.repetition_penalty = 1.4f;
+    assert_int_equal(sampler_draw(&sampler, &p, logits, (const int32_t[]){3}, 1, 1), 4);
+    p.repetition_penalty = 100;
+    assert_int_equal(sampler_draw(&sampler, &p, logits, (const int32_t[]){3, 4, 5}, 3, 3),
+                     3); /* 0.02, 0.015, -50 */
+}
+
+static void refuses_what_is_not_finite(void **state)
+{
+    (void)state;
+    struct rng rng = {3};
+    gpt2q_sampling p = {.repetition_penalty = 1, .top_p = 1, .temperature = 1};
+    for (int i = 0; i < 3; i++) {
+        make_logits(&rng, 0);
+        logits[rng_below(&rng, VOCAB)] = (float[]){NAN, INFINITY, -INFINITY}[i];
+        assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, 0), -1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_by_the_definition), cmocka_unit_test(the_best_are_exactly_k_in_order),
+        cmocka_unit_test(penalizes_what_was_seen_once), cmocka_unit_test(refuses_what_is_not_finite)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
