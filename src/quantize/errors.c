@@ -128,21 +128,15 @@ static float bound_of(const struct qtensor *w, size_t i)
 
 static void fill_bounds(const struct qtensor *w, int row, float *bound)
 {
-    int step = w->scheme.gran == QG_GROUP ? w->scheme.group : w->cols;
+    int step = w->scheme.gran == QG_GROUP ? w->scheme.group : w->scheme.gran == QG_INPUT ? 1 : w->cols;
     size_t groups = (size_t)(w->cols / step), panel = (size_t)(row / PANEL), lane = (size_t)(row % PANEL);
-    for (int k = 0; k < w->cols; k++) {
-        size_t g = (size_t)(k / step);
-        if (!scheme_is_integer(w->scheme))
-            bound[k] = INFINITY;
-        else if (w->scheme.gran == QG_TENSOR)
-            bound[k] = k ? bound[0] : bound_of(w, 0);
-        else if (w->scheme.gran == QG_INPUT)
-            bound[k] = bound_of(w, (size_t)k);
-        else if (k % step)
-            bound[k] = bound[k - 1];
-        else
-            bound[k] =
-                bound_of(w, w->scheme.gran == QG_CHANNEL ? (size_t)row : (panel * groups + g) * PANEL + lane);
+    for (size_t g = 0; g < groups; g++) {
+        size_t owner = 0;
+        if (w->scheme.gran == QG_CHANNEL) owner = (size_t)row;
+        if (w->scheme.gran == QG_INPUT) owner = g;
+        if (w->scheme.gran == QG_GROUP) owner = (panel * groups + g) * PANEL + lane;
+        float same = scheme_is_integer(w->scheme) ? bound_of(w, owner) : INFINITY;
+        for (int k = 0; k < step; k++) bound[g * (size_t)step + (size_t)k] = same;
     }
 }
 
