@@ -243,8 +243,8 @@ static void the_genuine_tensors(void **state)
 static void agrees_with_the_goldens(void **state)
 {
     (void)state;
-    char *text = cli_run("--version >/dev/null; cat tests/golden/data/tales-7m/tensors.json").out;
-    cJSON *goldens = cJSON_Parse(text);
+    struct cli c = cli_run("--version >/dev/null; cat tests/golden/data/tales-7m/tensors.json");
+    cJSON *goldens = cJSON_Parse(c.out);
     const cJSON *tensor, *golden;
     assert_non_null(goldens);
     int n = 0;
@@ -269,7 +269,7 @@ static void agrees_with_the_goldens(void **state)
     }
     assert_int_equal(n, 5 * 13 + 6);
     cJSON_Delete(goldens);
-    free(text);
+    cli_free(&c);
 }
 
 static void the_histogram_holds_every_number(void **state)
