@@ -53,10 +53,20 @@ static gpt2q_status open_file(struct exporter *e, const struct quantizer *q, gpt
     return s ? s : write_header(e, &q->bindings, err);
 }
 
+/* Exporting a model over itself would replace the weights by what quantization left of them. */
+static bool is_same_directory(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 gpt2q_status exporter_open(const char *directory, const struct quantizer *q, struct exporter **out,
                            gpt2q_error *err)
 {
     *out = NULL;
+    if (is_same_directory(directory, q->bindings.directory))
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is the model itself and is not replaced",
+                         directory);
     struct exporter *e = mem_zalloc(sizeof *e);
     if (!e) return error_memory(err, "an exporter", sizeof *e);
     e->config = q->bindings.config;
