@@ -179,8 +179,10 @@ void compare_print(const struct comparison *c)
 {
     int width = widest_label(c);
     if (!c->schemes->done) return;
+    const char *slash = strrchr(c->text, '/');
     printf("%s, %zu tokens of %s in windows of %d\n\n", c->name,
-           windows_count(&c->windows) * (size_t)c->windows.window, c->text, (int)c->windows.window);
+           windows_count(&c->windows) * (size_t)c->windows.window, slash ? slash + 1 : c->text,
+           (int)c->windows.window);
     print_completions(c, width);
     print_quality(c, width);
     print_cost(c, width);
