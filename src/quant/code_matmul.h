@@ -130,8 +130,8 @@ ALWAYS_INLINE const int8_t *plane(const struct qinput *x, const int8_t *codes, i
 }
 
 /* Adds one group to the totals [tokens][VECTORS] of a tile. */
-ALWAYS_INLINE void finish_group(const struct tile *t, const int32_t *sums, int g, int groups, int tokens,
-                                bool two_planes, int v0, vf *total, const int bits, const int vectors)
+ALWAYS_INLINE void finish_sums(const struct tile *t, const int32_t *sums, int g, int groups, int tokens,
+                               bool two_planes, int v0, vf *total, const int bits, const int vectors)
 {
     for (int v = 0; v < vectors; v++) {
         struct params p = params_at(t, g, v0 + v);
@@ -169,7 +169,7 @@ ALWAYS_INLINE void code_planes(const struct tile *t, bool two_planes, const int 
                 dot_i8(p, x, g * group, (g + 1) * group, sums, rows, vectors);
             else
                 dot_i4(p, x, g * group, (g + 1) * group, sums, rows, vectors);
-            finish_group(t, sums, g, groups, tokens, two_planes, v0, total, bits, vectors);
+            finish_sums(t, sums, g, groups, tokens, two_planes, v0, total, bits, vectors);
         }
         for (int r = 0; r < tokens; r++) {
             vf scale = vf_set1(t->x->code_scale[t->row + r]);

@@ -6,7 +6,7 @@
 
 static void i4_tile(const struct tile *t, int rows)
 {
-    TILE_DISPATCH(rows, integer_tile(t, 4, R, TILE_VECTORS(R)))
+    TILE_DISPATCH(rows, integer_tile(t, 4, R, INTEGER_VECTORS(R)))
 }
 
 static void i4_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 4, R)) }
@@ -15,7 +15,7 @@ void ISA(matmul_i4)(const struct qtensor *w, const struct qinput *x, float *y, s
                     int p1, void *scratch)
 {
     (void)scratch;
-    for_tiles(w, x, y, y_stride, p0, p1, TILE_ROWS, i4_tile);
+    for_tiles(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i4_tile);
 }
 
 void ISA(matmul_q_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,

@@ -6,7 +6,7 @@
 
 static void i8_tile(const struct tile *t, int rows)
 {
-    TILE_DISPATCH(rows, integer_tile(t, 8, R, TILE_VECTORS(R)))
+    TILE_DISPATCH(rows, integer_tile(t, 8, R, INTEGER_VECTORS(R)))
 }
 
 static void i8_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 8, R)) }
@@ -15,7 +15,7 @@ void ISA(matmul_i8)(const struct qtensor *w, const struct qinput *x, float *y, s
                     int p1, void *scratch)
 {
     (void)scratch;
-    for_tiles(w, x, y, y_stride, p0, p1, TILE_ROWS, i8_tile);
+    for_tiles(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i8_tile);
 }
 
 void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,

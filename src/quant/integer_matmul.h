@@ -18,14 +18,21 @@
 #include "quant/codes.h"
 #include "quant/params.h"
 
-/* Goes on with the chains over the first n <= 4 inputs of four[], whose bytes are signed codes, times 16 for
- * int4. */
+/* Rows and vectors of a tile; AVX2 needs some of its 16 registers for the decoder. */
+#if defined(GPT2Q_ISA_avx2)
+#define INTEGER_ROWS          4
+#define INTEGER_VECTORS(rows) ((rows) == 1 ? 2 : 1)
+#else
+#define INTEGER_ROWS          TILE_ROWS
+#define INTEGER_VECTORS(rows) TILE_VECTORS(rows)
+#endif
+
+/* Goes on with the chains over four inputs whose bytes are signed codes, times 16 for int4. */
 ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS],
-                              const float *const x[TILE_ROWS], int k, int n, const int rows,
-                              const int vectors)
+                              const float *const x[TILE_ROWS], int k, const int rows, const int vectors)
 {
 #pragma GCC unroll 4
-    for (int j = 0; j < n; j++) {
+    for (int j = 0; j < 4; j++) {
         vf w[VECTORS];
         for (int v = 0; v < vectors; v++) w[v] = vc_float(four[v], j);
         for (int r = 0; r < rows; r++) {
@@ -35,41 +42,55 @@ ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS]
     }
 }
 
-/* One step of the layout, of which n inputs exist. */
+/* Goes on with the chains over one step of the layout. */
 ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS],
-                              int k, int n, const int bits, const int rows, const int vectors)
+                              int k, const int bits, const int rows, const int vectors)
 {
     vc four[VECTORS];
     for (int v = 0; v < vectors; v++) {
         vc stored = vc_load(p + 64 * v);
         four[v] = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
     }
-    chain_four(acc, four, x, k, n < 4 ? n : 4, rows, vectors);
-    if (bits == 8 || n <= 4) return;
+    chain_four(acc, four, x, k, rows, vectors);
+    if (bits == 8) return;
     for (int v = 0; v < vectors; v++) four[v] = vc_signed_high(vc_load(p + 64 * v));
-    chain_four(acc, four, x, k + 4, n - 4, rows, vectors);
+    chain_four(acc, four, x, k + 4, rows, vectors);
 }
 
-/* Goes on with the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first vector. */
-ALWAYS_INLINE void code_chains(vf acc[TILE_ROWS][VECTORS], const uint8_t *codes,
-                               const float *const x[TILE_ROWS], int k0, int k1, const int bits,
-                               const int rows, const int vectors)
+/* chains [rows][64] = the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first
+ * vector.
+ *
+ * An unfinished last step is filled up with -0 for x. Codes beyond the last input are 0, so these terms are
+ * +0 * -0 = -0, the one number whose addition changes nothing, not even the sign of a zero. */
+ALWAYS_INLINE void code_chains(const uint8_t *codes, const float *const x[TILE_ROWS], int k0, int k1,
+                               float *chains, const int bits, const int rows, const int vectors)
 {
     const int step = bits == 8 ? 4 : 8;
     const uint8_t *p = codes + (size_t)(k0 / step) * (PANEL * 4);
+    vf acc[TILE_ROWS][VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
     int k = k0;
     for (; k + step <= k1; k += step, p += PANEL * 4) {
         for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
-        chain_step(acc, p, x, k, step, bits, rows, vectors);
+        chain_step(acc, p, x, k, bits, rows, vectors);
     }
-    if (k < k1) chain_step(acc, p, x, k, k1 - k, bits, rows, vectors);
+    if (k < k1) {
+        float filled[TILE_ROWS][8];
+        const float *last[TILE_ROWS];
+        for (int r = 0; r < rows; r++) {
+            for (int j = 0; j < 8; j++) filled[r][j] = k + j < k1 ? x[r][k + j] : -0.0f;
+            last[r] = filled[r];
+        }
+        chain_step(acc, p, last, 0, bits, rows, vectors);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) vf_store(chains + r * PANEL + 16 * v, acc[r][v]);
 }
 
-/* The head's formulas for one group's, or all, inputs. */
-ALWAYS_INLINE vf finish_chain(const struct tile *t, vf chain, struct params p, float sum, vf total,
-                              const int bits)
+/* The head's formulas for one vector of one row and one group's, or all, inputs: total goes on. */
+ALWAYS_INLINE vf finish_chain(struct scheme s, vf chain, struct params p, float sum, vf total, const int bits)
 {
-    const struct scheme s = t->w->scheme;
     const vf x = vf_set1(sum), h = vf_set1(bits == 8 ? 128.0f : 8.0f);
     vf a = vf_mul(chain, vf_set1(bits == 8 ? 0x1p-24f : 0x1p-28f));
     if (s.gran == QG_INPUT) return s.method == QM_ABSMAX ? a : vf_add(a, x);
@@ -79,34 +100,39 @@ ALWAYS_INLINE vf finish_chain(const struct tile *t, vf chain, struct params p, f
     return has_minimum(s) ? vf_fma(p.z, x, a) : a;
 }
 
+/* Takes the chains of one group, or of all inputs, into the totals; both [rows][64]. */
+ALWAYS_INLINE void finish_chains(const struct tile *t, int g, int groups, int v0, const float *chains,
+                                 float *totals, const int bits, const int rows, const int vectors)
+{
+    const struct scheme s = t->w->scheme;
+    for (int v = 0; v < vectors; v++) {
+        struct params p = params_at(t, g, v0 + v);
+        for (int r = 0; r < rows; r++) {
+            float *total = totals + r * PANEL + 16 * v;
+            float sum = t->x->sums ? t->x->sums[(size_t)(t->row + r) * (size_t)groups + (size_t)g] : 0.0f;
+            vf a = vf_load(chains + r * PANEL + 16 * v);
+            vf_store(total, finish_chain(s, a, p, sum, vf_load(total), bits));
+        }
+    }
+}
+
 ALWAYS_INLINE void integer_tile(const struct tile *t, const int bits, const int rows, const int vectors)
 {
     const struct qtensor *w = t->w;
-    const int cols = w->cols, group = w->scheme.gran == QG_GROUP ? w->scheme.group : cols,
-              groups = cols / group;
+    const int group = w->scheme.gran == QG_GROUP ? w->scheme.group : w->cols, groups = w->cols / group;
     const float *x[TILE_ROWS];
     for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         const uint8_t *codes = w->codes + (size_t)t->panel * w->panel_bytes + 64 * (size_t)v0;
-        vf total[TILE_ROWS][VECTORS];
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++) total[r][v] = vf_zero();
+        float chains[TILE_ROWS * PANEL], totals[TILE_ROWS * PANEL];
+        memset(totals, 0, sizeof totals);
         for (int g = 0; g < groups; g++) {
-            vf acc[TILE_ROWS][VECTORS];
-            for (int r = 0; r < rows; r++)
-                for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
-            code_chains(acc, codes, x, g * group, (g + 1) * group, bits, rows, vectors);
-            for (int v = 0; v < vectors; v++) {
-                struct params p = params_at(t, g, v0 + v);
-                for (int r = 0; r < rows; r++) {
-                    float sum =
-                        t->x->sums ? t->x->sums[(size_t)(t->row + r) * (size_t)groups + (size_t)g] : 0.0f;
-                    total[r][v] = finish_chain(t, acc[r][v], p, sum, total[r][v], bits);
-                }
-            }
+            code_chains(codes, x, g * group, (g + 1) * group, chains, bits, rows, vectors);
+            finish_chains(t, g, groups, v0, chains, totals, bits, rows, vectors);
         }
         for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++) store_outputs(t, r, v0 + v, total[r][v]);
+            for (int v = 0; v < vectors; v++)
+                store_outputs(t, r, v0 + v, vf_load(totals + r * PANEL + 16 * v));
     }
 }
 #endif
