@@ -5,8 +5,7 @@
 
 #define VECTORS (PANEL / 16)
 
-/* ---- reading a source
- * ------------------------------------------------------------------------------------------------ */
+/* ---- reading a source ---- */
 
 static size_t element_bytes(enum dtype dtype) { return dtype == DT_F32 ? 4 : 2; }
 
@@ -77,9 +76,7 @@ static void pack_read(const struct qsource *src, int panel, int k0, int k1, floa
             block[(size_t)(k - k0) * PANEL + (size_t)o] = block[(size_t)(k - k0) * PANEL];
 }
 
-/* ---- ranges
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- ranges ---- */
 
 /* x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
 static bool pack_range(const float *block, size_t stride, int k, struct range *r)
@@ -121,9 +118,7 @@ static bool pack_input_range(const float *block, size_t stride, int k, float *lo
     return vf_sum(strange) == 0.0f;
 }
 
-/* ---- codes
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- codes ---- */
 
 ALWAYS_INLINE vf truncated(vf t)
 {
@@ -135,53 +130,71 @@ struct lanes {
     vf divisor, shift, offset, least, most;
 };
 
-/* The stored code, as a float, of 16 outputs of input i; beyond the last input the code of 0. */
-ALWAYS_INLINE vf stored_code(const float *block, size_t stride, int i, int k, const struct coding *c,
-                             struct lanes l, float zero)
-{
-    if (i >= k) return vf_set1(zero);
-    vf w = vf_load(block + (size_t)i * stride);
-    vf divisor = c->input_divisor ? vf_set1(c->input_divisor[i]) : l.divisor;
-    vf shift = c->input_divisor ? vf_set1(c->input_shift[i]) : l.shift;
-    vf offset = c->input_divisor ? vf_set1(c->input_offset[i]) : l.offset;
-    vf t = vf_div(vf_sub(w, shift), divisor);
-    if (c->truncate) return truncated(vf_min(vf_max(t, l.least), l.most));
-    return vf_min(vf_max(vf_add(vf_rint(t), offset), l.least), l.most);
-}
-
 ALWAYS_INLINE struct lanes lanes_at(const struct coding *c, int v)
 {
     return (struct lanes){vf_load(c->divisor + v), vf_load(c->shift + v), vf_load(c->offset + v),
                           vf_set1(c->least), vf_set1(c->most)};
 }
 
-static void pack_encode_i8(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
+/* Stored codes, as floats, of 16 outputs of input i; beyond the last input the code of 0. */
+ALWAYS_INLINE vf stored_code(const float *block, size_t stride, int i, int k, const struct coding *c,
+                             struct lanes l, float zero, const bool by_input, const bool truncate)
 {
+    if (i >= k) return vf_set1(zero);
+    if (by_input) {
+        l.divisor = vf_set1(c->input_divisor[i]);
+        l.shift = vf_set1(c->input_shift[i]);
+        l.offset = vf_set1(c->input_offset[i]);
+    }
+    vf t = vf_div(vf_sub(vf_load(block + (size_t)i * stride), l.shift), l.divisor);
+    if (truncate) return truncated(vf_min(vf_max(t, l.least), l.most));
+    return vf_min(vf_max(vf_add(vf_rint(t), l.offset), l.least), l.most);
+}
+
+ALWAYS_INLINE void encode(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes,
+                          const int bits, const bool by_input, const bool truncate)
+{
+    const int step = bits == 8 ? 4 : 8;
+    const float zero = bits == 8 ? 128.0f : 8.0f;
     for (int v = 0; v < VECTORS; v++) {
-        struct lanes l = lanes_at(c, 16 * v);
-        for (int i = 0; i < k; i += 4) {
+        const struct lanes l = lanes_at(c, 16 * v);
+        const float *w = block + 16 * v;
+        for (int i = 0; i < k; i += step) {
             vi q[4];
-            for (int j = 0; j < 4; j++)
-                q[j] = vf_to_int(stored_code(block + 16 * v, stride, i + j, k, c, l, 128.0f));
-            vc_store(codes + (size_t)(i / 4) * (PANEL * 4) + (size_t)v * 64, vc_pack(q[0], q[1], q[2], q[3]));
+            for (int j = 0; j < 4; j++) {
+                vf code = stored_code(w, stride, i + j, k, c, l, zero, by_input, truncate);
+                if (bits == 4) { /* the high nibble */
+                    vf high = stored_code(w, stride, i + 4 + j, k, c, l, zero, by_input, truncate);
+                    code = vf_fma(high, vf_set1(16.0f), code);
+                }
+                q[j] = vf_to_int(code);
+            }
+            vc_store(codes + (size_t)(i / step) * (PANEL * 4) + (size_t)v * 64,
+                     vc_pack(q[0], q[1], q[2], q[3]));
         }
     }
 }
 
+/* The choices that do not change over a block, made once. */
+ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, const struct coding *c,
+                                   uint8_t *codes, const int bits)
+{
+    if (c->input_divisor)
+        encode(block, stride, k, c, codes, bits, true, false);
+    else if (c->truncate)
+        encode(block, stride, k, c, codes, bits, false, true);
+    else
+        encode(block, stride, k, c, codes, bits, false, false);
+}
+
+static void pack_encode_i8(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
+{
+    encode_choosing(block, stride, k, c, codes, 8);
+}
+
 static void pack_encode_i4(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
 {
-    for (int v = 0; v < VECTORS; v++) {
-        struct lanes l = lanes_at(c, 16 * v);
-        for (int i = 0; i < k; i += 8) {
-            vi q[4];
-            for (int j = 0; j < 4; j++) {
-                vf low = stored_code(block + 16 * v, stride, i + j, k, c, l, 8.0f);
-                vf high = stored_code(block + 16 * v, stride, i + 4 + j, k, c, l, 8.0f);
-                q[j] = vf_to_int(vf_fma(high, vf_set1(16.0f), low));
-            }
-            vc_store(codes + (size_t)(i / 8) * (PANEL * 4) + (size_t)v * 64, vc_pack(q[0], q[1], q[2], q[3]));
-        }
-    }
+    encode_choosing(block, stride, k, c, codes, 4);
 }
 
 static void pack_to_f16(const float *w, size_t n, uint16_t *out)

@@ -62,9 +62,7 @@ static void prepare_floats(const struct qtensor *w, struct qinput *x, int row, c
             sums[g] = lane_sum(x0 + g * (cols / groups), (int)(cols / groups));
 }
 
-/* ---- codes
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- codes ---- */
 
 /* max|x| / qmax; NaN where an x is not finite: x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
 static float code_scale(const float *x, int n, float qmax)

@@ -56,8 +56,7 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
     return true;
 }
 
-/* ---- the input of a product
- * -------------------------------------------------------------------------------------------- */
+/* ---- the input of a product ---- */
 
 bool qinput_needs_prepare(const struct qtensor *w, enum activations kind)
 {

@@ -38,8 +38,7 @@ struct job {
     float *input_divisor, *input_shift, *input_offset; /* [cols], QG_INPUT */
 };
 
-/* ---- parameters
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static struct coding coding_create(struct scheme s)
 {
@@ -68,8 +67,7 @@ static void store_parameters(const struct job *job, size_t i, struct choice c)
     }
 }
 
-/* ---- ranges over all panels
- * ------------------------------------------------------------------------------------------------ */
+/* ---- ranges over all panels ---- */
 
 static struct range range_empty(void)
 {
@@ -136,12 +134,14 @@ static void input_choose(const struct job *job, struct worker *self, int thread,
     }
 }
 
-/* ---- one panel
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- one panel ---- */
 
-static void encode(const struct job *job, const float *block, int k, const struct coding *c, uint8_t *codes)
+static void encode(const struct job *job, const struct worker *self, int k0, int k, const struct coding *c,
+                   uint8_t *codes)
 {
+    const float *block = self->block + (size_t)k0 * PANEL;
+    const int step = job->scheme.format == QF_I8 ? 4 : 8;
+    codes += (size_t)(k0 / step) * (PANEL * 4);
     if (job->scheme.format == QF_I8)
         job->ops->encode_i8(block, PANEL, k, c, codes);
     else
@@ -162,8 +162,7 @@ static void encode_own(const struct job *job, struct worker *self, int k0, int k
         c->shift[o] = chosen.shift;
         c->offset[o] = chosen.offset;
     }
-    int step = job->scheme.format == QF_I8 ? 4 : 8;
-    encode(job, block, k, c, codes + (size_t)(k0 / step) * (PANEL * 4));
+    encode(job, self, k0, k, c, codes);
 }
 
 static void integer_panel(const struct job *job, struct worker *self, int panel, struct coding *c)
@@ -172,7 +171,7 @@ static void integer_panel(const struct job *job, struct worker *self, int panel,
     job->ops->read(job->src, panel, 0, job->cols, self->block);
     switch (job->scheme.gran) {
     case QG_TENSOR:
-    case QG_INPUT: encode(job, self->block, job->cols, c, codes); break;
+    case QG_INPUT: encode(job, self, 0, job->cols, c, codes); break;
     case QG_CHANNEL: encode_own(job, self, 0, job->cols, (size_t)panel * PANEL, codes, c); break;
     case QG_GROUP: {
         int groups = job->cols / job->scheme.group;
@@ -237,9 +236,7 @@ static void quantize_thread(void *arg, int thread, int n)
     }
 }
 
-/* ---- the whole tensor
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- the whole tensor ---- */
 
 static gpt2q_status element_failure(const struct job *job, gpt2q_error *err, float limit, const char *what)
 {

@@ -28,8 +28,7 @@ const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX])
     return text;
 }
 
-/* ---- the nearest SPEC
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the nearest SPEC ---- */
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 
@@ -93,9 +92,7 @@ static gpt2q_status unknown_scheme(const char *spec, gpt2q_error *err)
                      best.text);
 }
 
-/* ---- parsing
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- parsing ---- */
 
 /* Whether the field at *at is `name`; if so *at moves behind it and its colon. */
 static bool take(const char **at, const char *name)
