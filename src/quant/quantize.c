@@ -245,9 +245,8 @@ static gpt2q_status element_failure(const struct job *job, gpt2q_error *err, flo
         for (int i = 0; i < src->cols; i++) {
             float w;
             qsource_read(src, o, i, 1, &w);
-            if (fabsf(w) <= limit || (job->scheme.format == QF_F16 && isnan(w)) ||
-                (job->scheme.format == QF_BF16 && isnan(w)))
-                continue;
+            bool kept = isnan(w) && !scheme_is_integer(job->scheme); /* a NaN has a 16-bit form */
+            if (fabsf(w) <= limit || kept) continue;
             return error_set(err, GPT2Q_UNSUPPORTED, "%s: the weight of output %d and input %d is %g, %s",
                              src->name, o, i, (double)w, what);
         }
