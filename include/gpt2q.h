@@ -250,7 +250,6 @@ typedef struct gpt2q_request {
     gpt2q_sampling sampling;
     const char *const *stop; /* n_stop zero-terminated strings */
     size_t n_stop;
-    int32_t n_speculate;     /* prompt-lookup speculation: tokens proposed at most; 0: none */
     gpt2q_text_fn *on_text;  /* may be NULL */
     gpt2q_end_fn *on_end;
     void *user;

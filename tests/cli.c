@@ -69,3 +69,15 @@ cJSON *expect_json(const char *arguments)
     cli_free(&c);
     return doc;
 }
+
+cJSON *json_of_file(const char *path)
+{
+    static char text[1 << 20];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    cJSON *doc = cJSON_Parse(text);
+    assert_non_null(doc);
+    return doc;
+}

@@ -25,7 +25,7 @@ int failed(const gpt2q_error *err);
 
 /* ---- what is generated ---- */
 struct generation_options {
-    int64_t max_tokens, top_k, samples, logprobs, speculate;
+    int64_t max_tokens, top_k, samples, logprobs;
     double temperature, top_p, min_p, repetition_penalty;
     uint64_t seed;
     struct string_list stop;

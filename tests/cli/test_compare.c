@@ -29,18 +29,6 @@ static void near(double a, double b, double relative)
 }
 static const cJSON *scheme_at(const cJSON *doc, int i) { return cJSON_GetArrayItem(item(doc, "schemes"), i); }
 
-static cJSON *json_of_file(const char *path)
-{
-    static char text[1 << 20];
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    fclose(f);
-    cJSON *doc = cJSON_Parse(text);
-    assert_non_null(doc);
-    return doc;
-}
-
 /* KL over the first window of the books, as schemes.json has it. */
 static void kl_is_the_goldens(void **state)
 {

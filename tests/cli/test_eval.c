@@ -24,18 +24,6 @@ static void near(double a, double b, double relative)
     if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%.9g where %.9g is expected", a, b);
 }
 
-static cJSON *json_of_file(const char *path)
-{
-    static char text[1 << 20];
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    fclose(f);
-    cJSON *doc = cJSON_Parse(text);
-    assert_non_null(doc);
-    return doc;
-}
-
 static void nll_is_the_goldens(void **state)
 {
     (void)state;
