@@ -81,3 +81,10 @@ cJSON *json_of_file(const char *path)
     assert_non_null(doc);
     return doc;
 }
+
+const cJSON *item(const cJSON *object, const char *key)
+{
+    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!i) fail_msg("key '%s' is missing", key);
+    return i;
+}

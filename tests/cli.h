@@ -16,6 +16,8 @@ void cli_free(struct cli *c);
 void expect_failure(int code, const char *error, const char *arguments);
 /* Runs it, expects exit code 0 and one JSON document on stdout. */
 cJSON *expect_json(const char *arguments);
+/* The value of a key; fails the test without it. */
+const cJSON *item(const cJSON *object, const char *key);
 /* The document in a file of at most a megabyte. */
 cJSON *json_of_file(const char *path);
 #endif

@@ -4,12 +4,6 @@
 
 #define TINY "bench --quiet --shape 2x64x4 --repeat 2 "
 
-static const cJSON *item(const cJSON *object, const char *key)
-{
-    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
-    if (!i) fail_msg("key '%s' is missing", key);
-    return i;
-}
 static double number(const cJSON *object, const char *key)
 {
     const cJSON *i = item(object, key);

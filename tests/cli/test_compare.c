@@ -11,12 +11,6 @@
 #define slow_build_skips() ((void)0)
 #endif
 
-static const cJSON *item(const cJSON *object, const char *key)
-{
-    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
-    if (!i) fail_msg("key '%s' is missing", key);
-    return i;
-}
 static double number(const cJSON *object, const char *key)
 {
     const cJSON *i = item(object, key);

@@ -6,12 +6,6 @@
 
 #define TALES "-m models/tales-7m --quiet "
 
-static const cJSON *item(const cJSON *object, const char *key)
-{
-    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
-    if (!i) fail_msg("key '%s' is missing", key);
-    return i;
-}
 static const char *text_of(const cJSON *object, const char *key) { return item(object, key)->valuestring; }
 
 static void generate_json_has_every_key(void **state)
@@ -275,17 +269,20 @@ static void works_from_any_directory(void **state)
     cli_free(&c);
 }
 
-/* A signal once tokens are coming: what there is so far stays written, and the exit code says which signal it was. */
+/* A signal once tokens are coming: what there is so far stays written, and the exit code says which signal it
+ * was. */
 static void interrupted_by(const char *name, int code)
 {
-    struct cli c = cli_run("--version >/dev/null; out=$(mktemp); ${GPT2Q:-./gpt2q} generate --isa scalar " TALES
-                           "-n 500 --ignore-eos 'Once upon a time' >$out & pid=$!; "
-                           "until [ -s $out ]; do sleep 0.02; done; kill -%s $pid; wait $pid; echo $? >&2; cat $out; rm $out",
-                           name);
+    struct cli c = cli_run(
+        "--version >/dev/null; out=$(mktemp); ${GPT2Q:-./gpt2q} generate --isa scalar " TALES
+        "-n 500 --ignore-eos 'Once upon a time' >$out & pid=$!; "
+        "until [ -s $out ]; do sleep 0.02; done; kill -%s $pid; wait $pid; echo $? >&2; cat $out; rm $out",
+        name);
     assert_int_equal(atoi(c.error), code);
     assert_true(c.out_size > 1 && c.out[c.out_size - 1] == '\n');
     struct cli whole = cli_run("generate " TALES "-n 500 --ignore-eos 'Once upon a time'");
-    assert_true(c.out_size < whole.out_size && !strncmp(c.out, whole.out, c.out_size - 4)); /* but for a code point under way */
+    assert_true(c.out_size < whole.out_size &&
+                !strncmp(c.out, whole.out, c.out_size - 4)); /* but for a code point under way */
     cli_free(&whole);
     cli_free(&c);
 }

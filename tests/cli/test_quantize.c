@@ -5,12 +5,6 @@
 
 #define GELU "-m tests/golden/data/tiny-gelu --quiet "
 
-static const cJSON *item(const cJSON *object, const char *key)
-{
-    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
-    if (!i) fail_msg("key '%s' is missing", key);
-    return i;
-}
 static double number(const cJSON *object, const char *key) { return item(object, key)->valuedouble; }
 
 static char *directory;
