@@ -1,0 +1,130 @@
+/* One pass: which tokens it takes, running them, drawing what comes next. It knows no queue: rows that run,
+ * and what is said of them, are all it meets. */
+#include "engine/scheduler_parts.h"
+#include "base/clock.h"
+#include "base/threads.h"
+
+/* ---- the tokens of a pass ---- */
+
+static void list_token(gpt2q_scheduler *s, int32_t row, int32_t position, bool wants_logits)
+{
+    s->tokens[s->n_tokens] = (struct batch_token){.token = s->rows[row].ids[position],
+                                                  .position = position,
+                                                  .sequence = row,
+                                                  .wants_logits = wants_logits};
+    s->token_row[s->n_tokens++] = row;
+    s->n_outputs += wants_logits;
+}
+
+static void list_padding(gpt2q_scheduler *s, int32_t margin, int32_t n_pad)
+{
+    int32_t pad = s->ctx->model->weights.config.eos_token_id; /* the notes' pad token */
+    for (int32_t c = 0; c < n_pad; c++) {
+        s->tokens[s->n_tokens] =
+            (struct batch_token){.token = pad < 0 ? 0 : pad, .position = c, .sequence = margin};
+        s->token_row[s->n_tokens++] = NO_ROW;
+    }
+}
+
+/* The prompt's tokens from n_cached on, as far as `budget` and what `limited` leaves of a pass allow. */
+static int32_t list_prompt(gpt2q_scheduler *s, const struct row *r, int32_t budget, bool limited)
+{
+    int32_t listed = 0;
+    bool scores = job_scores_prompt(r->job);
+    for (int32_t p = r->n_cached; p < r->n_prompt && listed < budget; p++, listed++) {
+        bool wants = p + 1 < r->n_prompt ? scores : r->job->max_new > 0;
+        if (limited && (s->n_tokens == s->ctx->n_batch || (wants && s->n_outputs == s->ctx->n_outputs)))
+            break;
+        list_token(s, r->sequence, p, wants);
+    }
+    if (listed) s->step_ids[s->step.n_prefilled++] = r->job->id;
+    return listed;
+}
+
+void scheduler_list_decoding(gpt2q_scheduler *s)
+{
+    s->n_tokens = s->n_outputs = 0;
+    for (int32_t k = 0; k < s->running.n_rows; k++) {
+        const struct row *r = row_at(s, &s->running, k);
+        if (r->done || !row_decodes(r)) continue;
+        list_token(s, r->sequence, r->n_cached, true);
+        s->step_ids[s->n_rows + s->step.n_decoded++] = r->job->id;
+    }
+    s->n_decoding = s->n_tokens;
+}
+
+void scheduler_list_chunks(gpt2q_scheduler *s)
+{
+    int32_t budget = s->n_chunk;
+    for (int32_t k = 0; k < s->running.n_rows && budget > 0; k++) {
+        const struct row *r = row_at(s, &s->running, k);
+        if (r->done || row_decodes(r) || scheduler_waits_for_prefix(s, k)) continue;
+        budget -= list_prompt(s, r, budget, true);
+    }
+}
+
+void scheduler_list_rectangle(gpt2q_scheduler *s)
+{
+    s->n_tokens = s->n_outputs = s->n_decoding = 0;
+    for (int32_t k = 0; k < s->fresh.n_rows; k++) {
+        list_padding(s, batched_cache_margin(&s->fresh, k), s->fresh.rows[k].n_pad);
+        list_prompt(s, row_at(s, &s->fresh, k), INT32_MAX, false);
+    }
+}
+
+/* ---- running them ---- */
+
+static void draw_outputs(void *arg, int thread, int n_threads)
+{
+    gpt2q_scheduler *s = arg;
+    int64_t begin, end;
+    threads_split(s->n_outputs, thread, n_threads, &begin, &end);
+    for (int64_t o = begin; o < end; o++) {
+        int32_t i = s->output_token[o];
+        s->output_id[o] = row_draw(&s->rows[s->token_row[i]], &s->samplers[thread],
+                                   gpt2q_logits(s->ctx, (int32_t)o), s->tokens[i].position);
+    }
+}
+
+/* What the pass over the tokens [first, end) said about each. */
+static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
+{
+    int32_t output = 0;
+    s->n_outputs = 0;
+    for (int32_t i = first; i < end; i++)
+        if (s->tokens[i].wants_logits) s->output_token[s->n_outputs++] = i;
+    threads_run(s->n_outputs < s->n_samplers ? s->n_outputs : s->n_samplers, draw_outputs, s);
+    for (int32_t i = first; i < end; i++) {
+        if (s->token_row[i] == NO_ROW) continue;
+        struct row *r = &s->rows[s->token_row[i]];
+        r->n_cached = s->tokens[i].position + 1;
+        if (s->tokens[i].wants_logits) {
+            int32_t id = s->output_id[output++];
+            if (r->done) continue; /* failed at an earlier token of its prompt */
+            row_take(r, s->ctx->model, s->tokens[i].position, id);
+            s->stats.completion_tokens += r->n_cached >= r->n_prompt && id >= 0;
+        } else if (r->n_cached == r->n_prompt && r->job->max_new == 0) {
+            r->done = true;
+        }
+    }
+}
+
+gpt2q_status scheduler_run_listed(gpt2q_scheduler *s, gpt2q_error *err)
+{
+    gpt2q_status status = GPT2Q_OK;
+    double started = clock_seconds();
+    for (int32_t first = 0, end = 0; first < s->n_tokens && !status; first = end) {
+        for (int32_t outputs = 0; end < s->n_tokens && end - first < s->ctx->n_batch; end++) {
+            outputs += s->tokens[end].wants_logits;
+            if (outputs > s->ctx->n_outputs) break;
+        }
+        status = context_decode(s->ctx, s->tokens + first, end - first, err);
+        if (!status) take_results(s, first, end);
+    }
+    if (!s->n_tokens) return status;
+    double seconds = clock_seconds() - started,
+           decode = seconds * s->n_decoding / s->n_tokens; /* a mixed pass is divided by tokens */
+    s->stats.decode_s += decode;
+    s->stats.prefill_s += seconds - decode;
+    return status;
+}
