@@ -8,9 +8,11 @@
 static char ring[4][4096];
 static unsigned turn;
 
+/* An absolute path stays what it is. */
 static const char *below(const char *root, const char *relative)
 {
     char path[sizeof ring[0]];
+    if (*relative == '/') return relative;
     snprintf(path, sizeof path, "%s/%s", root, relative);
     return strcpy(ring[turn++ % 4], path);
 }

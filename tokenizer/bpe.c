@@ -12,7 +12,7 @@ static size_t merge_pass(const struct tokenizer *t, int32_t *symbol, uint32_t *r
     bool fresh_before = false;
     for (size_t from = 0; from < n; to++) {
         bool fresh = from + 1 < n && rank[from] == best;
-        int32_t s = fresh ? t->merged[best] : symbol[from];
+        int32_t s = fresh ? merge_result(t, best) : symbol[from];
         if (to > 0) {
             bool looked_up = fresh || fresh_before;
             rank[to - 1] = looked_up ? pair_table_find(&t->pairs, symbol[to - 1], s) : rank[from - 1];
@@ -100,7 +100,7 @@ static void consider(struct long_piece *p, uint32_t i)
 static void merge_at(struct long_piece *p, uint32_t i)
 {
     uint32_t gone = p->next[i], after = p->next[gone];
-    p->symbol[i] = p->t->merged[p->rank[i]];
+    p->symbol[i] = merge_result(p->t, p->rank[i]);
     p->rank[gone] = NO_RANK;
     p->next[i] = after;
     if (after < p->n) p->previous[after] = i;

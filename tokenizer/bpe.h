@@ -23,8 +23,8 @@ static inline void encoding_put(struct encoding *e, int32_t id)
 
 #define BPE_SHORT 64 /* bytes; up to here scanning is faster */
 
-/* Appends the ids of the n >= 1 bytes, by merging alone (t->words is not asked). Only memory can fail, and
- * only for a piece longer than BPE_SHORT. */
+/* Appends the ids of the n >= 1 bytes, by merging alone (no table of words is asked). Only memory can fail,
+ * and only for a piece longer than BPE_SHORT. */
 gpt2q_status bpe_encode(const struct tokenizer *t, const uint8_t *piece, size_t n, struct encoding *e,
                         gpt2q_error *err);
 #endif

@@ -54,7 +54,7 @@ static gpt2q_status part(struct merge_reader *r, const char *name, size_t n, siz
         return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: U+%04X is no character of the byte alphabet",
                          r->file, r->unit, r->number, (unsigned)foreign);
     bool fits = length <= r->capacity - *used;
-    *id = fits ? byte_table_find(r->tokens, &r->t->bytes, r->bytes + *used, length) : NO_TOKEN;
+    *id = fits ? byte_table_find(&r->t->tokens, &r->t->bytes, r->bytes + *used, length) : NO_TOKEN;
     if (*id == NO_TOKEN)
         return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: \"%.*s\" is not in the vocabulary", r->file, r->unit,
                          r->number, (int)n, name);
@@ -70,14 +70,17 @@ gpt2q_status merge_reader_pair(struct merge_reader *r, const char *left, size_t 
     gpt2q_status s = part(r, left, n_left, &used, &a, err);
     if (!s) s = part(r, right, n_right, &used, &b, err);
     if (s) return s;
-    int32_t result = byte_table_find(r->tokens, &r->t->bytes, r->bytes, used);
+    int32_t result = byte_table_find(&r->t->tokens, &r->t->bytes, r->bytes, used);
     if (result == NO_TOKEN)
         return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: the result \"%.*s%.*s\" is not in the vocabulary",
                          r->file, r->unit, r->number, (int)n_left, left, (int)n_right, right);
+    if (r->rank > (uint32_t)MAX_ID)
+        return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: more than %d merges", r->file, r->unit, r->number,
+                         MAX_ID + 1);
     if (!pair_table_insert(&r->t->pairs, a, b, r->rank))
         return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: \"%.*s %.*s\" has been merged before", r->file,
                          r->unit, r->number, (int)n_left, left, (int)n_right, right);
-    r->t->merged[r->rank++] = result;
+    r->t->merged[r->rank++] = (uint32_t)result;
     r->number++;
     return GPT2Q_OK;
 }

@@ -10,11 +10,10 @@ bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity
 
 struct merge_reader {
     struct tokenizer *t;
-    const struct byte_table *tokens; /* all of the vocabulary's */
-    const char *file, *unit;         /* "merges.txt", "line": a message says where */
-    size_t number;                   /* of the line or entry that comes next */
-    uint32_t rank;                   /* of the merge that comes next */
-    uint8_t *bytes;                  /* of a merge's result: room for the longest token */
+    const char *file, *unit; /* "merges.txt", "line": a message says where */
+    size_t number;           /* of the line or entry that comes next */
+    uint32_t rank;           /* of the merge that comes next */
+    uint8_t *bytes;          /* of a merge's result: room for the longest token */
     size_t capacity;
 };
 

@@ -2,54 +2,71 @@
 #include "base/memory.h"
 #include <assert.h>
 
-/* Slots for count entries at most half full: a power of two, 2^bits. */
-static unsigned slot_bits(size_t count)
+unsigned table_shift(size_t n)
 {
-    unsigned bits = 4;
-    while ((count >> (bits - 1)) != 0) bits++;
-    return bits;
+    for (unsigned bits = 1; bits <= 32; bits++)
+        if (n == (size_t)1 << bits) return 64 - bits;
+    return 0;
+}
+
+/* Slots for count entries at most four fifths full: a power of two. */
+static size_t slots_for(size_t count)
+{
+    size_t n = 16;
+    while (n / 5 * 4 < count) n *= 2;
+    return n;
 }
 
 bool pair_table_create(struct pair_table *table, size_t count)
 {
-    unsigned bits = slot_bits(count);
-    size_t n = (size_t)1 << bits;
-    *table =
-        (struct pair_table){.slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = 64 - bits};
+    size_t n = slots_for(count);
+    *table = (struct pair_table){
+        .slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = table_shift(n)};
     if (!table->slots) return false;
-    for (size_t i = 0; i < n; i++) table->slots[i] = (struct pair_slot){0, 0, NO_RANK};
+    for (size_t i = 0; i < n; i++) table->slots[i] = EMPTY_PAIR;
     return true;
 }
 
-void pair_table_free(struct pair_table *table) { mem_free(table->slots); }
-
 bool pair_table_insert(struct pair_table *table, int32_t left, int32_t right, uint32_t rank)
 {
-    assert(rank != NO_RANK);
-    struct pair_slot *slot = pair_table_slot(table, left, right);
-    if (slot->rank != NO_RANK) return false;
-    *slot = (struct pair_slot){left, right, rank};
+    assert(rank <= (uint32_t)MAX_ID);
+    uint64_t key = pair_key(left, right), *slot = pair_table_slot(table, key);
+    if (*slot != EMPTY_PAIR) return false;
+    *slot = key << ID_BITS | rank;
+    if (rank >= table->n_ranks) table->n_ranks = rank + 1;
     return true;
 }
 
 bool byte_table_create(struct byte_table *table, size_t count)
 {
-    unsigned bits = slot_bits(count);
-    size_t n = (size_t)1 << bits;
-    *table =
-        (struct byte_table){.slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = 64 - bits};
+    size_t n = slots_for(count);
+    *table = (struct byte_table){
+        .slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = table_shift(n)};
     if (!table->slots) return false;
-    for (size_t i = 0; i < n; i++) table->slots[i] = (struct byte_slot){0, NO_TOKEN};
+    memset(table->slots, 0xFF, n * sizeof *table->slots);
     return true;
 }
 
-void byte_table_free(struct byte_table *table) { mem_free(table->slots); }
-
-void byte_table_insert(struct byte_table *table, const struct token_bytes *tokens, int32_t id)
+static uint32_t *slot_of(struct byte_table *table, const struct token_bytes *tokens, int32_t id, uint64_t *h)
 {
-    uint32_t begin = tokens->at[id];
-    uint64_t h = hash_bytes(tokens->data + begin, tokens->at[id + 1] - begin);
-    size_t i = (size_t)(h >> table->shift);
-    while (table->slots[i].id != NO_TOKEN) i = (i + 1) & table->mask;
-    table->slots[i] = (struct byte_slot){(uint32_t)h, id};
+    size_t n;
+    const uint8_t *bytes = token_find(tokens, id, &n);
+    assert(bytes);
+    *h = hash_bytes(bytes, n);
+    return byte_table_slot(table, tokens, bytes, n, *h);
+}
+
+int32_t byte_table_insert(struct byte_table *table, const struct token_bytes *tokens, int32_t id)
+{
+    uint64_t h;
+    uint32_t *slot = slot_of(table, tokens, id, &h);
+    if (*slot != EMPTY_BYTE) return (int32_t)(*slot & ID_MASK);
+    *slot = hash_tag(h) | (uint32_t)id;
+    return NO_TOKEN;
+}
+
+void byte_table_mark_word(struct byte_table *table, const struct token_bytes *tokens, int32_t id)
+{
+    uint64_t h;
+    *slot_of(table, tokens, id, &h) |= WORD_BIT;
 }

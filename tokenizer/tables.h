@@ -1,5 +1,9 @@
 /* The two hash tables of a tokenizer: pairs of ids to ranks, and bytes to ids. Flat, linear probing, at most
- * half full, unchanged after loading. Both sizes are known beforehand, so neither ever grows. */
+ * four fifths full, unchanged after loading. Both sizes are known beforehand, so neither ever grows.
+ *
+ * They may lie in a mapped file, so nothing in them is believed: a probe ends after as many steps as there
+ * are slots, and what a slot names is looked at only if it is there. The hashes are part of the file's format
+ * (ARCHITECTURE.md, "The .gpt2q file") and those of a little-endian machine. */
 #ifndef TOKENIZER_TABLES_H
 #define TOKENIZER_TABLES_H
 #include <stdbool.h>
@@ -9,72 +13,99 @@
 
 #define TABLE_MULTIPLIER 0x9E3779B97F4A7C15u /* 2^64 / golden ratio: spreads keys over the high bits */
 
-/* ---- pairs: which two neighbours merge, and how early ---- */
-
-#define NO_RANK UINT32_MAX
-
-struct pair_slot {
-    int32_t left, right;
-    uint32_t rank; /* NO_RANK: an empty slot; it is then itself the answer for a pair that is not there */
-};
-
-struct pair_table {
-    struct pair_slot *slots;
-    size_t mask;
-    unsigned shift; /* 64 - log2(slots) */
-};
-
-/* False when memory is out. */
-bool pair_table_create(struct pair_table *table, size_t count);
-void pair_table_free(struct pair_table *table);
-/* False if the pair is there already. */
-bool pair_table_insert(struct pair_table *table, int32_t left, int32_t right, uint32_t rank);
-
-static inline struct pair_slot *pair_table_slot(const struct pair_table *table, int32_t left, int32_t right)
-{
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = (size_t)((key * TABLE_MULTIPLIER ^ key >> 32) * TABLE_MULTIPLIER >> table->shift);
-    for (;; i = (i + 1) & table->mask) {
-        struct pair_slot *slot = &table->slots[i];
-        if (slot->rank == NO_RANK || (slot->left == left && slot->right == right)) return slot;
-    }
-}
-
-static inline uint32_t pair_table_find(const struct pair_table *table, int32_t left, int32_t right)
-{
-    return pair_table_slot(table, left, right)->rank;
-}
-
-/* ---- bytes: which token is spelled like this ---- */
-
-#define NO_TOKEN (-1)
-
-/* The tokens' bytes one after another: those of id lie from at[id] to at[id + 1]. */
-struct token_bytes {
-    uint8_t *data;
-    uint32_t *at;
-};
-
-struct byte_slot {
-    uint32_t tag; /* low half of the hash: most other tokens are told apart without a look at their bytes */
-    int32_t id;   /* NO_TOKEN: empty */
-};
-
-struct byte_table {
-    struct byte_slot *slots;
-    size_t mask;
-    unsigned shift;
-};
-
-bool byte_table_create(struct byte_table *table, size_t count);
-void byte_table_free(struct byte_table *table);
-void byte_table_insert(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
+#define ID_BITS 20 /* of an id or a rank in a slot */
+#define ID_MASK ((1u << ID_BITS) - 1)
+#define MAX_ID  ((int32_t)ID_MASK - 1) /* the greatest id or rank; all ones is an empty slot */
 
 static inline uint64_t hash_mix(uint64_t h, uint64_t word)
 {
     h = (h ^ word) * TABLE_MULTIPLIER;
     return h ^ h >> 32;
 }
+
+/* 64 - log2(n) of a number of slots; 0 where it is no power of two from 2 to 2^32. */
+unsigned table_shift(size_t n);
+
+/* ---- pairs: which two neighbours merge, and how early ---- */
+
+#define NO_RANK    UINT32_MAX
+#define EMPTY_PAIR UINT64_MAX
+
+struct pair_table {
+    uint64_t *slots; /* left << 40 | right << 20 | rank */
+    size_t mask;
+    unsigned shift;   /* 64 - log2(slots) */
+    uint32_t n_ranks; /* ranks are below */
+};
+
+/* For at most `count` pairs of ranks below it. False when memory is out. */
+bool pair_table_create(struct pair_table *table, size_t count);
+/* False if the pair is there already. */
+bool pair_table_insert(struct pair_table *table, int32_t left, int32_t right, uint32_t rank);
+
+static inline uint64_t pair_key(int32_t left, int32_t right)
+{
+    return (uint64_t)(uint32_t)left << ID_BITS | (uint32_t)right;
+}
+
+/* The slot of the pair, or the empty one where it would be; NULL in a full table that has neither. */
+static inline uint64_t *pair_table_slot(const struct pair_table *table, uint64_t key)
+{
+    size_t i = (size_t)(hash_mix(0, key) * TABLE_MULTIPLIER >> table->shift);
+    for (size_t steps = 0; steps <= table->mask; steps++, i = (i + 1) & table->mask) {
+        uint64_t slot = table->slots[i];
+        if (slot >> ID_BITS == key || slot == EMPTY_PAIR) return &table->slots[i];
+    }
+    return NULL;
+}
+
+static inline uint32_t pair_table_find(const struct pair_table *table, int32_t left, int32_t right)
+{
+    const uint64_t *slot = pair_table_slot(table, pair_key(left, right));
+    uint32_t rank = slot && *slot != EMPTY_PAIR ? (uint32_t)*slot & ID_MASK : NO_RANK;
+    return rank < table->n_ranks ? rank : NO_RANK;
+}
+
+/* ---- bytes: which token is spelled like this ---- */
+
+#define NO_TOKEN   (-1)
+#define EMPTY_BYTE UINT32_MAX
+#define WORD_BIT   (1u << ID_BITS)
+#define TAG_MASK   (~(WORD_BIT | ID_MASK))
+
+/* The tokens' bytes one after another: those of id lie from at[id] to at[id + 1]. */
+struct token_bytes {
+    uint8_t *data;
+    uint32_t *at;
+    size_t size;      /* bytes of data */
+    int32_t n;        /* ids, 1 + the largest */
+    uint32_t longest; /* bytes of the longest token */
+};
+
+/* The bytes of a token, NULL where it has none or they are not where they should be. */
+static inline const uint8_t *token_find(const struct token_bytes *tokens, int32_t id, size_t *n)
+{
+    *n = 0;
+    if (id < 0 || id >= tokens->n) return NULL;
+    size_t begin = tokens->at[id], end = tokens->at[id + 1];
+    if (begin >= end || end > tokens->size || end - begin > tokens->longest) return NULL;
+    *n = end - begin;
+    return tokens->data + begin;
+}
+
+struct byte_table {
+    /* An id; a bit that says that the token is a word (vocabulary.h); eleven bits of the hash, by which most
+     * other tokens are told apart without a look at their bytes. */
+    uint32_t *slots;
+    size_t mask;
+    unsigned shift;
+};
+
+bool byte_table_create(struct byte_table *table, size_t count);
+/* The token that has the same bytes already, or NO_TOKEN: then it is there now. */
+int32_t byte_table_insert(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
+/* Says that a token which is there is a word. */
+void byte_table_mark_word(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
 
 static inline uint64_t hash_load(const uint8_t *p, size_t n)
 {
@@ -83,8 +114,6 @@ static inline uint64_t hash_load(const uint8_t *p, size_t n)
     return word;
 }
 
-/* The order of bytes in a word differs between machines, and so do the hashes; nothing but speed depends on
- * them. */
 static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
 {
     uint64_t h = n;
@@ -97,17 +126,45 @@ static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
     return hash_mix(h, tail) * TABLE_MULTIPLIER;
 }
 
+static inline uint32_t hash_tag(uint64_t h) { return (uint32_t)h & TAG_MASK; }
+
+/* The slot of the token of these bytes, or the empty one where it would be; NULL in a full table that has
+ * neither. */
+static inline uint32_t *byte_table_slot(const struct byte_table *table, const struct token_bytes *tokens,
+                                        const uint8_t *bytes, size_t n, uint64_t h)
+{
+    size_t i = (size_t)(h >> table->shift), length;
+    for (size_t steps = 0; steps <= table->mask; steps++, i = (i + 1) & table->mask) {
+        uint32_t slot = table->slots[i];
+        if (slot == EMPTY_BYTE) return &table->slots[i];
+        if ((slot & TAG_MASK) != hash_tag(h)) continue;
+        const uint8_t *found = token_find(tokens, (int32_t)(slot & ID_MASK), &length);
+        if (found && length == n && !memcmp(found, bytes, n)) return &table->slots[i];
+    }
+    return NULL;
+}
+
+/* What the slot of the token of these bytes holds; EMPTY_BYTE if there is no such token. */
+static inline uint32_t byte_table_look_up(const struct byte_table *table, const struct token_bytes *tokens,
+                                          const uint8_t *bytes, size_t n)
+{
+    const uint32_t *slot = byte_table_slot(table, tokens, bytes, n, hash_bytes(bytes, n));
+    return slot ? *slot : EMPTY_BYTE;
+}
+
 /* Token of these bytes, or NO_TOKEN. */
 static inline int32_t byte_table_find(const struct byte_table *table, const struct token_bytes *tokens,
                                       const uint8_t *bytes, size_t n)
 {
-    uint64_t h = hash_bytes(bytes, n);
-    for (size_t i = (size_t)(h >> table->shift);; i = (i + 1) & table->mask) {
-        struct byte_slot slot = table->slots[i];
-        if (slot.id == NO_TOKEN) return NO_TOKEN;
-        if (slot.tag != (uint32_t)h) continue;
-        uint32_t begin = tokens->at[slot.id];
-        if (tokens->at[slot.id + 1] - begin == n && !memcmp(tokens->data + begin, bytes, n)) return slot.id;
-    }
+    uint32_t slot = byte_table_look_up(table, tokens, bytes, n);
+    return slot == EMPTY_BYTE ? NO_TOKEN : (int32_t)(slot & ID_MASK);
+}
+
+/* The same among the words alone. */
+static inline int32_t byte_table_find_word(const struct byte_table *table, const struct token_bytes *tokens,
+                                           const uint8_t *bytes, size_t n)
+{
+    uint32_t slot = byte_table_look_up(table, tokens, bytes, n);
+    return slot != EMPTY_BYTE && slot & WORD_BIT ? (int32_t)(slot & ID_MASK) : NO_TOKEN;
 }
 #endif

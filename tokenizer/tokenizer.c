@@ -5,23 +5,20 @@
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/vocabulary.h"
 
-/* Sorts out the tokens that their own bytes encode to. In a vocabulary made by training these are nearly all,
- * but a token may be out of reach of the merges, and then a piece spelled like it gets other ids. */
+/* Finds the words, the tokens that their own bytes encode to. In a vocabulary made by training these are
+ * nearly all, but a token may be out of reach of the merges, and then a piece spelled like it gets other ids.
+ */
 static gpt2q_status find_words(struct tokenizer *t, gpt2q_error *err)
 {
-    if (!byte_table_create(&t->words, (size_t)t->size))
-        return error_memory(err, "a table of words", (size_t)t->size);
-    for (int32_t id = 0; id < t->size; id++) {
+    for (int32_t id = 0; id < t->bytes.n; id++) {
         size_t n;
-        const char *bytes = tokenizer_bytes(t, id, &n);
+        const uint8_t *bytes = token_find(&t->bytes, id, &n);
         if (!bytes) continue;
         int32_t first = NO_TOKEN;
         struct encoding e = {.ids = &first, .capacity = 1};
-        gpt2q_status s = bpe_encode(t, (const uint8_t *)bytes, n, &e, err);
+        gpt2q_status s = bpe_encode(t, bytes, n, &e, err);
         if (s) return s;
-        if (e.n != 1 || first != id) continue;
-        byte_table_insert(&t->words, &t->bytes, id);
-        if (n > t->longest_word) t->longest_word = n;
+        if (e.n == 1 && first == id) byte_table_mark_word(&t->tokens, &t->bytes, id);
     }
     return GPT2Q_OK;
 }
@@ -81,31 +78,23 @@ gpt2q_status tokenizer_open(const char *directory, struct tokenizer **out, gpt2q
 void tokenizer_free(struct tokenizer *t)
 {
     if (!t) return;
-    mem_free(t->names);
-    mem_free(t->name_at);
-    mem_free(t->bytes.data);
-    mem_free(t->bytes.at);
-    mem_free(t->merged);
-    pair_table_free(&t->pairs);
-    byte_table_free(&t->words);
+    if (!t->mapped) {
+        mem_free(t->bytes.data);
+        mem_free(t->bytes.at);
+        mem_free(t->tokens.slots);
+        mem_free(t->pairs.slots);
+        mem_free(t->merged);
+    }
     mem_free(t);
 }
 
-int32_t tokenizer_size(const struct tokenizer *t) { return t->size; }
+int32_t tokenizer_size(const struct tokenizer *t) { return t->bytes.n; }
 int32_t tokenizer_end_of_text(const struct tokenizer *t) { return t->end_of_text; }
+size_t tokenizer_longest(const struct tokenizer *t) { return t->bytes.longest; }
 
 const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len)
 {
-    *len = 0;
-    if (id < 0 || id >= t->size) return NULL;
-    *len = t->bytes.at[id + 1] - t->bytes.at[id];
-    return *len ? (const char *)t->bytes.data + t->bytes.at[id] : NULL;
-}
-
-const char *tokenizer_name(const struct tokenizer *t, int32_t id)
-{
-    size_t len;
-    return tokenizer_bytes(t, id, &len) ? t->names + t->name_at[id] : NULL;
+    return (const char *)token_find(&t->bytes, id, len);
 }
 
 /* Text without special tokens. */
@@ -115,7 +104,8 @@ static gpt2q_status encode_text(const struct tokenizer *t, const char *text, siz
     while (len > 0) {
         size_t n = pretokenizer_next(text, len);
         const uint8_t *piece = (const uint8_t *)text;
-        int32_t word = n <= t->longest_word ? byte_table_find(&t->words, &t->bytes, piece, n) : NO_TOKEN;
+        int32_t word =
+            n <= t->bytes.longest ? byte_table_find_word(&t->tokens, &t->bytes, piece, n) : NO_TOKEN;
         gpt2q_status s = GPT2Q_OK;
         if (word != NO_TOKEN)
             encoding_put(e, word);

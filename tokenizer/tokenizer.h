@@ -17,14 +17,34 @@ gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const c
                                    size_t merges_size, const char *merges_name, struct tokenizer **out, gpt2q_error *err);
 void tokenizer_free(struct tokenizer *t);
 
+/* The arrays that a tokenizer looks things up in, for a file to hold; ARCHITECTURE.md ("The .gpt2q file") says what is in them. */
+enum {
+    TOKENIZER_BYTES,   /* uint8_t: the tokens' bytes, one token after another */
+    TOKENIZER_AT,      /* uint32_t: by id, where they begin; and the end of the last */
+    TOKENIZER_LONGEST, /* uint32_t: one number, the bytes of the longest token */
+    TOKENIZER_TOKENS,  /* uint32_t: hash table of bytes to ids */
+    TOKENIZER_PAIRS,   /* uint64_t: hash table of pairs of ids to ranks */
+    TOKENIZER_MERGED,  /* uint32_t: by rank, the id that the pair becomes */
+    TOKENIZER_TABLES
+};
+struct tokenizer_table {
+    const void *data;
+    size_t n; /* elements */
+};
+void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[TOKENIZER_TABLES]);
+/* A tokenizer over such arrays, aligned to their elements, which outlive it. Any bytes may be in them: where they are not what
+ * tokenizer_tables gave, text gets other ids, but valid ones, and ids other bytes or none. */
+gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES], const char *name, struct tokenizer **out,
+                                   gpt2q_error *err);
+
 /* Number of ids, 1 + the largest. Ids without a token (gaps) have no bytes. */
 int32_t tokenizer_size(const struct tokenizer *t);
 /* Id of <|endoftext|>, -1 if the vocabulary has none. */
 int32_t tokenizer_end_of_text(const struct tokenizer *t);
 /* The bytes of a token, NULL outside; not terminated. */
 const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len);
-/* The token's name as vocab.json spells it ("\u0120the"), zero-terminated UTF-8; NULL outside. */
-const char *tokenizer_name(const struct tokenizer *t, int32_t id);
+/* Bytes of the longest token. */
+size_t tokenizer_longest(const struct tokenizer *t);
 
 /* Encodes bytes; at most len ids come out. `special`: <|endoftext|> in the text is one token. Writes the first `capacity` ids and
  * returns all there are through *n. Only GPT2Q_OUT_OF_MEMORY can go wrong. */

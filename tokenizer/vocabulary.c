@@ -7,10 +7,9 @@
 #include "base/memory.h"
 #include "tokenizer/merges.h"
 
-#define MAX_ID ((1 << 20) - 1)
-
 struct entry {
     const char *name; /* in the JSON tree */
+    size_t length;    /* of the token, in bytes */
     int32_t id;
     bool literal; /* the name is the token's text, not spelled in the byte alphabet */
 };
@@ -20,9 +19,10 @@ struct reader {
     const char *file;
     const cJSON *vocab, *added, *merges; /* the last two of tokenizer.json only */
     struct entry *entries;
-    size_t n_entries, longest; /* longest: token, in bytes */
-    struct byte_table tokens;
+    size_t n_entries;
+    int32_t *entry_of; /* by id: index of its entry, NO_ENTRY for a gap */
 };
+#define NO_ENTRY (-1)
 
 /* ---- what tokenizer.json asks for beside the tables ---- */
 
@@ -101,17 +101,18 @@ static bool looks_special(const char *name)
 static gpt2q_status add_entry(struct reader *r, const char *name, const cJSON *number, bool added,
                               gpt2q_error *err)
 {
-    size_t length;
+    size_t n = strlen(name), length;
     uint32_t foreign = 0;
-    bool spelled = alphabet_decode(name, strlen(name), NULL, 0, &length, &foreign);
+    bool spelled = alphabet_decode(name, n, NULL, 0, &length, &foreign);
     if (!*name) return error_set(err, GPT2Q_FORMAT, "%s: a token has an empty name", r->file);
     if (!spelled && !added && !looks_special(name))
         return error_set(err, GPT2Q_FORMAT, "%s: token \"%s\": U+%04X is no character of the byte alphabet",
                          r->file, name, (unsigned)foreign);
     struct entry *entry = &r->entries[r->n_entries++];
-    *entry = (struct entry){.name = name, .literal = added || !spelled};
+    bool literal = added || !spelled;
+    *entry = (struct entry){.name = name, .length = literal ? n : length, .literal = literal};
     gpt2q_status s = read_id(r, name, number, &entry->id, err);
-    if (!s && entry->id >= r->t->size) r->t->size = entry->id + 1;
+    if (!s && entry->id >= r->t->bytes.n) r->t->bytes.n = entry->id + 1;
     return s;
 }
 
@@ -136,84 +137,85 @@ static gpt2q_status collect_entries(struct reader *r, gpt2q_error *err)
     return s;
 }
 
-static size_t entry_length(const struct entry *entry)
+/* Gives every id its entry; one of added_tokens that repeats an entry of the vocabulary is dropped. */
+static gpt2q_status place_entries(struct reader *r, gpt2q_error *err)
 {
-    size_t length = strlen(entry->name);
-    uint32_t foreign;
-    if (!entry->literal) alphabet_decode(entry->name, length, NULL, 0, &length, &foreign);
-    return length;
-}
-
-/* Gives every id its name, and in bytes.at[id + 1] the length of its token; an entry of added_tokens that
- * repeats one of the vocabulary is dropped. */
-static gpt2q_status place_names(struct reader *r, gpt2q_error *err)
-{
-    struct tokenizer *t = r->t;
-    size_t size = 0, used = 0, kept = 0, n = (size_t)t->size;
-    for (size_t i = 0; i < r->n_entries; i++) size += strlen(r->entries[i].name) + 1;
-    t->names = mem_alloc(size);
-    t->name_at = mem_array(n, sizeof *t->name_at);
-    t->bytes.at = mem_zarray(n + 1, sizeof *t->bytes.at);
-    if (!t->names || !t->name_at || !t->bytes.at) return error_memory(err, "the vocabulary", size + n * 8);
+    size_t n = (size_t)r->t->bytes.n;
+    r->entry_of = mem_array(n, sizeof *r->entry_of);
+    if (!r->entry_of) return error_memory(err, "the vocabulary", n * sizeof *r->entry_of);
+    for (size_t i = 0; i < n; i++) r->entry_of[i] = NO_ENTRY;
     for (size_t i = 0; i < r->n_entries; i++) {
-        struct entry entry = r->entries[i];
-        const char *taken = t->bytes.at[entry.id + 1] ? t->names + t->name_at[entry.id] : NULL;
-        if (taken && r->added && !strcmp(taken, entry.name)) continue;
+        const struct entry *entry = &r->entries[i];
+        int32_t *place = &r->entry_of[entry->id];
+        const char *taken = *place == NO_ENTRY ? NULL : r->entries[*place].name;
+        if (taken && r->added && !strcmp(taken, entry->name)) continue;
         if (taken)
             return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%s\" and \"%s\" both have id %d", r->file,
-                             taken, entry.name, entry.id);
-        t->name_at[entry.id] = (uint32_t)used;
-        memcpy(t->names + used, entry.name, strlen(entry.name) + 1);
-        used += strlen(entry.name) + 1;
-        if (!strcmp(entry.name, END_OF_TEXT)) t->end_of_text = entry.id;
-        t->bytes.at[entry.id + 1] = (uint32_t)entry_length(&entry);
-        r->entries[kept++] = entry;
+                             taken, entry->name, (int)entry->id);
+        *place = (int32_t)i;
     }
-    r->n_entries = kept;
     return GPT2Q_OK;
 }
 
 /* ---- bytes ---- */
 
+/* Room for the bytes of all tokens, and where those of each begin. */
+static gpt2q_status lay_out(struct reader *r, size_t *count, gpt2q_error *err)
+{
+    struct token_bytes *bytes = &r->t->bytes;
+    size_t n = (size_t)bytes->n;
+    bytes->at = mem_array(n + 1, sizeof *bytes->at);
+    if (!bytes->at) return error_memory(err, "the vocabulary", n * sizeof *bytes->at);
+    for (size_t id = 0; id < n; id++) {
+        bytes->at[id] = (uint32_t)bytes->size;
+        if (r->entry_of[id] == NO_ENTRY) continue;
+        size_t length = r->entries[r->entry_of[id]].length;
+        if (length > bytes->longest) bytes->longest = (uint32_t)length;
+        bytes->size += length;
+        ++*count;
+    }
+    bytes->at[n] = (uint32_t)bytes->size;
+    bytes->data = mem_alloc(bytes->size);
+    return bytes->data ? GPT2Q_OK : error_memory(err, "the vocabulary", bytes->size);
+}
+
+/* In the order of ids, so that the table is always the same. */
 static gpt2q_status place_bytes(struct reader *r, gpt2q_error *err)
 {
     struct tokenizer *t = r->t;
-    for (int32_t id = 0; id < t->size; id++) {
-        if (t->bytes.at[id + 1] > r->longest) r->longest = t->bytes.at[id + 1];
-        t->bytes.at[id + 1] += t->bytes.at[id];
-    }
-    t->bytes.data = mem_alloc(t->bytes.at[t->size]);
-    if (!t->bytes.data || !byte_table_create(&r->tokens, r->n_entries))
-        return error_memory(err, "the vocabulary", t->bytes.at[t->size]);
-    for (size_t i = 0; i < r->n_entries; i++) {
-        const struct entry *entry = &r->entries[i];
-        uint8_t *bytes = t->bytes.data + t->bytes.at[entry->id];
-        size_t length = t->bytes.at[entry->id + 1] - t->bytes.at[entry->id];
+    size_t count = 0, length;
+    gpt2q_status s = lay_out(r, &count, err);
+    if (!s && !byte_table_create(&t->tokens, count))
+        s = error_memory(err, "the vocabulary", count * sizeof *t->tokens.slots);
+    for (int32_t id = 0; id < t->bytes.n && !s; id++) {
+        if (r->entry_of[id] == NO_ENTRY) continue;
+        const struct entry *entry = &r->entries[r->entry_of[id]];
+        uint8_t *bytes = t->bytes.data + t->bytes.at[id];
         uint32_t foreign;
         if (entry->literal)
-            memcpy(bytes, entry->name, length);
+            memcpy(bytes, entry->name, entry->length);
         else
-            alphabet_decode(entry->name, strlen(entry->name), bytes, length, &length, &foreign);
-        int32_t same = byte_table_find(&r->tokens, &t->bytes, bytes, length);
+            alphabet_decode(entry->name, strlen(entry->name), bytes, entry->length, &length, &foreign);
+        int32_t same = byte_table_insert(&t->tokens, &t->bytes, id);
         if (same != NO_TOKEN)
-            return error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%s\"", r->file,
-                             same, entry->id, entry->name);
-        byte_table_insert(&r->tokens, &t->bytes, entry->id);
+            s = error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%s\"", r->file,
+                          (int)same, (int)id, entry->name);
     }
-    return GPT2Q_OK;
+    return s;
 }
 
-/* Every byte must have a token of its own: merging begins there. */
-static gpt2q_status find_byte_tokens(struct reader *r, gpt2q_error *err)
+gpt2q_status vocabulary_find_ends(struct tokenizer *t, const char *file, gpt2q_error *err)
 {
     for (int b = 0; b < 256; b++) {
         uint8_t byte = (uint8_t)b;
-        r->t->byte_id[b] = byte_table_find(&r->tokens, &r->t->bytes, &byte, 1);
-        if (r->t->byte_id[b] == NO_TOKEN)
+        t->byte_id[b] = byte_table_find(&t->tokens, &t->bytes, &byte, 1);
+        if (t->byte_id[b] == NO_TOKEN)
             return error_set(err, GPT2Q_FORMAT,
-                             "%s: byte 0x%02X has no token, where each of the 256 must have one", r->file,
+                             "%s: byte 0x%02X has no token, where each of the 256 must have one", file,
                              (unsigned)b);
     }
+    t->end_of_text =
+        byte_table_find(&t->tokens, &t->bytes, (const uint8_t *)END_OF_TEXT, strlen(END_OF_TEXT));
     return GPT2Q_OK;
 }
 
@@ -245,11 +247,11 @@ static gpt2q_status read_tables(struct reader *r, const char *merges, size_t mer
                                 const char *merges_name, gpt2q_error *err)
 {
     gpt2q_status s = collect_entries(r, err);
-    if (!s) s = place_names(r, err);
+    if (!s) s = place_entries(r, err);
     if (!s) s = place_bytes(r, err);
-    if (!s) s = find_byte_tokens(r, err);
+    if (!s) s = vocabulary_find_ends(r->t, r->file, err);
     if (s) return s;
-    struct merge_reader m = {.t = r->t, .tokens = &r->tokens, .capacity = r->longest};
+    struct merge_reader m = {.t = r->t, .capacity = r->t->bytes.longest};
     if (merges) {
         m.file = merges_name, m.unit = "line", m.number = 1;
         s = merges_read_text(&m, merges, merges_size, err);
@@ -272,12 +274,11 @@ gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t voca
     cJSON *root;
     gpt2q_status s = json_parse(vocab, vocab_size, vocab_name, &root, err);
     if (s) return s;
-    t->end_of_text = NO_TOKEN;
     struct reader r = {.t = t, .file = vocab_name};
     s = find_parts(&r, root, !merges, err);
     if (!s) s = read_tables(&r, merges, merges_size, merges_name, err);
     mem_free(r.entries);
-    byte_table_free(&r.tokens);
+    mem_free(r.entry_of);
     cJSON_Delete(root);
     return s;
 }

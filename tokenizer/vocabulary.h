@@ -11,22 +11,30 @@
 #define END_OF_TEXT "<|endoftext|>"
 
 struct tokenizer {
-    int32_t size;        /* 1 + the largest id */
-    int32_t end_of_text; /* NO_TOKEN if there is none */
-    char *names;         /* zero-terminated, one after another */
-    uint32_t *name_at;   /* (size); meaningless for a gap */
     struct token_bytes bytes;
-    int32_t byte_id[256];
+    struct byte_table tokens; /* its words are those that their own bytes encode to: for a piece that is one
+                                 merging can be left out */
     struct pair_table pairs;
-    int32_t *merged; /* by rank: the id that a pair becomes */
-    struct byte_table
-        words; /* the tokens that their own bytes encode to: for a piece among them merging can be left out */
-    size_t longest_word; /* bytes */
+    uint32_t *merged; /* (pairs.n_ranks): the id that a pair becomes */
+    bool mapped;      /* the arrays lie in a file and are only read */
+    int32_t byte_id[256];
+    int32_t end_of_text; /* NO_TOKEN if there is none */
 };
 
-/* Fills *t, all zero before, from the texts as tokenizer_from_memory takes them; t->words is left empty. On
+/* Fills *t, all zero before, from the texts as tokenizer_from_memory takes them; no token is a word yet. On
  * failure *t holds what tokenizer_free has to free. */
 gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
                              const char *vocab_name, const char *merges, size_t merges_size,
                              const char *merges_name, gpt2q_error *err);
+
+/* Looks up what else is known by its bytes, byte_id and end_of_text. Every byte must have a token of its own:
+ * merging begins there. `file` is for the message. */
+gpt2q_status vocabulary_find_ends(struct tokenizer *t, const char *file, gpt2q_error *err);
+
+/* What the merge of this rank makes. Of a damaged file it may be the wrong token, but it is one. */
+static inline int32_t merge_result(const struct tokenizer *t, uint32_t rank)
+{
+    uint32_t id = t->merged[rank];
+    return id < (uint32_t)t->bytes.n ? (int32_t)id : t->byte_id[0];
+}
 #endif

@@ -116,13 +116,15 @@ static int run(int argc, char **argv)
     if (argc > 1) return usage_error("one text is expected, not %d arguments: put quotes around it, \"%s %s ...\"", argc, argv[0], argv[1]);
     if ((argc == 1) + !!opt.file + !!opt.decode > 1) return usage_error("a text, --file and --decode exclude each other");
     char *path;
+    struct gpt2q_file file;
     struct tokenizer *t;
     if (model_locate(opt.model, &path, &err)) return failed(&err);
-    gpt2q_status s = model_tokenizer_open(path, &t, &err);
+    gpt2q_status s = model_tokenizer_open(path, &file, &t, &err);
     mem_free(path);
     if (s) return failed(&err);
     int code = with_tokenizer(t, argc, argv);
     tokenizer_free(t);
+    gpt2q_file_close(&file);
     return code;
 }
 

@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "engine/internal.h"
 #include "model/gpt2q_read.h"
+#include "model/gpt2q_tokenizer.h"
 #include "model/locate.h"
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
     struct gpt2q_file f;
     gpt2q_status s = gpt2q_file_open(path, &f, err);
     if (s) return s;
-    s = gpt2q_file_tokenizer(&f, &m->tokenizer, err);
+    s = gpt2q_tokenizer_open(&f.st, &m->tokenizer, err);
     if (!s) s = gpt2q_file_weights(&f, &m->weights, err);
     gpt2q_file_close(&f);
     if (!s) s = check_request(path, params, m, err);

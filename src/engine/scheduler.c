@@ -26,14 +26,6 @@ void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user)
 
 /* ---- making one ---- */
 
-static size_t longest_token(const gpt2q_model *m)
-{
-    size_t longest = 1, n;
-    for (int32_t id = 0; m->tokenizer && id < tokenizer_size(m->tokenizer); id++)
-        if (tokenizer_bytes(m->tokenizer, id, &n) && n > longest) longest = n;
-    return longest;
-}
-
 /* Tokens a step lists at most: a padded prefill is the whole rectangle. */
 static size_t tokens_of_step(const gpt2q_scheduler *s)
 {
@@ -64,7 +56,7 @@ static gpt2q_status build_lists(gpt2q_scheduler *s, gpt2q_error *err)
 static gpt2q_status build(gpt2q_scheduler *s, int32_t n_queue, gpt2q_error *err)
 {
     const gpt2q_model *m = s->ctx->model;
-    size_t token_bytes = longest_token(m);
+    size_t token_bytes = m->tokenizer ? tokenizer_longest(m->tokenizer) : 1;
     gpt2q_status status = build_lists(s, err);
     if (!status) status = job_queue_create(&s->queue, n_queue, s->n_rows, err);
     if (!status) status = batched_cache_create(&s->running, &s->ctx->cache, s->n_rows, s->padded, err);

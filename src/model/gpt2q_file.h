@@ -6,9 +6,10 @@
  * [panels][cols/8][64][4] NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols] group
  * F16 [panels][cols/group][64] NAME.zero    like the scale; zero point or minimum; not for absmax Any other
  * weight is a tensor NAME, F32, or under `notes` NAME.codes, U8 in the checkpoint's shape, with NAME.scale
- * and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes]. Tensors "padding.N" fill up to a
- * multiple of 64, where the next one begins. The last tensor, "checksum", U32 [1], is the CRC-32 of all bytes
- * of the file before it.
+ * and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes], and from GPT2Q_TABLES_MIN ids on
+ * what reading them makes in tensors "tokenizer.table.NAME" (tokenizer/tokenizer.h). Tensors "padding.N" fill
+ * up to a multiple of 64, where the next one begins. The last tensor, "checksum", U32 [1], is the CRC-32 of
+ * all bytes of the file before it.
  *
  * Metadata: "format" is "gpt2q"; version, config (the text of a config.json), scheme (the one asked for),
  * source (the model's name), and for every weight "scheme.NAME". */
@@ -29,10 +30,15 @@
 #define GPT2Q_VOCAB     "tokenizer.vocab.json"
 #define GPT2Q_MERGES    "tokenizer.merges.txt"
 #define GPT2Q_TOKENIZER "tokenizer.tokenizer.json"
-#define GPT2Q_PADDING   "padding." /* + a number */
+#define GPT2Q_TABLE     "tokenizer.table." /* + its name */
+#define GPT2Q_PADDING   "padding."         /* + a number */
 #define GPT2Q_CHECKSUM  "checksum"
 
 #define GPT2Q_ALIGN 64
+
+/* The texts of a smaller vocabulary are read in a few milliseconds, and its tables would be some per cent of
+ * the small model it belongs to. */
+#define GPT2Q_TABLES_MIN 16384
 
 /* The tensors that hold a weight, by the names they have in the file. */
 enum { PART_CODES, PART_SCALE, PART_ZERO, PARTS_MAX };

@@ -7,6 +7,7 @@
 #include "model/config.h"
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_file.h"
+#include "model/gpt2q_tokenizer.h"
 #include "model/weights_schemes.h"
 #include "quant/quantize.h"
 #include <stdlib.h>
@@ -93,42 +94,18 @@ void gpt2q_file_close(struct gpt2q_file *f)
 
 /* ---- tokenizer ---- */
 
-static gpt2q_status find_text(const struct gpt2q_file *f, const char *name, const struct st_tensor **out,
-                              gpt2q_error *err)
+gpt2q_status model_tokenizer_open(const char *path, struct gpt2q_file *file, struct tokenizer **out,
+                                  gpt2q_error *err)
 {
-    *out = safetensors_find(&f->st, name);
-    if (!*out || ((*out)->dtype == ST_U8 && (*out)->n_dims == 1)) return GPT2Q_OK;
-    return error_set(err, GPT2Q_FORMAT, "%s: %s is no text, a list of U8", f->st.map.path, name);
-}
-
-gpt2q_status gpt2q_file_tokenizer(const struct gpt2q_file *f, struct tokenizer **out, gpt2q_error *err)
-{
-    const char *path = f->st.map.path;
-    const struct st_tensor *vocab, *merges, *both;
     *out = NULL;
-    gpt2q_status s = find_text(f, GPT2Q_VOCAB, &vocab, err);
-    if (!s) s = find_text(f, GPT2Q_MERGES, &merges, err);
-    if (!s) s = find_text(f, GPT2Q_TOKENIZER, &both, err);
-    if (s) return s;
-    if (both)
-        return tokenizer_from_memory((const char *)both->data, both->size, path, NULL, 0, NULL, out, err);
-    if (!vocab && !merges) return GPT2Q_OK;
-    if (!vocab || !merges) return missing(f, vocab ? GPT2Q_MERGES : GPT2Q_VOCAB, err);
-    return tokenizer_from_memory((const char *)vocab->data, vocab->size, path, (const char *)merges->data,
-                                 merges->size, path, out, err);
-}
-
-gpt2q_status model_tokenizer_open(const char *path, struct tokenizer **out, gpt2q_error *err)
-{
-    struct gpt2q_file f;
-    *out = NULL;
+    *file = (struct gpt2q_file){0};
     if (file_is_directory(path)) return tokenizer_open(path, out, err);
-    gpt2q_status s = gpt2q_file_open(path, &f, err);
+    gpt2q_status s = gpt2q_file_open(path, file, err);
     if (s) return s;
-    s = gpt2q_file_tokenizer(&f, out, err);
-    gpt2q_file_close(&f);
-    if (s || *out) return s;
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer", path);
+    s = gpt2q_tokenizer_open(&file->st, out, err);
+    if (!s && !*out) s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer", path);
+    if (s) gpt2q_file_close(file);
+    return s;
 }
 
 /* ---- weights ---- */
@@ -260,14 +237,12 @@ static gpt2q_status read_all(struct reader *r, gpt2q_error *err)
 /* A tensor that nothing reads would be a second reading of the file. */
 static gpt2q_status check_rest(const struct reader *r, gpt2q_error *err)
 {
-    static const char *const others[] = {GPT2Q_VOCAB, GPT2Q_MERGES, GPT2Q_TOKENIZER, GPT2Q_CHECKSUM};
     const struct safetensors *st = &r->f->st;
     size_t n = r->n_used;
     for (size_t i = 0; i < st->n_tensors; i++) {
         const char *name = st->tensors[i].name;
-        bool known = !strncmp(name, GPT2Q_PADDING, strlen(GPT2Q_PADDING));
-        for (size_t j = 0; j < sizeof others / sizeof *others; j++) known |= !strcmp(name, others[j]);
-        n += known;
+        n += !strcmp(name, GPT2Q_CHECKSUM) || !strncmp(name, GPT2Q_PADDING, strlen(GPT2Q_PADDING)) ||
+             is_tokenizer_tensor(name);
     }
     if (n == st->n_tensors) return GPT2Q_OK;
     return error_set(err, GPT2Q_FORMAT, "%s: holds %zu tensors that are no part of its model", st->map.path,

@@ -20,10 +20,10 @@ gpt2q_status gpt2q_file_from(struct safetensors *st, struct gpt2q_file *out, gpt
 gpt2q_status gpt2q_file_open(const char *path, struct gpt2q_file *out, gpt2q_error *err);
 void gpt2q_file_close(struct gpt2q_file *f);
 
-/* The tokenizer; NULL (and no error) where the file was made without one. */
-gpt2q_status gpt2q_file_tokenizer(const struct gpt2q_file *f, struct tokenizer **out, gpt2q_error *err);
-/* The tokenizer of a Hugging Face directory or a .gpt2q file; one that has none is an error. */
-gpt2q_status model_tokenizer_open(const char *path, struct tokenizer **out, gpt2q_error *err);
+/* The tokenizer of a Hugging Face directory or a .gpt2q file; one that has none is an error. It may point
+ * into *file, which is to be closed after it (all zero, and closing it does nothing, for a directory). */
+gpt2q_status model_tokenizer_open(const char *path, struct gpt2q_file *file, struct tokenizer **out,
+                                  gpt2q_error *err);
 /* The weights, mapped: they take over f->st (f still has to be closed). */
 gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, gpt2q_error *err);
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "model/config.h"
 #include "model/gpt2q_file.h"
+#include "model/gpt2q_tokenizer.h"
 #include <assert.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct gpt2q_writer {
     struct stored_weight *weights; /* in the order they come */
     size_t n_weights, n_put;
     struct text texts[N_TEXTS];
+    struct tokenizer *tokenizer; /* whose tables are written; NULL: none */
     struct st_declaration *declarations;
     char (*paddings)[24]; /* their names */
     size_t n_declarations, n_paddings;
@@ -67,6 +69,14 @@ static void declare(struct gpt2q_writer *w, struct st_declaration d)
         (struct st_declaration){.name = name, .dtype = ST_U8, .n_dims = 1, .shape = {GPT2Q_ALIGN - rest}};
 }
 
+static void declare_tables(struct gpt2q_writer *w)
+{
+    struct tokenizer_table tables[TOKENIZER_TABLES];
+    if (!w->tokenizer) return;
+    tokenizer_tables(w->tokenizer, tables);
+    for (int i = 0; i < TOKENIZER_TABLES; i++) declare(w, tokenizer_table_declare(i, tables[i].n));
+}
+
 static void declare_all(struct gpt2q_writer *w)
 {
     for (size_t i = 0; i < N_TEXTS; i++)
@@ -74,6 +84,7 @@ static void declare_all(struct gpt2q_writer *w)
             declare(w,
                     (struct st_declaration){
                         .name = texts[i].tensor, .dtype = ST_U8, .n_dims = 1, .shape = {w->texts[i].size}});
+    declare_tables(w);
     for (size_t i = 0; i < w->n_weights; i++)
         for (int j = 0; j < w->weights[i].n_parts; j++) declare(w, w->weights[i].parts[j]);
     w->declarations[w->n_declarations++] =
@@ -94,6 +105,19 @@ static gpt2q_status read_texts(struct gpt2q_writer *w, const char *directory, gp
         mem_free(path);
         if (s) return s;
     }
+    return GPT2Q_OK;
+}
+
+/* A vocabulary that could not be read from the file is refused here. */
+static gpt2q_status make_tables(struct gpt2q_writer *w, const char *directory, gpt2q_error *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < N_TEXTS; i++) any |= w->texts[i].data != NULL;
+    if (!any) return GPT2Q_OK;
+    gpt2q_status s = tokenizer_open(directory, &w->tokenizer, err);
+    if (s || tokenizer_size(w->tokenizer) >= GPT2Q_TABLES_MIN) return s;
+    tokenizer_free(w->tokenizer);
+    w->tokenizer = NULL;
     return GPT2Q_OK;
 }
 
@@ -157,6 +181,7 @@ static void writer_free(struct gpt2q_writer *w)
         mem_free(w->metadata[i].value);
     }
     for (size_t i = 0; i < N_TEXTS; i++) mem_free(w->texts[i].data);
+    tokenizer_free(w->tokenizer);
     mem_free(w->metadata);
     mem_free(w->declarations);
     mem_free(w->paddings);
@@ -176,15 +201,29 @@ static gpt2q_status prepare(struct gpt2q_writer *w, const struct quantizer *q, c
 {
     gpt2q_status s = describe_weights(w, q, err);
     if (!s) s = read_texts(w, directory, err);
+    if (!s) s = make_tables(w, directory, err);
     if (!s) s = describe_model(w, q, source, err);
     if (s) return s;
-    size_t n = w->n_weights * PARTS_MAX + N_TEXTS;
+    size_t n = w->n_weights * PARTS_MAX + N_TEXTS + TOKENIZER_TABLES;
     w->declarations = mem_array(2 * n + 1, sizeof *w->declarations);
     w->paddings = mem_array(n, sizeof *w->paddings);
     if (!w->declarations || !w->paddings)
         return error_memory(err, "a table of tensors", 2 * n * sizeof *w->declarations);
     declare_all(w);
     return GPT2Q_OK;
+}
+
+static gpt2q_status write_tables(struct gpt2q_writer *w, gpt2q_error *err)
+{
+    struct tokenizer_table tables[TOKENIZER_TABLES];
+    gpt2q_status s = GPT2Q_OK;
+    if (!w->tokenizer) return s;
+    tokenizer_tables(w->tokenizer, tables);
+    for (int i = 0; i < TOKENIZER_TABLES && !s; i++) {
+        struct st_declaration d = tokenizer_table_declare(i, tables[i].n);
+        s = put_padded(w, tables[i].data, st_declaration_size(&d), err);
+    }
+    return s;
 }
 
 static gpt2q_status write_beginning(struct gpt2q_writer *w, gpt2q_error *err)
@@ -198,7 +237,7 @@ static gpt2q_status write_beginning(struct gpt2q_writer *w, gpt2q_error *err)
     mem_free(header);
     for (size_t i = 0; i < N_TEXTS && !s; i++)
         if (w->texts[i].data) s = put_padded(w, w->texts[i].data, w->texts[i].size, err);
-    return s;
+    return s ? s : write_tables(w, err);
 }
 
 gpt2q_status gpt2q_writer_open(const char *path, const struct quantizer *q, const char *directory,

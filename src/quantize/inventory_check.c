@@ -1,7 +1,9 @@
-/* Looking for values that are no finite numbers, which the container lets pass. */
+/* Looking for values that are no finite numbers, which the container lets pass; in a .gpt2q file also for
+ * what opening it takes on trust. */
 #include "kernels/half.h"
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_read.h"
+#include "model/gpt2q_tokenizer.h"
 #include "quantize/inventory.h"
 #include <inttypes.h>
 #include <math.h>
@@ -93,6 +95,7 @@ static gpt2q_status check_gpt2q(const struct inventory *v, gpt2q_error *err)
     struct gpt2_weights w = v->weights;
     gpt2q_status s = gpt2q_checksum_check(&w.files[0], err);
     if (!s) s = check_file(&w.files[0], err);
+    if (!s) s = gpt2q_tokenizer_check(&w.files[0], err);
     for (size_t i = 0; i < v->n_tensors && !s; i++) {
         const struct inventory_tensor *t = &v->tensors[i];
         if (weight_is_matrix(t->id.part))

@@ -2,7 +2,9 @@
 #include "base/memory.h"
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_read.h"
+#include "model/gpt2q_tokenizer.h"
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,6 +25,24 @@ static void read_weights(struct gpt2q_file *f, const uint8_t *bytes, size_t size
     weights_free(&w);
 }
 
+/* Whatever the tables hold, ids are ids and bytes lie within the file. */
+static void use_tokenizer(const struct tokenizer *t)
+{
+    static const char text[] = "abcabc aa  bb\n\xC3\xA9\xFF the<|endoftext|>";
+    int32_t ids[sizeof text];
+    size_t n, length;
+    unsigned sum = 0;
+    if (tokenizer_encode(t, text, sizeof text - 1, true, ids, sizeof text, &n, NULL) || n > sizeof text - 1)
+        abort();
+    for (size_t i = 0; i < n; i++) {
+        assert(ids[i] >= 0 && ids[i] < tokenizer_size(t));
+        const char *bytes = tokenizer_bytes(t, ids[i], &length);
+        assert(length <= tokenizer_longest(t) && !bytes == !length);
+        for (size_t j = 0; j < length; j++) sum += (unsigned char)bytes[j];
+    }
+    (void)sum;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct safetensors st;
@@ -32,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(bytes);
     if (size) memcpy(bytes, data, size);
     if (!safetensors_from_memory(bytes, size, "fuzz", &st, NULL) && !gpt2q_file_from(&st, &f, NULL)) {
-        (void)gpt2q_file_tokenizer(&f, &tokenizer, NULL);
+        if (!gpt2q_tokenizer_open(&f.st, &tokenizer, NULL) && tokenizer) use_tokenizer(tokenizer);
         tokenizer_free(tokenizer);
         read_weights(&f, bytes, size);
         gpt2q_file_close(&f);

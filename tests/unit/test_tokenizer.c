@@ -102,7 +102,7 @@ static void tokens_encode_to_themselves(const struct tokenizer *t, int utf8_expe
             continue;
         }
         utf8++;
-        if (!itself) fail_msg("token %d, '%s', became %zu tokens", id, tokenizer_name(t, id), n);
+        if (!itself) fail_msg("token %d, '%.*s', became %zu tokens", id, (int)len, bytes, n);
     }
     assert_int_equal(utf8, utf8_expected);
     assert_int_equal(other, other_expected);

@@ -64,10 +64,10 @@ static void bad_vocabularies(void **state)
     refused("", "", "V");
     refused("[1]", "", "V: the document must be an object");
     refused("{}", "", "V: byte 0x00 has no token");
-    refused(vocab_with(",\"ab\":\"x\""), "", "V: token \"ab\": the id must be an integer from 0 to 1048575");
+    refused(vocab_with(",\"ab\":\"x\""), "", "V: token \"ab\": the id must be an integer from 0 to 1048574");
     refused(vocab_with(",\"ab\":300.5"), "", "token \"ab\": the id must be an integer");
     refused(vocab_with(",\"ab\":-1"), "", "token \"ab\": the id must be an integer");
-    refused(vocab_with(",\"ab\":1048576"), "", "token \"ab\": the id must be an integer");
+    refused(vocab_with(",\"ab\":1048575"), "", "token \"ab\": the id must be an integer");
     refused(vocab_with(",\"ab\":1e300"), "", "token \"ab\": the id must be an integer");
     refused(vocab_with(",\"ab\":256,\"cd\":256"), "", "V: tokens \"ab\" and \"cd\" both have id 256");
     refused(vocab_with(",\"ab\":256,\"ab\":257"), "", "ab");
@@ -147,10 +147,9 @@ static void both_shapes_agree(void **state)
         assert_null(tokenizer_bytes(t, 258, &n)); /* a gap */
         assert_int_equal(n, 0);
         assert_null(tokenizer_bytes(t, 261, &n)), assert_null(tokenizer_bytes(t, -1, &n));
-        assert_null(tokenizer_name(t, 258)), assert_null(tokenizer_name(t, 261));
         assert_memory_equal(tokenizer_bytes(t, 260, &n), " the", 4);
         assert_int_equal(n, 4);
-        assert_string_equal(tokenizer_name(t, 260), "\xC4\xA0the");
+        assert_int_equal(tokenizer_longest(t), 13);
         tokenizer_free(t);
     }
 }
