@@ -10,6 +10,7 @@
 #include "model/gpt2q_read.h"
 #include "model/locate.h"
 #include "model/weights_schemes.h"
+#include "quant/isa.h"
 #include "quantize/export.h"
 #include "quantize/gpt2q_write.h"
 #include <stdio.h>
@@ -230,7 +231,8 @@ static int run_path(const char *path)
                                .n_overrides = opt.model.overrides.n,
                                .n_threads = opt.model.threads ? (int)opt.model.threads : threads_available()};
     if (!file_is_directory(path)) return refuse_file(path);
-    gpt2q_status s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
+    gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
+    if (!s) s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
     if (!s) s = quantizer_open(path, &p, &job.quantizer, &err);
     if (s) return failed(&err);
     int code = walk(&job);

@@ -177,14 +177,15 @@ static int show_stored(const struct inventory *inventory, struct view *v, bool j
 }
 
 /* In a scheme: the notes' codes in the checkpoint's order, all others as (outputs, inputs). */
-static int show_quantized(struct view *v, const struct numbers *numbers, int n_threads, bool json)
+static int show_quantized(struct view *v, const struct numbers *numbers, const struct quantize_run *run,
+                          bool json)
 {
     gpt2q_error err;
     struct quantized q;
     struct qsource src;
     bool notes = scheme_is_integer(v->scheme) && v->scheme.method == QM_NOTES;
     inventory_source(v->tensor, !notes, &src);
-    if (quantized_create(&src, v->scheme, !notes, n_threads, &q, &err)) return failed(&err);
+    if (quantized_create(&src, v->scheme, !notes, run, &q, &err)) return failed(&err);
     v->of = &q;
     v->w = notes ? NULL : &q.matrix;
     v->coded = scheme_is_integer(v->scheme);
@@ -194,7 +195,7 @@ static int show_quantized(struct view *v, const struct numbers *numbers, int n_t
 }
 
 int inspect_one(const struct inventory *inventory, const char *name, const struct scheme *scheme,
-                int n_threads, bool json)
+                const struct quantize_run *run, bool json)
 {
     struct qsource src;
     struct view v = {.tensor = inventory_find(inventory, name)};
@@ -210,5 +211,5 @@ int inspect_one(const struct inventory *inventory, const char *name, const struc
     const struct numbers numbers = {.rows = src.rows, .cols = src.cols, .src = &src};
     if (!scheme) return show(&v, &numbers, json);
     v.scheme = *scheme;
-    return show_quantized(&v, &numbers, n_threads, json);
+    return show_quantized(&v, &numbers, run, json);
 }

@@ -4,9 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CRC32_STEP 16
 struct crc32 {
     uint32_t state;
-    uint32_t table[8][256]; /* table[j]: a byte followed by j zero bytes */
+    uint32_t table[CRC32_STEP][256]; /* table[j]: a byte followed by j zero bytes */
 };
 void crc32_begin(struct crc32 *c);
 void crc32_add(struct crc32 *c, const void *data, size_t n);

@@ -59,7 +59,7 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
 
 static gpt2q_status load_directory(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
 {
-    struct weights_params wp = {.overrides = params->overrides, .n_overrides = params->n_overrides,
+    struct weights_params wp = {.overrides = params->overrides, .n_overrides = params->n_overrides, .isa = m->isa,
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
     gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
@@ -114,6 +114,7 @@ gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, cons
     if (!m) return error_memory(err, "a model", sizeof *m);
     struct weights_params wp = {.n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
     gpt2q_status s = isa_choose(params->isa, &m->isa, err);
+    wp.isa = m->isa;
     if (!s) s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (!s) s = weights_synthesize(config, &wp, &m->weights, err);
     if (!s) s = finish(m, name, err);

@@ -5,6 +5,8 @@
 #include "model/safetensors.h"
 #include "quant/qtensor.h"
 
+struct isa;
+
 struct norm { /* (n_embd) each */
     const float *weight, *bias;
 };
@@ -53,6 +55,7 @@ struct weights_params {
     const char *const *overrides; /* "GLOB=SPEC", the last match wins; names as in tensor_info, "lm_head.weight" also for a tied head */
     size_t n_overrides;
     int n_threads;
+    const struct isa *isa; /* that quantizes; NULL: $GPT2Q_ISA, or the best here */
 };
 
 /* Loads a Hugging Face directory (config.json, model.safetensors or model.safetensors.index.json with its shards). */

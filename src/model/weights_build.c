@@ -44,7 +44,7 @@ gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, co
     w->tensors = mem_zarray(n, sizeof *w->tensors);
     w->owned = mem_zarray(n, sizeof *w->owned);
     *b = (struct weights_builder){
-        .w = w, .tied = tied, .n_threads = params->n_threads, .schemes = mem_zarray(n, sizeof *b->schemes)};
+        .w = w, .tied = tied, .run = {.n_threads = params->n_threads, .isa = params->isa}, .schemes = mem_zarray(n, sizeof *b->schemes)};
     gpt2q_status s = GPT2Q_OK;
     if (!w->h || !w->tensors || !w->owned || !b->schemes)
         s = error_memory(err, "a table of tensors", n * sizeof *w->tensors);
@@ -104,7 +104,7 @@ gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t
     size_t elements = (size_t)src->rows * (size_t)src->cols;
     if (weight_is_matrix(id.part)) {
         struct qtensor *matrix = weight_matrix(w, id);
-        s = qtensor_quantize_into(src, info->scheme, b->matrices + b->used, b->n_threads, matrix, err);
+        s = qtensor_quantize_into(src, info->scheme, b->matrices + b->used, &b->run, matrix, err);
         b->used += matrix_memory(b, id);
         info->bytes = matrix->bytes;
     } else {

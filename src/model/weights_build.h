@@ -10,7 +10,7 @@ struct weights_builder {
     bool tied;              /* the head has no numbers of its own */
     uint8_t *matrices;      /* all of them side by side, so that huge pages back them; the weights' */
     size_t used;
-    int n_threads;
+    struct quantize_run run;
 };
 
 /* *w with room for all tensors of the shape, none held yet. On failure nothing is left. */

@@ -55,7 +55,7 @@ static gpt2q_status make(struct weights_builder *b, struct weight_id id, size_t 
     f.seed = (uint64_t)weight_slot(c, origin) << 44; /* more than any tensor's number of elements apart */
     f.values = mem_array(f.n, sizeof *f.values);
     if (!f.values) return error_memory(err, src.name, f.n * sizeof *f.values);
-    threads_run(b->n_threads, fill, &f);
+    threads_run(b->run.n_threads, fill, &f);
     src.data = f.values;
     gpt2q_status s = weights_hold(b, id, index, &src, "F32", err);
     mem_free(f.values);

@@ -1,7 +1,9 @@
-/* Dequantization of a row, in the arithmetic of golden/make_goldens.py: each product and each sum is rounded
- * to float. absmax  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m */
+/* Dequantization, in the arithmetic of golden/make_goldens.py: each product and each sum is rounded to float.
+ *     absmax  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m
+ * By rows for whoever wants an output's weights; by panels, in memory's own order, for whoever wants all. */
 #include "quant/dequantize.h"
 #include "kernels/half.h"
+#include <string.h>
 
 /* Where the elements of a row lie in a float format: element k at the result + k*k_stride. */
 static const uint8_t *row_start(const struct qtensor *w, int row, size_t element)
@@ -73,4 +75,73 @@ void dequantize_row_i4(const struct qtensor *w, int row, float *y)
         y[k] = (float)(k % 8 < 4 ? pair & 15u : pair >> 4);
     }
     scale_row(w, row, y);
+}
+
+/* ---- panels ---- */
+
+int panel_parameters(const struct qtensor *w, int panel, int k, struct panel_parameters *out)
+{
+    bool by_group = w->scheme.gran == QG_GROUP, by_input = w->scheme.gran == QG_INPUT;
+    for (int o = 0; o < PANEL; o++) {
+        out->scale[o] = parameter(w, w->scale, panel * PANEL + o, k);
+        out->zero[o] = parameter(w, w->zero, panel * PANEL + o, k);
+    }
+    return by_group ? (k / w->scheme.group + 1) * w->scheme.group : by_input ? k + 1 : w->cols;
+}
+
+static void stored_codes(const struct qtensor *w, const uint8_t *panel, int k, float *out)
+{
+    if (w->scheme.format == QF_I8) {
+        const uint8_t *codes = panel + (size_t)(k / 4) * (PANEL * 4) + (size_t)(k % 4);
+        for (int o = 0; o < PANEL; o++) out[o] = (float)codes[4 * o];
+    } else {
+        const uint8_t *pairs = panel + (size_t)(k / 8) * (PANEL * 4) + (size_t)(k % 4);
+        const int shift = k % 8 < 4 ? 0 : 4;
+        for (int o = 0; o < PANEL; o++) out[o] = (float)(pairs[4 * o] >> shift & 15);
+    }
+}
+
+static void scale_codes(struct scheme scheme, const struct panel_parameters *p, float *y)
+{
+    const float middle = scheme.format == QF_I8 ? 128.0f : 8.0f;
+    switch (scheme.method) {
+    case QM_ABSMAX:
+        for (int o = 0; o < PANEL; o++) y[o] = (y[o] - middle) * p->scale[o];
+        break;
+    case QM_AFFINE:
+        for (int o = 0; o < PANEL; o++) y[o] = (y[o] - middle - p->zero[o]) * p->scale[o];
+        break;
+    default:
+        for (int o = 0; o < PANEL; o++) y[o] = y[o] * p->scale[o] + p->zero[o];
+        break;
+    }
+}
+
+static void floats_of(const struct qtensor *w, const uint8_t *panel, int k, float *out)
+{
+    const uint16_t *half = (const uint16_t *)panel + (size_t)k * w->k_stride;
+    switch (w->scheme.format) {
+    case QF_F32: memcpy(out, (const float *)panel + (size_t)k * w->k_stride, PANEL * sizeof *out); break;
+    case QF_F16:
+        for (int o = 0; o < PANEL; o++) out[o] = float_from_f16(half[o]);
+        break;
+    default:
+        for (int o = 0; o < PANEL; o++) out[o] = float_from_bf16(half[o]);
+        break;
+    }
+}
+
+void dequantize_panel(const struct qtensor *w, int panel, int k0, int k1, float *block)
+{
+    const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
+    struct panel_parameters p;
+    for (int k = k0, end = k0; k < k1; k++, block += PANEL) {
+        if (!scheme_is_integer(w->scheme)) {
+            floats_of(w, codes, k, block);
+            continue;
+        }
+        if (k == end) end = panel_parameters(w, panel, k, &p);
+        stored_codes(w, codes, k, block);
+        scale_codes(w->scheme, &p, block);
+    }
 }

@@ -4,7 +4,7 @@
  * (algorithm): how scales and codes were chosen from float weights; only quantize.c knows.
  *
  * Layout. A panel is 64 consecutive outputs, interleaved; the last panel is padded with outputs that are never read.
- *     f32 f16 bf16   [k][64]                        (k_stride 64; larger where a checkpoint's [in][out] matrix is used in place)
+ *     f32 f16 bf16   [k][64]
  *     i8             [k/4][64][4]    uint8 = code + 128        inputs padded to a multiple of 4 (with code 0, never summed)
  *     i4             [k/8][64][4]    two codes + 8 a byte: inputs k..k+3 in the low nibbles, k+4..k+7 in the high ones
  * Scales (and zero points or minima):

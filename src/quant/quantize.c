@@ -28,12 +28,14 @@ struct worker {
 
 struct job {
     const struct qsource *src;
+    const struct quantize_run *run;
     const struct pack_ops *ops;
     struct scheme scheme;
     int cols, panels;
     struct qtensor_layout layout;
     uint8_t *codes;
     void *scale, *zero;
+    const struct qtensor *w; /* the result, for run->on_panel */
     struct worker *workers;
     float *input_divisor, *input_shift, *input_offset; /* [cols], QG_INPUT */
 };
@@ -165,7 +167,7 @@ static void encode_own(const struct job *job, struct worker *self, int k0, int k
     encode(job, self, k0, k, c, codes);
 }
 
-static void integer_panel(const struct job *job, struct worker *self, int panel, struct coding *c)
+static const float *integer_panel(const struct job *job, struct worker *self, int panel, struct coding *c)
 {
     uint8_t *codes = job->codes + (size_t)panel * job->layout.panel_bytes;
     job->ops->read(job->src, panel, 0, job->cols, self->block);
@@ -181,18 +183,20 @@ static void integer_panel(const struct job *job, struct worker *self, int panel,
         break;
     }
     }
+    return self->block;
 }
 
 /* The largest magnitude that does not round to infinity: f16 takes nothing beyond its largest number. */
 static float largest_of(enum qformat format) { return format == QF_F16 ? 65504.0f : 0x1.feffffp127f; }
 
-static void float_panel(const struct job *job, struct worker *self, int panel)
+/* Returns the panel's weights as floats. */
+static const float *float_panel(const struct job *job, struct worker *self, int panel)
 {
     uint8_t *out = job->codes + (size_t)panel * job->layout.panel_bytes;
     size_t n = (size_t)job->cols * PANEL;
     if (job->scheme.format == QF_F32) {
         job->ops->read(job->src, panel, 0, job->cols, (float *)out);
-        return;
+        return (const float *)out;
     }
     job->ops->read(job->src, panel, 0, job->cols, self->block);
     struct range r = range_empty();
@@ -204,6 +208,7 @@ static void float_panel(const struct job *job, struct worker *self, int panel)
         job->ops->to_f16(self->block, n, (uint16_t *)out);
     else
         job->ops->to_bf16(self->block, n, (uint16_t *)out);
+    return self->block;
 }
 
 static void quantize_thread(void *arg, int thread, int n)
@@ -218,6 +223,7 @@ static void quantize_thread(void *arg, int thread, int n)
         tensor_range(job, self, p0, p1);
         threads_barrier();
         tensor_choose(job, self, n, &c);
+        threads_barrier(); /* the first thread has stored what all share */
     }
     if (integer && job->scheme.gran == QG_INPUT) {
         input_range(job, self, p0, p1);
@@ -229,10 +235,8 @@ static void quantize_thread(void *arg, int thread, int n)
         c.input_offset = job->input_offset;
     }
     for (int64_t p = p0; p < p1 && !self->failure; p++) {
-        if (integer)
-            integer_panel(job, self, (int)p, &c);
-        else
-            float_panel(job, self, (int)p);
+        const float *block = integer ? integer_panel(job, self, (int)p, &c) : float_panel(job, self, (int)p);
+        if (job->run->on_panel && !self->failure) job->run->on_panel(job->run->user, job->w, (int)p, block);
     }
 }
 
@@ -273,27 +277,6 @@ static gpt2q_status report(const struct job *job, int n_threads, gpt2q_error *er
                          job->src->name, scheme, job->scheme.gran == QG_GROUP ? "float16" : "float32");
     default: return GPT2Q_OK;
     }
-}
-
-static bool is_in_place(const struct qsource *src, struct scheme s)
-{
-    size_t element = src->dtype == DT_F32 ? 4 : 2;
-    bool same = (s.format == QF_F32 && src->dtype == DT_F32) ||
-                (s.format == QF_F16 && src->dtype == DT_F16) ||
-                (s.format == QF_BF16 && src->dtype == DT_BF16);
-    return same && src->row_stride == 1 && src->rows % PANEL == 0 && (uintptr_t)src->data % element == 0;
-}
-
-static void point_into(const struct qsource *src, struct scheme s, struct qtensor *out)
-{
-    size_t element = src->dtype == DT_F32 ? 4 : 2;
-    *out = (struct qtensor){.scheme = s,
-                            .rows = src->rows,
-                            .cols = src->cols,
-                            .codes = src->data,
-                            .panel_bytes = PANEL * element,
-                            .k_stride = src->col_stride,
-                            .bytes = (size_t)src->rows * (size_t)src->cols * element};
 }
 
 /* What the threads work in: n workers, each with its block and ranges, and the codings of inputs. NULL: no
@@ -347,12 +330,11 @@ size_t qtensor_memory(struct scheme scheme, int rows, int cols)
     return place(scheme, rows, cols, &at) ? at.bytes : 0;
 }
 
-/* The loops give the same bits in every instruction set, so the environment's choice counts where it is a
- * valid one. */
-static const struct pack_ops *best_ops(void)
+static const struct pack_ops *ops_of(const struct quantize_run *run)
 {
-    const struct isa *isa;
-    return isa_choose(NULL, &isa, NULL) == GPT2Q_OK ? isa->pack : isa_at(0)->pack;
+    const struct isa *isa = run->isa;
+    if (!isa && isa_choose(NULL, &isa, NULL)) isa = isa_at(0); /* an unknown name: the bits are the same */
+    return isa->pack;
 }
 
 static gpt2q_status misfit(const struct qsource *src, struct scheme scheme, gpt2q_error *err)
@@ -363,18 +345,41 @@ static gpt2q_status misfit(const struct qsource *src, struct scheme scheme, gpt2
                      scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
 }
 
+/* Points the tensor and the job into memory. */
+static void lay_out(struct job *job, const struct placement *at, void *memory, struct qtensor *out)
+{
+    const struct qtensor_layout *l = &at->layout;
+    job->codes = memory;
+    job->scale = l->scale_bytes ? job->codes + at->scale : NULL;
+    job->zero = l->zero_bytes ? job->codes + at->zero : NULL;
+    *out = (struct qtensor){.scheme = job->scheme,
+                            .rows = job->src->rows,
+                            .cols = job->cols,
+                            .codes = job->codes,
+                            .panel_bytes = l->panel_bytes,
+                            .k_stride = PANEL,
+                            .scale = job->scale,
+                            .zero = job->zero,
+                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
+}
+
 gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme scheme, void *memory,
-                                   int n_threads, struct qtensor *out, gpt2q_error *err)
+                                   const struct quantize_run *run, struct qtensor *out, gpt2q_error *err)
 {
     struct placement at;
+    struct qtensor w;
+    int n_threads = run->n_threads;
     *out = (struct qtensor){0};
     if (!place(scheme, src->rows, src->cols, &at)) return misfit(src, scheme, err);
-    const struct qtensor_layout *l = &at.layout;
-    struct job job = {.src = src, .ops = best_ops(), .scheme = scheme, .cols = src->cols, .layout = *l};
+    struct job job = {.src = src,
+                      .run = run,
+                      .ops = ops_of(run),
+                      .scheme = scheme,
+                      .cols = src->cols,
+                      .layout = at.layout,
+                      .w = &w};
     job.panels = (src->rows + PANEL - 1) / PANEL;
-    job.codes = memory;
-    job.scale = l->scale_bytes ? job.codes + at.scale : NULL;
-    job.zero = l->zero_bytes ? job.codes + at.zero : NULL;
+    lay_out(&job, &at, memory, &w);
     if (n_threads > job.panels) n_threads = job.panels;
     if (n_threads < 1) n_threads = 1;
     void *work = workspace(&job, n_threads);
@@ -382,32 +387,19 @@ gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme sche
     threads_run(n_threads, quantize_thread, &job);
     gpt2q_status status = report(&job, n_threads, err);
     mem_free(work);
-    if (status) return status;
-    *out = (struct qtensor){.scheme = scheme,
-                            .rows = src->rows,
-                            .cols = src->cols,
-                            .codes = job.codes,
-                            .panel_bytes = l->panel_bytes,
-                            .k_stride = PANEL,
-                            .scale = job.scale,
-                            .zero = job.zero,
-                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
-    return GPT2Q_OK;
+    if (!status) *out = w;
+    return status;
 }
 
-gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, bool in_place, int n_threads,
+gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, const struct quantize_run *run,
                               struct qtensor *out, gpt2q_error *err)
 {
     *out = (struct qtensor){0};
     size_t bytes = qtensor_memory(scheme, src->rows, src->cols);
     if (!bytes) return misfit(src, scheme, err);
-    if (in_place && is_in_place(src, scheme)) {
-        point_into(src, scheme, out);
-        return GPT2Q_OK;
-    }
     void *memory = mem_alloc(bytes);
     if (!memory) return error_memory(err, src->name, bytes);
-    gpt2q_status status = qtensor_quantize_into(src, scheme, memory, n_threads, out, err);
+    gpt2q_status status = qtensor_quantize_into(src, scheme, memory, run, out, err);
     if (status)
         mem_free(memory);
     else

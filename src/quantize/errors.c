@@ -1,42 +1,31 @@
-/* One pass over W, panel by panel, on all threads. Sums are in double, 16 lanes to a panel; panels are joined
- * in their order, so that the figures do not depend on the number of threads. */
+/* One pass over W in the order of its panels. Sums are in double, 64 lanes to a panel, joined output by
+ * output and panel by panel, so that the figures do not depend on the number of threads. */
 #include "quantize/errors.h"
 #include "base/memory.h"
-#include "base/threads.h"
-#include "kernels/half.h"
-#include "quant/isa.h"
+#include "quant/dequantize.h"
 #include <math.h>
 #include <string.h>
 
-#define LANES 16
+#define STEP 64 /* inputs at a time: two blocks of floats that stay in the first cache */
 
+/* Of the outputs of a panel. */
 struct sums {
-    double difference2[LANES], reference2[LANES], absolute[LANES];
-    float max[LANES];
-    uint32_t clipped[LANES];
+    double difference2[PANEL], reference2[PANEL], absolute[PANEL];
+    float max[PANEL], largest[PANEL];
+    uint32_t clipped[PANEL];
 };
 
-/* bound: errors beyond it are clipping. */
-static void add_row(struct sums *s, const float *before, const float *after, const float *bound, size_t n)
+/* A row of 64 weights, one of each output; bound: errors beyond it are clipping. */
+static void add_row(struct sums *s, const float *before, const float *after, const float *bound)
 {
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (size_t l = 0; l < LANES; l++) {
-            float d = fabsf(before[i + l] - after[i + l]), w = before[i + l];
-            s->difference2[l] += (double)d * (double)d;
-            s->reference2[l] += (double)w * (double)w;
-            s->absolute[l] += (double)d;
-            s->max[l] = d > s->max[l] ? d : s->max[l];
-            s->clipped[l] += d > bound[i + l];
-        }
-    }
-    for (size_t l = 0; i < n; i++, l++) {
-        float d = fabsf(before[i] - after[i]), w = before[i];
-        s->difference2[l] += (double)d * (double)d;
-        s->reference2[l] += (double)w * (double)w;
-        s->absolute[l] += (double)d;
-        s->max[l] = d > s->max[l] ? d : s->max[l];
-        s->clipped[l] += d > bound[i];
+    for (int o = 0; o < PANEL; o++) {
+        float w = fabsf(before[o]), d = fabsf(before[o] - after[o]);
+        s->difference2[o] += (double)d * (double)d;
+        s->reference2[o] += (double)w * (double)w;
+        s->absolute[o] += (double)d;
+        s->max[o] = d > s->max[o] ? d : s->max[o];
+        s->largest[o] = w > s->largest[o] ? w : s->largest[o];
+        s->clipped[o] += d > bound[o];
     }
 }
 
@@ -46,17 +35,17 @@ static double ratio(double difference2, double reference2)
     return difference2 == 0 ? 0 : sqrt(difference2 / reference2);
 }
 
-static struct tensor_errors total(const struct sums *s, size_t n_sums, double n)
+/* Of the n weights that the first `outputs` summed up. */
+static struct tensor_errors total(const struct sums *s, int outputs, double n)
 {
     struct tensor_errors t = {.n = n};
-    for (size_t i = 0; i < n_sums; i++) {
-        for (size_t l = 0; l < LANES; l++) {
-            t.difference2 += s[i].difference2[l];
-            t.reference2 += s[i].reference2[l];
-            t.mean_error += s[i].absolute[l] / n;
-            t.max_error = (double)s[i].max[l] > t.max_error ? (double)s[i].max[l] : t.max_error;
-            t.clipped += s[i].clipped[l] / n;
-        }
+    for (int o = 0; o < outputs; o++) {
+        t.difference2 += s->difference2[o];
+        t.reference2 += s->reference2[o];
+        t.mean_error += s->absolute[o] / n;
+        t.max_error = (double)s->max[o] > t.max_error ? (double)s->max[o] : t.max_error;
+        t.largest = (double)s->largest[o] > t.largest ? (double)s->largest[o] : t.largest;
+        t.clipped += s->clipped[o] / n;
     }
     t.relative_error = ratio(t.difference2, t.reference2);
     return t;
@@ -67,7 +56,8 @@ struct tensor_errors tensor_errors_join(struct tensor_errors a, struct tensor_er
     struct tensor_errors t = {.n = a.n + b.n,
                               .difference2 = a.difference2 + b.difference2,
                               .reference2 = a.reference2 + b.reference2,
-                              .max_error = a.max_error > b.max_error ? a.max_error : b.max_error};
+                              .max_error = a.max_error > b.max_error ? a.max_error : b.max_error,
+                              .largest = a.largest > b.largest ? a.largest : b.largest};
     if (t.n == 0) return t;
     t.mean_error = (a.mean_error * a.n + b.mean_error * b.n) / t.n;
     t.clipped = (a.clipped * a.n + b.clipped * b.n) / t.n;
@@ -75,113 +65,96 @@ struct tensor_errors tensor_errors_join(struct tensor_errors a, struct tensor_er
     return t;
 }
 
+static void fill_unbounded(float *bound)
+{
+    for (int o = 0; o < PANEL; o++) bound[o] = INFINITY;
+}
+
 struct tensor_errors values_errors(const float *before, const float *after, size_t n)
 {
-    enum { CHUNK = 4096 };
-    float bound[CHUNK];
     struct sums s = {0};
-    for (size_t i = 0; i < CHUNK; i++) bound[i] = INFINITY;
-    for (size_t i = 0; i < n; i += CHUNK)
-        add_row(&s, before + i, after + i, bound, n - i < CHUNK ? n - i : CHUNK);
-    return total(&s, 1, (double)n);
+    float bound[PANEL], rest_before[PANEL] = {0}, rest_after[PANEL] = {0};
+    size_t i = 0, rest = n % PANEL;
+    fill_unbounded(bound);
+    for (; i + PANEL <= n; i += PANEL) add_row(&s, before + i, after + i, bound);
+    memcpy(rest_before, before + i, rest * sizeof *before);
+    memcpy(rest_after, after + i, rest * sizeof *after);
+    add_row(&s, rest_before, rest_after, bound);
+    return total(&s, PANEL, (double)n);
 }
 
 /* ---- matrices ---- */
 
-void qsource_read_rows(const struct qsource *src, int row, int n, float *out)
+static struct tensor_errors total_of_panel(const struct sums *s, const struct qtensor *w, int panel)
 {
-    enum { STEP = 16 };
-    float tile[STEP][PANEL];
-    if (src->row_stride != 1) {
-        for (int o = 0; o < n; o++)
-            qsource_read(src, row + o, 0, src->cols, out + (size_t)o * (size_t)src->cols);
-        return;
-    }
-    struct qsource turned = *src; /* (in, out), as it lies */
-    turned.rows = src->cols, turned.cols = src->rows;
-    turned.row_stride = src->col_stride, turned.col_stride = 1;
-    for (int k = 0; k < src->cols; k += STEP) {
-        int step = src->cols - k < STEP ? src->cols - k : STEP;
-        for (int j = 0; j < step; j++) qsource_read(&turned, k + j, row, n, tile[j]);
-        for (int o = 0; o < n; o++)
-            for (int j = 0; j < step; j++) out[(size_t)o * (size_t)src->cols + (size_t)(k + j)] = tile[j][o];
-    }
+    int left = w->rows - panel * PANEL, outputs = left < PANEL ? left : PANEL;
+    return total(s, outputs, (double)outputs * (double)w->cols);
 }
-
-struct measuring {
-    const struct qsource *src;
-    const struct qtensor *w;
-    struct sums *sums; /* (panels) */
-    float *scratch;    /* (threads, PANEL + 2, cols) */
-};
 
 /* Rounding to the nearest code is off by half a step, truncating by a whole one; the rest is the rounding of
- * floats. */
-static float bound_of(const struct qtensor *w, size_t i)
+ * floats. Returns the first input that may have other bounds. */
+static int fill_bounds(const struct qtensor *w, int panel, int k, float *bound)
 {
-    bool half = w->scheme.gran == QG_GROUP;
-    float s = half ? float_from_f16(((const uint16_t *)w->scale)[i]) : ((const float *)w->scale)[i], m = 0.0f;
-    if (w->scheme.method == QM_MINMAX || w->scheme.method == QM_NOTES)
-        m = half ? float_from_f16(((const uint16_t *)w->zero)[i]) : ((const float *)w->zero)[i];
-    return s * (w->scheme.method == QM_NOTES ? 1.001f : 0.501f) + fabsf(m) * 0x1p-20f;
+    struct panel_parameters p;
+    const float step = w->scheme.method == QM_NOTES ? 1.001f : 0.501f;
+    const bool has_minimum = w->scheme.method == QM_MINMAX || w->scheme.method == QM_NOTES;
+    if (!scheme_is_integer(w->scheme)) return fill_unbounded(bound), w->cols;
+    int end = panel_parameters(w, panel, k, &p);
+    for (int o = 0; o < PANEL; o++)
+        bound[o] = p.scale[o] * step + (has_minimum ? fabsf(p.zero[o]) * 0x1p-20f : 0.0f);
+    return end;
 }
 
-static void fill_bounds(const struct qtensor *w, int row, float *bound)
+/* qtensor_quantize's on_panel; user: (panels). */
+static void measure_panel(void *user, const struct qtensor *w, int panel, const float *block)
 {
-    int step = w->scheme.gran == QG_GROUP ? w->scheme.group : w->scheme.gran == QG_INPUT ? 1 : w->cols;
-    size_t groups = (size_t)(w->cols / step), panel = (size_t)(row / PANEL), lane = (size_t)(row % PANEL);
-    for (size_t g = 0; g < groups; g++) {
-        size_t owner = 0;
-        if (w->scheme.gran == QG_CHANNEL) owner = (size_t)row;
-        if (w->scheme.gran == QG_INPUT) owner = g;
-        if (w->scheme.gran == QG_GROUP) owner = (panel * groups + g) * PANEL + lane;
-        float same = scheme_is_integer(w->scheme) ? bound_of(w, owner) : INFINITY;
-        for (int k = 0; k < step; k++) bound[g * (size_t)step + (size_t)k] = same;
-    }
-}
-
-static void measure_thread(void *arg, int thread, int n_threads)
-{
-    const struct measuring *m = arg;
-    const struct qtensor *w = m->w;
-    size_t cols = (size_t)w->cols;
-    float *before = m->scratch + (size_t)thread * (PANEL + 2) * cols, *after = before + PANEL * cols,
-          *bound = after + cols;
-    void (*dequantize_row)(const struct qtensor *, int, float *) =
-        isa_at(0)->formats[w->scheme.format].dequantize_row;
-    int64_t p0, p1;
-    threads_split(qtensor_panels(w), thread, n_threads, &p0, &p1);
-    for (int64_t p = p0; p < p1; p++) {
-        int row = (int)p * PANEL, n = w->rows - row < PANEL ? w->rows - row : PANEL;
-        memset(&m->sums[p], 0, sizeof m->sums[p]);
-        qsource_read_rows(m->src, row, n, before);
-        for (int o = 0; o < n; o++) {
-            if (o == 0 || w->scheme.gran == QG_CHANNEL || w->scheme.gran == QG_GROUP)
-                fill_bounds(w, row + o, bound);
-            dequantize_row(w, row + o, after);
-            add_row(&m->sums[p], before + (size_t)o * cols, after, bound, cols);
+    struct tensor_errors *out = (struct tensor_errors *)user + panel;
+    struct sums s = {0};
+    float after[STEP * PANEL], bound[PANEL];
+    int end = 0;
+    for (int k0 = 0; k0 < w->cols; k0 += STEP) {
+        int k1 = w->cols - k0 < STEP ? w->cols : k0 + STEP;
+        dequantize_panel(w, panel, k0, k1, after);
+        for (int k = k0; k < k1; k++) {
+            if (k == end) end = fill_bounds(w, panel, k, bound);
+            add_row(&s, block + (size_t)k * PANEL, after + (size_t)(k - k0) * PANEL, bound);
         }
     }
+    *out = total_of_panel(&s, w, panel);
 }
 
-gpt2q_status tensor_errors_measure(const struct qsource *src, const struct qtensor *w, int n_threads,
-                                   struct tensor_errors *out, gpt2q_error *err)
+gpt2q_status tensor_quantize_measured(const struct qsource *src, struct scheme scheme,
+                                      const struct quantize_run *run, struct qtensor *w,
+                                      struct tensor_errors *errors, gpt2q_error *err)
 {
-    int panels = qtensor_panels(w);
-    if (n_threads > panels) n_threads = panels;
-    if (n_threads < 1) n_threads = 1;
-    struct measuring m = {src, w, mem_array((size_t)panels, sizeof *m.sums),
-                          mem_array((size_t)n_threads * (PANEL + 2), (size_t)w->cols * sizeof(float))};
-    gpt2q_status s = GPT2Q_OK;
-    *out = (struct tensor_errors){0};
-    if (m.sums && m.scratch) {
-        threads_run(n_threads, measure_thread, &m);
-        *out = total(m.sums, (size_t)panels, (double)w->rows * (double)w->cols);
-    } else {
-        s = error_memory(err, "measuring errors",
-                         (size_t)n_threads * PANEL * (size_t)w->cols * sizeof(float));
-    }
-    mem_free(m.sums);
-    mem_free(m.scratch);
+    size_t n = ((size_t)src->rows + PANEL - 1) / PANEL;
+    struct tensor_errors *panels = mem_array(n, sizeof *panels);
+    struct quantize_run measured = *run;
+    measured.on_panel = measure_panel;
+    measured.user = panels;
+    *w = (struct qtensor){0};
+    *errors = (struct tensor_errors){0};
+    if (!panels) return error_memory(err, "measuring errors", n * sizeof *panels);
+    gpt2q_status s = qtensor_quantize(src, scheme, &measured, w, err);
+    for (size_t i = 0; i < n && !s; i++) *errors = tensor_errors_join(*errors, panels[i]);
+    mem_free(panels);
     return s;
+}
+
+struct tensor_errors tensor_errors_between(const struct qtensor *before, const struct qtensor *after)
+{
+    struct tensor_errors t = {0};
+    float a[STEP * PANEL], b[STEP * PANEL], bound[PANEL];
+    fill_unbounded(bound);
+    for (int p = 0; p < qtensor_panels(after); p++) {
+        struct sums s = {0};
+        for (int k0 = 0; k0 < after->cols; k0 += STEP) {
+            int k1 = after->cols - k0 < STEP ? after->cols : k0 + STEP;
+            dequantize_panel(before, p, k0, k1, a);
+            dequantize_panel(after, p, k0, k1, b);
+            for (int i = 0; i < (k1 - k0) * PANEL; i += PANEL) add_row(&s, a + i, b + i, bound);
+        }
+        t = tensor_errors_join(t, total_of_panel(&s, after, p));
+    }
+    return t;
 }

@@ -95,7 +95,7 @@ static gpt2q_status quantize(const float *values, int rows, int cols, enum expla
                                 .col_stride = 1};
     struct qtensor w;
     float s, z, row[EXPLAIN_SIDE_MAX];
-    gpt2q_status status = qtensor_quantize(&src, scheme, false, 1, &w, err);
+    gpt2q_status status = qtensor_quantize(&src, scheme, &(struct quantize_run){.n_threads = 1}, &w, err);
     if (status) return status;
     qtensor_owner(&w, 0, &s, &z);
     *scale = (double)s, *zero = (double)z, *mean_error = 0;

@@ -58,7 +58,8 @@ gpt2q_status inventory_check(const struct inventory *v, gpt2q_error *err);
 bool inventory_source(const struct inventory_tensor *t, bool turn, struct qsource *out);
 /* Quantizes every weight, one at a time, and notes scheme, bytes and errors; of a shape bytes alone. What is
  * no weight of a GPT-2 is taken off the list. A .gpt2q file is refused. */
-gpt2q_status inventory_quantize(struct inventory *v, struct scheme scheme, int n_threads, gpt2q_error *err);
+gpt2q_status inventory_quantize(struct inventory *v, struct scheme scheme, const struct quantize_run *run,
+                                gpt2q_error *err);
 
 /* Bytes of the model in three ways of holding it: float32; float32 with the buffers that PyTorch keeps (a
  * causal mask of n_positions x n_positions booleans and a scalar of 4 bytes in every block); uint8 for every

@@ -46,7 +46,7 @@ static gpt2q_status size_only(struct inventory_tensor *t, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-static gpt2q_status measure(struct inventory_tensor *t, int n_threads, gpt2q_error *err)
+static gpt2q_status measure(struct inventory_tensor *t, const struct quantize_run *run, gpt2q_error *err)
 {
     struct qsource src;
     struct quantized q;
@@ -55,7 +55,7 @@ static gpt2q_status measure(struct inventory_tensor *t, int n_threads, gpt2q_err
         return error_set(err, GPT2Q_UNSUPPORTED,
                          "%s: %s is of dtype %s and cannot be quantized; F32, F16 and BF16 can", t->file,
                          t->name, t->dtype);
-    gpt2q_status s = quantized_create(&src, t->scheme, weight_is_matrix(t->id.part), n_threads, &q, err);
+    gpt2q_status s = quantized_create(&src, t->scheme, weight_is_matrix(t->id.part), run, &q, err);
     if (s) return s;
     t->measured = true;
     t->bytes = q.bytes_after;
@@ -69,7 +69,8 @@ static gpt2q_status measure(struct inventory_tensor *t, int n_threads, gpt2q_err
     return GPT2Q_OK;
 }
 
-gpt2q_status inventory_quantize(struct inventory *v, struct scheme scheme, int n_threads, gpt2q_error *err)
+gpt2q_status inventory_quantize(struct inventory *v, struct scheme scheme, const struct quantize_run *run,
+                                gpt2q_error *err)
 {
     size_t n = 0;
     if (v->kind == INVENTORY_GPT2Q)
@@ -84,7 +85,7 @@ gpt2q_status inventory_quantize(struct inventory *v, struct scheme scheme, int n
         struct inventory_tensor *t = &v->tensors[i];
         t->scheme = weight_scheme(t->id.part, scheme);
         t->has_scheme = true;
-        gpt2q_status s = measure(t, n_threads, err);
+        gpt2q_status s = measure(t, run, err);
         if (s) return s;
         v->bytes += t->bytes;
     }

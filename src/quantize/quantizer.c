@@ -34,8 +34,8 @@ static gpt2q_status create_values(const struct qsource *src, struct quantized *q
     return GPT2Q_OK;
 }
 
-gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix, int n_threads,
-                              struct quantized *out, gpt2q_error *err)
+gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix,
+                              const struct quantize_run *run, struct quantized *out, gpt2q_error *err)
 {
     size_t element = src->dtype == DT_F32 ? 4 : 2;
     *out = (struct quantized){.name = src->name,
@@ -44,9 +44,8 @@ gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, b
                               .bytes_before = (size_t)src->rows * (size_t)src->cols * element};
     gpt2q_status s;
     if (is_matrix) {
-        s = qtensor_quantize(src, scheme, false, n_threads, &out->matrix, err);
+        s = tensor_quantize_measured(src, scheme, run, &out->matrix, &out->errors, err);
         out->bytes_after = out->matrix.bytes;
-        if (!s) s = tensor_errors_measure(src, &out->matrix, n_threads, &out->errors, err);
     } else {
         s = create_values(src, out, err);
     }
@@ -82,7 +81,8 @@ static gpt2q_status choose_schemes(struct quantizer *q, const struct weights_par
 gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
                             gpt2q_error *err)
 {
-    *out = (struct quantizer){.base = params->scheme, .n_threads = params->n_threads};
+    *out = (struct quantizer){.base = params->scheme,
+                              .run = {.n_threads = params->n_threads, .isa = params->isa}};
     gpt2q_status s = bindings_open(directory, &out->bindings, err);
     if (!s) s = choose_schemes(out, params, err);
     if (s) quantizer_close(out);
@@ -108,8 +108,8 @@ static gpt2q_status run_one(const struct quantizer *q, size_t i, quantized_fn *f
     char name[WEIGHT_NAME_MAX];
     struct qsource src = binding_source(&q->bindings, b, weight_print(b->id, name));
     struct quantized result;
-    gpt2q_status s = quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(b->id.part),
-                                      q->n_threads, &result, err);
+    gpt2q_status s =
+        quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(b->id.part), &q->run, &result, err);
     if (s) return s;
     result.id = b->id;
     s = fn(user, &result, err);

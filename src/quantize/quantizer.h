@@ -21,8 +21,8 @@ struct quantized {
 };
 
 /* A matrix, or any other tensor (is_matrix false: its scheme is f32 or notes). On failure nothing is left. */
-gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix, int n_threads,
-                              struct quantized *out, gpt2q_error *err);
+gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix,
+                              const struct quantize_run *run, struct quantized *out, gpt2q_error *err);
 void quantized_free(struct quantized *q);
 
 /* Called for every tensor in the order of the files; what q points to is valid during the call. Another
@@ -32,7 +32,7 @@ typedef gpt2q_status quantized_fn(void *user, const struct quantized *q, gpt2q_e
 struct quantizer {
     struct bindings bindings;
     struct scheme base, *schemes; /* asked for; by slot */
-    int n_threads;
+    struct quantize_run run;
 };
 /* Opens a Hugging Face directory and chooses schemes, the second copy of a tied wte included where overrides
  * ask for it. */

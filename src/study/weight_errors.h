@@ -25,7 +25,7 @@ struct weight_histogram {
     uint64_t count, most_on_a_code;
     int codes_used;
 };
-/* Of the matrix `name`; bins over [lo, hi]. False where the model has no such matrix or memory is out. */
+/* Of the matrix `name`; bins over [lo, hi]. False where the model has no such matrix. */
 bool weight_histogram(const gpt2q_model *model, const char *name, double lo, double hi,
                       struct weight_histogram *out);
 #endif

@@ -84,7 +84,7 @@ static struct qtensor weight_create(struct scheme s, int rows, int threads)
         m[i] = (float)(int32_t)(state >> 32) * 0x1p-34f;
     }
     struct qsource src = {"bench", DT_F32, m, rows, COLS, 1, (size_t)rows};
-    if (qtensor_quantize(&src, s, false, threads, &w, &err)) puts(err.message), exit(1);
+    if (qtensor_quantize(&src, s, &(struct quantize_run){.n_threads = threads}, &w, &err)) puts(err.message), exit(1);
     mem_free(m);
     return w;
 }

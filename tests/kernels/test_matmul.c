@@ -60,7 +60,7 @@ static struct weight weight_from(const float *m, struct scheme s, int rows, int 
     struct weight out = {0};
     gpt2q_error err = {0};
     struct qsource src = {"test", DT_F32, m, rows, cols, (size_t)cols, 1};
-    assert_int_equal(qtensor_quantize(&src, s, false, 1, &out.w, &err), GPT2Q_OK);
+    assert_int_equal(qtensor_quantize(&src, s, &(struct quantize_run){.n_threads = 1}, &out.w, &err), GPT2Q_OK);
     out.guarded_bytes = out.w.panel_bytes * (size_t)qtensor_panels(&out.w);
     out.guarded = guard_alloc(out.guarded_bytes);
     memcpy(out.guarded, out.w.codes, out.guarded_bytes);
@@ -204,33 +204,6 @@ static void test_panels_write_their_outputs_only(void **state)
             }
         weight_free(&w);
     }
-    guard_free(x, (size_t)n * (size_t)cols * sizeof *x);
-}
-
-/* A Conv1D matrix, used where it lies, gives the bits of the packed one. */
-static void test_in_place(void **state)
-{
-    (void)state;
-    const int rows = 128, cols = 37, n = 8;
-    struct rng rng = {8};
-    float *m = mem_array((size_t)rows * (size_t)cols, sizeof *m), *x = input_create(n, (size_t)cols, 9);
-    float packed_y[8 * 128], y[8 * 128];
-    for (int i = 0; i < rows * cols; i++) m[i] = rng_normal(&rng);
-    struct qsource src = {"test", DT_F32, m, rows, cols, 1, (size_t)rows};
-    struct qtensor packed, in_place;
-    assert_int_equal(qtensor_quantize(&src, scheme_of("f32"), false, 2, &packed, NULL), GPT2Q_OK);
-    assert_int_equal(qtensor_quantize(&src, scheme_of("f32"), true, 2, &in_place, NULL), GPT2Q_OK);
-    assert_ptr_equal(in_place.codes, m);
-    assert_null(in_place.owned);
-    for (size_t i = 0; i < isa_count(); i++) {
-        if (!isa_at(i)->supported()) continue;
-        product(isa_at(i), &packed, ACTIVATIONS_F32, x, (size_t)cols, n, packed_y, (size_t)rows, 0, 2);
-        product(isa_at(i), &in_place, ACTIVATIONS_F32, x, (size_t)cols, n, y, (size_t)rows, 0, 2);
-        assert_memory_equal(packed_y, y, sizeof y);
-    }
-    qtensor_free(&packed);
-    qtensor_free(&in_place);
-    mem_free(m);
     guard_free(x, (size_t)n * (size_t)cols * sizeof *x);
 }
 
@@ -507,7 +480,6 @@ int main(void)
         cmocka_unit_test(test_every_isa_gives_the_scalar_bits),
         cmocka_unit_test(test_rows_do_not_depend_on_their_number),
         cmocka_unit_test(test_panels_write_their_outputs_only),
-        cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_f32_is_one_chain),
         cmocka_unit_test(test_no_padded_term),
         cmocka_unit_test(test_i8_channel_scales_once),
