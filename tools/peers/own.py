@@ -11,8 +11,7 @@ class Gpt2q:
     def __init__(self, program, directory, threads, text):
         self.program, self.directory, self.threads, self.text = program, directory, str(threads), text
         self.file = os.path.join(directory, "i8.gpt2q")
-        if not os.path.exists(self.file):
-            self.run("quantize", "-m", directory, "-q", "i8", "-o", self.file, "--quiet")
+        self.run("quantize", "-m", directory, "-q", "i8", "-o", self.file, "--quiet")
 
     def run(self, *arguments):
         r = subprocess.run([self.program, *arguments], capture_output=True, text=True)

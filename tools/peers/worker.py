@@ -2,6 +2,7 @@
 
 A line of standard input names a test, a line of standard output answers it; what libraries print goes to a log.
 """
+import contextlib
 import importlib
 import json
 import os
@@ -71,7 +72,7 @@ class Peer:
         self.answer(self.process)
 
     def spawn(self, task):
-        with open(self.log, "w") as log:
+        with open(self.log, "a") as log:
             return subprocess.Popen(self.command + ["--task", task], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                     stderr=log)
 
@@ -98,5 +99,6 @@ class Peer:
         return {(self.name, test): self.answer(self.process)}
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
