@@ -1,8 +1,8 @@
 /* GPT-2's byte-level BPE: any bytes to ids and the same bytes back.
  *
- * pretokenizer.c splits text into pieces by GPT-2's pattern (utf8proc gives the classes), bpe.c merges the bytes of a piece,
- * vocabulary.c reads vocab.json + merges.txt or tokenizer.json, stream.c releases whole code points only. A tokenizer is
- * immutable after opening and may be shared by threads. */
+ * pretokenizer.c splits text into pieces by GPT-2's pattern (utf8proc gives the classes), bpe.c merges the
+ * bytes of a piece, vocabulary.c reads vocab.json + merges.txt or tokenizer.json, stream.c releases whole
+ * code points only. A tokenizer is immutable after opening and may be shared by threads. */
 #ifndef TOKENIZER_TOKENIZER_H
 #define TOKENIZER_TOKENIZER_H
 #include "base/status.h"
@@ -11,13 +11,15 @@ struct tokenizer;
 
 /* From a directory that holds vocab.json and merges.txt, or tokenizer.json. */
 gpt2q_status tokenizer_open(const char *directory, struct tokenizer **out, gpt2q_error *err);
-/* From the texts of vocab.json and merges.txt in memory, or of tokenizer.json where merges is NULL (names for messages); nothing
- * is kept of them. */
-gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name, const char *merges,
-                                   size_t merges_size, const char *merges_name, struct tokenizer **out, gpt2q_error *err);
+/* From the texts of vocab.json and merges.txt in memory, or of tokenizer.json where merges is NULL (names for
+ * messages); nothing is kept of them. */
+gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name,
+                                   const char *merges, size_t merges_size, const char *merges_name,
+                                   struct tokenizer **out, gpt2q_error *err);
 void tokenizer_free(struct tokenizer *t);
 
-/* The arrays that a tokenizer looks things up in, for a file to hold; ARCHITECTURE.md ("The .gpt2q file") says what is in them. */
+/* The arrays that a tokenizer looks things up in, for a file to hold; ARCHITECTURE.md ("The .gpt2q file")
+ * says what is in them. */
 enum {
     TOKENIZER_BYTES,   /* uint8_t: the tokens' bytes, one token after another */
     TOKENIZER_AT,      /* uint32_t: by id, where they begin; and the end of the last */
@@ -32,10 +34,11 @@ struct tokenizer_table {
     size_t n; /* elements */
 };
 void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[TOKENIZER_TABLES]);
-/* A tokenizer over such arrays, aligned to their elements, which outlive it. Any bytes may be in them: where they are not what
- * tokenizer_tables gave, text gets other ids, but valid ones, and ids other bytes or none. */
-gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES], const char *name, struct tokenizer **out,
-                                   gpt2q_error *err);
+/* A tokenizer over such arrays, aligned to their elements, which outlive it. Any bytes may be in them: where
+ * they are not what tokenizer_tables gave, text gets other ids, but valid ones, and ids other bytes or none.
+ */
+gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES], const char *name,
+                                   struct tokenizer **out, gpt2q_error *err);
 
 /* Number of ids, 1 + the largest. Ids without a token (gaps) have no bytes. */
 int32_t tokenizer_size(const struct tokenizer *t);
@@ -46,13 +49,14 @@ const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len);
 /* Bytes of the longest token. */
 size_t tokenizer_longest(const struct tokenizer *t);
 
-/* Encodes bytes; at most len ids come out. `special`: <|endoftext|> in the text is one token. Writes the first `capacity` ids and
- * returns all there are through *n. Only GPT2Q_OUT_OF_MEMORY can go wrong. */
-gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool special, int32_t *ids,
-                              size_t capacity, size_t *n, gpt2q_error *err);
+/* Encodes bytes; at most len ids come out. `special`: <|endoftext|> in the text is one token. Writes the
+ * first `capacity` ids and returns all there are through *n. Only GPT2Q_OUT_OF_MEMORY can go wrong. */
+gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool special,
+                              int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
 
-/* The stream decoder: bytes of tokens in, whole code points out. It holds back at most 3 bytes: the beginning of a code point
- * that may still be completed. Bytes that can never become one come out as they are, at once. */
+/* The stream decoder: bytes of tokens in, whole code points out. It holds back at most 3 bytes: the beginning
+ * of a code point that may still be completed. Bytes that can never become one come out as they are, at once.
+ */
 struct stream_decoder {
     unsigned char held[4];
     int n_held;

@@ -18,11 +18,20 @@ static struct {
 
 static void options(struct option_set *set)
 {
-    option_add(set, (struct option){'m', "model", OPTION_STRING, &opt.model, "PATH|NAME", "a model, or a directory with vocab.json and merges.txt (default: $GPT2Q_MODEL, else the model that comes with gpt2q)", 0, 0});
-    option_add(set, (struct option){'f', "file", OPTION_STRING, &opt.file, "FILE", "take the text from a file, or from standard input (-)", 0, 0});
-    option_add(set, (struct option){0, "decode", OPTION_STRING, &opt.decode, "IDS", "write the bytes of these ids (\"464 2068\"; - reads them from standard input)", 0, 0});
-    option_add(set, (struct option){0, "special", OPTION_FLAG, &opt.special, NULL, "<|endoftext|> in the text is one token", 0, 0});
-    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0});
+    option_add(set, (struct option){'m', "model", OPTION_STRING, &opt.model, "PATH|NAME",
+                                    "a model, or a directory with vocab.json and merges.txt (default: "
+                                    "$GPT2Q_MODEL, else the model that comes with gpt2q)",
+                                    0, 0});
+    option_add(set, (struct option){'f', "file", OPTION_STRING, &opt.file, "FILE",
+                                    "take the text from a file, or from standard input (-)", 0, 0});
+    option_add(
+        set, (struct option){0, "decode", OPTION_STRING, &opt.decode, "IDS",
+                             "write the bytes of these ids (\"464 2068\"; - reads them from standard input)",
+                             0, 0});
+    option_add(set, (struct option){0, "special", OPTION_FLAG, &opt.special, NULL,
+                                    "<|endoftext|> in the text is one token", 0, 0});
+    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
+                                    "one JSON document on stdout and nothing else", 0, 0});
 }
 
 static void print_tokens_json(const struct tokenizer *t, const int32_t *ids, size_t n)
@@ -61,7 +70,9 @@ static int decode_ids(const struct tokenizer *t, const int32_t *ids, size_t n)
 {
     size_t len = 0, used = 0, size;
     for (size_t i = 0; i < n; i++) {
-        if (!tokenizer_bytes(t, ids[i], &size)) return failure("id %d is outside the vocabulary of %d tokens", (int)ids[i], (int)tokenizer_size(t));
+        if (!tokenizer_bytes(t, ids[i], &size))
+            return failure("id %d is outside the vocabulary of %d tokens", (int)ids[i],
+                           (int)tokenizer_size(t));
         len += size;
     }
     char *text = mem_alloc(len);
@@ -113,8 +124,11 @@ static int with_tokenizer(const struct tokenizer *t, int argc, char **argv)
 static int run(int argc, char **argv)
 {
     gpt2q_error err;
-    if (argc > 1) return usage_error("one text is expected, not %d arguments: put quotes around it, \"%s %s ...\"", argc, argv[0], argv[1]);
-    if ((argc == 1) + !!opt.file + !!opt.decode > 1) return usage_error("a text, --file and --decode exclude each other");
+    if (argc > 1)
+        return usage_error("one text is expected, not %d arguments: put quotes around it, \"%s %s ...\"",
+                           argc, argv[0], argv[1]);
+    if ((argc == 1) + !!opt.file + !!opt.decode > 1)
+        return usage_error("a text, --file and --decode exclude each other");
     char *path;
     struct gpt2q_file file;
     struct tokenizer *t;
@@ -132,7 +146,8 @@ const struct command command_tokenize = {
     .name = "tokenize",
     .arguments = "[TEXT]",
     .summary = "text to ids and back",
-    .description = "The text comes from the argument, a file or standard input, any bytes. --decode writes the exact bytes of ids.\n",
+    .description = "The text comes from the argument, a file or standard input, any bytes. --decode writes "
+                   "the exact bytes of ids.\n",
     .examples = "  gpt2q tokenize \"Once upon a time\"\n"
                 "  gpt2q tokenize --json < book.txt\n"
                 "  gpt2q tokenize --decode \"438 1441 2718\"\n",

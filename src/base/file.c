@@ -14,8 +14,10 @@ static gpt2q_status open_regular(const char *path, int *fd, struct stat *st, gpt
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0) return error_set(err, GPT2Q_IO, "%s: cannot be opened: %s", path, strerror(errno));
     const char *wrong = NULL;
-    if (fstat(*fd, st)) wrong = strerror(errno);
-    else if (S_ISDIR(st->st_mode)) wrong = "is a directory where a file is expected";
+    if (fstat(*fd, st))
+        wrong = strerror(errno);
+    else if (S_ISDIR(st->st_mode))
+        wrong = "is a directory where a file is expected";
     if (!wrong) return GPT2Q_OK;
     close(*fd);
     return error_set(err, GPT2Q_IO, "%s: %s", path, wrong);
@@ -36,7 +38,11 @@ gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *
     void *data = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
     int reason = errno;
     close(fd);
-    if (data == MAP_FAILED) return error_set(err, GPT2Q_IO, "%s: cannot be mapped: %s", path, strerror(reason));
+    if (data == MAP_FAILED)
+        return error_set(err, GPT2Q_IO, "%s: cannot be mapped: %s", path, strerror(reason));
+#ifdef MADV_HUGEPAGE /* also for what is yet to be read from the disk */
+    if (data) madvise(data, size, MADV_HUGEPAGE);
+#endif
     char *copy = mem_strdup(path);
     if (!copy) {
         if (data) munmap(data, size);
@@ -66,7 +72,8 @@ void file_map_drop(const void *begin, size_t n)
     if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
-static gpt2q_status read_stream(int fd, const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
+static gpt2q_status read_stream(int fd, const char *path, size_t limit, char **data, size_t *n,
+                                gpt2q_error *err)
 {
     size_t capacity = 1 << 16, used = 0;
     char *buffer = mem_alloc(capacity);
@@ -136,6 +143,10 @@ char *path_join(const char *directory, const char *name)
 
 /* ---- writers. The few that are open at once are known by name, for file_writer_abort_all. ---- */
 
+/* Written by whole multiples of a huge page at such offsets, a file is kept in huge pages by a system that
+ * has them for files, and mapping it costs next to nothing. */
+#define WRITE_BYTES ((size_t)2 << 20)
+
 #define MAX_WRITERS 8
 static _Atomic(char *) temporaries[MAX_WRITERS];
 
@@ -160,6 +171,7 @@ static void writer_forget(struct file_writer *w)
     if (w->temporary) remember(NULL, w->temporary);
     mem_free(w->path);
     mem_free(w->temporary);
+    mem_free(w->buffer);
     *w = (struct file_writer){0};
 }
 
@@ -173,18 +185,21 @@ gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_err
     size_t n = strlen(path) + 32;
     bool replaced = !there || S_ISREG(st.st_mode);
     w->path = mem_strdup(path);
-    if (replaced) w->temporary = mem_alloc(n);
-    if (!w->path || (replaced && !w->temporary)) {
+    if (replaced) w->temporary = mem_alloc(n), w->buffer = mem_alloc(WRITE_BYTES);
+    if (!w->path || (replaced && (!w->temporary || !w->buffer))) {
         writer_forget(w);
-        return error_memory(err, "a path", n);
+        return error_memory(err, "a file to be written", WRITE_BYTES);
     }
     if (replaced) {
         snprintf(w->temporary, n, "%s.partial.%ld", path, (long)getpid());
         remember(w->temporary, NULL);
     }
     w->stream = fopen(replaced ? w->temporary : path, "wb");
-    if (w->stream) return GPT2Q_OK;
     int reason = errno;
+    if (w->stream) {
+        if (replaced) setvbuf(w->stream, w->buffer, _IOFBF, WRITE_BYTES);
+        return GPT2Q_OK;
+    }
     writer_forget(w);
     return error_set(err, GPT2Q_IO, "%s: cannot be written: %s", path, strerror(reason));
 }

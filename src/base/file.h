@@ -10,28 +10,31 @@ struct file_map {
     char *path; /* owned, for messages */
 };
 
-/* Maps a regular file. A directory, a missing or an unreadable file is an error that names it; an empty file maps to
- * data = NULL, size = 0. The file must not shrink while mapped. */
+/* Maps a regular file, by huge pages where the system keeps files in such. A directory, a missing or an
+ * unreadable file is an error that names it; an empty file maps to data = NULL, size = 0. The file must not
+ * shrink while mapped. */
 gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *err);
 void file_map_close(struct file_map *map);
-/* Hints over n mapped bytes: they will be read soon; or are done with, so that their whole pages need not stay in memory
- * (reading them again is right, only slower). */
+/* Hints over n mapped bytes: they will be read soon; or are done with, so that their whole pages need not
+ * stay in memory (reading them again is right, only slower). */
 void file_map_prefetch(const void *begin, size_t n);
 void file_map_drop(const void *begin, size_t n);
 
-/* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated beyond its n bytes and
- * freed by the caller with mem_free. */
+/* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated
+ * beyond its n bytes and freed by the caller with mem_free. */
 gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 /* directory + "/" + name, for the caller to mem_free; NULL when memory is out. */
 char *path_join(const char *directory, const char *name);
 
-/* Writes to PATH.partial.PID, then syncs and renames: file_writer_commit leaves the whole file, everything else (abort, error)
- * leaves nothing. A device or pipe (/dev/null, /dev/stdout) is written as it is, for it cannot be replaced. */
+/* Writes to PATH.partial.PID, then syncs and renames: file_writer_commit leaves the whole file, everything
+ * else (abort, error) leaves nothing. A device or pipe (/dev/null, /dev/stdout) is written as it is, for it
+ * cannot be replaced. */
 struct file_writer {
     FILE *stream;
-    char *path, *temporary; /* temporary: NULL for a device or pipe */
+    char *path, *temporary,
+        *buffer; /* the last two, the stream's buffer among them: NULL for a device or pipe */
 };
 gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err);
 gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err);

@@ -21,7 +21,8 @@ static char *name_of(const char *path)
     if (hub && snapshots && hub < snapshots) {
         end = (size_t)(snapshots - path);
         const char *dashes = strstr(hub + strlen("models--"), "--");
-        begin = dashes && dashes < snapshots ? (size_t)(dashes - path) + 2 : (size_t)(hub - path) + strlen("models--");
+        begin = dashes && dashes < snapshots ? (size_t)(dashes - path) + 2
+                                             : (size_t)(hub - path) + strlen("models--");
     } else {
         while (begin > 0 && path[begin - 1] != '/') begin--;
     }
@@ -29,22 +30,26 @@ static char *name_of(const char *path)
 }
 
 /* A file that is quantized already stays as it is: codes of codes would be worse than either. */
-static gpt2q_status check_request(const char *path, const gpt2q_model_params *params, const gpt2q_model *m, gpt2q_error *err)
+static gpt2q_status check_request(const char *path, const gpt2q_model_params *params, const gpt2q_model *m,
+                                  gpt2q_error *err)
 {
     char stored[SCHEME_TEXT_MAX];
     struct scheme asked;
     const struct gpt2_weights *w = &m->weights;
     if (params->n_overrides)
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is quantized already, so that the override \"%s\" cannot be applied", path,
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "%s: is quantized already, so that the override \"%s\" cannot be applied", path,
                          params->overrides[0]);
     if (!params->scheme) return GPT2Q_OK;
     gpt2q_status s = scheme_parse(params->scheme, &asked, err);
     if (s || (!w->mixed && scheme_equal(asked, w->scheme))) return s;
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is quantized already, as %s, and cannot be held as %s; quantize the original model",
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "%s: is quantized already, as %s, and cannot be held as %s; quantize the original model",
                      path, w->mixed ? "mixed" : scheme_print(w->scheme, stored), params->scheme);
 }
 
-static gpt2q_status load_file(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
+static gpt2q_status load_file(const char *path, const gpt2q_model_params *params, gpt2q_model *m,
+                              gpt2q_error *err)
 {
     struct gpt2q_file f;
     gpt2q_status s = gpt2q_file_open(path, &f, err);
@@ -57,9 +62,12 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer, so text has no ids", path);
 }
 
-static gpt2q_status load_directory(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
+static gpt2q_status load_directory(const char *path, const gpt2q_model_params *params, gpt2q_model *m,
+                                   gpt2q_error *err)
 {
-    struct weights_params wp = {.overrides = params->overrides, .n_overrides = params->n_overrides, .isa = m->isa,
+    struct weights_params wp = {.overrides = params->overrides,
+                                .n_overrides = params->n_overrides,
+                                .isa = m->isa,
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
     gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
@@ -74,20 +82,24 @@ static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt
     if (!s) s = (file_is_directory(path) ? load_directory : load_file)(path, params, m, err);
     if (s) return s;
     if (m->tokenizer && tokenizer_size(m->tokenizer) > m->weights.config.vocab_size)
-        return error_set(err, GPT2Q_FORMAT, "%s: the vocabulary has %d tokens but the model's vocab_size is only %d", path,
+        return error_set(err, GPT2Q_FORMAT,
+                         "%s: the vocabulary has %d tokens but the model's vocab_size is only %d", path,
                          (int)tokenizer_size(m->tokenizer), (int)m->weights.config.vocab_size);
     return GPT2Q_OK;
 }
 
 static gpt2q_status finish(gpt2q_model *m, const char *path, gpt2q_error *err)
 {
-    if (m->weights.mixed) strcpy(m->scheme, "mixed");
-    else scheme_print(m->weights.scheme, m->scheme);
+    if (m->weights.mixed)
+        strcpy(m->scheme, "mixed");
+    else
+        scheme_print(m->weights.scheme, m->scheme);
     m->name = name_of(path);
     return m->name ? GPT2Q_OK : error_memory(err, "a model", strlen(path));
 }
 
-gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out, gpt2q_error *err)
+gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out,
+                              gpt2q_error *err)
 {
     gpt2q_model_params defaults = gpt2q_model_params_default();
     *out = NULL;
@@ -106,8 +118,8 @@ gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params
     return GPT2Q_OK;
 }
 
-gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, const gpt2q_model_params *params, gpt2q_model **out,
-                              gpt2q_error *err)
+gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, const gpt2q_model_params *params,
+                              gpt2q_model **out, gpt2q_error *err)
 {
     *out = NULL;
     gpt2q_model *m = mem_zalloc(sizeof *m);
@@ -144,13 +156,17 @@ uint64_t gpt2q_model_parameters(const gpt2q_model *m) { return m->weights.parame
 const struct gpt2_weights *model_weights(const gpt2q_model *m) { return &m->weights; }
 const struct tokenizer *model_tokenizer(const gpt2q_model *m) { return m->tokenizer; }
 
-gpt2q_status gpt2q_tokenize(const gpt2q_model *m, const char *text, size_t len, unsigned flags, int32_t *ids, size_t capacity,
-                            size_t *n, gpt2q_error *err)
+gpt2q_status gpt2q_tokenize(const gpt2q_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
+                            size_t capacity, size_t *n, gpt2q_error *err)
 {
-    if (!m->tokenizer) return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: was opened without a vocabulary, so text has no ids", m->name);
-    gpt2q_status s = tokenizer_encode(m->tokenizer, text, len, flags & GPT2Q_PARSE_SPECIAL, ids, capacity, n, err);
+    if (!m->tokenizer)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "%s: was opened without a vocabulary, so text has no ids", m->name);
+    gpt2q_status s =
+        tokenizer_encode(m->tokenizer, text, len, flags & GPT2Q_PARSE_SPECIAL, ids, capacity, n, err);
     if (s || *n <= capacity) return s;
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "the text makes %zu ids, more than the %zu there is room for", *n, capacity);
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "the text makes %zu ids, more than the %zu there is room for", *n, capacity);
 }
 
 const char *gpt2q_token_bytes(const gpt2q_model *m, int32_t id, size_t *len)

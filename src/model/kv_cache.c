@@ -6,18 +6,26 @@
 
 static int blocks_for(int64_t positions) { return (int)((positions + KV_BLOCK - 1) / KV_BLOCK); }
 
-gpt2q_status kv_cache_create(struct kv_cache *c, enum kv_format format, const gpt2q_config *config, int n_seq, int n_ctx,
-                             int64_t n_cache, gpt2q_error *err)
+/* An odd number of pages: at a power of two all blocks of a layer would fall into the same few sets of a
+ * cache. */
+static size_t spread(size_t block_bytes) { return round_up(block_bytes, 4096) | 4096; }
+
+gpt2q_status kv_cache_create(struct kv_cache *c, enum kv_format format, const gpt2q_config *config, int n_seq,
+                             int n_ctx, int64_t n_cache, gpt2q_error *err)
 {
     int head_dim = config->n_embd / config->n_head;
-    *c = (struct kv_cache){.format = format, .n_layer = config->n_layer, .n_head = config->n_head, .head_dim = head_dim};
-    if (n_cache < 1 || n_cache > INT32_MAX) return error_set(err, GPT2Q_INVALID_ARGUMENT, "a cache of %lld positions is out of range", (long long)n_cache);
-    c->block_bytes = round_up(kv_block_bytes(format, c->n_head, head_dim), 64);
+    *c = (struct kv_cache){
+        .format = format, .n_layer = config->n_layer, .n_head = config->n_head, .head_dim = head_dim};
+    if (n_cache < 1 || n_cache > INT32_MAX)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "a cache of %lld positions is out of range",
+                         (long long)n_cache);
+    c->layer_bytes = round_up(kv_block_bytes(format, c->n_head, head_dim), 64);
+    c->block_bytes = spread((size_t)c->n_layer * c->layer_bytes);
     c->n_blocks = c->n_free = c->n_low = blocks_for(n_cache);
     c->n_seq = n_seq;
     c->max_blocks = blocks_for(n_ctx);
     size_t all;
-    if (!checked_mul(c->block_bytes, (size_t)c->n_blocks, &c->layer_bytes) || !checked_mul(c->layer_bytes, (size_t)c->n_layer, &all))
+    if (!checked_mul(c->block_bytes, (size_t)c->n_blocks, &all))
         return error_memory(err, "the KV cache", SIZE_MAX);
     c->pool = mem_alloc(all);
     c->free_blocks = mem_array((size_t)c->n_blocks, sizeof *c->free_blocks);
@@ -28,7 +36,8 @@ gpt2q_status kv_cache_create(struct kv_cache *c, enum kv_format format, const gp
         kv_cache_free(c);
         return error_memory(err, "the KV cache", all);
     }
-    for (int i = 0; i < c->n_blocks; i++) c->free_blocks[i] = c->n_blocks - 1 - i; /* low blocks are taken first */
+    for (int i = 0; i < c->n_blocks; i++)
+        c->free_blocks[i] = c->n_blocks - 1 - i; /* low blocks are taken first */
     return GPT2Q_OK;
 }
 
@@ -81,10 +90,8 @@ int kv_cache_blocks_needed(const struct kv_cache *c, int sequence, int n)
 static void copy_last(struct kv_cache *c, int sequence)
 {
     int32_t *entry = &table_of(c, sequence)[c->length[sequence] / KV_BLOCK], block = take_block(c);
-    for (int layer = 0; layer < c->n_layer; layer++) {
-        uint8_t *pool = c->pool + (size_t)layer * c->layer_bytes;
-        memcpy(pool + (size_t)block * c->block_bytes, pool + (size_t)*entry * c->block_bytes, c->block_bytes);
-    }
+    memcpy(c->pool + (size_t)block * c->block_bytes, c->pool + (size_t)*entry * c->block_bytes,
+           (size_t)c->n_layer * c->layer_bytes);
     drop_block(c, *entry);
     *entry = block;
 }
@@ -133,5 +140,5 @@ struct kv_view kv_cache_view(const struct kv_cache *c, int layer, int sequence)
 
 size_t kv_cache_peak_bytes(const struct kv_cache *c)
 {
-    return (size_t)(c->n_blocks - c->n_low) * c->block_bytes * (size_t)c->n_layer;
+    return (size_t)(c->n_blocks - c->n_low) * c->layer_bytes * (size_t)c->n_layer;
 }

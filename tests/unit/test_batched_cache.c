@@ -319,6 +319,23 @@ static void merging_without_blocks_changes_nothing(void **state)
     kv_cache_free(&w.kv);
 }
 
+/* What few positions touch lies together, in all layers: memory in use follows the positions. */
+static void few_positions_lie_together(void **state)
+{
+    (void)state;
+    struct world w;
+    world_create(&w, N_CTX, 9);
+    assert_true(kv_cache_extend(&w.kv, 3, KV_BLOCK));
+    for (int layer = 0; layer < LAYERS; layer++) {
+        struct kv_view v = kv_cache_view(&w.kv, layer, 3);
+        const uint8_t *begin = v.pool + (size_t)v.table[0] * v.block_bytes;
+        assert_ptr_equal(begin, w.kv.pool + (size_t)layer * w.kv.layer_bytes);
+    }
+    assert_true(LAYERS * w.kv.layer_bytes <= w.kv.block_bytes);
+    assert_int_equal(w.kv.block_bytes % 8192, 4096); /* blocks fall into different sets of a cache */
+    kv_cache_free(&w.kv);
+}
+
 static void refuses_what_does_not_fit(void **state)
 {
     (void)state;
@@ -342,6 +359,7 @@ int main(void)
                                        cmocka_unit_test(merging_ragged_rows_copies_nothing),
                                        cmocka_unit_test(the_rectangle_by_hand),
                                        cmocka_unit_test(merging_without_blocks_changes_nothing),
+                                       cmocka_unit_test(few_positions_lie_together),
                                        cmocka_unit_test(refuses_what_does_not_fit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
