@@ -1,29 +1,16 @@
 /* Where the time of a step goes: the parts of a forward pass by its own clock; for decoding, through the
- * scheduler as `generate` and `batch` do it, also the choice of tokens, and what is left for the scheduler.
- */
+ * scheduler as `generate` and `batch` do it, also the choice of tokens, and what is left for the scheduler. */
 #include "app/bench.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/context.h"
 
-static void fill(struct bench_profile *to, const struct forward_profile *from, int n_steps, double wall,
-                 double sampling)
+static void fill(struct bench_profile *to, const struct forward_profile *from, int n_steps, double wall)
 {
     to->n_steps = n_steps;
     to->step_s = wall / n_steps;
-    to->sampling_s = sampling;
+    to->sampling_s = from->sampling / n_steps;
     for (int i = 0; i < PART_COUNT; i++) to->parts_s[i] = from->seconds[i] / n_steps;
-}
-
-/* Seconds that the scheduler's greedy choice takes for so many rows: the last pass may have left fewer. */
-static double time_sampling(const struct bench_session *s, int32_t rows)
-{
-    enum { TIMES = 10 };
-    volatile int32_t sink;
-    double start = clock_seconds();
-    for (int32_t i = 0; i < TIMES * rows; i++) sink = gpt2q_argmax(s->ctx, 0);
-    (void)sink;
-    return (clock_seconds() - start) / TIMES;
 }
 
 static gpt2q_status profile_prefill(struct bench_session *s, const struct bench_plan *plan,
@@ -34,7 +21,7 @@ static gpt2q_status profile_prefill(struct bench_session *s, const struct bench_
     context_profile(s->ctx, &parts);
     gpt2q_status status = session_run(s, plan, t, &rate, err);
     context_profile(s->ctx, NULL);
-    if (!status) fill(&t->profile, &parts, 1, t->tokens / rate, time_sampling(s, 1));
+    if (!status) fill(&t->profile, &parts, 1, t->tokens / rate);
     return status;
 }
 
@@ -84,7 +71,7 @@ static gpt2q_status time_steps(struct bench_session *s, gpt2q_scheduler *schedul
             parts = before;
     }
     context_profile(s->ctx, NULL);
-    if (!status && n_steps) fill(&t->profile, &parts, n_steps, wall, time_sampling(s, t->batch));
+    if (!status && n_steps) fill(&t->profile, &parts, n_steps, wall);
     return status;
 }
 

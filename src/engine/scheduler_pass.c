@@ -93,7 +93,10 @@ static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
     s->n_outputs = 0;
     for (int32_t i = first; i < end; i++)
         if (s->tokens[i].wants_logits) s->output_token[s->n_outputs++] = i;
+    struct forward_profile *profile = s->ctx->forward.profile;
+    profile_begin(profile);
     threads_run(s->n_outputs < s->n_samplers ? s->n_outputs : s->n_samplers, draw_outputs, s);
+    if (profile) profile->sampling += clock_seconds() - profile->mark;
     for (int32_t i = first; i < end; i++) {
         if (s->token_row[i] == NO_ROW) continue;
         struct row *r = &s->rows[s->token_row[i]];

@@ -24,6 +24,7 @@ enum forward_part {
 struct forward_profile {
     double seconds[PART_COUNT]; /* summed over passes and layers */
     double mark;                /* when the part under way began */
+    double sampling;            /* seconds that whoever runs the passes spent on choosing tokens */
 };
 
 static inline void profile_begin(struct forward_profile *profile)
