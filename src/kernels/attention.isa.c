@@ -4,7 +4,11 @@
  * the values. Within a chunk a register tile of rows x blocks (scores) or rows x channel vectors (values)
  * takes each key or value once from memory. The shape of a register tile is free, because every output is one
  * chain of its own; the cache format is a constant of each instance, so that loads are chosen by the
- * compiler. */
+ * compiler.
+ *
+ * One row is bound by memory, and its blocks lie apart, where no hardware prefetcher follows. So what a line
+ * is used for fetches what comes half a head's block later: a key the value of the same position, a value the
+ * next head's key. */
 #include "kernels/kernels_parts.h"
 #include "kernels/vmath.h"
 
@@ -76,12 +80,11 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
 {
     const int head_dim = w->kv->head_dim;
     const size_t step = KV_BLOCK * element_bytes(format);
-    const uint8_t *key[CHUNK], *next[CHUNK];
+    const uint8_t *key[CHUNK];
+    const size_t ahead = values_offset(format, head_dim);
     vf sum[8][CHUNK];
     for (int j = 0; j < across; j++) {
-        int ahead = block + j + across;
         key[j] = block_at(w, block + j < end ? block + j : end - 1);
-        next[j] = ahead < w->n_blocks ? block_at(w, ahead) : key[j];
         for (int r = 0; r < rows; r++) sum[r][j] = vf_zero();
     }
     const float *q = w->q + (size_t)row * w->q_stride;
@@ -90,7 +93,7 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
         vf k[CHUNK];
         for (int j = 0; j < across; j++) k[j] = load_kv(format, key[j] + at);
         if (rows == 1)
-            for (int j = 0; j < across; j++) prefetch(next[j] + at);
+            for (int j = 0; j < across; j++) prefetch_far(key[j] + at + ahead);
         for (int r = 0; r < rows; r++) {
             vf qc = vf_set1(q[(size_t)r * w->q_stride + (size_t)c]);
             for (int j = 0; j < across; j++) sum[r][j] = vf_fma(qc, k[j], sum[r][j]);
@@ -142,7 +145,7 @@ ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const
                               int t0, int t1, int c, int lanes)
 {
     const size_t channel = element_bytes(format), step = (size_t)w->kv->head_dim * channel;
-    const size_t offset = values_offset(format, w->kv->head_dim) + (size_t)c * channel;
+    const size_t ahead = values_offset(format, w->kv->head_dim), offset = ahead + (size_t)c * channel;
     const float *p = w->p + (size_t)row * w->p_stride;
     float *y = w->y + (size_t)row * w->y_stride + c;
     vf sum[8][4];
@@ -156,6 +159,8 @@ ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const
             vf value[4];
             for (int j = 0; j < across; j++)
                 value[j] = load_kv_n(format, v + (size_t)(16 * j) * channel, lanes);
+            if (rows == 1)
+                for (int j = 0; j < across; j++) prefetch_far(v + (size_t)(16 * j) * channel + ahead);
             for (int r = 0; r < rows; r++) {
                 vf pt = vf_set1(p[(size_t)r * w->p_stride + (size_t)t]);
                 for (int j = 0; j < across; j++) sum[r][j] = vf_fma(pt, value[j], sum[r][j]);
@@ -242,7 +247,8 @@ void ISA(attention)(const struct kv_view *kv, int head, const struct attention_r
             .p = scratch,
         };
         w.n_blocks = (w.first_position + w.n_rows - 1) / KV_BLOCK + 1;
-        w.p_stride = ((size_t)w.n_blocks | 1) * KV_BLOCK; /* an odd number of lines: rows fall into different sets */
+        w.p_stride =
+            ((size_t)w.n_blocks | 1) * KV_BLOCK; /* an odd number of lines: rows fall into different sets */
         by_format[kv->format](&w);
     }
 }

@@ -47,8 +47,12 @@ static float append_i8(int8_t *x, int step, int head_dim, const float *from)
 void ISA(kv_append)(const struct kv_view *kv, int head, int position, const float *k, const float *v)
 {
     int d = kv->head_dim, lane = position % KV_BLOCK;
-    uint8_t *block = kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes +
-                     (size_t)head * kv_head_bytes(kv->format, d);
+    const size_t head_bytes = kv_head_bytes(kv->format, d);
+    uint8_t *block =
+        kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes + (size_t)head * head_bytes;
+    /* A key goes to a line per channel: those of the next head, likely to be appended next, are fetched
+     * early. */
+    for (size_t i = 0; i < head_bytes / 2; i += 64) prefetch_far(block + head_bytes + i);
     if (kv->format == KV_F32) {
         float *x = (float *)(void *)block;
         append_f32(x + lane, x + (KV_BLOCK + lane) * d, d, k, v);

@@ -20,7 +20,7 @@
  *   vf_load_f16_n(p, n) vf_load_bf16_n(p, n) vf_load_i8_n(p, n)
  *   vf_store_f16(p, v) vf_store_bf16(p, v)                round to nearest even
  *   vd: 16 doubles   vd_zero()   vd_add_vf(a, b) = a + (double)b   vd_sum(a) by vf_sum's tree
- *   prefetch(p)                                           a hint
+ *   prefetch(p) prefetch_far(p)                           hints: needed soon; needed later (second-level cache)
  *
  * VF_REGISTERS is how many vf the registers hold: kernels choose the shape of their tiles by it, and nothing else.
  * NaN: a NaN stays a NaN, but which payload and sign two NaN operands or an invalid operation give is not specified.
@@ -50,7 +50,8 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #endif
 
-#define prefetch(p) __builtin_prefetch(p)
+#define prefetch(p)     __builtin_prefetch(p)
+#define prefetch_far(p) __builtin_prefetch(p, 0, 2)
 
 #include "kernels/half.h"
 
