@@ -34,64 +34,35 @@
 
 /* All sums of a tile are named variables: arrays of vectors that inline assembly changes stay in memory with
  * gcc 12. */
-#define EACH_VECTOR(DO, r) DO(r, 0) DO(r, 1) DO(r, 2) DO(r, 3)
+#define EACH_VECTOR(DO, r, n) DO(r, n, 0) DO(r, n, 1) DO(r, n, 2) DO(r, n, 3)
 #define EACH_SUM(DO)                                                                                         \
-    EACH_VECTOR(DO, 0)                                                                                       \
-    EACH_VECTOR(DO, 1) EACH_VECTOR(DO, 2) EACH_VECTOR(DO, 3) EACH_VECTOR(DO, 4) EACH_VECTOR(DO, 5)
+    EACH_VECTOR(DO, 0, 1)                                                                                    \
+    EACH_VECTOR(DO, 1, 2)                                                                                    \
+    EACH_VECTOR(DO, 2, 3) EACH_VECTOR(DO, 3, 4) EACH_VECTOR(DO, 4, 5) EACH_VECTOR(DO, 5, 0)
 
-#define SUM_DECLARE(r, v) vi s##r##v = vi_zero();
-#define SUM_STORE(r, v)                                                                                      \
-    if (r < rows && v < vectors) vi_store(sums + (r * VECTORS + v) * 16, s##r##v);
-#define SUM_DOT(r, v)                                                                                        \
+#define SUM_DECLARE(r, n, v)                                                                                 \
+    vi s##r##v = r < rows && v < vectors ? first_sum(t, g, r, v0 + v, two_planes, bits) : vi_zero();
+#define SUM_DOT(r, n, v)                                                                                     \
     if (v < vectors) s##r##v = DOT(s##r##v, u##v, xb);
 #define ROW_DOT(r)                                                                                           \
     if (r < rows) {                                                                                          \
         vc xb = vc_broadcast(x[r] + k);                                                                      \
-        EACH_VECTOR(SUM_DOT, r)                                                                              \
+        EACH_VECTOR(SUM_DOT, r, )                                                                            \
     }
 #define EACH_ROW_DOT ROW_DOT(0) ROW_DOT(1) ROW_DOT(2) ROW_DOT(3) ROW_DOT(4) ROW_DOT(5)
+#define SUM_FINISH(r, n, v)                                                                                  \
+    if (r < rows && v < vectors && !(two_planes && r % 2))                                                   \
+        finish_sum(t, g, two_planes ? r / 2 : r, v0 + v, s##r##v, s##n##v, two_planes, p##v, total);
 
 /* Four inputs of a step: the tile's vectors of unsigned codes, made by DECODE from 64 bytes each, times the
  * bytes of every row. */
 #define FOUR_INPUTS(DECODE)                                                                                  \
     {                                                                                                        \
-        vc u0 = DECODE(vc_load(p)), u1 = u0, u2 = u0, u3 = u0;                                               \
-        if (vectors > 1) u1 = DECODE(vc_load(p + 64));                                                       \
-        if (vectors > 2) u2 = DECODE(vc_load(p + 128)), u3 = DECODE(vc_load(p + 192));                       \
+        vc u0 = DECODE(vc_load(codes)), u1 = u0, u2 = u0, u3 = u0;                                           \
+        if (vectors > 1) u1 = DECODE(vc_load(codes + 64));                                                   \
+        if (vectors > 2) u2 = DECODE(vc_load(codes + 128)), u3 = DECODE(vc_load(codes + 192));               \
         EACH_ROW_DOT                                                                                         \
     }
-
-/* sums [rows][VECTORS][16] = U of byte rows over inputs [k0, k1), both at a step or the end, where the rows
- * are padded with 0. */
-ALWAYS_INLINE void dot_i8(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums,
-                          const int rows, const int vectors)
-{
-    EACH_SUM(SUM_DECLARE)
-#define DOT       vi_dot
-#define STORED(v) v
-    for (int k = k0; k < k1; k += 4, p += PANEL * 4) {
-        for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
-        FOUR_INPUTS(STORED)
-    }
-#undef DOT
-#undef STORED
-    EACH_SUM(SUM_STORE)
-}
-
-ALWAYS_INLINE void dot_i4(const uint8_t *p, const int8_t *const *x, int k0, int k1, int32_t *sums,
-                          const int rows, const int vectors)
-{
-    EACH_SUM(SUM_DECLARE)
-#define DOT vi_dot_nibbles
-    for (int k = k0; k < k1; k += 4, p += PANEL * 4) {
-        for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
-        FOUR_INPUTS(vc_low)
-        k += 4;
-        FOUR_INPUTS(vc_high)
-    }
-#undef DOT
-    EACH_SUM(SUM_STORE)
-}
 
 /* J of one vector, from the sums of one token's planes. */
 ALWAYS_INLINE vf join(vi hi, vi lo, bool two_planes)
@@ -100,28 +71,74 @@ ALWAYS_INLINE vf join(vi hi, vi lo, bool two_planes)
     return two_planes ? vf_fma(h, vf_set1(256.0f), vi_to_float(lo)) : h;
 }
 
-/* (h + z)*X, or where there is no z, and so one number for all outputs, h*X. */
-ALWAYS_INLINE vi code_offset(struct scheme s, vf z, int32_t x_sum, const int bits)
+/* Group g of `groups` of the sums of a byte row's codes. */
+ALWAYS_INLINE int32_t code_sum_of(const struct tile *t, int g, int token, int plane)
 {
-    const int32_t h = bits == 8 ? 128 : 8;
-    if (s.gran == QG_INPUT) return vi_set1(x_sum);
-    if (s.method == QM_ABSMAX) return vi_set1(h * x_sum);
-    return vi_mul(vi_add(vi_set1(h), vf_to_int(z)), vi_set1(x_sum));
+    const size_t groups = (size_t)qtensor_groups(t->w);
+    return t->x->code_sums[((size_t)(t->row + token) * 2 + (size_t)plane) * groups + (size_t)g];
 }
 
-/* The head's formulas for one vector of one token and one group, or all, inputs: total goes on. */
-ALWAYS_INLINE vf finish_codes(struct scheme s, vi hi, vi lo, int32_t x_hi, int32_t x_lo, bool two_planes,
-                              struct params p, vf total, const int bits)
+/* What a sum of u*x begins with so that it ends as S, D or, for QG_INPUT, U - X; with a minimum it is U. */
+ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two_planes, const int bits)
 {
-    if (!has_minimum(s)) {
-        hi = vi_sub(hi, code_offset(s, p.z, x_hi, bits));
-        if (two_planes) lo = vi_sub(lo, code_offset(s, p.z, x_lo, bits));
+    const struct scheme s = t->w->scheme;
+    const int32_t h = bits == 8 ? 128 : 8;
+    if (has_minimum(s) && s.gran != QG_INPUT) return vi_zero();
+    int32_t x_sum = two_planes ? code_sum_of(t, g, row / 2, row % 2) : code_sum_of(t, g, row, 0);
+    if (s.gran == QG_INPUT) return has_minimum(s) ? vi_zero() : vi_set1(-x_sum);
+    if (s.method == QM_ABSMAX) return vi_set1(-h * x_sum);
+    return vi_mul(vi_add(vi_set1(h), vf_to_int(params_at(t, g, v).z)), vi_set1(-x_sum));
+}
+
+/* The head's formulas for one vector of one token and one group, or all, inputs: total [tokens][VECTORS] goes
+ * on. */
+ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi hi, vi lo, bool two_planes,
+                              struct params p, vf *total)
+{
+    const struct scheme s = t->w->scheme;
+    vf *a = &total[token * VECTORS + v], j = join(hi, lo, two_planes);
+    if (s.gran == QG_INPUT) {
+        *a = j;
+        return;
     }
-    vf j = join(hi, lo, two_planes);
-    if (s.gran == QG_INPUT) return j;
-    total = s.gran == QG_GROUP ? vf_fma(p.s, j, total) : vf_mul(p.s, j);
-    if (!has_minimum(s)) return total;
-    return vf_fma(p.z, join(vi_set1(x_hi), vi_set1(x_lo), two_planes), total);
+    *a = s.gran == QG_GROUP ? vf_fma(p.s, j, *a) : vf_mul(p.s, j);
+    if (!has_minimum(s)) return;
+    vi x_hi = vi_set1(code_sum_of(t, g, token, 0)),
+       x_lo = vi_set1(two_planes ? code_sum_of(t, g, token, 1) : 0);
+    *a = vf_fma(p.z, join(x_hi, x_lo, two_planes), *a);
+}
+
+/* Goes on with the totals of `vectors` vectors from v0 on by the inputs of group g, whose codes begin at
+ * `codes`. The rows are padded with 0 where the last step passes the end. */
+ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t *codes,
+                              const int8_t *const *x, struct ahead *ahead, vf *total, bool two_planes,
+                              const int bits, const int rows, const int vectors)
+{
+    const int group = t->w->cols / qtensor_groups(t->w), k1 = (g + 1) * group;
+    EACH_SUM(SUM_DECLARE)
+    if (bits == 8) {
+#define DOT       vi_dot
+#define STORED(v) v
+        for (int k = g * group; k < k1; k += 4, codes += PANEL * 4) {
+            fetch_ahead(ahead);
+            FOUR_INPUTS(STORED)
+        }
+#undef DOT
+#undef STORED
+    } else {
+#define DOT vi_dot_nibbles
+        for (int k = g * group; k < k1; k += 4, codes += PANEL * 4) {
+            fetch_ahead(ahead);
+            FOUR_INPUTS(vc_low)
+            k += 4;
+            FOUR_INPUTS(vc_high)
+        }
+#undef DOT
+    }
+    const struct params p0 = params_at(t, g, v0), p1 = vectors > 1 ? params_at(t, g, v0 + 1) : p0,
+                        p2 = vectors > 2 ? params_at(t, g, v0 + 2) : p0,
+                        p3 = vectors > 2 ? params_at(t, g, v0 + 3) : p0;
+    EACH_SUM(SUM_FINISH)
 }
 
 ALWAYS_INLINE const int8_t *plane(const struct qinput *x, const int8_t *codes, int row)
@@ -129,30 +146,12 @@ ALWAYS_INLINE const int8_t *plane(const struct qinput *x, const int8_t *codes, i
     return codes + (size_t)row * (((size_t)x->cols + 63) / 64 * 64);
 }
 
-/* Adds one group to the totals [tokens][VECTORS] of a tile. */
-ALWAYS_INLINE void finish_sums(const struct tile *t, const int32_t *sums, int g, int groups, int tokens,
-                               bool two_planes, int v0, vf *total, const int bits, const int vectors)
-{
-    for (int v = 0; v < vectors; v++) {
-        struct params p = params_at(t, g, v0 + v);
-        for (int r = 0; r < tokens; r++) {
-            const int32_t *x_sums = t->x->code_sums + (size_t)(t->row + r) * 2 * (size_t)groups + (size_t)g;
-            const int32_t *s = sums + ((two_planes ? 2 * r : r) * VECTORS + v) * 16;
-            vi hi = vi_load(s), lo = two_planes ? vi_load(s + VECTORS * 16) : vi_zero();
-            total[r * VECTORS + v] =
-                finish_codes(t->w->scheme, hi, lo, x_sums[0], two_planes ? x_sums[groups] : 0, two_planes, p,
-                             total[r * VECTORS + v], bits);
-        }
-    }
-}
-
 ALWAYS_INLINE void code_planes(const struct tile *t, bool two_planes, const int bits, const int rows,
                                const int vectors)
 {
     const struct qtensor *w = t->w;
-    const int cols = w->cols, group = w->scheme.gran == QG_GROUP ? w->scheme.group : cols,
-              groups = cols / group;
-    const int tokens = two_planes ? rows / 2 : rows, step = bits == 8 ? 4 : 8;
+    const int groups = qtensor_groups(w), tokens = two_planes ? rows / 2 : rows;
+    const size_t group_bytes = (size_t)(w->cols / groups / (bits == 8 ? 4 : 8)) * (PANEL * 4);
     const int8_t *x[CODE_ROWS];
     for (int r = 0; r < tokens; r++) {
         x[two_planes ? 2 * r : r] = plane(t->x, t->x->hi, t->row + r);
@@ -160,24 +159,19 @@ ALWAYS_INLINE void code_planes(const struct tile *t, bool two_planes, const int 
     }
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         const uint8_t *codes = w->codes + (size_t)t->panel * w->panel_bytes + 64 * (size_t)v0;
+        struct ahead ahead = t->ahead;
         vf total[CODE_ROWS * VECTORS];
         for (int i = 0; i < tokens * VECTORS; i++) total[i] = vf_zero();
-        for (int g = 0; g < groups; g++) {
-            int32_t sums[CODE_ROWS * PANEL];
-            const uint8_t *p = codes + (size_t)(g * group / step) * (PANEL * 4);
-            if (bits == 8)
-                dot_i8(p, x, g * group, (g + 1) * group, sums, rows, vectors);
-            else
-                dot_i4(p, x, g * group, (g + 1) * group, sums, rows, vectors);
-            finish_sums(t, sums, g, groups, tokens, two_planes, v0, total, bits, vectors);
-        }
+        for (int g = 0; g < groups; g++)
+            group_tile(t, g, v0, codes + (size_t)g * group_bytes, x, &ahead, total, two_planes, bits, rows,
+                       vectors);
         for (int r = 0; r < tokens; r++) {
             vf scale = vf_set1(t->x->code_scale[t->row + r]);
             bool fused = w->scheme.gran == QG_INPUT && has_minimum(w->scheme);
             vf extra = fused ? vf_set1(t->x->sums[t->row + r]) : vf_zero();
-            for (int v = 0; v < vectors; v++) {
+            for (int v = v0; v < v0 + vectors; v++) {
                 vf a = total[r * VECTORS + v];
-                store_outputs(t, r, v0 + v, fused ? vf_fma(a, scale, extra) : vf_mul(a, scale));
+                store_outputs(t, r, v, fused ? vf_fma(a, scale, extra) : vf_mul(a, scale));
             }
         }
     }

@@ -10,20 +10,20 @@
 
 ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int vectors)
 {
-    const size_t stride = t->w->k_stride, ahead = PREFETCH_BYTES / (PANEL * sizeof(FLOAT_ELEMENT)) * stride;
+    const size_t stride = t->w->k_stride;
     const float *x[TILE_ROWS];
     for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         const FLOAT_ELEMENT *w =
             (const FLOAT_ELEMENT *)(t->w->codes + (size_t)t->panel * t->w->panel_bytes) + 16 * v0;
+        struct ahead ahead = t->ahead;
         vf acc[TILE_ROWS][VECTORS];
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
         for (int k = 0; k < t->w->cols; k++, w += stride) {
             vf wk[VECTORS];
             for (int v = 0; v < vectors; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
-            for (size_t b = 0; b < (size_t)vectors * 16 * sizeof *w; b += 64)
-                prefetch((const char *)(w + ahead) + b);
+            if (sizeof *w == 4 || k % 2 == 0) fetch_ahead(&ahead);
             for (int r = 0; r < rows; r++) {
                 vf xk = vf_set1(x[r][k]);
                 for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(wk[v], xk, acc[r][v]);

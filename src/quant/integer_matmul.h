@@ -63,7 +63,8 @@ ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, cons
  * An unfinished last step is filled up with -0 for x. Codes beyond the last input are 0, so these terms are
  * +0 * -0 = -0, the one number whose addition changes nothing, not even the sign of a zero. */
 ALWAYS_INLINE void code_chains(const uint8_t *codes, const float *const x[TILE_ROWS], int k0, int k1,
-                               float *chains, const int bits, const int rows, const int vectors)
+                               float *chains, struct ahead *ahead, const int bits, const int rows,
+                               const int vectors)
 {
     const int step = bits == 8 ? 4 : 8;
     const uint8_t *p = codes + (size_t)(k0 / step) * (PANEL * 4);
@@ -72,7 +73,7 @@ ALWAYS_INLINE void code_chains(const uint8_t *codes, const float *const x[TILE_R
         for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
     int k = k0;
     for (; k + step <= k1; k += step, p += PANEL * 4) {
-        for (int v = 0; v < vectors; v++) prefetch(p + PREFETCH_BYTES + 64 * v);
+        fetch_ahead(ahead);
         chain_step(acc, p, x, k, bits, rows, vectors);
     }
     if (k < k1) {
@@ -124,10 +125,11 @@ ALWAYS_INLINE void integer_tile(const struct tile *t, const int bits, const int 
     for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         const uint8_t *codes = w->codes + (size_t)t->panel * w->panel_bytes + 64 * (size_t)v0;
+        struct ahead ahead = t->ahead;
         float chains[TILE_ROWS * PANEL], totals[TILE_ROWS * PANEL];
         memset(totals, 0, sizeof totals);
         for (int g = 0; g < groups; g++) {
-            code_chains(codes, x, g * group, (g + 1) * group, chains, bits, rows, vectors);
+            code_chains(codes, x, g * group, (g + 1) * group, chains, &ahead, bits, rows, vectors);
             finish_chains(t, g, groups, v0, chains, totals, bits, rows, vectors);
         }
         for (int r = 0; r < rows; r++)

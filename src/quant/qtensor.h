@@ -44,6 +44,8 @@ struct qtensor {
 };
 
 static inline int qtensor_panels(const struct qtensor *w) { return (w->rows + PANEL - 1) / PANEL; }
+/* Of inputs that share parameters, of one output: 1 but for QG_GROUP. */
+static inline int qtensor_groups(const struct qtensor *w) { return w->scheme.gran == QG_GROUP ? w->cols / w->scheme.group : 1; }
 static inline bool scheme_is_integer(struct scheme s) { return s.format == QF_I8 || s.format == QF_I4; }
 static inline int scheme_bits(struct scheme s) { return s.format == QF_I4 ? 4 : 8; }
 static inline bool scheme_equal(struct scheme a, struct scheme b)

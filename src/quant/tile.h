@@ -10,10 +10,6 @@
 #include "quant/format.h"
 
 #define VECTORS (PANEL / 16)
-/* How far ahead of a panel's stream to prefetch: far enough for memory, near enough to stay in the
- * first-level cache. */
-#define PREFETCH_BYTES 6144
-
 /* Vectors of outputs held at once: with 32 registers all of a panel's; with 16, what leaves room for the
  * weights. */
 #if defined(GPT2Q_ISA_scalar) /* no registers to block for: the definition stays small */
@@ -27,6 +23,21 @@
 #define TILE_VECTORS(rows) VECTORS
 #endif
 
+/* What a tile fetches meanwhile, some lines with each 256 bytes of its own codes: where memory is slower than
+ * the sums, it should never rest.
+ *
+ * The codes of a panel's only tile come from memory: it fetches what it needs itself a little later, far
+ * enough ahead for memory, near enough to stay in the first-level cache. Where several tiles share a panel,
+ * the first would wait for memory and memory for all others: each fetches its share of the next panel, into
+ * the second level. */
+struct ahead {
+    const uint8_t *at;
+    size_t step;
+    bool is_share;
+};
+#define AHEAD_BYTES      6144
+#define AHEAD_PANEL_MOST ((size_t)256 << 10) /* the second-level cache should hold a panel and the next */
+
 struct tile {
     const struct qtensor *w;
     const struct qinput *x;
@@ -34,9 +45,33 @@ struct tile {
     int outputs;    /* of the panel, 1..64 */
     float *y;       /* of the panel's first output and the first row */
     size_t y_stride;
+    struct ahead ahead;
 };
 
 typedef void tile_fn(const struct tile *t, int rows);
+
+static inline struct ahead ahead_of(const struct qtensor *w, int panel, bool is_first, bool is_last,
+                                    int block, int blocks)
+{
+    const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
+    if (blocks == 1 || (is_first && block == 0) || w->panel_bytes > AHEAD_PANEL_MOST)
+        return (struct ahead){.at = codes + AHEAD_BYTES, .step = 256};
+    const uint8_t *next = is_last ? codes : codes + w->panel_bytes;
+    return (struct ahead){.at = next + w->panel_bytes * (size_t)block / (size_t)blocks,
+                          .step = 256 / (size_t)blocks,
+                          .is_share = true};
+}
+
+ALWAYS_INLINE void fetch_ahead(struct ahead *a)
+{
+    if (a->is_share) {
+        prefetch_far(a->at);
+        prefetch_far(a->at + 64); /* a step is 128 bytes at most */
+    } else {
+        for (int line = 0; line < 256; line += 64) prefetch(a->at + line);
+    }
+    a->at += a->step;
+}
 
 /* Calls tile for all rows and the panels [p0, p1), in blocks of nearly equal numbers of rows. */
 ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
@@ -53,7 +88,8 @@ ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, fl
                              .row = r0,
                              .outputs = left < PANEL ? left : PANEL,
                              .y = y + (size_t)r0 * y_stride + (size_t)p * PANEL,
-                             .y_stride = y_stride};
+                             .y_stride = y_stride,
+                             .ahead = ahead_of(w, p, p == p0, p + 1 == p1, b, blocks)};
             tile(&t, r1 - r0);
         }
 }
