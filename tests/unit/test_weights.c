@@ -1,27 +1,11 @@
-/* Loading: what is bound where, what is counted, and the sentence for everything that is wrong with a
- * checkpoint. The malformed ones are made from tiny-relu (one block, 32 wide). */
-#include "tests/support.h"
+/* Loading: what is bound where, and what is counted. */
+#include "tests/draft.h"
 #include "base/memory.h"
 #include "kernels/half.h"
 #include "model/config.h"
 #include "model/weights_names.h"
 #include "quant/quantize.h"
 #include <math.h>
-
-static struct weights_params params_of(const char *scheme)
-{
-    struct weights_params p = {.n_threads = 2};
-    assert_int_equal(scheme_parse(scheme, &p.scheme, NULL), GPT2Q_OK);
-    return p;
-}
-
-static struct gpt2_weights loaded(const char *directory, const struct weights_params *p)
-{
-    struct gpt2_weights w;
-    gpt2q_error err;
-    if (weights_load(directory, p, &w, &err)) fail_msg("%s", err.message);
-    return w;
-}
 
 static const struct tensor_info *info_of(const struct gpt2_weights *w, const char *name)
 {
@@ -35,119 +19,6 @@ static bool has_scheme(const struct gpt2_weights *w, const char *name, const cha
 {
     char text[SCHEME_TEXT_MAX];
     return !strcmp(scheme_print(info_of(w, name)->scheme, text), scheme);
-}
-
-/* ---- a checkpoint that can be changed before it is written ---- */
-
-#define MAX_DRAFT 64
-struct draft {
-    struct st_declaration tensors[MAX_DRAFT];
-    uint8_t *data[MAX_DRAFT];
-    size_t n;
-    char directory[4096];
-};
-
-static void draft_add(struct draft *d, const char *name, enum st_dtype dtype, int n_dims,
-                      const uint64_t *shape, const void *data)
-{
-    assert_true(d->n < MAX_DRAFT);
-    struct st_declaration *t = &d->tensors[d->n];
-    *t = (struct st_declaration){.name = strdup(name), .dtype = dtype, .n_dims = n_dims};
-    for (int i = 0; i < n_dims; i++) t->shape[i] = shape[i];
-    size_t size = st_declaration_size(t);
-    d->data[d->n] = calloc(1, size + 1);
-    if (data) memcpy(d->data[d->n], data, size);
-    d->n++;
-}
-
-static size_t draft_index(const struct draft *d, const char *name)
-{
-    size_t i = 0;
-    while (i < d->n && strcmp(d->tensors[i].name, name) != 0) i++;
-    assert_true(i < d->n);
-    return i;
-}
-
-static void draft_remove(struct draft *d, const char *name)
-{
-    size_t i = draft_index(d, name);
-    free((void *)(uintptr_t)d->tensors[i].name);
-    free(d->data[i]);
-    d->n--;
-    memmove(&d->tensors[i], &d->tensors[i + 1], (d->n - i) * sizeof *d->tensors);
-    memmove(&d->data[i], &d->data[i + 1], (d->n - i) * sizeof *d->data);
-}
-
-static void draft_file(const struct draft *d, const char *file, const char *text)
-{
-    char path[4300];
-    snprintf(path, sizeof path, "%s/%s", d->directory, file);
-    write_file(path, text, strlen(text));
-}
-
-static void draft_config(const struct draft *d, const char *more)
-{
-    char text[512];
-    snprintf(text, sizeof text,
-             "{\"model_type\":\"gpt2\",\"vocab_size\":257,\"n_positions\":64,\"n_embd\":32,\"n_layer\":1,\"n_"
-             "head\":2,"
-             "\"activation_function\":\"relu\",\"bos_token_id\":256,\"eos_token_id\":256%s}",
-             more);
-    draft_file(d, "config.json", text);
-}
-
-static void draft_open(struct draft *d)
-{
-    struct safetensors st;
-    char *directory = temp_directory();
-    *d = (struct draft){0};
-    snprintf(d->directory, sizeof d->directory, "%s", directory);
-    free(directory);
-    assert_int_equal(safetensors_open(repo_path("tests/golden/data/tiny-relu/model.safetensors"), &st, NULL),
-                     GPT2Q_OK);
-    for (size_t i = 0; i < st.n_tensors; i++) {
-        const struct st_tensor *t = &st.tensors[i];
-        draft_add(d, t->name, t->dtype, t->n_dims, t->shape, t->data);
-    }
-    safetensors_close(&st);
-    draft_config(d, "");
-}
-
-/* Tensors [begin, end) into a file. */
-static void draft_write_part(const struct draft *d, const char *file, size_t begin, size_t end)
-{
-    char path[4300];
-    snprintf(path, sizeof path, "%s/%s", d->directory, file);
-    struct file_writer w;
-    gpt2q_error err;
-    if (file_writer_open(&w, path, &err)) fail_msg("%s", err.message);
-    if (st_write_header(&w, d->tensors + begin, end - begin, NULL, 0, false, &err))
-        fail_msg("%s", err.message);
-    for (size_t i = begin; i < end; i++) {
-        assert_int_equal(file_writer_write(&w, d->data[i], st_declaration_size(&d->tensors[i]), NULL),
-                         GPT2Q_OK);
-    }
-    assert_int_equal(file_writer_commit(&w, NULL), GPT2Q_OK);
-}
-
-static void draft_write(const struct draft *d) { draft_write_part(d, "model.safetensors", 0, d->n); }
-
-static void draft_close(struct draft *d)
-{
-    while (d->n) draft_remove(d, d->tensors[0].name);
-    temp_remove(strdup(d->directory));
-}
-
-static void draft_refused(struct draft *d, const char *scheme, gpt2q_status status, const char *because)
-{
-    struct gpt2_weights w;
-    gpt2q_error err;
-    struct weights_params p = params_of(scheme);
-    if (!weights_load(d->directory, &p, &w, &err)) fail_msg("accepted, not refused because '%s'", because);
-    if (!strstr(err.message, because)) fail_msg("'%s' does not say '%s'", err.message, because);
-    assert_int_equal(err.status, status);
-    assert_null(w.h);
-    draft_close(d);
 }
 
 /* ---- values ---- */
@@ -236,6 +107,23 @@ static void holds_every_number_in_its_place(void **state)
         else
             print_message("skipped: %s is not here\n", relative);
     }
+}
+
+static void reads_floats_that_lie_askew(void **state)
+{
+    (void)state;
+    static const uint64_t odd[] = {1, 1, 1, 3};
+    struct draft d;
+    draft_open(&d);
+    draft_add(&d, "h.0.attn.bias", ST_BOOL, 4, odd, NULL); /* three bytes before all others */
+    struct st_declaration last = d.tensors[d.n - 1];
+    uint8_t *data = d.data[d.n - 1];
+    memmove(&d.tensors[1], &d.tensors[0], (d.n - 1) * sizeof last);
+    memmove(&d.data[1], &d.data[0], (d.n - 1) * sizeof data);
+    d.tensors[0] = last, d.data[0] = data;
+    draft_write(&d);
+    check_directory(d.directory, 1);
+    draft_close(&d);
 }
 
 /* ---- books ---- */
@@ -417,186 +305,6 @@ static void refuses_overrides_without_effect(void **state)
     }
 }
 
-/* ---- malformed checkpoints ---- */
-
-static void names_what_is_wrong_with_a_tensor(void **state)
-{
-    (void)state;
-    struct draft d;
-    draft_open(&d);
-    draft_remove(&d, "h.0.ln_2.bias");
-    draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_FORMAT, ": h.0.ln_2.bias is missing");
-    draft_open(&d);
-    draft_remove(&d, "h.0.ln_2.bias");
-    draft_remove(&d, "wpe.weight");
-    draft_remove(&d, "ln_f.bias");
-    draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_FORMAT, ": wpe.weight is missing (and 2 more)");
-    draft_open(&d);
-    struct st_declaration *t = &d.tensors[draft_index(&d, "h.0.mlp.c_fc.weight")];
-    t->shape[0] = 128, t->shape[1] = 32;
-    draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_FORMAT,
-                  "model.safetensors: h.0.mlp.c_fc.weight has shape [128, 32], config.json makes it [32, "
-                  "128]: it seems to be transposed");
-    draft_open(&d);
-    t = &d.tensors[draft_index(&d, "h.0.mlp.c_fc.bias")];
-    t->n_dims = 4, t->shape[0] = t->shape[1] = t->shape[2] = 1, t->shape[3] = 128;
-    draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_FORMAT,
-                  "h.0.mlp.c_fc.bias has shape [1, 1, 1, ...], config.json makes it [128]");
-    draft_open(&d);
-    d.tensors[draft_index(&d, "ln_f.bias")].dtype = ST_I32;
-    draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_UNSUPPORTED, "ln_f.bias is of dtype I32, supported are F32, F16 and BF16");
-    draft_open(&d);
-    draft_config(&d, ",\"n_inner\":64");
-    draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_FORMAT, "h.0.mlp.c_fc.bias has shape [128], config.json makes it [64]");
-}
-
-static void names_what_does_not_belong(void **state)
-{
-    (void)state;
-    static const uint64_t vector[] = {32}, mask[] = {1, 1, 4, 4};
-    static const struct {
-        const char *name, *because; /* NULL: it is passed over */
-    } cases[] = {{"h.1.ln_1.weight", "h.1.ln_1.weight is there, but config.json says that n_layer is 1"},
-                 {"transformer.h.99999999.ln_1.weight", "is there, but config.json says"},
-                 {"h.0.attn.rotary", "h.0.attn.rotary is no tensor of a GPT-2"},
-                 {"h.00.ln_1.weight", "no tensor of a GPT-2"},
-                 {"h.x.ln_1.weight", "no tensor of a GPT-2"},
-                 {"h.999999999999.ln_1.weight", "no tensor of a GPT-2"},
-                 {"h.0.crossattention.c_attn.weight", "no tensor of a GPT-2"},
-                 {"transformer.ln_f.bias",
-                  "model.safetensors: transformer.ln_f.bias is there twice, also as ln_f.bias in"},
-                 {"h.0.attn.bias", NULL},
-                 {"transformer.h.7.attn.masked_bias", NULL},
-                 {"score.weight", NULL},
-                 {"transformer.transformer.ln_f.bias", NULL}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct draft d;
-        draft_open(&d);
-        bool is_mask = strstr(cases[i].name, "attn.bias");
-        draft_add(&d, cases[i].name, is_mask ? ST_BOOL : ST_F32, is_mask ? 4 : 1, is_mask ? mask : vector,
-                  NULL);
-        draft_write(&d);
-        if (cases[i].because) {
-            draft_refused(&d, "i8", GPT2Q_FORMAT, cases[i].because);
-            continue;
-        }
-        struct weights_params p = params_of("i8");
-        struct gpt2_weights w = loaded(d.directory, &p);
-        assert_int_equal(w.n_tensors, 16);
-        weights_free(&w);
-        draft_close(&d);
-    }
-}
-
-static void names_weights_that_cannot_be_quantized(void **state)
-{
-    (void)state;
-    static const float bad[] = {NAN, INFINITY, -INFINITY};
-    for (int i = 0; i < 3; i++) {
-        struct draft d;
-        draft_open(&d);
-        memcpy(d.data[draft_index(&d, "h.0.attn.c_proj.weight")] + 4 * 33, &bad[i], 4);
-        draft_write(&d);
-        draft_refused(&d, "i8", GPT2Q_UNSUPPORTED, "h.0.attn.c_proj.weight");
-    }
-    struct draft d;
-    draft_open(&d);
-    memcpy(d.data[draft_index(&d, "wte.weight")] + 4 * 33, &(float){65600.0f}, 4);
-    draft_write(&d);
-    draft_refused(&d, "f16", GPT2Q_UNSUPPORTED, "wte.weight");
-    draft_open(&d);
-    draft_write(&d);
-    draft_refused(&d, "i8:g64", GPT2Q_INVALID_ARGUMENT, "weight"); /* 32 wide */
-}
-
-static void reads_floats_that_lie_askew(void **state)
-{
-    (void)state;
-    static const uint64_t odd[] = {1, 1, 1, 3};
-    struct draft d;
-    draft_open(&d);
-    draft_add(&d, "h.0.attn.bias", ST_BOOL, 4, odd, NULL); /* three bytes before all others */
-    struct st_declaration last = d.tensors[d.n - 1];
-    uint8_t *data = d.data[d.n - 1];
-    memmove(&d.tensors[1], &d.tensors[0], (d.n - 1) * sizeof last);
-    memmove(&d.data[1], &d.data[0], (d.n - 1) * sizeof data);
-    d.tensors[0] = last, d.data[0] = data;
-    draft_write(&d);
-    check_directory(d.directory, 1);
-    draft_close(&d);
-}
-
-/* ---- shards ---- */
-
-#define INDEX "model.safetensors.index.json"
-
-static void checks_the_index(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *index, *because;
-        gpt2q_status status;
-    } cases[] = {
-        {"{\"weight_map\":{\"wte.weight\":\"../a.safetensors\"}}",
-         "weight_map of wte.weight is not the name of a file beside the index", GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"wte.weight\":\"/a.safetensors\"}}", "is not the name of a file beside",
-         GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"wte.weight\":\"..\"}}", "is not the name of a file beside", GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"wte.weight\":\"a\\\\b\"}}", "is not the name of a file beside", GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"wte.weight\":7}}", "is not the name of a file beside", GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"wte.weight\":\"\"}}", "is not the name of a file beside", GPT2Q_FORMAT},
-        {"{\"weight_map\":[]}", "has no weight_map", GPT2Q_FORMAT},
-        {"{}", "has no weight_map", GPT2Q_FORMAT},
-        {"{\"weight_map\":{}}", "wte.weight is missing (and 15 more)", GPT2Q_FORMAT},
-        {"{", "not valid JSON", GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"wte.weight\":\"c.safetensors\"}}", "c.safetensors: cannot be opened", GPT2Q_IO},
-        {"{\"weight_map\":{\"wte.weight\":\"a.safetensors\"}}",
-         "says that wte.weight is in a.safetensors, where it is not", GPT2Q_FORMAT},
-        {"{\"weight_map\":{\"h.0.attn.c_attn.bias\":\"a.safetensors\",\"no\":\"b.safetensors\"}}",
-         "says that no is in b.safetensors", GPT2Q_FORMAT}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct draft d;
-        draft_open(&d);
-        draft_write_part(&d, "a.safetensors", 0, 7);
-        draft_write_part(&d, "b.safetensors", 7, d.n);
-        draft_file(&d, INDEX, cases[i].index);
-        draft_refused(&d, "i8", cases[i].status, cases[i].because);
-    }
-    struct draft d;
-    draft_open(&d);
-    draft_write_part(&d, "a.safetensors", 0, 7);
-    draft_write_part(&d, "b.safetensors", 6, d.n);
-    draft_file(
-        &d, INDEX,
-        "{\"weight_map\":{\"wte.weight\":\"b.safetensors\",\"h.0.attn.c_attn.bias\":\"a.safetensors\"}}");
-    draft_refused(&d, "i8", GPT2Q_FORMAT, "is there twice");
-}
-
-static void names_missing_files(void **state)
-{
-    (void)state;
-    struct draft d;
-    draft_open(&d);
-    draft_refused(&d, "i8", GPT2Q_IO, "holds neither model.safetensors nor model.safetensors.index.json");
-    draft_open(&d);
-    draft_file(&d, "pytorch_model.bin", "x");
-    draft_refused(&d, "i8", GPT2Q_IO, "pytorch_model.bin is not read, save the model as safetensors");
-    draft_open(&d);
-    draft_file(&d, "config.json", "{\"model_type\":\"bert\"}");
-    draft_refused(&d, "i8", GPT2Q_UNSUPPORTED, "config.json: model_type is \"bert\"");
-    struct weights_params p = params_of("i8");
-    struct gpt2_weights w;
-    gpt2q_error err;
-    assert_int_equal(weights_load("/nowhere", &p, &w, &err), GPT2Q_IO);
-    assert_non_null(strstr(err.message, "/nowhere/config.json: cannot be opened"));
-}
-
 /* ---- memory ---- */
 
 static void gives_back_all_memory_when_there_is_none(void **state)
@@ -685,12 +393,7 @@ int main(void)
         cmocka_unit_test(gives_the_head_a_copy_on_request),
         cmocka_unit_test(lets_the_last_match_win),
         cmocka_unit_test(refuses_overrides_without_effect),
-        cmocka_unit_test(names_what_is_wrong_with_a_tensor),
-        cmocka_unit_test(names_what_does_not_belong),
-        cmocka_unit_test(names_weights_that_cannot_be_quantized),
         cmocka_unit_test(reads_floats_that_lie_askew),
-        cmocka_unit_test(checks_the_index),
-        cmocka_unit_test(names_missing_files),
         cmocka_unit_test(gives_back_all_memory_when_there_is_none),
         cmocka_unit_test(synthesizes_the_same_on_any_number_of_threads),
     };
