@@ -1,6 +1,7 @@
 /* The scheduler: an answer belongs to its request and has the bits it has alone, whatever the batch, the
  * chunks, the threads, the instruction set, the cache and shared prefixes; who waits, who is served, who is
  * cancelled. On a small model whose prompts are ids, so that thousands of requests take seconds. */
+#include "tests/covering.h"
 #include "tests/serving.h"
 #include "engine/scheduler.h"
 #include "quant/isa.h"
@@ -13,48 +14,13 @@ static const char *const schemes[][2] = {{"f32", "f32"}, {"i8", "f32"},         
                                          {"i8", "i8"},   {"i4:channel", "i16"}, {"bf16", "f32"}};
 #define N_SCHEMES (sizeof schemes / sizeof *schemes)
 enum { BATCH, CHUNK, THREADS, ISA, SCHEME, SHARING, CACHE, N_FACTORS };
-#define MAX_VALUES 8
-
-struct covering {
-    int n_values[N_FACTORS];
-    bool met[N_FACTORS][MAX_VALUES][N_FACTORS][MAX_VALUES];
-};
-
-static int new_pairs(const struct covering *c, const int *v)
-{
-    int n = 0;
-    for (int a = 0; a < N_FACTORS; a++)
-        for (int b = a + 1; b < N_FACTORS; b++) n += !c->met[a][v[a]][b][v[b]];
-    return n;
-}
-
-/* The best of some random choices; 0 when every pair was met. */
-static int choose(struct covering *c, struct rng *rng, int *best)
-{
-    int most = 0, left = 0;
-    for (int a = 0; a < N_FACTORS; a++)
-        for (int b = a + 1; b < N_FACTORS; b++)
-            for (int i = 0; i < c->n_values[a]; i++)
-                for (int j = 0; j < c->n_values[b]; j++) {
-                    int v[N_FACTORS];
-                    if (c->met[a][i][b][j] || left++ > 20) continue;
-                    for (int f = 0; f < N_FACTORS; f++) v[f] = (int)rng_below(rng, (uint32_t)c->n_values[f]);
-                    v[a] = i, v[b] = j;
-                    if (new_pairs(c, v) <= most) continue;
-                    most = new_pairs(c, v);
-                    memcpy(best, v, sizeof v);
-                }
-    for (int a = 0; most && a < N_FACTORS; a++)
-        for (int b = a + 1; b < N_FACTORS; b++) c->met[a][best[a]][b][best[b]] = true;
-    return most;
-}
 
 static void same_bits_in_every_pair_of_settings(void **state)
 {
     (void)state;
     enum { N = 8 };
     const char *isas[MAX_VALUES];
-    int n_isas = 0, v[N_FACTORS], n_runs = 0;
+    int n_isas = 0, v[MAX_FACTORS], n_runs = 0;
     for (size_t i = 0; i < isa_count(); i++)
         if (isa_at(i)->supported()) isas[n_isas++] = isa_at(i)->name;
     struct question *want[N_SCHEMES], *got = make_questions(N, 11, 30, 6);
@@ -64,8 +30,8 @@ static void same_bits_in_every_pair_of_settings(void **state)
             want[s], N,
             (struct settings){.scheme = schemes[s][0], .activations = schemes[s][1], .isa = "scalar"});
     }
-    struct covering c = {.n_values = {6, 4, 3, n_isas, N_SCHEMES, 2, 2}};
-    for (struct rng rng = {12}; choose(&c, &rng, v); n_runs++) {
+    struct covering c = {.n_factors = N_FACTORS, .n_values = {6, 4, 3, n_isas, N_SCHEMES, 2, 2}};
+    for (struct rng rng = {12}; covering_next(&c, &rng, v); n_runs++) {
         char what[128];
         struct settings set = {.scheme = schemes[v[SCHEME]][0],
                                .activations = schemes[v[SCHEME]][1],
