@@ -248,6 +248,8 @@ typedef struct gpt2q_request {
     bool ignore_eos;
     bool truncate_left;      /* a prompt too long loses its oldest tokens; else it is an error */
     gpt2q_sampling sampling;
+    int32_t speculate;       /* 0: off; N: where the text repeats itself, N tokens at most are proposed and checked in one
+                              * pass, as the context's n_outputs and n_batch have room (none if padded). The answer is the same */
     const char *const *stop; /* n_stop zero-terminated strings */
     size_t n_stop;
     gpt2q_text_fn *on_text;  /* may be NULL */
@@ -268,6 +270,7 @@ typedef struct gpt2q_scheduler_stats {
     uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: decoded rows, all steps together */
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
+    uint64_t proposed_tokens, accepted_tokens; /* with speculate; of requests that ended */
 } gpt2q_scheduler_stats;
 
 GPT2Q_API gpt2q_request gpt2q_request_default(void);

@@ -320,6 +320,7 @@ static gpt2q_status parse_openai(struct parser *p, const cJSON *o)
 {
     static const char *const known[] = {"custom_id", "method", "url", "body"};
     p->line->request = gpt2q_request_default();
+    p->line->request.speculate = p->defaults->request.speculate; /* no part of the API, nor of the answer */
     p->line->request.max_tokens = 16;
     p->line->request.sampling.temperature = 1;
     gpt2q_status s = parse_id(p, o, "custom_id");

@@ -112,6 +112,8 @@ static int check_options(int argc, char **argv, struct batch_shard *shard, enum 
     if (!code) code = parse_shard(shard);
     if (!code && opt.resume && !writes_file())
         code = usage_error("--resume needs --output FILE, the output to go on with");
+    if (!code && cache == 1 && opt.generation.speculate)
+        code = usage_error("--speculate needs --cache ragged: a rectangle has no room for proposals");
     *format = (enum batch_format)f;
     *padded = cache == 1;
     return code;
@@ -156,7 +158,8 @@ static int make_scheduler(const gpt2q_model *model, bool padded, gpt2q_context *
     p.n_ctx = context_length(model);
     p.n_seq_max = padded ? 2 * rows : rows;
     p.n_batch = rows + (int32_t)opt.chunk;
-    p.n_outputs = rows > OUTPUT_ROWS ? rows : OUTPUT_ROWS;
+    p.n_outputs = output_rows(&opt.generation, rows);
+    if (p.n_outputs < OUTPUT_ROWS) p.n_outputs = OUTPUT_ROWS;
     p.n_cache = cache_positions(c, p.n_ctx, padded);
     p.n_threads = (int32_t)opt.model.threads;
     p.activations = opt.model.activations;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "engine/context.h"
 #include "engine/model.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ struct generation {
     struct sample *samples;
     bool out_of_memory, stream;
     double load_s, started_at;
+    gpt2q_scheduler_stats stats;
 };
 
 static void *copy_of(struct generation *g, const void *p, size_t count, size_t size)
@@ -191,8 +193,11 @@ static void print_timings(const struct generation *g)
 {
     struct timings t = timings_of(g);
     fflush(stdout);
-    fprintf(stderr, "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s); %zu tokens made in %.3f s (%.0f/s)\n", gpt2q_model_name(g->model),
+    fprintf(stderr, "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s); %zu tokens made in %.3f s (%.0f/s)", gpt2q_model_name(g->model),
             gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s, t.prefill_rate, t.n_made, t.decode_s, t.decode_rate);
+    if (g->request.speculate)
+        fprintf(stderr, ", %" PRIu64 " of %" PRIu64 " proposed accepted", g->stats.accepted_tokens, g->stats.proposed_tokens);
+    fputc('\n', stderr);
 }
 
 /* ---- running ---- */
@@ -224,6 +229,7 @@ static int generate(struct generation *g, gpt2q_context *ctx)
     if (gpt2q_scheduler_create(ctx, &p, &scheduler, &err)) return failed(&err);
     if (g->stream && (g->request.echo || isatty(STDOUT_FILENO))) print_text(g->prompt, g->prompt_len);
     int code = steps(g, scheduler);
+    g->stats = gpt2q_scheduler_get_stats(scheduler);
     gpt2q_scheduler_free(scheduler);
     if (code) return code;
     if (opt.json) print_json(g, gpt2q_context_activations(ctx));
@@ -239,7 +245,8 @@ static int with_model(struct generation *g)
     double begin = clock_seconds();
     int code = open_model(&opt.model, opt.generation.ids, &model);
     if (code) return code;
-    int32_t rows = g->request.n_samples < 8 ? g->request.n_samples : 8, outputs = opt.generation.echo && opt.generation.logprobs >= 0 ? 64 : 0;
+    int32_t rows = g->request.n_samples < 8 ? g->request.n_samples : 8, outputs = output_rows(&opt.generation, rows);
+    if (opt.generation.echo && opt.generation.logprobs >= 0 && outputs < 64) outputs = 64; /* what scoring a prompt proceeds by */
     g->model = model;
     code = create_context(&opt.model, model, rows, outputs, &ctx);
     g->load_s = clock_seconds() - begin;

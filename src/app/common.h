@@ -25,7 +25,7 @@ int failed(const gpt2q_error *err);
 
 /* ---- what is generated ---- */
 struct generation_options {
-    int64_t max_tokens, top_k, samples, logprobs;
+    int64_t max_tokens, top_k, samples, logprobs, speculate;
     double temperature, top_p, min_p, repetition_penalty;
     uint64_t seed;
     struct string_list stop;
@@ -37,6 +37,8 @@ void generation_options_add(struct option_set *set, struct generation_options *o
 int generation_options_check(const struct generation_options *o);
 /* The request the options describe, without prompt and callbacks. */
 gpt2q_request request_from_options(const struct generation_options *o);
+/* Rows of logits that n_rows decoded together can use, their proposals included. */
+int32_t output_rows(const struct generation_options *o, int32_t n_rows);
 const char *finish_name(gpt2q_finish finish);
 
 /* The prompt of a command: the one argument, "-" for standard input, or a file (`file` not NULL); a file's last newline is not part of it.

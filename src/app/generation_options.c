@@ -3,11 +3,13 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "engine/speculation.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_PROMPT_BYTES ((size_t)64 << 20)
+#define MAX_PROPOSALS    64 /* of all rows in a step: a pass over more takes about as long as making them */
 
 const struct generation_options generation_defaults = {
     .max_tokens = 64, .samples = 1, .logprobs = -1, .top_p = 1, .repetition_penalty = 1, .truncate = "error"};
@@ -27,6 +29,7 @@ void generation_options_add(struct option_set *set, struct generation_options *o
     option_add(set, (struct option){0, "ignore-eos", OPTION_FLAG, &o->ignore_eos, NULL, "go on after <|endoftext|>", 0, 0});
     option_add(set, (struct option){0, "logprobs", OPTION_INTEGER, &o->logprobs, "K", "log-probabilities of the tokens and of the K likeliest in their place (with --json)", 0, INT32_MAX});
     option_add(set, (struct option){0, "echo", OPTION_FLAG, &o->echo, NULL, "the text begins with the prompt; log-probabilities cover it too", 0, 0});
+    option_add(set, (struct option){0, "speculate", OPTION_INTEGER, &o->speculate, "N", "where the text repeats itself, propose up to N tokens and check them in one pass: the same answer, sooner (0: off, the default)", 0, SPECULATION_MAX});
     option_add(set, (struct option){0, "truncate", OPTION_STRING, &o->truncate, "error|left", "a prompt too long for the context is an error (the default), or loses its oldest tokens", 0, 0});
     option_add(set, (struct option){0, "ids", OPTION_FLAG, &o->ids, NULL, "prompts are ids (\"464 2068\"); needs no vocabulary", 0, 0});
 }
@@ -46,6 +49,7 @@ gpt2q_request request_from_options(const struct generation_options *o)
     r.max_tokens = (int32_t)o->max_tokens;
     r.n_samples = (int32_t)o->samples;
     r.n_logprobs = (int32_t)o->logprobs;
+    r.speculate = (int32_t)o->speculate;
     r.echo = o->echo;
     r.ignore_eos = o->ignore_eos;
     r.truncate_left = !strcmp(o->truncate, "left");
@@ -58,6 +62,12 @@ gpt2q_request request_from_options(const struct generation_options *o)
     r.stop = o->stop.items;
     r.n_stop = o->stop.n;
     return r;
+}
+
+int32_t output_rows(const struct generation_options *o, int32_t n_rows)
+{
+    int64_t proposals = o->speculate * n_rows;
+    return n_rows + (int32_t)(proposals < MAX_PROPOSALS ? proposals : MAX_PROPOSALS);
 }
 
 const char *finish_name(gpt2q_finish finish) { return finish == GPT2Q_FINISH_STOP ? "stop" : "length"; }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/sampler.h"
+#include "engine/speculation.h"
 #include <string.h>
 
 #define MAX_SAMPLES 1024
@@ -32,6 +33,9 @@ static gpt2q_status check(const gpt2q_model *model, const gpt2q_request *r, gpt2
     if (r->n_stop > MAX_STOPS)
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%zu stop strings were given where %d are possible",
                          r->n_stop, MAX_STOPS);
+    if (r->speculate < 0 || r->speculate > SPECULATION_MAX)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "speculate is %d tokens where 0 to %d are possible",
+                         (int)r->speculate, SPECULATION_MAX);
     for (size_t i = 0; i < r->n_stop; i++) {
         size_t n = strlen(r->stop[i]);
         if (n == 0) return error_set(err, GPT2Q_INVALID_ARGUMENT, "a stop string is empty");

@@ -64,6 +64,7 @@ void row_begin(struct row *row, struct job *job, int32_t sequence)
     row->admitted_at = row->first_token_at = clock_seconds();
     row->finish = GPT2Q_FINISH_LENGTH;
     row->text_end = SIZE_MAX;
+    speculation_begin(&row->speculation, job->request.speculate);
     if (!begin_logprobs(row))
         fail(row, GPT2Q_OUT_OF_MEMORY, "out of memory: the log-probabilities of a request do not fit");
     if (job->max_new == 0 && !job_scores_prompt(job)) row->done = true; /* nothing is wanted of the model */
@@ -142,8 +143,18 @@ static void add_text(struct row *row, const gpt2q_model *model, int32_t id)
     row->finish = GPT2Q_FINISH_STOP;
 }
 
+int32_t row_propose(struct row *row, int32_t n, int32_t n_rows)
+{
+    int32_t left = row->n_prompt + row->job->max_new - row->n_ids - 1; /* the pass makes one token more */
+    return row->n_proposed =
+               speculation_propose(&row->speculation, row->ids, row->n_ids, n < left ? n : left, n_rows);
+}
+
 static void add_token(struct row *row, const gpt2q_model *model, int32_t id)
 {
+    bool accepted = row->n_proposed > 0 && row->ids[row->n_ids] == id;
+    row->n_proposed = accepted ? row->n_proposed - 1 : 0;
+    speculation_earn(&row->speculation, accepted);
     if (row->n_ids == row->n_prompt) row->first_token_at = clock_seconds();
     row->ids[row->n_ids++] = id;
     if (id == model->weights.config.eos_token_id && !row->job->request.ignore_eos) {

@@ -5,13 +5,16 @@
 #define ENGINE_ROW_H
 #include "engine/job.h"
 #include "engine/sampler.h"
+#include "engine/speculation.h"
 
 struct row {
     struct job *job; /* NULL: free */
     int32_t sample, sequence;
     gpt2q_sampling sampling; /* the job's, with this sample's seed */
-    int32_t *ids;            /* (n_ctx): prompt, then completion */
+    int32_t *ids;            /* (n_ctx): prompt, then completion, then proposals */
     int32_t n_ids, n_prompt, n_cached;
+    int32_t n_proposed; /* proposals that may still turn out right: ids[n_ids] and on */
+    struct speculation speculation;
     char *text;                         /* bytes of the completion */
     size_t n_text, text_end, n_emitted; /* text_end: where the answer ends, once known */
     struct stream_decoder stream;
@@ -34,6 +37,13 @@ void row_begin(struct row *row, struct job *job, int32_t sequence);
  * log-probabilities if they are asked for. -1 if the logits are not finite. Changes nothing else of the row,
  * so that rows can be drawn at the same time. */
 int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position);
+/* Proposes at most n tokens to follow those made, in a pass that n_rows share; returns how many. */
+int32_t row_propose(struct row *row, int32_t n, int32_t n_rows);
+/* The token at `position` is of the row's text: not a proposal behind one that turned out wrong. */
+static inline bool row_has(const struct row *row, int32_t position, int32_t id)
+{
+    return position < row->n_ids && row->ids[position] == id;
+}
 /* Takes what row_draw gave: scores the prompt token, or appends the new one and decides whether the row is
  * done. */
 void row_take(struct row *row, const gpt2q_model *model, int32_t position, int32_t id);

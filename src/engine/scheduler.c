@@ -91,7 +91,7 @@ gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_pa
     s->n_chunk = p.n_chunk ? p.n_chunk : ctx->n_batch;
     s->padded = p.padded;
     s->share_prefixes = !p.no_prefix_sharing && !p.padded;
-    s->n_samplers = ctx->forward.n_threads < p.n_rows ? ctx->forward.n_threads : p.n_rows;
+    s->n_samplers = ctx->forward.n_threads < ctx->n_outputs ? ctx->forward.n_threads : ctx->n_outputs;
     gpt2q_status status = build(s, p.n_queue, err);
     if (status) {
         gpt2q_scheduler_free(s);
@@ -187,6 +187,8 @@ static void filter(gpt2q_scheduler *s, struct batched_cache *b)
         struct row *r = &s->rows[s->ended[i]];
         struct job *job = r->job;
         s->stats.errors += r->finish == GPT2Q_FINISH_ERROR;
+        s->stats.proposed_tokens += r->speculation.n_proposed;
+        s->stats.accepted_tokens += r->speculation.n_accepted;
         job_queue_set_running(&s->queue, s->ended[i], NULL);
         row_end(r);
         free_if_ended(job);

@@ -16,6 +16,18 @@ static void list_token(gpt2q_scheduler *s, int32_t row, int32_t position, bool w
     s->n_outputs += wants_logits;
 }
 
+/* Proposals that a step has room for, every row having its own token. While there are prompts to compute
+ * there is none: they use the room better. A rectangle grows by a column a step, which proposals would tear.
+ */
+static int32_t room_for_proposals(const gpt2q_scheduler *s)
+{
+    if (s->padded) return 0;
+    for (int32_t k = 0; k < s->running.n_rows; k++)
+        if (!row_decodes(row_at(s, &s->running, k))) return 0;
+    int32_t most = s->ctx->n_outputs < s->ctx->n_batch ? s->ctx->n_outputs : s->ctx->n_batch;
+    return most - s->running.n_rows;
+}
+
 static void list_padding(gpt2q_scheduler *s, int32_t margin, int32_t n_pad)
 {
     int32_t pad = s->ctx->model->weights.config.eos_token_id; /* the notes' pad token */
@@ -43,11 +55,14 @@ static int32_t list_prompt(gpt2q_scheduler *s, const struct row *r, int32_t budg
 
 void scheduler_list_decoding(gpt2q_scheduler *s)
 {
+    int32_t n_rows = s->running.n_rows, room = room_for_proposals(s);
     s->n_tokens = s->n_outputs = 0;
-    for (int32_t k = 0; k < s->running.n_rows; k++) {
-        const struct row *r = row_at(s, &s->running, k);
+    for (int32_t k = 0; k < n_rows; k++) {
+        struct row *r = row_at(s, &s->running, k);
         if (r->done || !row_decodes(r)) continue;
-        list_token(s, r->sequence, r->n_cached, true);
+        int32_t n = row_propose(r, room / (n_rows - k), n_rows); /* an even share */
+        room -= n;
+        for (int32_t p = r->n_cached; p < r->n_ids + n; p++) list_token(s, r->sequence, p, true);
         s->step_ids[s->n_rows + s->step.n_decoded++] = r->job->id;
     }
     s->n_decoding = s->n_tokens;
@@ -86,7 +101,8 @@ static void draw_outputs(void *arg, int thread, int n_threads)
     }
 }
 
-/* What the pass over the tokens [first, end) said about each. */
+/* What the pass over the tokens [first, end) said about each. What it said behind a proposal that turned out
+ * wrong is forgotten. */
 static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
 {
     int32_t output = 0;
@@ -98,13 +114,18 @@ static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
     threads_run(s->n_outputs < s->n_samplers ? s->n_outputs : s->n_samplers, draw_outputs, s);
     if (profile) profile->sampling += clock_seconds() - profile->mark;
     for (int32_t i = first; i < end; i++) {
+        const struct batch_token *t = &s->tokens[i];
+        int32_t id = t->wants_logits ? s->output_id[output++] : -1;
         if (s->token_row[i] == NO_ROW) continue;
         struct row *r = &s->rows[s->token_row[i]];
-        r->n_cached = s->tokens[i].position + 1;
-        if (s->tokens[i].wants_logits) {
-            int32_t id = s->output_id[output++];
-            if (r->done) continue; /* failed at an earlier token of its prompt */
-            row_take(r, s->ctx->model, s->tokens[i].position, id);
+        if (!row_has(r, t->position, t->token)) {
+            kv_cache_truncate(&s->ctx->cache, r->sequence, r->n_cached);
+            continue;
+        }
+        r->n_cached = t->position + 1;
+        if (t->wants_logits) {
+            if (r->done) continue; /* failed at an earlier token of its prompt, or stopped */
+            row_take(r, s->ctx->model, t->position, id);
             s->stats.completion_tokens += r->n_cached >= r->n_prompt && id >= 0;
         } else if (r->n_cached == r->n_prompt && r->job->max_new == 0) {
             r->done = true;

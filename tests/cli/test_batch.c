@@ -328,7 +328,8 @@ static void the_same_bytes_in_every_company(void **state)
 {
     (void)state;
     static const char *const settings[] = {"-b 1", "-b 3 --chunk 5 -j 2", "-b 32 --no-prefix-sharing",
-                                           "--cache padded --chunk 7", "--isa avx2 -b 2 -j 1"};
+                                           "--cache padded --chunk 7", "--isa avx2 -b 2 -j 1",
+                                           "--speculate 8 -b 3"};
     write_requests(at("in"), 40);
     run(1, "--quiet %s -o %s --stats %s --trace %s", at("in"), at("want"), at("stats"), at("trace"));
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
@@ -622,6 +623,7 @@ static void wrong_usage(void **state)
     expect_failure(2, "--shard is '1'", "batch x --shard 1");
     expect_failure(2, "unknown --format 'jsnl': did you mean 'jsonl'?", "batch x --format jsnl");
     expect_failure(2, "unknown --cache 'pad': did you mean", "batch x --cache pad");
+    expect_failure(2, "--speculate needs --cache ragged", "batch x --cache padded --speculate 2");
     expect_failure(1, "/nonexistent: cannot be opened", "batch /nonexistent");
     expect_failure(1, "is a directory", "batch .");
     write_text(at("in"), "x\n");

@@ -76,6 +76,35 @@ static void stop_cuts_the_text_and_keeps_the_ids(void **state)
     cJSON_Delete(whole), cJSON_Delete(cut);
 }
 
+static void speculation_is_not_seen(void **state)
+{
+    (void)state;
+    static const char prompt[] = "'One, two, three, four. One, two, three, four. One, two,'";
+    static const char *const settings[] = {"", "-t 0.7 --samples 3", "--echo --logprobs 2 --stop four"};
+    static const char *const keys[] = {"ids", "text", "finish_reason", "logprobs", "samples"};
+    for (size_t i = 0; i < 3; i++) {
+        char arguments[256];
+        snprintf(arguments, sizeof arguments, "generate " TALES "--json -n 30 %s %s", settings[i], prompt);
+        cJSON *want = expect_json(arguments);
+        snprintf(arguments, sizeof arguments, "generate " TALES "--json -n 30 %s --speculate 8 %s",
+                 settings[i], prompt);
+        cJSON *got = expect_json(arguments);
+        for (size_t k = 0; k < 5; k++) {
+            const cJSON *a = cJSON_GetObjectItem(want, keys[k]), *b = cJSON_GetObjectItem(got, keys[k]);
+            if ((a || b) && !cJSON_Compare(a, b, true)) fail_msg("%s: another %s", settings[i], keys[k]);
+        }
+        cJSON_Delete(want), cJSON_Delete(got);
+    }
+    struct cli c = cli_run("generate -m models/tales-7m -n 60 --speculate 4 %s", prompt);
+    unsigned accepted = 0, proposed = 0;
+    const char *counts = strrchr(c.error, ',');
+    assert_true(counts && sscanf(counts, ", %u of %u proposed accepted", &accepted, &proposed) == 2);
+    assert_true(0 < accepted && accepted <= proposed);
+    cli_free(&c);
+    expect_failure(2, "--speculate is '65' where an integer from 0 to 64 is expected",
+                   "generate " TALES "--speculate 65 x");
+}
+
 static void logprobs_and_echo(void **state)
 {
     (void)state;
@@ -301,6 +330,7 @@ int main(void)
         cmocka_unit_test(plain_text_is_the_text),
         cmocka_unit_test(seeds),
         cmocka_unit_test(stop_cuts_the_text_and_keeps_the_ids),
+        cmocka_unit_test(speculation_is_not_seen),
         cmocka_unit_test(logprobs_and_echo),
         cmocka_unit_test(an_empty_prompt_is_bos),
         cmocka_unit_test(ids_need_no_vocabulary),

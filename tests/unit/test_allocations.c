@@ -41,13 +41,16 @@ static void scheduling_allocates_nothing_per_token(void **state)
     gpt2q_scheduler *scheduler;
     struct counted counted = {0};
     if (gpt2q_model_open(repo_path("models/tales-7m"), NULL, &model, &err)) fail_msg("%s", err.message);
-    if (gpt2q_context_create(model, NULL, &ctx, &err)) fail_msg("%s", err.message);
+    gpt2q_context_params cp = gpt2q_context_params_default();
+    cp.n_outputs = 9;
+    if (gpt2q_context_create(model, &cp, &ctx, &err)) fail_msg("%s", err.message);
     gpt2q_scheduler_params sp = gpt2q_scheduler_params_default();
     sp.n_rows = 1;
     if (gpt2q_scheduler_create(ctx, &sp, &scheduler, &err)) fail_msg("%s", err.message);
     gpt2q_request request = gpt2q_request_default();
-    request.prompt = "Once upon a time";
+    request.prompt = "Once upon a time, a cat. Once upon a time, a dog. Once upon a time, a";
     request.prompt_len = strlen(request.prompt);
+    request.speculate = 8;
     request.sampling.temperature = 1.0f;
     request.sampling.repetition_penalty = 1.2f;
     request.sampling.top_p = 0.9f;
@@ -60,6 +63,7 @@ static void scheduling_allocates_nothing_per_token(void **state)
         if (gpt2q_scheduler_step(scheduler, &busy, &err)) fail_msg("%s", err.message);
     assert_in_range(counted.tokens, 30, 64);
     assert_int_equal(counted.at_first_token, counted.at_last_token);
+    assert_true(gpt2q_scheduler_get_stats(scheduler).proposed_tokens > 0);
     gpt2q_scheduler_free(scheduler);
     gpt2q_context_free(ctx);
     gpt2q_model_close(model);
