@@ -9,9 +9,9 @@
  * What it may cost, an account for each request bounds, in tokens and not in seconds, so that runs repeat. It
  * begins with the time of one token, and earns a 64th of it with each token made and all of it with each
  * accepted. A proposal costs half of it, more where rows share the pass and tokens come cheaper without; what
- * the account cannot pay is not proposed. Half is much: a proposal adds a fifth to a pass of GPT-2 124M in
- * int8. But a price too low loses time wherever something is accepted, yet not enough, and a model that is
- * small enough for the processor's caches does take half a pass for a token more. */
+ * the account cannot pay is not proposed. Half is much: a proposal adds a seventh to a pass of GPT-2 124M in
+ * int8, two fifths in int4. But a price too low loses time wherever something is accepted, yet not enough,
+ * and a model small enough for the processor's caches does take half a pass for a token more. */
 #ifndef ENGINE_SPECULATION_H
 #define ENGINE_SPECULATION_H
 #include <stdbool.h>
