@@ -1,7 +1,8 @@
 /* Two passes over the text and one over the tree. The recognizer below accepts exactly RFC 8259 with the
  * limits of json.h and knows the byte where it stopped; cJSON then builds the tree of a text it cannot
- * misread; duplicate keys, of which cJSON would show the first, are looked for in the tree, by sorting where
- * there are many.
+ * misread; duplicate keys, of which cJSON would show the first, are looked for in the tree, where there are
+ * many by sharing them out by their hashes; a share that is large all the same is sorted, so that no choice
+ * of keys makes it slow.
  *
  * cJSON keeps its own malloc: its hooks are global to the process and belong to the application, not to a
  * library. */
@@ -207,17 +208,47 @@ static const char *duplicate_of_few(const cJSON *object)
     return NULL;
 }
 
+/* The same among keys in an array, which may be put into another order. */
+static const char *duplicate_in(const char **keys, size_t n)
+{
+    if (n > FEW_KEYS) qsort(keys, n, sizeof *keys, compare_keys);
+    for (size_t i = 0; i + 1 < n; i++) {
+        size_t end = n > FEW_KEYS ? i + 2 : n;
+        for (size_t k = i + 1; k < end; k++)
+            if (!strcmp(keys[i], keys[k])) return keys[i];
+    }
+    return NULL;
+}
+
+/* Below n: the high half of FNV-1a, scaled. */
+static size_t share_of(const char *key, size_t n)
+{
+    uint64_t h = 0xCBF29CE484222325u;
+    for (const char *c = key; *c; c++) h = (h ^ (unsigned char)*c) * 0x100000001B3u;
+    return (size_t)((h >> 32) * n >> 32);
+}
+
 static gpt2q_status duplicate_of_many(const cJSON *object, size_t n, const char **duplicate, gpt2q_error *err)
 {
     const char **keys = mem_array(n, sizeof *keys);
-    if (!keys) return error_memory(err, "a list of JSON keys", n * sizeof *keys);
-    size_t used = 0;
-    for (const cJSON *field = object->child; field; field = field->next) keys[used++] = field->string;
-    qsort(keys, n, sizeof *keys, compare_keys);
-    for (size_t i = 1; i < n && !*duplicate; i++) {
-        if (!strcmp(keys[i - 1], keys[i])) *duplicate = keys[i];
+    size_t *at = mem_zarray(n, sizeof *at); /* of each share: its size, then its end, at last its beginning */
+    if (!keys || !at) {
+        mem_free(keys);
+        mem_free(at);
+        return error_memory(err, "a list of JSON keys", n * (sizeof *keys + sizeof *at));
+    }
+    const cJSON *field;
+    for (field = object->child; field; field = field->next) at[share_of(field->string, n)]++;
+    for (size_t i = 1; i < n; i++) at[i] += at[i - 1];
+    /* each share from its end down to its beginning */
+    for (field = object->child; field; field = field->next)
+        keys[--at[share_of(field->string, n)]] = field->string;
+    for (size_t i = 0; i < n && !*duplicate; i++) {
+        size_t begin = at[i];
+        *duplicate = duplicate_in(keys + begin, (i + 1 < n ? at[i + 1] : n) - begin);
     }
     mem_free(keys);
+    mem_free(at);
     return GPT2Q_OK;
 }
 
