@@ -68,14 +68,24 @@ static uint64_t sort_key(float logit, int32_t id)
     return (uint64_t)u << 32 | (uint32_t)id;
 }
 
-/* Sorts the n keys in s->keys by their upper half, keeping the order of equals (which is by id): four passes of radix 256. */
+#define DIGIT_BITS 11
+#define DIGITS     3 /* of the upper half of a key */
+#define RADIX      (1 << DIGIT_BITS)
+
+static uint32_t digit(uint64_t key, int i) { return (uint32_t)(key >> (32 + i * DIGIT_BITS)) & (RADIX - 1); }
+
+/* Sorts the n keys in s->keys by their upper half, keeping the order of equals (which is by id): a pass of radix sort
+ * for each digit in which they differ. */
 static void sort_candidates(struct sampler *s, int32_t n)
 {
-    for (int shift = 32; shift < 64; shift += 8) {
-        size_t count[257] = {0};
-        for (int32_t i = 0; i < n; i++) count[(s->keys[i] >> shift & 255) + 1]++;
-        for (int b = 0; b < 256; b++) count[b + 1] += count[b];
-        for (int32_t i = 0; i < n; i++) s->spare[count[s->keys[i] >> shift & 255]++] = s->keys[i];
+    uint32_t count[DIGITS][RADIX] = {{0}};
+    for (int32_t k = 0; k < n; k++)
+        for (int i = 0; i < DIGITS; i++) count[i][digit(s->keys[k], i)]++;
+    for (int i = 0; i < DIGITS; i++) {
+        uint32_t begin = 0, size;
+        if (n > 0 && count[i][digit(s->keys[0], i)] == (uint32_t)n) continue;
+        for (int d = 0; d < RADIX; d++, begin += size) size = count[i][d], count[i][d] = begin;
+        for (int32_t k = 0; k < n; k++) s->spare[count[i][digit(s->keys[k], i)]++] = s->keys[k];
         uint64_t *sorted = s->spare;
         s->spare = s->keys;
         s->keys = sorted;
