@@ -11,12 +11,6 @@ DATADIR     := $(PREFIX)/share/gpt2q
 BUILD       := build/$(CONFIG)
 UNAME_M     := $(shell uname -m)
 UNAME_S     := $(shell uname -s)
-ifeq ($(UNAME_S),Darwin) # its clang leaves OpenMP to Homebrew
-LIBOMP      := $(shell brew --prefix libomp 2>/dev/null)
-OPENMP      ?= -Xpreprocessor -fopenmp -I$(LIBOMP)/include
-OPENMP_LIBS ?= -L$(LIBOMP)/lib -lomp
-endif
-OPENMP      ?= -fopenmp
 SONAME      := libgpt2q.so.$(firstword $(subst ., ,$(VERSION)))
 
 PKGS        := libcjson libutf8proc
@@ -36,9 +30,9 @@ WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
 # -ffp-contract=off comes last: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
 BITS          := -fno-fast-math -ffp-contract=off
 ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -Iinclude -Isrc -I. $(CPPFLAGS)
-ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
+ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(PKG_CFLAGS) $(CFLAGS) $(BITS)
 LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
-ALL_LIBS       = $(PKG_LIBS) $(OPENMP_LIBS) $(LDLIBS) -lm
+ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
 
 # ---- sources: a folder is a layer; kernels/ and quant/ hold files compiled once per instruction set (*.isa.c) -----
 LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize src/study
@@ -132,9 +126,8 @@ bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers
 	@$(MAKE) CONFIG=sanitize test
-# clang, because only its OpenMP run time tells the thread sanitizer (through Archer) where threads meet.
 tsan: ## all tests with the thread sanitizer (clang)
-	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 $(TSAN_OPTIONS)" $(MAKE) CONFIG=tsan CC=clang test
+	@$(MAKE) CONFIG=tsan CC=clang test
 fuzz: ## each fuzzer of tests/fuzz for FUZZ_SECONDS (clang)
 	@$(MAKE) CONFIG=fuzz CC=clang fuzz-run
 fuzz-run: $(FUZZ_BIN)
@@ -157,7 +150,7 @@ install: all man ## program, libraries, header, man page, completion and default
 	ln -sf libgpt2q.so.$(VERSION) $(INTO)/lib/$(SONAME)
 	ln -sf $(SONAME) $(INTO)/lib/libgpt2q.so
 	install -m 644 include/gpt2q.h $(INTO)/include/gpt2q.h
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@OPENMP@|$(OPENMP) $(OPENMP_LIBS)|; s|@PKGS@|$(PKGS)|' \
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@PKGS@|$(PKGS)|' \
 	  tools/gpt2q.pc.in > $(INTO)/lib/pkgconfig/gpt2q.pc
 	install -m 644 $(wildcard $(MODEL)/*) $(INTO)/share/gpt2q/$(MODEL)
 	install -m 644 tools/completion.bash $(INTO)/share/bash-completion/completions/gpt2q

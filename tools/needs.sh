@@ -13,30 +13,22 @@ have() {
     pkg-config) command -v pkg-config >/dev/null 2>&1 ;;
     cjson) have_header cjson/cJSON.h "$(pkg-config --cflags libcjson 2>/dev/null)" ;;
     utf8proc) have_header utf8proc.h "$(pkg-config --cflags libutf8proc 2>/dev/null)" ;;
-    openmp) have_header omp.h "-fopenmp $(darwin_openmp)" ;;
     cmocka) pkg-config --exists cmocka 2>/dev/null ;;
     esac
-}
-
-darwin_openmp() {
-    [ "$(uname -s)" != Darwin ] || printf -- '-Xpreprocessor -I%s/include' "$(brew --prefix libomp 2>/dev/null)"
 }
 
 # The packages of a key, by package manager.
 package_name() {
     case $1:$2 in
     apt-get:cc) echo gcc libc6-dev ;;
-    apt-get:openmp) case ${CC:-cc} in *clang*) echo libomp-dev ;; *) echo gcc ;; esac ;;
     apt-get:cjson) echo libcjson-dev ;;
     apt-get:utf8proc) echo libutf8proc-dev ;;
     apt-get:cmocka) echo libcmocka-dev ;;
     dnf:cc) echo gcc ;;
-    dnf:openmp) case ${CC:-cc} in *clang*) echo libomp-devel ;; *) echo gcc ;; esac ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:cjson) echo cjson-devel ;;
     dnf:utf8proc) echo utf8proc-devel ;;
     dnf:cmocka) echo libcmocka-devel ;;
-    brew:openmp) echo libomp ;;
     brew:cc) echo gcc ;;
     *) echo "$2" ;;
     esac
@@ -89,5 +81,5 @@ install_missing() {
     done
 }
 
-BUILD_NEEDS="cc make pkg-config cjson utf8proc openmp"
+BUILD_NEEDS="cc make pkg-config cjson utf8proc"
 cores() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }

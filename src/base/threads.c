@@ -1,6 +1,6 @@
 #include "base/threads.h"
+#include "base/memory.h"
 #include <fenv.h>
-#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -17,21 +17,41 @@ int threads_available(void)
     return n > 0 ? (int)n : 1;
 }
 
-/* Threads meet at a counter of their own rather than at OpenMP's barrier: a pass has a hundred meetings, and
- * where other programs hold the cores a thread that waits must soon let them go on, or the one it waits for
- * never comes. */
+/* A team is a caller's own: made at its first run, kept for the next, gone with the caller. Threads meet at a
+ * counter rather than at the system's barrier, and wait for the next run in the same way: a pass has a
+ * hundred meetings, and where other programs hold the cores a thread that waits must soon let them go on, or
+ * the one it waits for never comes. */
+struct gate { /* to wait for a number to change: spinning, then yielding, then asleep */
+    _Alignas(64) atomic_uint number;
+    atomic_uint sleepers;
+    pthread_mutex_t lock; /* of sleeping */
+    pthread_cond_t changed;
+};
+
+struct member {
+    struct gate called; /* a number for each run it takes part in */
+    struct team *team;
+    pthread_t id;
+    int thread;
+};
+
 struct team {
     _Alignas(64) atomic_uint arrived;
-    _Alignas(64) atomic_uint meeting; /* number of the next one */
-    atomic_uint sleepers;
+    struct gate meeting;
     unsigned n;
-    pthread_mutex_t lock; /* of sleeping */
-    pthread_cond_t met;
+    threads_fn *fn; /* of the run under way */
+    void *arg;
+    struct member *members[THREADS_MAX]; /* [1, n_made) */
+    int n_made;
+    bool ending;
 };
-static _Thread_local struct team *my_team;
+static _Thread_local struct team *my_team; /* of the run under way */
+static pthread_key_t own_team;             /* the team that this thread calls */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-#define SPINS  2000 /* some tens of microseconds: longer than shares of work differ, shorter than a time slice */
-#define YIELDS 50   /* others may go first; then it sleeps */
+#define SPINS                                                                                                \
+    2000 /* some tens of microseconds: longer than shares of work differ, shorter than a time slice */
+#define YIELDS 50 /* others may go first; then it sleeps */
 
 static inline void relax(void)
 {
@@ -42,64 +62,129 @@ static inline void relax(void)
 #endif
 }
 
-static void run_one(struct team *team, threads_fn *fn, void *arg, int thread)
+static void gate_create(struct gate *g)
 {
-    fenv_t env;
-    struct team *outer = my_team;
-    my_team = team;
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV);
-    fn(arg, thread, (int)team->n);
-    fesetenv(&env);
-    my_team = outer;
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->changed, NULL);
 }
 
-void threads_run(int n, threads_fn *fn, void *arg)
+static bool gate_changed(struct gate *g, unsigned from) { return atomic_load(&g->number) != from; }
+
+static void gate_wait(struct gate *g, unsigned from)
 {
-    struct team team = {.n = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
-    if (n < 2) {
-        run_one(&team, fn, arg, 0);
-        return;
+    for (int i = 0; i < SPINS; i++) {
+        if (gate_changed(g, from)) return;
+        relax();
     }
-#pragma omp parallel num_threads(n)
-    {
-#pragma omp single
-        team.n = (unsigned)omp_get_num_threads();
-        run_one(&team, fn, arg, omp_get_thread_num());
+    for (int i = 0; i < YIELDS; i++) {
+        if (gate_changed(g, from)) return;
+        sched_yield();
     }
+    pthread_mutex_lock(&g->lock);
+    atomic_fetch_add(&g->sleepers, 1);
+    while (!gate_changed(g, from)) pthread_cond_wait(&g->changed, &g->lock);
+    atomic_fetch_sub(&g->sleepers, 1);
+    pthread_mutex_unlock(&g->lock);
 }
 
-static bool is_over(struct team *team, unsigned meeting) { return atomic_load(&team->meeting) != meeting; }
-
-static void sleep_until_over(struct team *team, unsigned meeting)
+static void gate_advance(struct gate *g)
 {
-    pthread_mutex_lock(&team->lock);
-    atomic_fetch_add(&team->sleepers, 1);
-    while (!is_over(team, meeting)) pthread_cond_wait(&team->met, &team->lock);
-    atomic_fetch_sub(&team->sleepers, 1);
-    pthread_mutex_unlock(&team->lock);
+    atomic_fetch_add(&g->number, 1);
+    if (!atomic_load(&g->sleepers)) return; /* who counts itself later sees the new number */
+    pthread_mutex_lock(&g->lock);
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
 }
 
 void threads_barrier(void)
 {
     struct team *team = my_team;
-    unsigned meeting = atomic_load(&team->meeting);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == team->n) {
-        atomic_store(&team->arrived, 0);
-        atomic_store(&team->meeting, meeting + 1);
-        if (!atomic_load(&team->sleepers)) return; /* who counts itself later sees the new meeting */
-        pthread_mutex_lock(&team->lock);
-        pthread_cond_broadcast(&team->met);
-        pthread_mutex_unlock(&team->lock);
+    unsigned meeting = atomic_load(&team->meeting.number),
+             n = team->n; /* before others may begin another run */
+    if (atomic_fetch_add(&team->arrived, 1) + 1 < n) {
+        gate_wait(&team->meeting, meeting);
         return;
     }
-    for (int i = 0; i < SPINS; i++) {
-        if (is_over(team, meeting)) return;
-        relax();
+    atomic_store(&team->arrived, 0);
+    gate_advance(&team->meeting);
+}
+
+/* The share of one thread; whoever comes last ends the run. */
+static void run_share(struct team *team, int thread)
+{
+    fenv_t env;
+    my_team = team;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    team->fn(team->arg, thread, (int)team->n);
+    fesetenv(&env);
+    threads_barrier();
+    my_team = NULL;
+}
+
+static void *serve(void *arg)
+{
+    struct member *m = arg;
+    for (unsigned run = 0;; run++) {
+        gate_wait(&m->called, run);
+        if (m->team->ending) return NULL;
+        run_share(m->team, m->thread);
     }
-    for (int i = 0; i < YIELDS; i++) {
-        if (is_over(team, meeting)) return;
-        sched_yield();
+}
+
+static void team_free(void *arg)
+{
+    struct team *team = arg;
+    team->ending = true;
+    for (int i = 1; i < team->n_made; i++) {
+        gate_advance(&team->members[i]->called);
+        pthread_join(team->members[i]->id, NULL);
+        mem_free(team->members[i]);
     }
-    sleep_until_over(team, meeting);
+    mem_free(team);
+}
+
+static void make_key(void) { pthread_key_create(&own_team, team_free); }
+
+static bool add_member(struct team *team)
+{
+    struct member *m = mem_zalloc(sizeof *m);
+    if (!m) return false;
+    *m = (struct member){.team = team, .thread = team->n_made};
+    gate_create(&m->called);
+    if (pthread_create(&m->id, NULL, serve, m)) {
+        mem_free(m);
+        return false;
+    }
+    team->members[team->n_made++] = m;
+    return true;
+}
+
+/* The caller's team, with n threads or as many as the system gives; NULL: none. */
+static struct team *team_of_caller(int n)
+{
+    pthread_once(&once, make_key);
+    struct team *team = pthread_getspecific(own_team);
+    if (!team) {
+        team = mem_zalloc(sizeof *team);
+        if (!team) return NULL;
+        gate_create(&team->meeting);
+        team->n_made = 1; /* the caller */
+        pthread_setspecific(own_team, team);
+    }
+    while (team->n_made < n && add_member(team)) continue;
+    team->n = (unsigned)(team->n_made < n ? team->n_made : n);
+    return team;
+}
+
+void threads_run(int n, threads_fn *fn, void *arg)
+{
+    struct team alone = {.n = 1}, *outer = my_team, *team = NULL;
+    if (n > 1 && !outer) team = team_of_caller(n < THREADS_MAX ? n : THREADS_MAX);
+    if (!team) team = &alone;
+    team->fn = fn;
+    team->arg = arg;
+    for (unsigned i = 1; i < team->n; i++) gate_advance(&team->members[i]->called);
+    run_share(team, 0);
+    my_team = outer;
 }

@@ -1,4 +1,4 @@
-/* Threads: the only user of OpenMP. A team runs one function on n threads that meet at barriers (one parallel region per
+/* Threads, made nowhere else. A team runs one function on n threads that meet at barriers (one parallel region per
  * forward pass); work is split statically, always over outputs, never over a sum. */
 #ifndef BASE_THREADS_H
 #define BASE_THREADS_H
@@ -10,7 +10,7 @@
 int threads_available(void);
 
 /* Calls fn(arg, thread, n) for thread = 0..n-1 at the same time, thread 0 being the caller, and returns when all have. Where
- * the system gives fewer threads, n is what it gave. Rounding and denormal modes are the default ones inside, the
+ * the system gives fewer threads, n is what it gave; inside of fn, n is 1. Rounding and denormal modes are the default ones inside, the
  * caller's again afterwards. */
 typedef void threads_fn(void *arg, int thread, int n);
 void threads_run(int n, threads_fn *fn, void *arg);

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include <dirent.h>
+#include <pthread.h>
 #include <errno.h>
 #include <fenv.h>
 #include <signal.h>
@@ -461,6 +462,63 @@ static void test_threads_run(void **state)
     assert_int_equal(team.size, 3); /* and not fewer, where more than the cores are asked for */
 }
 
+/* Adds its thread's bit to what this meeting saw; everyone looks once all have come. */
+struct crowd {
+    atomic_uint bits;
+    atomic_int wrong;
+};
+
+static void meet(void *arg, int thread, int n)
+{
+    struct crowd *c = arg;
+    for (int round = 0; round < 3; round++) {
+        atomic_fetch_or(&c->bits, 1u << thread);
+        threads_barrier();
+        if (atomic_load(&c->bits) != (1u << n) - 1) atomic_fetch_add(&c->wrong, 1);
+        threads_barrier();
+        if (thread == 0) atomic_store(&c->bits, 0);
+        threads_barrier();
+    }
+}
+
+static void only_one(void *arg, int thread, int n)
+{
+    if (thread != 0 || n != 1) atomic_fetch_add(&((struct crowd *)arg)->wrong, 1);
+}
+
+static void nested(void *arg, int thread, int n)
+{
+    (void)thread, (void)n;
+    threads_run(3, only_one, arg);
+    threads_barrier(); /* of the outer team again */
+}
+
+static void *many_runs(void *arg)
+{
+    static const int sizes[] = {2, 5, 1, 3, 8, 2};
+    struct crowd *c = arg;
+    for (int i = 0; i < 200; i++) {
+        threads_run(sizes[i % 6], meet, c);
+        threads_run(sizes[i % 6], nested, c);
+    }
+    return NULL;
+}
+
+/* Callers have teams of their own, which change their size and end with them. */
+static void test_threads_of_many_callers(void **state)
+{
+    (void)state;
+    enum { CALLERS = 3 };
+    struct crowd crowds[CALLERS] = {0};
+    pthread_t callers[CALLERS];
+    for (int i = 0; i < CALLERS; i++)
+        assert_int_equal(pthread_create(&callers[i], NULL, many_runs, &crowds[i]), 0);
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_join(callers[i], NULL);
+        assert_int_equal(atomic_load(&crowds[i].wrong), 0);
+    }
+}
+
 static void test_threads_keep_the_callers_modes(void **state)
 {
     (void)state;
@@ -505,6 +563,7 @@ int main(void)
         with_folder(test_abort_all),
         cmocka_unit_test(test_split_covers),
         cmocka_unit_test(test_threads_run),
+        cmocka_unit_test(test_threads_of_many_callers),
         cmocka_unit_test(test_threads_keep_the_callers_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
