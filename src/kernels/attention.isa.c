@@ -6,14 +6,17 @@
  * chain of its own; the cache format is a constant of each instance, so that loads are chosen by the
  * compiler.
  *
- * One row is bound by memory, and its blocks lie apart, where no hardware prefetcher follows. So what a line
- * is used for fetches what comes half a head's block later: a key the value of the same position, a value the
- * next head's key. */
+ * One row is bound by memory, and its blocks lie apart, where no hardware prefetcher follows. So a block
+ * fetches what is used AHEAD blocks later: of the keys, then of the values, then of the next head's keys. */
 #include "kernels/kernels_parts.h"
 #include "kernels/vmath.h"
 
 #define CHUNK                                                                                                \
     4 /* blocks walked together by all rows of a tile: their keys, or values, fit the first-level cache */
+
+/* Blocks between fetching and using: memory's latency and no more, for blocks often share sets of the cache.
+ */
+#define AHEAD 8
 
 /* Of a register tile: rows at most, and blocks or vectors for that many rows. */
 #if VF_REGISTERS >= 32
@@ -64,6 +67,13 @@ ALWAYS_INLINE size_t values_offset(enum kv_format format, int head_dim)
 {
     return (size_t)KV_BLOCK * (size_t)head_dim * element_bytes(format);
 }
+/* What block `block` of the keys, or values, fetches, its first byte. */
+ALWAYS_INLINE const uint8_t *ahead_of(enum kv_format format, const struct tile *w, int block, bool values)
+{
+    const int n = w->n_blocks, to = block + (n < AHEAD ? n : AHEAD);
+    const size_t part = values_offset(format, w->kv->head_dim);
+    return to < n ? block_at(w, to) + (values ? part : 0) : block_at(w, to - n) + (values ? 2 * part : part);
+}
 /* KV_I8: scales of keys [16], of values [16]. */
 ALWAYS_INLINE const float *scales_at(const uint8_t *block, int head_dim)
 {
@@ -80,11 +90,12 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
 {
     const int head_dim = w->kv->head_dim;
     const size_t step = KV_BLOCK * element_bytes(format);
-    const uint8_t *key[CHUNK];
-    const size_t ahead = values_offset(format, head_dim);
+    const uint8_t *key[CHUNK], *ahead[CHUNK];
     vf sum[8][CHUNK];
     for (int j = 0; j < across; j++) {
-        key[j] = block_at(w, block + j < end ? block + j : end - 1);
+        int b = block + j < end ? block + j : end - 1;
+        key[j] = block_at(w, b);
+        ahead[j] = ahead_of(format, w, b, false);
         for (int r = 0; r < rows; r++) sum[r][j] = vf_zero();
     }
     const float *q = w->q + (size_t)row * w->q_stride;
@@ -93,7 +104,7 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
         vf k[CHUNK];
         for (int j = 0; j < across; j++) k[j] = load_kv(format, key[j] + at);
         if (rows == 1)
-            for (int j = 0; j < across; j++) prefetch_far(key[j] + at + ahead);
+            for (int j = 0; j < across; j++) prefetch_far(ahead[j] + at);
         for (int r = 0; r < rows; r++) {
             vf qc = vf_set1(q[(size_t)r * w->q_stride + (size_t)c]);
             for (int j = 0; j < across; j++) sum[r][j] = vf_fma(qc, k[j], sum[r][j]);
@@ -145,7 +156,7 @@ ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const
                               int t0, int t1, int c, int lanes)
 {
     const size_t channel = element_bytes(format), step = (size_t)w->kv->head_dim * channel;
-    const size_t ahead = values_offset(format, w->kv->head_dim), offset = ahead + (size_t)c * channel;
+    const size_t offset = values_offset(format, w->kv->head_dim) + (size_t)c * channel;
     const float *p = w->p + (size_t)row * w->p_stride;
     float *y = w->y + (size_t)row * w->y_stride + c;
     vf sum[8][4];
@@ -154,13 +165,15 @@ ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const
             sum[r][j] = t0 ? vf_load_n(y + (size_t)r * w->y_stride + 16 * j, lanes) : vf_zero();
     for (int t = t0; t < t1;) {
         int block = t / KV_BLOCK, stop = (block + 1) * KV_BLOCK < t1 ? (block + 1) * KV_BLOCK : t1;
-        const uint8_t *v = block_at(w, block) + offset + (size_t)(t % KV_BLOCK) * step;
-        for (; t < stop; t++, v += step) {
+        const size_t at = (size_t)(t % KV_BLOCK) * step;
+        const uint8_t *v = block_at(w, block) + offset + at;
+        const uint8_t *ahead = ahead_of(format, w, block, true) + (size_t)c * channel + at;
+        for (; t < stop; t++, v += step, ahead += step) {
             vf value[4];
             for (int j = 0; j < across; j++)
                 value[j] = load_kv_n(format, v + (size_t)(16 * j) * channel, lanes);
             if (rows == 1)
-                for (int j = 0; j < across; j++) prefetch_far(v + (size_t)(16 * j) * channel + ahead);
+                for (int j = 0; j < across; j++) prefetch_far(ahead + (size_t)(16 * j) * channel);
             for (int r = 0; r < rows; r++) {
                 vf pt = vf_set1(p[(size_t)r * w->p_stride + (size_t)t]);
                 for (int j = 0; j < across; j++) sum[r][j] = vf_fma(pt, value[j], sum[r][j]);
