@@ -6,7 +6,8 @@
 
 #define N_IDS 41
 
-/* A sanitizer makes the scalar code ten times slower; there every third setting will do, for memory is what it looks at. */
+/* A sanitizer makes the scalar code ten times slower; there every third setting will do, for memory is what
+ * it looks at. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SETTINGS_STEP 3
 #else
@@ -159,6 +160,27 @@ static void cache_formats(void **state)
     }
 }
 
+/* Far more threads than cores, than heads and than panels. */
+static void one_to_64_threads(void **state)
+{
+    (void)state;
+    static const int counts[] = {2, 3, 4, 6, 7, 8, 9, 13, 16, 17, 31, 48, 64};
+    struct setting s = {.model = "tests/golden/data/tiny-gelu", .scheme = "i8"};
+    int32_t ids[N_IDS], vocab_size = vocab_of(s.model);
+    make_ids(ids, N_IDS, 2, vocab_size);
+    struct runner r = open_setting(&s, "scalar", 1, 512);
+    float *want = logits_of(&r, ids, N_IDS, 0, vocab_size);
+    runner_close(&r);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i += SETTINGS_STEP) {
+        r = open_setting(&s, NULL, counts[i], 512);
+        float *got = logits_of(&r, ids, 21, 2, vocab_size);
+        expect_same(want, got, vocab_size, s.model, "the best instruction set", counts[i], 21, 2);
+        free(got);
+        runner_close(&r);
+    }
+    free(want);
+}
+
 static void default_model(void **state)
 {
     (void)state;
@@ -169,6 +191,7 @@ static void default_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models), cmocka_unit_test(integer_schemes),
-                                       cmocka_unit_test(cache_formats), cmocka_unit_test(default_model)};
+                                       cmocka_unit_test(cache_formats), cmocka_unit_test(one_to_64_threads),
+                                       cmocka_unit_test(default_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
