@@ -43,24 +43,24 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     }
     size_t head = qinput_layout(&(struct qinput){0}, &weights->lm_head, activations, n_outputs, NULL);
     if (head > prepared) prepared = head;
-    f->thread_scratch_bytes = round_up(MATMUL_SCRATCH_BYTES + attention_scratch_floats(cache->max_blocks * KV_BLOCK) * sizeof(float), 4096);
+    f->scores_floats = round_up(attention_scratch_floats(cache->max_blocks * KV_BLOCK), 1024); /* pages of their own */
     f->x = mem_array(n * d, sizeof(float));
     f->a = mem_array(n * d, sizeof(float));
     f->y = mem_array(n * d, sizeof(float));
     f->wide = mem_array(n, wide * sizeof(float));
     f->prepared = mem_alloc(prepared);
-    f->thread_scratch = mem_array((size_t)n_threads, f->thread_scratch_bytes);
+    f->scores = mem_array((size_t)n_threads, f->scores_floats * sizeof(float));
     f->units = mem_array(n * (size_t)c->n_head, sizeof *f->units);
     f->unit_begin = mem_array((size_t)n_threads + 1, sizeof *f->unit_begin);
     f->runs = mem_array(n, sizeof *f->runs);
-    if (f->x && f->a && f->y && f->wide && f->prepared && f->thread_scratch && f->units && f->unit_begin && f->runs) return GPT2Q_OK;
+    if (f->x && f->a && f->y && f->wide && f->prepared && f->scores && f->units && f->unit_begin && f->runs) return GPT2Q_OK;
     forward_free(f);
     return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d) * sizeof(float));
 }
 
 void forward_free(struct forward *f)
 {
-    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->thread_scratch, f->units, f->unit_begin, f->runs};
+    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->scores, f->units, f->unit_begin, f->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
     *f = (struct forward){0};
 }
@@ -139,8 +139,6 @@ static void mark(struct pass *p, int thread, enum forward_part part)
     if (thread == 0) profile_end(p->f->profile, part);
 }
 
-static void *scratch_of(const struct forward *f, int thread) { return f->thread_scratch + (size_t)thread * f->thread_scratch_bytes; }
-
 /* Points in at n rows of x and, for weights that want it, quantizes the rows that are thread's. With `apart`, x was not written
  * row by row by the same threads: all of it is awaited first. Returns when all rows are ready. */
 static void input_rows(struct pass *p, const struct qtensor *w, const float *x, size_t stride, int n, bool apart, int thread,
@@ -216,7 +214,7 @@ static void attention(struct pass *p, int layer, int thread)
                                       .y = f->a + (size_t)u->row * (size_t)d + u->head * hd,
                                       .q_stride = 3 * (size_t)d, .y_stride = (size_t)d,
                                       .n_rows = u->n_rows, .first_position = p->tokens[u->row].position, .scale = scale};
-        f->isa->kernels->attention(&kv, u->head, &rows, (float *)((uint8_t *)scratch_of(f, thread) + MATMUL_SCRATCH_BYTES));
+        f->isa->kernels->attention(&kv, u->head, &rows, f->scores + (size_t)thread * f->scores_floats);
     }
     observe(p, thread, layer, "attn.heads", f->a, p->n, d);
 }
@@ -226,7 +224,7 @@ static void project(struct pass *p, const struct linear_weight *w, const char *n
 {
     struct forward *f = p->f;
     int d = f->weights->config.n_embd, c0, c1;
-    linear(f->isa, w, in, f->y, (size_t)d, scratch_of(f, thread), thread, n_threads);
+    linear(f->isa, w, in, f->y, (size_t)d, thread, n_threads);
     observe(p, thread, layer, name, f->y, p->n, d);
     linear_outputs(&w->weight, thread, n_threads, &c0, &c1);
     for (int r = 0; r < p->n; r++) f->isa->kernels->add(f->x + (size_t)r * (size_t)d + c0, f->y + (size_t)r * (size_t)d + c0, (size_t)(c1 - c0));
@@ -237,7 +235,7 @@ static void mlp_hidden(struct pass *p, const struct gpt2_block *b, int layer, co
     struct forward *f = p->f;
     const gpt2q_config *c = &f->weights->config;
     int c0, c1;
-    linear(f->isa, &b->c_fc, in, f->wide, (size_t)c->n_inner, scratch_of(f, thread), thread, n_threads);
+    linear(f->isa, &b->c_fc, in, f->wide, (size_t)c->n_inner, thread, n_threads);
     observe(p, thread, layer, "mlp.c_fc", f->wide, p->n, c->n_inner);
     linear_outputs(&b->c_fc.weight, thread, n_threads, &c0, &c1);
     for (int r = 0; r < p->n; r++)
@@ -255,7 +253,7 @@ static void block(struct pass *p, int layer, int thread, int n_threads)
     norm_rows(p, &b->ln_1, "ln_1", layer, thread, n_threads);
     input_rows(p, &b->c_attn.weight, f->a, d, p->n, false, thread, n_threads, &in);
     mark(p, thread, PART_NORM);
-    linear(f->isa, &b->c_attn, &in, f->wide, 3 * d, scratch_of(f, thread), thread, n_threads);
+    linear(f->isa, &b->c_attn, &in, f->wide, 3 * d, thread, n_threads);
     observe(p, thread, layer, "attn.c_attn", f->wide, p->n, 3 * (int)d);
     threads_barrier();
     mark(p, thread, PART_C_ATTN);
@@ -298,7 +296,7 @@ static void head(struct pass *p, int thread, int n_threads)
     input_rows(p, &w->lm_head, f->y, d, p->n_outputs, false, thread, n_threads, &in);
     mark(p, thread, PART_NORM);
     struct linear_weight lm_head = {.weight = w->lm_head};
-    linear(f->isa, &lm_head, &in, p->logits, (size_t)c->vocab_size, scratch_of(f, thread), thread, n_threads);
+    linear(f->isa, &lm_head, &in, p->logits, (size_t)c->vocab_size, thread, n_threads);
     observe(p, thread, -1, "logits", p->logits, p->n_outputs, c->vocab_size);
 }
 

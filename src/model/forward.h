@@ -31,8 +31,8 @@ struct forward {
     float *wide;   /* (n_batch, max(3*n_embd, n_inner)) q|k|v, or the hidden layer */
     float *y;      /* (n_batch, n_embd) output of c_proj */
     void *prepared; /* quantized inputs of a product */
-    uint8_t *thread_scratch;
-    size_t thread_scratch_bytes;
+    float *scores; /* attention's scratch, (n_threads, scores_floats) */
+    size_t scores_floats;
     struct attention_unit *units;
     int32_t *unit_begin; /* (n_threads + 1) */
     struct batch_run *runs;

@@ -150,7 +150,7 @@ static gpt2q_status read_matrix(struct reader *r, const struct stored_weight *d,
 {
     struct qtensor *q = weight_matrix(r->w, d->id);
     struct qtensor_layout layout;
-    *q = (struct qtensor){.scheme = d->scheme, .codes = t[PART_CODES]->data, .k_stride = PANEL};
+    *q = (struct qtensor){.scheme = d->scheme, .codes = t[PART_CODES]->data};
     weight_rows_cols(&r->w->config, d->id.part, &q->rows, &q->cols);
     qtensor_layout(d->scheme, q->rows, q->cols, &layout);
     q->panel_bytes = layout.panel_bytes;

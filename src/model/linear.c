@@ -17,14 +17,14 @@ void linear_outputs(const struct qtensor *w, int thread, int n_threads, int *beg
     *end = p1 * PANEL < w->rows ? p1 * PANEL : w->rows;
 }
 
-void linear(const struct isa *isa, const struct linear_weight *w, const struct qinput *x, float *y, size_t y_stride, void *scratch,
+void linear(const struct isa *isa, const struct linear_weight *w, const struct qinput *x, float *y, size_t y_stride,
             int thread, int n_threads)
 {
     int p0, p1, begin, end;
     panels_of(&w->weight, thread, n_threads, &p0, &p1);
     if (p0 == p1) return;
     const struct format_ops *format = &isa->formats[w->weight.scheme.format];
-    (x->kind == ACTIVATIONS_F32 ? format->matmul : format->matmul_q)(&w->weight, x, y, y_stride, p0, p1, scratch);
+    (x->kind == ACTIVATIONS_F32 ? format->matmul : format->matmul_q)(&w->weight, x, y, y_stride, p0, p1);
     if (!w->bias) return;
     linear_outputs(&w->weight, thread, n_threads, &begin, &end);
     for (int r = 0; r < x->n; r++)

@@ -5,7 +5,7 @@
 #include "kernels/half.h"
 #include <string.h>
 
-/* Where the elements of a row lie in a float format: element k at the result + k*k_stride. */
+/* Where the elements of a row lie in a float format: element k at the result + k*PANEL. */
 static const uint8_t *row_start(const struct qtensor *w, int row, size_t element)
 {
     return w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * element;
@@ -14,19 +14,19 @@ static const uint8_t *row_start(const struct qtensor *w, int row, size_t element
 void dequantize_row_f32(const struct qtensor *w, int row, float *y)
 {
     const float *from = (const float *)row_start(w, row, sizeof *from);
-    for (int k = 0; k < w->cols; k++) y[k] = from[(size_t)k * w->k_stride];
+    for (int k = 0; k < w->cols; k++) y[k] = from[(size_t)k * PANEL];
 }
 
 void dequantize_row_f16(const struct qtensor *w, int row, float *y)
 {
     const uint16_t *from = (const uint16_t *)row_start(w, row, sizeof *from);
-    for (int k = 0; k < w->cols; k++) y[k] = float_from_f16(from[(size_t)k * w->k_stride]);
+    for (int k = 0; k < w->cols; k++) y[k] = float_from_f16(from[(size_t)k * PANEL]);
 }
 
 void dequantize_row_bf16(const struct qtensor *w, int row, float *y)
 {
     const uint16_t *from = (const uint16_t *)row_start(w, row, sizeof *from);
-    for (int k = 0; k < w->cols; k++) y[k] = float_from_bf16(from[(size_t)k * w->k_stride]);
+    for (int k = 0; k < w->cols; k++) y[k] = float_from_bf16(from[(size_t)k * PANEL]);
 }
 
 /* A scale, zero point or minimum (0 where there is none) of element (row, k). */
@@ -119,9 +119,9 @@ static void scale_codes(struct scheme scheme, const struct panel_parameters *p, 
 
 static void floats_of(const struct qtensor *w, const uint8_t *panel, int k, float *out)
 {
-    const uint16_t *half = (const uint16_t *)panel + (size_t)k * w->k_stride;
+    const uint16_t *half = (const uint16_t *)panel + (size_t)k * PANEL;
     switch (w->scheme.format) {
-    case QF_F32: memcpy(out, (const float *)panel + (size_t)k * w->k_stride, PANEL * sizeof *out); break;
+    case QF_F32: memcpy(out, (const float *)panel + (size_t)k * PANEL, PANEL * sizeof *out); break;
     case QF_F16:
         for (int o = 0; o < PANEL; o++) out[o] = float_from_f16(half[o]);
         break;

@@ -6,8 +6,7 @@
 #include "quant/float_matmul.h"
 
 void ISA(matmul_f32)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
-                     int p1, void *scratch)
+                     int p1)
 {
-    (void)scratch;
     for_tiles(w, x, y, y_stride, p0, p1, TILE_ROWS, float_tiles);
 }

@@ -2,15 +2,13 @@
  *
  *     y[o] = the chain fma(w[k][o], x[k], acc) over k = 0..cols-1, from +0
  *
- * The including file defines FLOAT_ELEMENT, the type in memory, and FLOAT_LOAD(p), 16 of them as vf. k_stride
- * elements lie between inputs, so a checkpoint's [in][out] matrix is used in place. */
+ * The including file defines FLOAT_ELEMENT, the type in memory, and FLOAT_LOAD(p), 16 of them as vf. */
 #ifndef QUANT_FLOAT_MATMUL_H
 #define QUANT_FLOAT_MATMUL_H
 #include "quant/tile.h"
 
 ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int vectors)
 {
-    const size_t stride = t->w->k_stride;
     const float *x[TILE_ROWS];
     for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
@@ -20,7 +18,7 @@ ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int ve
         vf acc[TILE_ROWS][VECTORS];
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
-        for (int k = 0; k < t->w->cols; k++, w += stride) {
+        for (int k = 0; k < t->w->cols; k++, w += PANEL) {
             vf wk[VECTORS];
             for (int v = 0; v < vectors; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
             if (sizeof *w == 4 || k % 2 == 0) fetch_ahead(&ahead);

@@ -28,14 +28,12 @@ struct format_ops {
     /* Row `row` of W as floats, the definition of the format: y (cols). */
     void (*dequantize_row)(const struct qtensor *w, int row, float *y);
     /* y (n,rows) for the panels [p0, p1): y[r*y_stride + output]; nothing outside of rows is written. */
-    void (*matmul)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1, void *scratch);
+    void (*matmul)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
     /* The same with integer activations; NULL where the format has none. */
-    void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1, void *scratch);
+    void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
     /* Fills what matmul (or matmul_q, by x->kind) needs of rows [r0, r1) of x beyond f32. NULL: nothing. */
     void (*prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1);
 };
-
-#define MATMUL_SCRATCH_BYTES ((size_t)256 << 10) /* per thread, 64-byte aligned */
 
 /* Whether a product with this weight needs `prepare` (and so a barrier between it and matmul). */
 bool qinput_needs_prepare(const struct qtensor *w, enum activations kind);

@@ -9,7 +9,7 @@
     extern const struct pack_ops pack_ops_##isa;                                                             \
     void prepare_##isa(const struct qtensor *w, struct qinput *x, int r0, int r1);                           \
     typedef void matmul_##isa##_fn(const struct qtensor *w, const struct qinput *x, float *y,                \
-                                   size_t y_stride, int p0, int p1, void *scratch);                          \
+                                   size_t y_stride, int p0, int p1);                                         \
     matmul_##isa##_fn matmul_f32_##isa, matmul_f16_##isa, matmul_bf16_##isa, matmul_i8_##isa,                \
         matmul_i4_##isa, matmul_q_i8_##isa, matmul_q_i4_##isa;
 

@@ -37,7 +37,6 @@ struct qtensor {
     int rows, cols;      /* outputs, inputs */
     const uint8_t *codes;
     size_t panel_bytes;  /* from one panel to the next */
-    size_t k_stride;     /* f32 f16 bf16: elements from one k to the next */
     const void *scale, *zero;
     size_t bytes;        /* payload: codes, scales and zeros with their padding */
     void *owned;         /* freed by qtensor_free; NULL where everything is mapped */

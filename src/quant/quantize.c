@@ -357,7 +357,6 @@ static void lay_out(struct job *job, const struct placement *at, void *memory, s
                             .cols = job->cols,
                             .codes = job->codes,
                             .panel_bytes = l->panel_bytes,
-                            .k_stride = PANEL,
                             .scale = job->scale,
                             .zero = job->zero,
                             .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};

@@ -24,7 +24,6 @@ struct task {
     struct qinput x;
     float *y;
     int panels;
-    char *scratch;
 };
 
 static void run_task(void *arg, int thread, int n)
@@ -39,8 +38,7 @@ static void run_task(void *arg, int thread, int n)
     }
     threads_split(t->panels, thread, n, &p0, &p1);
     (t->x.kind == ACTIVATIONS_F32 ? ops->matmul
-                                  : ops->matmul_q)(t->w, &t->x, t->y, (size_t)t->w->rows, (int)p0, (int)p1,
-                                                   t->scratch + (size_t)thread * MATMUL_SCRATCH_BYTES);
+                                  : ops->matmul_q)(t->w, &t->x, t->y, (size_t)t->w->rows, (int)p0, (int)p1);
 }
 
 struct reading {
@@ -95,7 +93,6 @@ static struct task task_create(const struct isa *isa, struct qtensor *w, enum ac
     struct task t = {.isa = isa, .w = w, .panels = qtensor_panels(w), .x = {.f32 = x, .stride = COLS}};
     qinput_layout(&t.x, w, kind, n, mem_zalloc(qinput_layout(NULL, w, kind, n, NULL)));
     t.y = mem_zarray((size_t)n * (size_t)w->rows, sizeof *t.y);
-    t.scratch = mem_zalloc((size_t)threads * MATMUL_SCRATCH_BYTES);
     return t;
 }
 

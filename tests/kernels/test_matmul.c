@@ -98,13 +98,12 @@ static void product(const struct isa *isa, const struct qtensor *w, enum activat
     const struct format_ops *ops = &isa->formats[w->scheme.format];
     struct qinput in = {.f32 = x, .stride = stride};
     size_t bytes = qinput_layout(NULL, w, kind, n, NULL);
-    void *memory = mem_alloc(bytes), *scratch = mem_alloc(MATMUL_SCRATCH_BYTES);
+    void *memory = mem_alloc(bytes);
     memset(memory, 0xFF, bytes);
     assert_int_equal(qinput_layout(&in, w, kind, n, memory), bytes);
     if (qinput_needs_prepare(w, kind)) ops->prepare(w, &in, 0, n);
-    (kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(w, &in, y, y_stride, p0, p1, scratch);
+    (kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(w, &in, y, y_stride, p0, p1);
     mem_free(memory);
-    mem_free(scratch);
 }
 
 static enum activations last_kind(const struct qtensor *w)

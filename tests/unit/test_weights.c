@@ -38,7 +38,7 @@ static float stored(const struct st_tensor *t, size_t i)
 static float held(const struct qtensor *q, int o, int k)
 {
     const float *panel = (const float *)(const void *)(q->codes + (size_t)(o / PANEL) * q->panel_bytes);
-    return panel[(size_t)k * q->k_stride + (size_t)(o % PANEL)];
+    return panel[(size_t)k * PANEL + (size_t)(o % PANEL)];
 }
 
 /* Every element of a tensor of the file is where the model looks for it. Returns how many there are. */
