@@ -77,8 +77,8 @@ struct question *make_questions(size_t n, uint64_t seed, int longest_prompt, int
     for (int32_t i = 0; i < N_CTX; i++) common[i] = (int32_t)rng_below(&rng, VOCAB);
     for (size_t i = 0; i < n; i++) {
         struct question *q = &all[i];
-        ask(q, &rng, 1 + (int32_t)rng_below(&rng, (uint32_t)longest_prompt),
-            (int32_t)rng_below(&rng, (uint32_t)longest_answer + 1));
+        int32_t max_tokens = (int32_t)rng_below(&rng, (uint32_t)longest_answer + 1);
+        ask(q, &rng, 1 + (int32_t)rng_below(&rng, (uint32_t)longest_prompt), max_tokens);
         if (rng_below(&rng, 2)) { /* half of them begin alike */
             size_t shared = rng_below(&rng, (uint32_t)longest_prompt);
             memcpy(q->prompt, common,

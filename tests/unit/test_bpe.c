@@ -66,8 +66,10 @@ static void make_random(struct made *m, struct rng *rng)
 {
     start(m);
     int wanted = 5 + (int)rng_below(rng, MAX_MERGES / 3);
-    for (int i = 0; i < wanted; i++)
-        add_merge(m, (int)rng_below(rng, (uint32_t)m->n_tokens), (int)rng_below(rng, (uint32_t)m->n_tokens));
+    for (int i = 0; i < wanted; i++) {
+        int left = (int)rng_below(rng, (uint32_t)m->n_tokens);
+        add_merge(m, left, (int)rng_below(rng, (uint32_t)m->n_tokens));
+    }
     for (int i = m->n_merges - 1; i > 0; i--) {
         int j = (int)rng_below(rng, (uint32_t)i + 1), *columns[] = {m->left, m->right, m->result};
         for (int k = 0; k < 3; k++) {
