@@ -41,10 +41,11 @@ LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 APP_SRC   := $(wildcard src/app/*.c)
 ISAS      := scalar
 ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
-ISAS      += avx2 avx512 avx512vnni
+ISAS      += avx2 avxvnni avx512 avx512vnni
 endif
 MFLAGS.scalar     :=
 MFLAGS.avx2       := -mavx2 -mfma -mf16c
+MFLAGS.avxvnni    := $(MFLAGS.avx2) -mavxvnni
 MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni
 

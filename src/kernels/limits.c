@@ -11,6 +11,7 @@ const struct limits *limits_find(const char *isa)
         {"scalar", &limits_table_scalar},
 #if defined(__x86_64__)
         {"avx2", &limits_table_avx2},
+        {"avxvnni", &limits_table_avxvnni},
         {"avx512", &limits_table_avx512},
         {"avx512vnni", &limits_table_avx512vnni},
 #endif

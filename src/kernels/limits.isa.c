@@ -112,6 +112,13 @@ typedef __m512i codes; /* widened to 16 bits: the 8-bit product of this set satu
 #define OPAQUE(x)           __asm__("" : "+v"(x))
 #define DOT_STEP(acc, x, y) ((acc) = _mm512_add_epi32(acc, _mm512_madd_epi16(x, y)))
 #define DOT_FOLD(acc)       ((uint64_t)_mm512_reduce_or_epi32(acc))
+#elif defined(GPT2Q_ISA_avxvnni)
+typedef __m256i codes;
+#define DOT_MACS            32
+#define DOT_SET1(v)         _mm256_set1_epi8(v)
+#define OPAQUE(x)           __asm__("" : "+x"(x))
+#define DOT_STEP(acc, x, y) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(y))
+#define DOT_FOLD(acc)       ((uint64_t)_mm256_extract_epi64(acc, 0))
 #elif defined(GPT2Q_ISA_avx2)
 typedef __m256i codes;
 #define DOT_MACS            16

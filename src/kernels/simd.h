@@ -50,6 +50,10 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #endif
 
+#if defined(GPT2Q_ISA_avxvnni)
+#define GPT2Q_ISA_avx2 /* its words, but for the products of codes */
+#endif
+
 #define prefetch(p)     __builtin_prefetch(p)
 #define prefetch_far(p) __builtin_prefetch(p, 0, 2)
 

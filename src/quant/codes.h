@@ -141,6 +141,14 @@ ALWAYS_INLINE void vi_store_i8(int8_t *p, vi a)
     __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storeu_si128((__m128i *)p, bytes);
 }
+#if defined(GPT2Q_ISA_avxvnni)
+ALWAYS_INLINE __m256i dot8(__m256i acc, __m256i u, __m256i x)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(u), "x"(x));
+    return acc;
+}
+#define dot_nibbles8 dot8
+#else
 /* Even and odd bytes apart, in 16 bits: vpmaddubsw would saturate at 2 * 255 * 127. */
 ALWAYS_INLINE __m256i dot8(__m256i acc, __m256i u, __m256i x)
 {
@@ -149,14 +157,15 @@ ALWAYS_INLINE __m256i dot8(__m256i acc, __m256i u, __m256i x)
     __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(x, 8));
     return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
-ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
-{
-    return vi_pair(dot8(acc.lo, u.lo, x.lo), dot8(acc.hi, u.hi, x.hi));
-}
 /* Here it cannot: 2 * 15 * 128. */
 ALWAYS_INLINE __m256i dot_nibbles8(__m256i acc, __m256i u, __m256i x)
 {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
+}
+#endif
+ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
+{
+    return vi_pair(dot8(acc.lo, u.lo, x.lo), dot8(acc.hi, u.hi, x.hi));
 }
 ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x)
 {

@@ -15,6 +15,7 @@
 
 QUANT_TABLES(scalar)
 QUANT_TABLES(avx2)
+QUANT_TABLES(avxvnni)
 QUANT_TABLES(avx512)
 QUANT_TABLES(avx512vnni)
 #endif

@@ -19,6 +19,12 @@ static bool has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
+/* VPDPBUSD for AVX2's registers; not every compiler's __builtin_cpu_supports knows it. */
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
 static bool has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -31,6 +37,7 @@ static const struct isa rows[] = {
     {"scalar", always, &kernels_table_scalar, formats_table_scalar, &pack_ops_scalar},
 #if defined(__x86_64__)
     {"avx2", has_avx2, &kernels_table_avx2, formats_table_avx2, &pack_ops_avx2},
+    {"avxvnni", has_avxvnni, &kernels_table_avxvnni, formats_table_avxvnni, &pack_ops_avxvnni},
     {"avx512", has_avx512, &kernels_table_avx512, formats_table_avx512, &pack_ops_avx512},
     {"avx512vnni", has_avx512vnni, &kernels_table_avx512vnni, formats_table_avx512vnni, &pack_ops_avx512vnni},
 #endif

@@ -3,6 +3,7 @@
 #ifndef TESTS_KERNELS_ISAS_H
 #define TESTS_KERNELS_ISAS_H
 #include "kernels/kernels_table.h"
+#include "quant/isa.h"
 
 struct isa_row {
     const char *name;
@@ -16,18 +17,14 @@ static inline const struct isa_row *isa_next(const struct isa_row *row)
         {"scalar", &kernels_table_scalar},
 #if defined(__x86_64__)
         {"avx2", &kernels_table_avx2},
+        {"avxvnni", &kernels_table_avxvnni},
         {"avx512", &kernels_table_avx512},
         {"avx512vnni", &kernels_table_avx512vnni},
 #endif
     };
-    size_t n = 1, next = row ? (size_t)(row - rows) + 1 : 0;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) n = 2;
-    if (n == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        n = __builtin_cpu_supports("avx512vnni") ? 4 : 3;
-#endif
-    return next < n ? &rows[next] : NULL;
+    for (size_t next = row ? (size_t)(row - rows) + 1 : 0; next < sizeof rows / sizeof *rows; next++)
+        if (isa_at(next)->supported()) return &rows[next];
+    return NULL;
 }
 #define for_each_isa(isa) for (const struct isa_row *isa = isa_next(NULL); isa; isa = isa_next(isa))
 
