@@ -1,4 +1,5 @@
 #include "tests/cli.h"
+#include <math.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,11 +27,13 @@ struct cli cli_run(const char *format, ...)
     va_start(args, format);
     vsnprintf(arguments, sizeof arguments, format, args);
     va_end(args);
-    char out[] = "/tmp/gpt2q-cli-out-XXXXXX", error[] = "/tmp/gpt2q-cli-err-XXXXXX";
-    close(mkstemp(out));
-    close(mkstemp(error));
+    char out[512], error[512];
+    snprintf(out, sizeof out, "%s/gpt2q-out-XXXXXX", temp_base());
+    snprintf(error, sizeof error, "%s/gpt2q-error-XXXXXX", temp_base());
+    assert_int_equal(close(mkstemp(out)), 0);
+    assert_int_equal(close(mkstemp(error)), 0);
     const char *program = getenv("GPT2Q");
-    snprintf(command, sizeof command, "exec >%s 2>%s; %s %s", out, error, program ? program : "./gpt2q",
+    snprintf(command, sizeof command, "exec >'%s' 2>'%s'; %s %s", out, error, program ? program : "./gpt2q",
              arguments);
     int status = system(command);
     struct cli c = {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
@@ -87,4 +90,16 @@ const cJSON *item(const cJSON *object, const char *key)
     const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
     if (!i) fail_msg("key '%s' is missing", key);
     return i;
+}
+
+double number(const cJSON *object, const char *key)
+{
+    const cJSON *i = item(object, key);
+    if (!cJSON_IsNumber(i)) fail_msg("key '%s' is no number", key);
+    return i->valuedouble;
+}
+
+void near(double a, double b, double relative)
+{
+    if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%.9g where %.9g is expected", a, b);
 }

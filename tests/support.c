@@ -56,14 +56,22 @@ uint64_t rng_next(struct rng *r)
     return z ^ (z >> 31);
 }
 uint32_t rng_below(struct rng *r, uint32_t n) { return (uint32_t)((rng_next(r) >> 32) * n >> 32); }
-float rng_uniform(struct rng *r) { return (float)((int64_t)(rng_next(r) >> 40) - (1 << 23)) / (float)(1 << 23); }
+float rng_uniform(struct rng *r)
+{
+    return (float)((int64_t)(rng_next(r) >> 40) - (1 << 23)) / (float)(1 << 23);
+}
 float rng_normal(struct rng *r) { return rng_uniform(r) + rng_uniform(r) + rng_uniform(r); }
+
+const char *temp_base(void)
+{
+    const char *base = getenv("TMPDIR");
+    return base && *base ? base : "/tmp";
+}
 
 char *temp_directory(void)
 {
-    const char *base = getenv("TMPDIR");
     char *path = malloc(4096);
-    snprintf(path, 4096, "%s/gpt2q-test-XXXXXX", base ? base : "/tmp");
+    snprintf(path, 4096, "%s/gpt2q-test-XXXXXX", temp_base());
     assert_non_null(mkdtemp(path));
     return path;
 }

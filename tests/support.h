@@ -38,6 +38,8 @@ uint32_t rng_below(struct rng *r, uint32_t n);  /* 0..n-1 */
 float rng_uniform(struct rng *r);               /* [-1, 1) */
 float rng_normal(struct rng *r);                /* near enough: sum of uniforms */
 
+/* Where temporary files go: $TMPDIR, or where that is not set /tmp. */
+const char *temp_base(void);
 /* A fresh temporary directory (removed with all in it by temp_remove). */
 char *temp_directory(void);
 void temp_remove(char *directory);

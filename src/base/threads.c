@@ -177,11 +177,21 @@ static struct team *team_of_caller(int n)
     return team;
 }
 
+static void run_alone(threads_fn *fn, void *arg)
+{
+    struct team alone = {.n = 1, .fn = fn, .arg = arg};
+    run_share(&alone, 0);
+}
+
 void threads_run(int n, threads_fn *fn, void *arg)
 {
-    struct team alone = {.n = 1}, *outer = my_team, *team = NULL;
+    struct team *outer = my_team, *team = NULL;
     if (n > 1 && !outer) team = team_of_caller(n < THREADS_MAX ? n : THREADS_MAX);
-    if (!team) team = &alone;
+    if (!team) {
+        run_alone(fn, arg);
+        my_team = outer;
+        return;
+    }
     team->fn = fn;
     team->arg = arg;
     for (unsigned i = 1; i < team->n; i++) gate_advance(&team->members[i]->called);

@@ -83,9 +83,9 @@ ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two
 {
     const struct scheme s = t->w->scheme;
     const int32_t h = bits == 8 ? 128 : 8;
-    if (has_minimum(s) && s.gran != QG_INPUT) return vi_zero();
+    if (has_minimum(s)) return vi_zero();
     int32_t x_sum = two_planes ? code_sum_of(t, g, row / 2, row % 2) : code_sum_of(t, g, row, 0);
-    if (s.gran == QG_INPUT) return has_minimum(s) ? vi_zero() : vi_set1(-x_sum);
+    if (s.gran == QG_INPUT) return vi_set1(-x_sum);
     if (s.method == QM_ABSMAX) return vi_set1(-h * x_sum);
     return vi_mul(vi_add(vi_set1(h), vf_to_int(params_at(t, g, v).z)), vi_set1(-x_sum));
 }

@@ -21,7 +21,7 @@ ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int ve
         for (int k = 0; k < t->w->cols; k++, w += PANEL) {
             vf wk[VECTORS];
             for (int v = 0; v < vectors; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
-            if (sizeof *w == 4 || k % 2 == 0) fetch_ahead(&ahead);
+            if (sizeof *w == 4 || k % 2 == 0) fetch_ahead(&ahead); /* once for 256 bytes */
             for (int r = 0; r < rows; r++) {
                 vf xk = vf_set1(x[r][k]);
                 for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(wk[v], xk, acc[r][v]);

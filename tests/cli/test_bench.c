@@ -4,12 +4,6 @@
 
 #define TINY "bench --quiet --shape 2x64x4 --repeat 2 "
 
-static double number(const cJSON *object, const char *key)
-{
-    const cJSON *i = item(object, key);
-    if (!cJSON_IsNumber(i)) fail_msg("key '%s' is not a number", key);
-    return i->valuedouble;
-}
 static const char *text(const cJSON *object, const char *key)
 {
     const cJSON *i = item(object, key);

@@ -4,23 +4,6 @@
 
 #define COMPARE "compare --quiet --json "
 
-/* Thousands of tokens are too many where every instruction is checked. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define slow_build_skips() skip()
-#else
-#define slow_build_skips() ((void)0)
-#endif
-
-static double number(const cJSON *object, const char *key)
-{
-    const cJSON *i = item(object, key);
-    if (!cJSON_IsNumber(i)) fail_msg("key '%s' is no number", key);
-    return i->valuedouble;
-}
-static void near(double a, double b, double relative)
-{
-    if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%.9g where %.9g is expected", a, b);
-}
 static const cJSON *scheme_at(const cJSON *doc, int i) { return cJSON_GetArrayItem(item(doc, "schemes"), i); }
 
 /* KL over the first window of the books, as schemes.json has it. */

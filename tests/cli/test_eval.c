@@ -5,25 +5,6 @@
 
 #define EVAL "eval --quiet --json "
 
-/* Thousands of tokens are too many where every instruction is checked. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define slow_build_skips() skip()
-#else
-#define slow_build_skips() ((void)0)
-#endif
-
-static double number(const cJSON *object, const char *key)
-{
-    const cJSON *i = cJSON_GetObjectItemCaseSensitive(object, key);
-    if (!cJSON_IsNumber(i)) fail_msg("key '%s' is no number", key);
-    return i->valuedouble;
-}
-
-static void near(double a, double b, double relative)
-{
-    if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%.9g where %.9g is expected", a, b);
-}
-
 static void nll_is_the_goldens(void **state)
 {
     (void)state;

@@ -5,8 +5,6 @@
 
 #define GELU "-m tests/golden/data/tiny-gelu --quiet "
 
-static double number(const cJSON *object, const char *key) { return item(object, key)->valuedouble; }
-
 static char *directory;
 static char arguments[16384];
 /* Every @ stands for the temporary directory. */
