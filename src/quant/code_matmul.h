@@ -5,7 +5,7 @@
  * signed one. For each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) these int32 are exact:
  *
  *     U = sum of u*x     X = sum of x (prepare)     S = U - h*X = sum of c*x     D = U - (h + z)*X
- *     J(S) = (float)S for i8, fmaf((float)S_hi, 256, (float)S_lo) for i16
+ *     J(S) = (float)S for i8, the exact 256*S_hi + S_lo rounded once to float for i16
  *
  * With a the token's activation scale, an output is
  *
@@ -64,11 +64,19 @@
         EACH_ROW_DOT                                                                                         \
     }
 
-/* J of one vector, from the sums of one token's planes. */
-ALWAYS_INLINE vf join(vi hi, vi lo, bool two_planes)
+/* Whether a group's, or all, inputs are so few that sums of a plane are within 2^24: floats hold them
+ * exactly. */
+ALWAYS_INLINE bool sums_are_small(const struct qtensor *w)
 {
-    vf h = vi_to_float(hi);
-    return two_planes ? vf_fma(h, vf_set1(256.0f), vi_to_float(lo)) : h;
+    const int most = w->scheme.method == QM_ABSMAX && w->scheme.gran != QG_INPUT ? 128 : 255;
+    return w->cols / qtensor_groups(w) <= (1 << 24) / (most * 128);
+}
+
+/* J of one vector, from the sums of one token's planes. */
+ALWAYS_INLINE vf join(const struct qtensor *w, vi hi, vi lo, bool two_planes)
+{
+    if (!two_planes) return vi_to_float(hi);
+    return sums_are_small(w) ? vf_fma(vi_to_float(hi), vf_set1(256.0f), vi_to_float(lo)) : vi_join(hi, lo);
 }
 
 /* Group g of `groups` of the sums of a byte row's codes. */
@@ -96,7 +104,7 @@ ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi 
                               struct params p, vf *total)
 {
     const struct scheme s = t->w->scheme;
-    vf *a = &total[token * VECTORS + v], j = join(hi, lo, two_planes);
+    vf *a = &total[token * VECTORS + v], j = join(t->w, hi, lo, two_planes);
     if (s.gran == QG_INPUT) {
         *a = j;
         return;
@@ -105,7 +113,7 @@ ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi 
     if (!has_minimum(s)) return;
     vi x_hi = vi_set1(code_sum_of(t, g, token, 0)),
        x_lo = vi_set1(two_planes ? code_sum_of(t, g, token, 1) : 0);
-    *a = vf_fma(p.z, join(x_hi, x_lo, two_planes), *a);
+    *a = vf_fma(p.z, join(t->w, x_hi, x_lo, two_planes), *a);
 }
 
 /* Goes on with the totals of `vectors` vectors from v0 on by the inputs of group g, whose codes begin at

@@ -10,6 +10,7 @@
  *   vc_broadcast(p)                 the same four bytes in every lane
  *   vi_dot(acc, u, x)               acc + the lane's four products of u (0..255) and x (int8); exact
  *   vi_dot_nibbles(acc, u, x)       the same for u in 0..15
+ *   vi_join(hi, lo)                 256*hi + lo as a float, rounded once
  *   vi_mul(a, b)                    low 32 bits of the products
  *   vi_store_i8(p, a)               16 integers within int8 as bytes */
 #ifndef QUANT_CODES_H
@@ -49,6 +50,17 @@ ALWAYS_INLINE vc vc_broadcast(const int8_t *p)
 }
 ALWAYS_INLINE vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
 ALWAYS_INLINE void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
+ALWAYS_INLINE __m256 join8(__m256i hi, __m256i lo) /* exact in double */
+{
+    return _mm512_cvtpd_ps(
+        _mm512_fmadd_pd(_mm512_cvtepi32_pd(hi), _mm512_set1_pd(256.0), _mm512_cvtepi32_pd(lo)));
+}
+ALWAYS_INLINE vf vi_join(vi hi, vi lo)
+{
+    return _mm512_insertf32x8(
+        _mm512_castps256_ps512(join8(_mm512_castsi512_si256(hi), _mm512_castsi512_si256(lo))),
+        join8(_mm512_extracti64x4_epi64(hi, 1), _mm512_extracti64x4_epi64(lo, 1)), 1);
+}
 
 #if defined(GPT2Q_ISA_avx512vnni)
 /* One instruction of inline assembly: with the intrinsic, gcc 12 copies a register around every product. */
@@ -141,6 +153,17 @@ ALWAYS_INLINE void vi_store_i8(int8_t *p, vi a)
     __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storeu_si128((__m128i *)p, bytes);
 }
+ALWAYS_INLINE __m128 join4(__m128i hi, __m128i lo) /* exact in double */
+{
+    return _mm256_cvtpd_ps(
+        _mm256_fmadd_pd(_mm256_cvtepi32_pd(hi), _mm256_set1_pd(256.0), _mm256_cvtepi32_pd(lo)));
+}
+ALWAYS_INLINE __m256 join8(__m256i hi, __m256i lo)
+{
+    return _mm256_set_m128(join4(_mm256_extracti128_si256(hi, 1), _mm256_extracti128_si256(lo, 1)),
+                           join4(_mm256_castsi256_si128(hi), _mm256_castsi256_si128(lo)));
+}
+ALWAYS_INLINE vf vi_join(vi hi, vi lo) { return vf_pair(join8(hi.lo, lo.lo), join8(hi.hi, lo.hi)); }
 #if defined(GPT2Q_ISA_avxvnni)
 ALWAYS_INLINE __m256i dot8(__m256i acc, __m256i u, __m256i x)
 {
@@ -207,6 +230,7 @@ ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
     return acc;
 }
 ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x) { return vi_dot(acc, u, x); }
+ALWAYS_INLINE vf vi_join(vi hi, vi lo) { VF_LANES((float)((int64_t)hi.v[i] * 256 + lo.v[i])); }
 #endif
 
 #endif

@@ -9,6 +9,23 @@
 
 enum activations { ACTIVATIONS_F32, ACTIVATIONS_I16, ACTIVATIONS_I8, ACTIVATIONS_COUNT };
 
+/* A piece: a group, or at most PIECE consecutive inputs of a group, or of all. 32,639 * 255 of each fit int32. */
+#define PIECE 256
+static inline int qtensor_piece(const struct qtensor *w)
+{
+    int group = w->cols / qtensor_groups(w);
+    return group < PIECE ? group : PIECE;
+}
+static inline int qtensor_pieces(const struct qtensor *w)
+{
+    int group = w->cols / qtensor_groups(w), piece = qtensor_piece(w);
+    return qtensor_groups(w) * ((group + piece - 1) / piece);
+}
+
+/* What prepare makes of the codes of every piece where they are multiplied in 16 bits, modulo 2^32: their sum, and what the sum of
+ * a product begins with for few and for many rows (wide_matmul.h). */
+enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
+
 /* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
  * (sized by activations_bytes), row by row. */
 struct qinput {
@@ -18,8 +35,11 @@ struct qinput {
     enum activations kind;
     float *scaled;  /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
     float *sums;    /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
-    int8_t *hi, *lo; /* codes of x (n, cols rounded up to 64): i16: 256*hi + lo; i8: hi only. Padding is 0. */
-    int32_t *code_sums; /* sums of hi, then of lo, over each group: (n, 2, groups) */
+    /* Codes of x (n, cols rounded up to 64), in the way of the instruction set; padding is 0. As bytes: i16: 256*hi + lo; i8: hi
+     * only. As 16-bit integers, in the same memory: each four inputs in the order 0 2 1 3. */
+    int8_t *hi, *lo;
+    int16_t *wide;
+    int32_t *code_sums; /* bytes: sums of hi, then of lo, over each group (n, 2, groups); 16 bits: (n, WIDE_SUMS, pieces) */
     float *code_scale;  /* (n): x = code_scale * code */
 };
 
@@ -33,6 +53,7 @@ struct format_ops {
     void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
     /* Fills what matmul (or matmul_q, by x->kind) needs of rows [r0, r1) of x beyond f32. NULL: nothing. */
     void (*prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1);
+    bool wide_codes; /* prepare makes codes of 16 bits, x->wide, in place of bytes */
 };
 
 /* Whether a product with this weight needs `prepare` (and so a barrier between it and matmul). */

@@ -1,12 +1,12 @@
 /* One row per format, for one instruction set. */
 #include "quant/formats_table.h"
-#include "kernels/simd.h"
 #include "quant/dequantize.h"
+#include "quant/wide.h"
 
 const struct format_ops ISA(formats_table)[QF_COUNT] = {
-    [QF_F32] = {"f32", dequantize_row_f32, ISA(matmul_f32), NULL, NULL},
-    [QF_F16] = {"f16", dequantize_row_f16, ISA(matmul_f16), NULL, NULL},
-    [QF_BF16] = {"bf16", dequantize_row_bf16, ISA(matmul_bf16), NULL, NULL},
-    [QF_I8] = {"i8", dequantize_row_i8, ISA(matmul_i8), ISA(matmul_q_i8), ISA(prepare)},
-    [QF_I4] = {"i4", dequantize_row_i4, ISA(matmul_i4), ISA(matmul_q_i4), ISA(prepare)},
+    [QF_F32] = {"f32", dequantize_row_f32, ISA(matmul_f32), NULL, NULL, false},
+    [QF_F16] = {"f16", dequantize_row_f16, ISA(matmul_f16), NULL, NULL, false},
+    [QF_BF16] = {"bf16", dequantize_row_bf16, ISA(matmul_bf16), NULL, NULL, false},
+    [QF_I8] = {"i8", dequantize_row_i8, ISA(matmul_i8), ISA(matmul_q_i8), ISA(prepare), WIDE_CODES},
+    [QF_I4] = {"i4", dequantize_row_i4, ISA(matmul_i4), ISA(matmul_q_i4), ISA(prepare), WIDE_CODES},
 };

@@ -15,6 +15,7 @@
  *                       minmax acc = fma(m, X, fma(s, fma(h, X, A), acc)) */
 #ifndef QUANT_INTEGER_MATMUL_H
 #define QUANT_INTEGER_MATMUL_H
+#include "quant/chain_block.h"
 #include "quant/codes.h"
 #include "quant/params.h"
 
@@ -137,4 +138,39 @@ ALWAYS_INLINE void integer_tile(const struct tile *t, const int bits, const int 
                 store_outputs(t, r, v0 + v, vf_load(totals + r * PANEL + 16 * v));
     }
 }
+#if CHAIN_BLOCKS
+/* The signed codes of inputs [k0, k1) as floats, times 2^24, and for int4 another 2^4; k0 at a step. */
+ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (*out)[PANEL], const int bits)
+{
+    const int step = bits == 8 ? 4 : 8;
+    for (int k = k0; k < k1; k += step, codes += PANEL * 4)
+        for (int v = 0; v < VECTORS; v++) {
+            vc stored = vc_load(codes + 64 * v), low = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
+            vc high = bits == 8 ? low : vc_signed_high(stored);
+            for (int j = 0; j < step; j++)
+                if (k + j < k1) vf_store(out[k - k0 + j] + 16 * v, vc_float(j < 4 ? low : high, j % 4));
+        }
+}
+
+ALWAYS_INLINE void integer_block(const struct tile *t, int n, struct chain_block *b, const int bits)
+{
+    const int groups = qtensor_groups(t->w), group = t->w->cols / groups;
+    const uint8_t *panel = t->w->codes + (size_t)t->panel * t->w->panel_bytes;
+    memset(b->totals, 0, (size_t)n * sizeof b->totals[0]);
+    for (int g = 0; g < groups; g++) {
+        const int end = (g + 1) * group;
+        memset(b->chains, 0, (size_t)n * sizeof b->chains[0]);
+        for (int k0 = g * group, k1; k0 < end; k0 = k1) {
+            k1 = k0 + STRETCH < end ? k0 + STRETCH : end;
+            const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
+            const uint8_t *codes = panel + (size_t)k0 * per_input;
+            codes_to_floats(codes, k0, k1, b->stretch, bits);
+            chain_stretch(t, b->stretch[0], codes, (size_t)(k1 - k0) * per_input, k0, k1, n, b);
+        }
+        finish_chains(t, g, groups, 0, b->chains[0], b->totals[0], bits, n, VECTORS);
+    }
+    store_block(t, b->totals, n);
+}
+#endif
+
 #endif

@@ -10,9 +10,10 @@
  *                 -128 <= lo <= 127; all 0 where a = 0. Where an x is not finite all are 0 and a is NaN, so
  *                 that the outputs are not finite either
  *     code_sums   sums of hi, and of lo, over each group; for QG_INPUT, of h*code (absmax) or
- *                 (h + z(k))*code (affine) */
-#include "quant/codes.h"
+ *                 (h + z(k))*code (affine)
+ *     wide        in place of hi and lo the codes in 16 bits, with enum wide_sum of each piece */
 #include "quant/formats_table.h"
+#include "quant/wide.h"
 
 /* Sum by the 16-lane rule; lanes beyond the end keep what they have. */
 static float lane_sum(const float *x, int n)
@@ -76,14 +77,71 @@ static float code_scale(const float *x, int n, float qmax)
     return vf_sum(strange) == 0.0f ? vf_hmax(most) / qmax : NAN;
 }
 
+/* The codes of x[i..i+16), 0 beyond n. */
+ALWAYS_INLINE vf encode(const float *x, int i, int n, float scale, float qmax)
+{
+    vf q = vf_rint(vf_div(vf_load_n(x + i, n - i < 16 ? n - i : 16), vf_set1(scale)));
+    return vf_min(vf_max(q, vf_set1(-qmax)), vf_set1(qmax));
+}
+
+#if WIDE_CODES
+static void encode_row(const float *x, int n, int padded, float scale, float qmax, int16_t *codes)
+{
+    if (scale > 0.0f)
+        for (int i = 0; i < n; i += 16) vi_store_quads(codes + i, vf_to_int(encode(x, i, n, scale, qmax)));
+    int done = scale > 0.0f ? (n + 15) / 16 * 16 : 0;
+    memset(codes + done, 0, (size_t)(padded - done) * sizeof *codes);
+}
+
+/* The codes times their inputs' zero points; input i of each four lies at place 0 2 1 3. */
+static uint32_t sum_with_zeros(const int16_t *codes, const float *z, int n)
+{
+    uint32_t sum = 0;
+    for (int k = 0; k < n; k++) sum += (uint32_t)(codes[k / 4 * 4 + (k % 2) * 2 + k % 4 / 2] * (int32_t)z[k]);
+    return sum;
+}
+
+/* Sums over n inputs of a piece. Few rows multiply the stored codes c + h, many rows those of int4 and the
+ * signed ones of int8; what a minimum is added to is the sum of the stored ones. */
+static void sum_piece(const struct qtensor *w, const int16_t *codes, int k, int n, int32_t *sums, int pieces)
+{
+    const bool eight = w->scheme.format == QF_I8,
+               minimum = w->scheme.method == QM_MINMAX || w->scheme.method == QM_NOTES;
+    uint32_t products, x = quad_sums(codes + k, (n + 7) / 8 * 8, &products), h = eight ? 128 : 8;
+    uint32_t start = minimum ? h * x : 0, few = start - h * x, many = start - (eight ? 0 : h * x) - products;
+    if (w->scheme.gran == QG_INPUT && w->scheme.method == QM_AFFINE) {
+        uint32_t zeros = sum_with_zeros(codes + k, (const float *)w->zero + k, n);
+        few -= zeros;
+        many -= zeros;
+    }
+    sums[WIDE_X * pieces] = (int32_t)x;
+    sums[WIDE_START * pieces] = (int32_t)few;
+    sums[WIDE_START_MANY * pieces] = (int32_t)many;
+}
+
+static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, const float *from)
+{
+    const int cols = w->cols, padded = (cols + 63) / 64 * 64, pieces = qtensor_pieces(w);
+    const int groups = qtensor_groups(w), group = cols / groups, piece = qtensor_piece(w);
+    float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
+    int16_t *codes = x->wide + (size_t)row * (size_t)padded;
+    int32_t *sums = x->code_sums + (size_t)row * WIDE_SUMS * (size_t)pieces;
+    x->code_scale[row] = scale;
+    encode_row(from, cols, padded, scale, qmax, codes);
+    for (int k = 0; k < cols; sums++) {
+        int end = (k / group + 1) * group, n = end - k < piece ? end - k : piece;
+        sum_piece(w, codes, k, n, sums, pieces);
+        k += n;
+    }
+}
+#else
 static void encode_row(const float *x, int n, int padded, float scale, float qmax, int8_t *hi, int8_t *lo)
 {
     memset(hi, 0, (size_t)padded);
     if (lo) memset(lo, 0, (size_t)padded);
     if (!(scale > 0.0f)) return;
     for (int i = 0; i < n; i += 16) {
-        vf q = vf_rint(vf_div(vf_load_n(x + i, n - i < 16 ? n - i : 16), vf_set1(scale)));
-        q = vf_min(vf_max(q, vf_set1(-qmax)), vf_set1(qmax));
+        vf q = encode(x, i, n, scale, qmax);
         if (lo) {
             /* floor((q + 128) / 256): the half unit in the last place keeps every quotient off a tie */
             vf h = vf_rint(vf_fma(q, vf_set1(0x1p-8f), vf_set1(0x1p-9f)));
@@ -123,6 +181,7 @@ static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, co
         sums[groups + g] = lo ? code_sum(w, lo, g * group, (g + 1) * group) : 0;
     }
 }
+#endif
 
 void ISA(prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1)
 {

@@ -84,9 +84,11 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
         if (s.method != QM_ABSMAX) out.sums = take(memory, &used, rows * groups * sizeof(float));
     }
     if (kind != ACTIVATIONS_F32) {
-        out.hi = take(memory, &used, rows * stride);
-        if (kind == ACTIVATIONS_I16) out.lo = take(memory, &used, rows * stride);
-        out.code_sums = take(memory, &used, rows * 2 * groups * sizeof(int32_t));
+        void *codes = take(memory, &used, 2 * rows * stride);
+        out.wide = codes;
+        out.hi = codes;
+        if (memory && kind == ACTIVATIONS_I16) out.lo = out.hi + rows * stride;
+        out.code_sums = take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w) * sizeof(int32_t));
         out.code_scale = take(memory, &used, rows * sizeof(float));
     }
     if (x && memory) *x = out;

@@ -73,6 +73,19 @@ ALWAYS_INLINE void fetch_ahead(struct ahead *a)
     a->at += a->step;
 }
 
+ALWAYS_INLINE struct tile tile_at(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
+                                  int panel, int row)
+{
+    int left = w->rows - panel * PANEL;
+    return (struct tile){.w = w,
+                         .x = x,
+                         .panel = panel,
+                         .row = row,
+                         .outputs = left < PANEL ? left : PANEL,
+                         .y = y + (size_t)row * y_stride + (size_t)panel * PANEL,
+                         .y_stride = y_stride};
+}
+
 /* Calls tile for all rows and the panels [p0, p1), in blocks of nearly equal numbers of rows. */
 ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
                              int p0, int p1, int rows_max, tile_fn *tile)
@@ -81,15 +94,8 @@ ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, fl
     for (int p = p0; p < p1; p++)
         for (int b = 0; b < blocks; b++) {
             int r0 = (int)((int64_t)x->n * b / blocks), r1 = (int)((int64_t)x->n * (b + 1) / blocks);
-            int left = w->rows - p * PANEL;
-            struct tile t = {.w = w,
-                             .x = x,
-                             .panel = p,
-                             .row = r0,
-                             .outputs = left < PANEL ? left : PANEL,
-                             .y = y + (size_t)r0 * y_stride + (size_t)p * PANEL,
-                             .y_stride = y_stride,
-                             .ahead = ahead_of(w, p, p == p0, p + 1 == p1, b, blocks)};
+            struct tile t = tile_at(w, x, y, y_stride, p, r0);
+            t.ahead = ahead_of(w, p, p == p0, p + 1 == p1, b, blocks);
             tile(&t, r1 - r0);
         }
 }
