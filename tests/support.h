@@ -17,6 +17,8 @@ const char *repo_path(const char *relative);
 /* A path below the shared data ($GPT2Q_SHARED, else ../shared beside the repository), or NULL when that file is not there: then the
  * test says skip(). */
 const char *shared_path(const char *relative);
+/* A program's result where none of its tests can run here: one test, skipped, with a line that says why. */
+int skip_all(const char *why);
 /* skip() with a line that says what is missing. */
 #define need_shared(variable, relative)                                                                                \
     const char *variable = shared_path(relative);                                                                      \
