@@ -180,6 +180,8 @@ static void compute_bound(struct bench_plan *plan, struct bench_test *t)
     struct bench_rates rates = {.read_gb_s = read.median, .gflops_f32 = fma.median, .gops_i8 = dot.median};
     enum activations activations;
     if (activations_parse(plan->schemes[t->scheme].activations_text, weights, &activations, NULL)) return;
+    /* The cost counts two int8 products for one with i16 activations. */
+    if (activations == ACTIVATIONS_I16) rates.gops_i8 *= 2.0 / plan->machine.kernels->i16_products;
     struct bench_bound b = bench_bound(plan, t, weights, activations, rates);
     double tokens = (double)t->tokens * t->batch;
     t->bytes_per_token = b.bytes / tokens;

@@ -16,6 +16,7 @@ struct limits {
      */
     uint64_t (*dot)(size_t steps);
     double fma_flops, dot_ops;
+    int i16_products; /* int8 products that one with an i16 activation takes */
 };
 
 /* The row of an instruction set by its name, NULL for a name that is not compiled in. */

@@ -120,11 +120,13 @@ typedef __m256i codes;
 #define DOT_STEP(acc, x, y) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(y))
 #define DOT_FOLD(acc)       ((uint64_t)_mm256_extract_epi64(acc, 0))
 #elif defined(GPT2Q_ISA_avx2)
-typedef __m256i codes;
-#define DOT_MACS            16
-#define DOT_SET1(v)         _mm256_set1_epi16(v)
-#define OPAQUE(x)           __asm__("" : "+x"(x))
-#define DOT_STEP(acc, x, y) ((acc) = _mm256_add_epi32(acc, _mm256_madd_epi16(x, y)))
+typedef __m256i codes; /* in 16 bits, two products by one multiplication of sums (quant/wide_matmul.h) */
+#define DOT_MACS     32
+#define I16_PRODUCTS 1
+#define DOT_SET1(v)  _mm256_set1_epi16(v)
+#define OPAQUE(x)    __asm__("" : "+x"(x))
+#define DOT_STEP(acc, x, y)                                                                                  \
+    ((acc) = _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_add_epi16(x, y), _mm256_sub_epi16(x, y))))
 #define DOT_FOLD(acc)       ((uint64_t)_mm256_extract_epi64(acc, 0))
 #else
 typedef uint32_t codes;
@@ -133,6 +135,10 @@ typedef uint32_t codes;
 #define OPAQUE(x)           __asm__("" : "+r"(x))
 #define DOT_STEP(acc, x, y) ((acc) += (x) * (y))
 #define DOT_FOLD(acc)       ((uint64_t)(acc))
+#endif
+
+#ifndef I16_PRODUCTS
+#define I16_PRODUCTS 2 /* of the high and of the low byte */
 #endif
 
 #define DOT_CHAINS 10
@@ -167,4 +173,5 @@ const struct limits ISA(limits_table) = {
     .dot = ISA(limit_dot),
     .fma_flops = 2.0 * 16 * CHAINS,
     .dot_ops = 2.0 * DOT_MACS * DOT_CHAINS,
+    .i16_products = I16_PRODUCTS,
 };
