@@ -2,8 +2,8 @@
  * first-level cache while all rows of a block go on with their chains over it. Between stretches a chain
  * rests in memory, which rounds nothing: the bits are those of a chain that never left its register.
  *
- * (With 32 registers one tile holds all 64 outputs of a panel and reads it as one stream. With 16 it holds
- * 16, and reading a panel four times from the second-level cache costs a third of the speed.) */
+ * With 32 registers one tile holds all 64 outputs of a panel and reads it as one stream. With 16 it holds 16,
+ * and a tile of all inputs would read the panel four times from the second-level cache. */
 #ifndef QUANT_CHAIN_BLOCK_H
 #define QUANT_CHAIN_BLOCK_H
 #include "quant/tile.h"

@@ -5,14 +5,17 @@
  * A quad is four consecutive inputs. A vi holds two 16-bit integers in each of its sixteen lanes; lanes are
  * outputs.
  *
- *   vi_widen(u, j)              of the bytes u of a quad of weights: j = 0 inputs 0 and 2, j = 1 inputs 1 and
- * 3 vi_widen_signed(u, j)       the same less 128 vi_widen_nibbles(u, j)      of the nibbles u of two quads:
- * j = 0, 1 of the low ones, j = 2, 3 of the high vi_broadcast_two(p)         the two 16-bit integers at p in
- * every lane vi_add_two(a, b)            their sums, within 16 bits vi_dot_two(acc, a, b)       acc + the
- * lane's two products, modulo 2^32 vd_load(p) vd_store(p, a)   16 doubles vd_add_vi(a, b)  vd_to_float(a)
- *   vi_store_quads(p, a)        16 integers within int16, each four as inputs 0, 2, 1, 3 of a quad
- *   quad_sums(p, n, &pairs)     of n such integers, n a multiple of 8: their sum; in pairs the sum of the
- *                               products of inputs 0 and 1, and of 2 and 3, of every quad; modulo 2^32 */
+ *   vi_widen(u, j)                  of the bytes u of a quad: j = 0 inputs 0 and 2, j = 1 inputs 1 and 3
+ *   vi_widen_signed(u, j)           the same less 128
+ *   vi_widen_nibbles(u, j)          of the nibbles of two quads: j = 0, 1 of the low ones, 2, 3 of the high
+ *   vi_broadcast_two(p)             the two 16-bit integers at p in every lane
+ *   vi_dot_two(acc, a, b)           acc + the lane's two products, modulo 2^32
+ *   vi_dot_quad(acc, p, even, odd)  acc + the products of a quad's sums, (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2)
+ *   vd_load(p) vd_store(p, a)       16 doubles
+ *   vd_add_vi(a, b) vd_to_float(a)
+ *   vi_store_quads(p, a)            16 integers within int16, each four as inputs 0, 2, 1, 3 of a quad
+ *   quad_sums(p, n, &pairs)         of n such integers, n a multiple of 8: their sum; in pairs the sum of
+ *                                   x0 x1 + x2 x3 of every quad; modulo 2^32 */
 #ifndef QUANT_WIDE_H
 #define QUANT_WIDE_H
 #include "quant/codes.h"
@@ -50,18 +53,13 @@ ALWAYS_INLINE vi vi_broadcast_two(const int16_t *p)
     memcpy(&two, p, sizeof two);
     return vi_set1(two);
 }
-ALWAYS_INLINE vi vi_add_two(vi a, vi b)
-{
-    return vi_pair(_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi));
-}
 ALWAYS_INLINE vi vi_dot_two(vi acc, vi a, vi b)
 {
     return vi_pair(_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)),
                    _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi)));
 }
 
-/* vi_dot_two(acc, vi_add_two(p's first two, odd), vi_add_two(p's other two, even)). In one block of assembly,
- * for it needs all sixteen registers: by intrinsics gcc keeps weights in memory and is a fifth slower. */
+/* One block of assembly, for it needs all sixteen registers: by intrinsics gcc keeps weights in memory. */
 ALWAYS_INLINE vi vi_dot_quad(vi acc, const int16_t *p, vi even, vi odd)
 {
     typedef int32_t __attribute__((may_alias)) two;

@@ -9,8 +9,8 @@
  * for all of them, and each two multiplications become one (Winograd 1968, "A new algorithm for inner
  * product"): with weights w and inputs x of a quad,
  *
- *     x0 w0 + x1 w1 + x2 w2 + x3 w3 = (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2) - (x0 x1 + x2 x3) - (w0 w1 + w2
- * w3)
+ *     x0 w0 + x1 w1 + x2 w2 + x3 w3 =
+ *         (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2) - (x0 x1 + x2 x3) - (w0 w1 + w2 w3)
  *
  * where the sums of the last two terms are made once per token (prepare) and once per output. It costs four
  * instructions for 32 products, as plain products do, but only one of them is a multiplication, of which a
