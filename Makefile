@@ -20,10 +20,12 @@ CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 
 # ---- flags -----------------------------------------------------------------------------------------------------
 WARN          := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-OPT.release   := -O3 -g
-OPT.sanitize  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT.tsan      := -O1 -g -fsanitize=thread
-OPT.fuzz      := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+OPT.release   := -O3 -g1
+OPT.sanitize  := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT.tsan      := -O1 -g1 -fsanitize=thread
+OPT.fuzz      := -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# What each product would be checked for, in every tile, takes minutes to compile; `make sanitize` does it.
+MOPT.fuzz      := -fno-sanitize=undefined
 OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
 # Fatal in CI, but for sanitizers: what they insert makes gcc suspect variables that are always set.
 WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
@@ -34,23 +36,29 @@ ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pt
 LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
 
-# ---- sources: a folder is a layer; kernels/ and quant/ hold files compiled once per instruction set (*.isa.c) -----
+# ---- sources: a folder is a layer ---------------------------------------------------------------------------------
+# kernels/ and quant/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
+# another one share its objects but for *.dot.isa.c.
 LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize src/study
-ISA_SRC   := $(wildcard src/kernels/*.isa.c src/quant/*.isa.c)
+DOT_SRC   := $(wildcard src/kernels/*.dot.isa.c src/quant/*.dot.isa.c)
+ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/quant/*.isa.c))
 LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 APP_SRC   := $(wildcard src/app/*.c)
 ISAS      := scalar
 ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
-ISAS      += avx2 avxvnni avx512 avx512vnni
+ISAS      += avx2 avx512
+DOT_ISAS  := avxvnni avx512vnni
 endif
-MFLAGS.scalar     :=
+# Where there are others, scalar is the definition that they are compared with: no slower like this, compiled in half the time.
+MFLAGS.scalar     := $(if $(filter-out scalar,$(ISAS)),-O1)
 MFLAGS.avx2       := -mavx2 -mfma -mf16c
 MFLAGS.avxvnni    := $(MFLAGS.avx2) -mavxvnni
 MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni
 
 APP_OBJ   := $(APP_SRC:%.c=$(BUILD)/%.o)
-LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o))
+LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o)) \
+  $(foreach i,$(ISAS) $(DOT_ISAS),$(DOT_SRC:%.isa.c=$(BUILD)/%.$(i).o))
 # Only what names the data directory is compiled again when PREFIX changes.
 DATA_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GPT2Q_DATADIR $(LIB_SRC) $(APP_SRC)))
 
@@ -84,9 +92,9 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 define isa_rule
 $(BUILD)/%.$(1).o: %.isa.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(call say,CC)$(CC) $(ALL_CPPFLAGS) -DGPT2Q_ISA=$(1) -DGPT2Q_ISA_$(1) $(ALL_CFLAGS) $(MFLAGS.$(1)) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC)$(CC) $(ALL_CPPFLAGS) -DGPT2Q_ISA=$(1) -DGPT2Q_ISA_$(1) $(ALL_CFLAGS) $(MFLAGS.$(1)) $(MOPT.$(CONFIG)) -MMD -MP -c -o $$@ $$<
 endef
-$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+$(foreach i,$(ISAS) $(DOT_ISAS),$(eval $(call isa_rule,$(i))))
 
 $(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)

@@ -6,7 +6,6 @@
 
 extern const struct kernels kernels_table_scalar;
 #if defined(__x86_64__)
-extern const struct kernels kernels_table_avx2, kernels_table_avxvnni, kernels_table_avx512,
-    kernels_table_avx512vnni;
+extern const struct kernels kernels_table_avx2, kernels_table_avx512;
 #endif
 #endif

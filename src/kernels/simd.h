@@ -50,8 +50,16 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #endif
 
+/* A set that only adds a dot product of codes to another one has that one's words, and BASE(f) of its kernels; only *.dot.isa.c
+ * are compiled for it. */
 #if defined(GPT2Q_ISA_avxvnni)
-#define GPT2Q_ISA_avx2 /* its words, but for the products of codes */
+#define GPT2Q_ISA_avx2
+#define BASE(f) ISA_PASTE(f, avx2)
+#elif defined(GPT2Q_ISA_avx512vnni)
+#define GPT2Q_ISA_avx512
+#define BASE(f) ISA_PASTE(f, avx512)
+#else
+#define BASE(f) ISA(f)
 #endif
 
 #define prefetch(p)     __builtin_prefetch(p)
@@ -59,7 +67,7 @@
 
 #include "kernels/half.h"
 
-#if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avx512vnni)
+#if defined(GPT2Q_ISA_avx512)
 #include "kernels/simd_avx512.h"
 #elif defined(GPT2Q_ISA_avx2)
 #include "kernels/simd_avx2.h"

@@ -1,5 +1,5 @@
-/* The products with integer codes and integer activations, instantiated by i8.isa.c and i4.isa.c through the
- * constant `bits`.
+/* The products with integer codes and integer activations, instantiated by i8.dot.isa.c and
+ * i4.dot.isa.c through the constant `bits`.
  *
  * The stored code u = c + h, h = 2^(bits-1), is the unsigned operand, a byte of the activation's code the
  * signed one. For each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) these int32 are exact:

@@ -17,7 +17,7 @@
 #define QUANT_CODES_H
 #include "kernels/simd.h"
 
-#if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avx512vnni)
+#if defined(GPT2Q_ISA_avx512)
 typedef __m512i vc;
 
 ALWAYS_INLINE vc vc_load(const uint8_t *p) { return _mm512_loadu_si512(p); }

@@ -1,4 +1,5 @@
-/* The tables that formats_table.isa.c and pack.isa.c make, one per instruction set. */
+/* The tables that formats_table.dot.isa.c and pack.isa.c make, one per instruction set. Sets that only add a dot product of codes
+ * to another one have that one's other products and packing. */
 #ifndef QUANT_FORMATS_TABLE_H
 #define QUANT_FORMATS_TABLE_H
 #include "quant/format.h"

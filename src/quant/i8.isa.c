@@ -1,13 +1,6 @@
-/* Weights as int8 codes: the products of integer_matmul.h (float activations) and of code_matmul.h or
- * wide_matmul.h (integer activations). */
+/* Weights as int8 codes and float activations: the products of integer_matmul.h. */
 #include "quant/formats_table.h"
 #include "quant/integer_matmul.h"
-#include "quant/wide.h"
-#if WIDE_CODES
-#include "quant/wide_matmul.h"
-#else
-#include "quant/code_matmul.h"
-#endif
 
 static void i8_tile(const struct tile *t, int rows)
 {
@@ -29,19 +22,3 @@ void ISA(matmul_i8)(const struct qtensor *w, const struct qinput *x, float *y, s
 #endif
     for_tiles(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i8_tile);
 }
-
-#if WIDE_CODES
-void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
-                      int p1)
-{
-    wide_matmul(w, x, y, y_stride, p0, p1, 8);
-}
-#else
-static void i8_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 8, R)) }
-
-void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
-                      int p1)
-{
-    for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, i8_dots);
-}
-#endif

@@ -37,9 +37,9 @@ static const struct isa rows[] = {
     {"scalar", always, &kernels_table_scalar, formats_table_scalar, &pack_ops_scalar},
 #if defined(__x86_64__)
     {"avx2", has_avx2, &kernels_table_avx2, formats_table_avx2, &pack_ops_avx2},
-    {"avxvnni", has_avxvnni, &kernels_table_avxvnni, formats_table_avxvnni, &pack_ops_avxvnni},
+    {"avxvnni", has_avxvnni, &kernels_table_avx2, formats_table_avxvnni, &pack_ops_avx2},
     {"avx512", has_avx512, &kernels_table_avx512, formats_table_avx512, &pack_ops_avx512},
-    {"avx512vnni", has_avx512vnni, &kernels_table_avx512vnni, formats_table_avx512vnni, &pack_ops_avx512vnni},
+    {"avx512vnni", has_avx512vnni, &kernels_table_avx512, formats_table_avx512vnni, &pack_ops_avx512},
 #endif
 };
 #define ROWS (sizeof rows / sizeof *rows)

@@ -1,5 +1,5 @@
 /* The products of code_matmul.h where codes are multiplied as 16-bit integers (wide.h), instantiated by
- * i8.isa.c and i4.isa.c through the constant `bits`. The formulas, and so the bits, are the same: a token's
+ * i8.dot.isa.c and i4.dot.isa.c through the constant `bits`. The formulas, and so the bits, are the same: a token's
  * codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by J.
  *
  * A piece is a group, or at most PIECE consecutive inputs of one: its sums stay within int32 in any order of

@@ -12,7 +12,7 @@
 
 /* ---- reading ---- */
 
-#if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avx512vnni)
+#if defined(GPT2Q_ISA_avx512)
 typedef __m512i block;
 ALWAYS_INLINE block block_zero(void) { return _mm512_setzero_si512(); }
 ALWAYS_INLINE block block_join(block a, const uint8_t *p)
