@@ -1,5 +1,5 @@
 /* Threads, made nowhere else. A team runs one function on n threads that meet at barriers (one parallel region per
- * forward pass); work is split statically, always over outputs, never over a sum. */
+ * forward pass); work is split over outputs, never over a sum: evenly (threads_split) or as it gets done (base/shares.h). */
 #ifndef BASE_THREADS_H
 #define BASE_THREADS_H
 #include <stdint.h>

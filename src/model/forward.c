@@ -52,15 +52,16 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     f->scores = mem_array((size_t)n_threads, f->scores_floats * sizeof(float));
     f->units = mem_array(n * (size_t)c->n_head, sizeof *f->units);
     f->unit_begin = mem_array((size_t)n_threads + 1, sizeof *f->unit_begin);
+    f->shares = mem_zarray((size_t)n_threads * PART_COUNT, sizeof *f->shares);
     f->runs = mem_array(n, sizeof *f->runs);
-    if (f->x && f->a && f->y && f->wide && f->prepared && f->scores && f->units && f->unit_begin && f->runs) return GPT2Q_OK;
+    if (f->x && f->a && f->y && f->wide && f->prepared && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
     forward_free(f);
     return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d) * sizeof(float));
 }
 
 void forward_free(struct forward *f)
 {
-    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->scores, f->units, f->unit_begin, f->runs};
+    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->scores, f->units, f->unit_begin, f->shares, f->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
     *f = (struct forward){0};
 }
@@ -139,24 +140,65 @@ static void mark(struct pass *p, int thread, enum forward_part part)
     if (thread == 0) profile_end(p->f->profile, part);
 }
 
-/* Points in at n rows of x and, for weights that want it, quantizes the rows that are thread's. With `apart`, x was not written
- * row by row by the same threads: all of it is awaited first. Returns when all rows are ready. */
-static void input_rows(struct pass *p, const struct qtensor *w, const float *x, size_t stride, int n, bool apart, int thread,
-                       int n_threads, struct qinput *in)
+/* Where the threads share what a part does. */
+static struct share *shares_of(const struct pass *p, enum forward_part part) { return p->f->shares + (size_t)part * (size_t)p->f->n_threads; }
+
+/* A product: all panels of w times the rows of `in`, to y (n, rows). */
+struct product {
+    enum forward_part part;
+    const char *name;
+    const struct linear_weight *w;
+    struct qinput in;
+    float *y;
+    /* What follows for the outputs [begin, end) of all rows; NULL: nothing. */
+    void (*then)(const struct pass *p, const struct product *product, int begin, int end);
+};
+
+/* Points the product at n rows of x, quantizes the rows that are thread's for weights that want it, and offers thread's panels.
+ * With `apart`, x was not written row by row by the same threads: all of it is awaited first. Returns when all rows are ready. */
+static void product_begin(struct pass *p, struct product *product, const float *x, int n, bool apart, int thread, int n_threads)
 {
     struct forward *f = p->f;
-    *in = (struct qinput){.n = n, .cols = w->cols, .f32 = x, .stride = stride, .kind = f->activations};
+    const struct qtensor *w = &product->w->weight;
+    struct qinput *in = &product->in;
+    int64_t begin, end;
+    *in = (struct qinput){.n = n, .cols = w->cols, .f32 = x, .stride = (size_t)w->cols, .kind = f->activations};
     if (!f->isa->formats[w->scheme.format].matmul_q) in->kind = ACTIVATIONS_F32;
+    threads_split(qtensor_panels(w), thread, n_threads, &begin, &end);
+    share_offer(shares_of(p, product->part), thread, begin, end);
     if (apart) threads_barrier();
     if (qinput_needs_prepare(w, in->kind)) {
-        int64_t r0, r1;
-        threads_split(n, thread, n_threads, &r0, &r1);
+        threads_split(n, thread, n_threads, &begin, &end);
         qinput_layout(in, w, in->kind, n, f->prepared);
-        f->isa->formats[w->scheme.format].prepare(w, in, (int)r0, (int)r1);
+        f->isa->formats[w->scheme.format].prepare(w, in, (int)begin, (int)end);
         threads_barrier();
     } else if (!apart) {
         threads_barrier();
     }
+}
+
+static void product_then(const struct pass *p, const struct product *product, int panel)
+{
+    int begin, end;
+    linear_outputs(&product->w->weight, panel, &begin, &end);
+    if (product->then) product->then(p, product, begin, end);
+}
+
+/* Does panels until none is left. An observer sees the outputs of all before anything follows. */
+static void product_run(struct pass *p, const struct product *product, int layer, int thread, int n_threads)
+{
+    const struct forward *f = p->f;
+    int panel;
+    while (share_take(shares_of(p, product->part), thread, n_threads, &panel)) {
+        linear_panel(f->isa, product->w, &product->in, product->y, panel);
+        if (!f->observer) product_then(p, product, panel);
+    }
+    if (!f->observer) return;
+    const struct qtensor *w = &product->w->weight;
+    int64_t begin, end;
+    observe(p, thread, layer, product->name, product->y, product->in.n, w->rows);
+    threads_split(qtensor_panels(w), thread, n_threads, &begin, &end);
+    for (; begin < end; begin++) product_then(p, product, (int)begin);
 }
 
 /* x = wte[token] + wpe[position] */
@@ -195,19 +237,20 @@ static void append_unit(struct pass *p, int layer, const struct attention_unit *
 }
 
 /* a = merged heads of attention over the cache, this chunk's keys and values included */
-static void attention(struct pass *p, int layer, int thread)
+static void attention(struct pass *p, int layer, int thread, int n_threads)
 {
     struct forward *f = p->f;
     const gpt2q_config *c = &f->weights->config;
-    int d = c->n_embd, hd = f->cache->head_dim, begin = f->unit_begin[thread], end = f->unit_begin[thread + 1];
+    int d = c->n_embd, hd = f->cache->head_dim, unit;
     float scale = c->scale_attn_weights ? 1.0f / sqrtf((float)hd) : 1.0f;
     if (c->scale_attn_by_inverse_layer_idx) scale /= (float)(layer + 1);
     if (p->append_apart) {
-        for (int i = begin; i < end; i++) append_unit(p, layer, &f->units[i], f->units[i].row, f->units[i].n_rows);
+        for (int i = f->unit_begin[thread]; i < f->unit_begin[thread + 1]; i++)
+            append_unit(p, layer, &f->units[i], f->units[i].row, f->units[i].n_rows);
         threads_barrier();
     }
-    for (int i = begin; i < end; i++) {
-        const struct attention_unit *u = &f->units[i];
+    while (share_take(shares_of(p, PART_ATTENTION), thread, n_threads, &unit)) {
+        const struct attention_unit *u = &f->units[unit];
         if (!p->append_apart) append_unit(p, layer, u, u->row, u->n_rows);
         struct kv_view kv = kv_cache_view(f->cache, layer, p->tokens[u->row].sequence);
         struct attention_rows rows = {.q = f->wide + (size_t)u->row * 3 * (size_t)d + u->head * hd,
@@ -219,58 +262,53 @@ static void attention(struct pass *p, int layer, int thread)
     observe(p, thread, layer, "attn.heads", f->a, p->n, d);
 }
 
-/* x += c_proj(in), on this thread's outputs */
-static void project(struct pass *p, const struct linear_weight *w, const char *name, int layer, const struct qinput *in, int thread, int n_threads)
+/* x += y, the residual stream */
+static void add_residual(const struct pass *p, const struct product *product, int begin, int end)
 {
-    struct forward *f = p->f;
-    int d = f->weights->config.n_embd, c0, c1;
-    linear(f->isa, w, in, f->y, (size_t)d, thread, n_threads);
-    observe(p, thread, layer, name, f->y, p->n, d);
-    linear_outputs(&w->weight, thread, n_threads, &c0, &c1);
-    for (int r = 0; r < p->n; r++) f->isa->kernels->add(f->x + (size_t)r * (size_t)d + c0, f->y + (size_t)r * (size_t)d + c0, (size_t)(c1 - c0));
+    const struct forward *f = p->f;
+    const size_t d = (size_t)product->w->weight.rows;
+    for (int r = 0; r < p->n; r++) f->isa->kernels->add(f->x + (size_t)r * d + begin, product->y + (size_t)r * d + begin, (size_t)(end - begin));
 }
 
-static void mlp_hidden(struct pass *p, const struct gpt2_block *b, int layer, const struct qinput *in, int thread, int n_threads)
+static void activate(const struct pass *p, const struct product *product, int begin, int end)
 {
-    struct forward *f = p->f;
-    const gpt2q_config *c = &f->weights->config;
-    int c0, c1;
-    linear(f->isa, &b->c_fc, in, f->wide, (size_t)c->n_inner, thread, n_threads);
-    observe(p, thread, layer, "mlp.c_fc", f->wide, p->n, c->n_inner);
-    linear_outputs(&b->c_fc.weight, thread, n_threads, &c0, &c1);
+    const struct forward *f = p->f;
+    const size_t inner = (size_t)product->w->weight.rows;
     for (int r = 0; r < p->n; r++)
-        f->isa->kernels->activation[config_activation(c)](f->wide + (size_t)r * (size_t)c->n_inner + c0, (size_t)(c1 - c0));
-    observe(p, thread, layer, "mlp.act", f->wide, p->n, c->n_inner);
+        f->isa->kernels->activation[config_activation(&f->weights->config)](product->y + (size_t)r * inner + begin, (size_t)(end - begin));
 }
 
 static void block(struct pass *p, int layer, int thread, int n_threads)
 {
     struct forward *f = p->f;
     const struct gpt2_block *b = &f->weights->h[layer];
-    size_t d = (size_t)f->weights->config.n_embd;
-    struct qinput in;
+    struct product c_attn = {PART_C_ATTN, "attn.c_attn", &b->c_attn, .y = f->wide},
+                   attn_c_proj = {PART_ATTN_C_PROJ, "attn.c_proj", &b->attn_c_proj, .y = f->y, .then = add_residual},
+                   c_fc = {PART_C_FC, "mlp.c_fc", &b->c_fc, .y = f->wide, .then = activate},
+                   mlp_c_proj = {PART_MLP_C_PROJ, "mlp.c_proj", &b->mlp_c_proj, .y = f->y, .then = add_residual};
 
     norm_rows(p, &b->ln_1, "ln_1", layer, thread, n_threads);
-    input_rows(p, &b->c_attn.weight, f->a, d, p->n, false, thread, n_threads, &in);
+    product_begin(p, &c_attn, f->a, p->n, false, thread, n_threads);
     mark(p, thread, PART_NORM);
-    linear(f->isa, &b->c_attn, &in, f->wide, 3 * d, thread, n_threads);
-    observe(p, thread, layer, "attn.c_attn", f->wide, p->n, 3 * (int)d);
+    product_run(p, &c_attn, layer, thread, n_threads);
+    share_offer(shares_of(p, PART_ATTENTION), thread, f->unit_begin[thread], f->unit_begin[thread + 1]);
     threads_barrier();
     mark(p, thread, PART_C_ATTN);
-    attention(p, layer, thread);
-    input_rows(p, &b->attn_c_proj.weight, f->a, d, p->n, true, thread, n_threads, &in);
+    attention(p, layer, thread, n_threads);
+    product_begin(p, &attn_c_proj, f->a, p->n, true, thread, n_threads);
     mark(p, thread, PART_ATTENTION);
-    project(p, &b->attn_c_proj, "attn.c_proj", layer, &in, thread, n_threads);
+    product_run(p, &attn_c_proj, layer, thread, n_threads);
     threads_barrier();
     mark(p, thread, PART_ATTN_C_PROJ);
     norm_rows(p, &b->ln_2, "ln_2", layer, thread, n_threads);
-    input_rows(p, &b->c_fc.weight, f->a, d, p->n, false, thread, n_threads, &in);
+    product_begin(p, &c_fc, f->a, p->n, false, thread, n_threads);
     mark(p, thread, PART_NORM);
-    mlp_hidden(p, b, layer, &in, thread, n_threads);
-    input_rows(p, &b->mlp_c_proj.weight, f->wide, (size_t)f->weights->config.n_inner, p->n, true, thread, n_threads, &in);
+    product_run(p, &c_fc, layer, thread, n_threads);
+    observe(p, thread, layer, "mlp.act", f->wide, p->n, f->weights->config.n_inner);
+    product_begin(p, &mlp_c_proj, f->wide, p->n, true, thread, n_threads);
     mark(p, thread, PART_C_FC);
-    project(p, &b->mlp_c_proj, "mlp.c_proj", layer, &in, thread, n_threads);
-    observe(p, thread, layer, "out", f->x, p->n, (int)d);
+    product_run(p, &mlp_c_proj, layer, thread, n_threads);
+    observe(p, thread, layer, "out", f->x, p->n, f->weights->config.n_embd);
     threads_barrier();
     mark(p, thread, PART_MLP_C_PROJ);
 }
@@ -292,12 +330,11 @@ static void head(struct pass *p, int thread, int n_threads)
         if (o >= o0 && o < o1) memcpy(f->y + (size_t)o * d, f->a + (size_t)r * d, d * sizeof(float));
         o++;
     }
-    struct qinput in;
-    input_rows(p, &w->lm_head, f->y, d, p->n_outputs, false, thread, n_threads, &in);
+    const struct linear_weight weight = {.weight = w->lm_head};
+    struct product lm_head = {PART_LM_HEAD, "logits", &weight, .y = p->logits};
+    product_begin(p, &lm_head, f->y, p->n_outputs, false, thread, n_threads);
     mark(p, thread, PART_NORM);
-    struct linear_weight lm_head = {.weight = w->lm_head};
-    linear(f->isa, &lm_head, &in, p->logits, (size_t)c->vocab_size, thread, n_threads);
-    observe(p, thread, -1, "logits", p->logits, p->n_outputs, c->vocab_size);
+    product_run(p, &lm_head, -1, thread, n_threads);
 }
 
 static void pass_thread(void *arg, int thread, int n_threads)

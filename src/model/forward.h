@@ -2,9 +2,10 @@
  * single tokens, with no padding. It owns the scratch of a pass; weights and cache belong to others.
  *
  * A pass is one parallel region: every thread runs the same function, does its share of rows (norms), heads (attention) or
- * outputs (products), and meets the others at barriers. */
+ * outputs (products) and, of the last two, what a slower thread has not begun, and meets the others at barriers. */
 #ifndef MODEL_FORWARD_H
 #define MODEL_FORWARD_H
+#include "base/shares.h"
 #include "model/kv_cache.h"
 #include "model/linear.h"
 #include "model/profile.h"
@@ -35,6 +36,7 @@ struct forward {
     size_t scores_floats;
     struct attention_unit *units;
     int32_t *unit_begin; /* (n_threads + 1) */
+    struct share *shares; /* (PART_COUNT, n_threads) */
     struct batch_run *runs;
 };
 

@@ -13,7 +13,7 @@
 #else
 #define CHAIN_BLOCKS 0
 #endif
-#define STRETCH    64 /* inputs: 16 KB of floats */
+#define STRETCH 128 /* inputs: 8 KB of floats for 16 outputs */
 #define BLOCK_ROWS 48
 
 struct chain_block {

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/shares.h"
 #include "base/threads.h"
 #include <dirent.h>
 #include <pthread.h>
@@ -451,6 +452,65 @@ static void expect_team(int n)
     assert_int_equal(team.flushed, 0);
 }
 
+/* Rounds of two phases, in turn over two arrays of shares. In the second, thread 0 has everything and lets others go first. */
+enum { SHARED_ITEMS = 200, SHARED_ROUNDS = 20 };
+struct shared_work {
+    struct share shares[2][8];
+    atomic_int done[2][SHARED_ITEMS];
+    atomic_int by_others; /* whether some item of the second phase was */
+};
+
+static void share_phases(void *arg, int thread, int n)
+{
+    struct shared_work *w = arg;
+    for (int round = 0; round < SHARED_ROUNDS; round++)
+        for (int phase = 0; phase < 2; phase++) {
+            int64_t begin = 0, end = thread ? 0 : SHARED_ITEMS;
+            int item;
+            if (phase == 0) threads_split(SHARED_ITEMS, thread, n, &begin, &end);
+            share_offer(w->shares[phase], thread, begin, end);
+            threads_barrier();
+            while (share_take(w->shares[phase], thread, n, &item)) {
+                atomic_fetch_add(&w->done[phase][item], 1);
+                if (phase == 1 && thread > 0) atomic_store(&w->by_others, 1);
+                for (int i = 0; phase == 1 && n > 1 && !atomic_load(&w->by_others) && i < 10000; i++)
+                    usleep(1000); /* only if nobody helps for ten seconds, it ends */
+            }
+        }
+}
+
+static void test_shares_are_done_once_each(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 8; n++) {
+        struct shared_work w = {0};
+        threads_run(n, share_phases, &w);
+        for (int i = 0; i < 2 * SHARED_ITEMS; i++)
+            assert_int_equal(atomic_load(&w.done[i / SHARED_ITEMS][i % SHARED_ITEMS]), SHARED_ROUNDS);
+        assert_int_equal(atomic_load(&w.by_others), n > 1);
+    }
+}
+
+static void test_shares_are_taken_from_the_front(void **state)
+{
+    (void)state;
+    struct share shares[2] = {0};
+    int item;
+    share_offer(shares, 0, 0, 3);
+    share_offer(shares, 1, 3, 5);
+    static const int of_one[] = {3, 4, 2}; /* its own, then the other's last */
+    for (int i = 0; i < 3; i++) {
+        assert_true(share_take(shares, 1, 2, &item));
+        assert_int_equal(item, of_one[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_true(share_take(shares, 0, 2, &item));
+        assert_int_equal(item, i);
+    }
+    assert_false(share_take(shares, 0, 2, &item));
+    assert_false(share_take(shares, 1, 2, &item));
+}
+
 static void test_threads_run(void **state)
 {
     (void)state;
@@ -563,6 +623,8 @@ int main(void)
         with_folder(test_abort_all),
         cmocka_unit_test(test_split_covers),
         cmocka_unit_test(test_threads_run),
+        cmocka_unit_test(test_shares_are_taken_from_the_front),
+        cmocka_unit_test(test_shares_are_done_once_each),
         cmocka_unit_test(test_threads_of_many_callers),
         cmocka_unit_test(test_threads_keep_the_callers_modes),
     };
