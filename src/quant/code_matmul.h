@@ -66,24 +66,23 @@
 
 /* Whether a group's, or all, inputs are so few that sums of a plane are within 2^24: floats hold them
  * exactly. */
-ALWAYS_INLINE bool sums_are_small(const struct qtensor *w)
+ALWAYS_INLINE bool sums_are_small(const struct tile *t)
 {
-    const int most = w->scheme.method == QM_ABSMAX && w->scheme.gran != QG_INPUT ? 128 : 255;
-    return w->cols / qtensor_groups(w) <= (1 << 24) / (most * 128);
+    const struct scheme s = t->w->scheme;
+    return t->group <= (s.method == QM_ABSMAX && s.gran != QG_INPUT ? 1024 : 512); /* times 128 * 128, 255 * 128 */
 }
 
 /* J of one vector, from the sums of one token's planes. */
-ALWAYS_INLINE vf join(const struct qtensor *w, vi hi, vi lo, bool two_planes)
+ALWAYS_INLINE vf join(const struct tile *t, vi hi, vi lo, bool two_planes)
 {
     if (!two_planes) return vi_to_float(hi);
-    return sums_are_small(w) ? vf_fma(vi_to_float(hi), vf_set1(256.0f), vi_to_float(lo)) : vi_join(hi, lo);
+    return sums_are_small(t) ? vf_fma(vi_to_float(hi), vf_set1(256.0f), vi_to_float(lo)) : vi_join(hi, lo);
 }
 
-/* Group g of `groups` of the sums of a byte row's codes. */
+/* Group g of the sums of a byte row's codes. */
 ALWAYS_INLINE int32_t code_sum_of(const struct tile *t, int g, int token, int plane)
 {
-    const size_t groups = (size_t)qtensor_groups(t->w);
-    return t->x->code_sums[((size_t)(t->row + token) * 2 + (size_t)plane) * groups + (size_t)g];
+    return t->x->code_sums[((size_t)(t->row + token) * 2 + (size_t)plane) * (size_t)t->groups + (size_t)g];
 }
 
 /* What a sum of u*x begins with so that it ends as S, D or, for QG_INPUT, U - X; with a minimum it is U. */
@@ -104,7 +103,7 @@ ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi 
                               struct params p, vf *total)
 {
     const struct scheme s = t->w->scheme;
-    vf *a = &total[token * VECTORS + v], j = join(t->w, hi, lo, two_planes);
+    vf *a = &total[token * VECTORS + v], j = join(t, hi, lo, two_planes);
     if (s.gran == QG_INPUT) {
         *a = j;
         return;
@@ -113,7 +112,7 @@ ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi 
     if (!has_minimum(s)) return;
     vi x_hi = vi_set1(code_sum_of(t, g, token, 0)),
        x_lo = vi_set1(two_planes ? code_sum_of(t, g, token, 1) : 0);
-    *a = vf_fma(p.z, join(t->w, x_hi, x_lo, two_planes), *a);
+    *a = vf_fma(p.z, join(t, x_hi, x_lo, two_planes), *a);
 }
 
 /* Goes on with the totals of `vectors` vectors from v0 on by the inputs of group g, whose codes begin at
@@ -122,7 +121,7 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
                               const int8_t *const *x, struct ahead *ahead, vf *total, bool two_planes,
                               const int bits, const int rows, const int vectors)
 {
-    const int group = t->w->cols / qtensor_groups(t->w), k1 = (g + 1) * group;
+    const int group = t->group, k1 = (g + 1) * group;
     EACH_SUM(SUM_DECLARE)
     if (bits == 8) {
 #define DOT       vi_dot
@@ -158,8 +157,8 @@ ALWAYS_INLINE void code_planes(const struct tile *t, bool two_planes, const int 
                                const int vectors)
 {
     const struct qtensor *w = t->w;
-    const int groups = qtensor_groups(w), tokens = two_planes ? rows / 2 : rows;
-    const size_t group_bytes = (size_t)(w->cols / groups / (bits == 8 ? 4 : 8)) * (PANEL * 4);
+    const int groups = t->groups, tokens = two_planes ? rows / 2 : rows;
+    const size_t group_bytes = (size_t)(t->group / (bits == 8 ? 4 : 8)) * (PANEL * 4);
     const int8_t *x[CODE_ROWS];
     for (int r = 0; r < tokens; r++) {
         x[two_planes ? 2 * r : r] = plane(t->x, t->x->hi, t->row + r);

@@ -121,7 +121,7 @@ ALWAYS_INLINE void finish_chains(const struct tile *t, int g, int groups, int v0
 ALWAYS_INLINE void integer_tile(const struct tile *t, const int bits, const int rows, const int vectors)
 {
     const struct qtensor *w = t->w;
-    const int group = w->scheme.gran == QG_GROUP ? w->scheme.group : w->cols, groups = w->cols / group;
+    const int groups = t->groups, group = t->group;
     const float *x[TILE_ROWS];
     for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
@@ -154,7 +154,7 @@ ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (
 
 ALWAYS_INLINE void integer_block(const struct tile *t, int n, struct chain_block *b, const int bits)
 {
-    const int groups = qtensor_groups(t->w), group = t->w->cols / groups;
+    const int groups = t->groups, group = t->group;
     const uint8_t *panel = t->w->codes + (size_t)t->panel * t->w->panel_bytes;
     memset(b->totals, 0, (size_t)n * sizeof b->totals[0]);
     for (int g = 0; g < groups; g++) {

@@ -14,8 +14,7 @@ ALWAYS_INLINE struct params params_at(const struct tile *t, int group, int v)
     const struct qtensor *w = t->w;
     struct params p = {vf_zero(), vf_zero()};
     if (w->scheme.gran == QG_GROUP) {
-        size_t at =
-            ((size_t)t->panel * (size_t)(w->cols / w->scheme.group) + (size_t)group) * PANEL + 16 * (size_t)v;
+        size_t at = ((size_t)t->panel * (size_t)t->groups + (size_t)group) * PANEL + 16 * (size_t)v;
         p.s = vf_load_f16((const uint16_t *)w->scale + at);
         if (w->zero) p.z = vf_load_f16((const uint16_t *)w->zero + at);
     } else if (w->scheme.gran == QG_CHANNEL) {

@@ -43,7 +43,9 @@ struct tile {
     const struct qinput *x;
     int panel, row; /* the first row */
     int outputs;    /* of the panel, 1..64 */
-    float *y;       /* of the panel's first output and the first row */
+    int groups,
+        group; /* of inputs, and the inputs of one; here because a division takes as long as ten products */
+    float *y;  /* of the panel's first output and the first row */
     size_t y_stride;
     struct ahead ahead;
 };
@@ -82,6 +84,8 @@ ALWAYS_INLINE struct tile tile_at(const struct qtensor *w, const struct qinput *
                          .panel = panel,
                          .row = row,
                          .outputs = left < PANEL ? left : PANEL,
+                         .groups = qtensor_groups(w),
+                         .group = w->scheme.gran == QG_GROUP ? w->scheme.group : w->cols,
                          .y = y + (size_t)row * y_stride + (size_t)panel * PANEL,
                          .y_stride = y_stride};
 }

@@ -1,6 +1,7 @@
 /* The products of code_matmul.h where codes are multiplied as 16-bit integers (wide.h), instantiated by
- * i8.dot.isa.c and i4.dot.isa.c through the constant `bits`. The formulas, and so the bits, are the same: a token's
- * codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by J.
+ * i8.dot.isa.c and i4.dot.isa.c through the constant `bits`. The formulas, and so the bits, are the same: a
+ * token's codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by
+ * J.
  *
  * A piece is a group, or at most PIECE consecutive inputs of one: its sums stay within int32 in any order of
  * additions modulo 2^32. The pieces of a larger group, or of a whole row, are added as doubles, exactly.
@@ -35,7 +36,8 @@ struct stretch {
     const struct tile *t;
     struct wide_totals *totals;
     const uint8_t *codes;
-    int first, count;  /* pieces */
+    int pieces;        /* of all inputs */
+    int first, count;  /* pieces of the stretch */
     int k0, inputs;    /* the first input; of each piece, rounded up to what a step of codes holds */
     int group;         /* of the first piece */
     bool whole_groups; /* a piece is a group */
@@ -46,9 +48,9 @@ ALWAYS_INLINE const int16_t *wide_row(const struct qinput *x, int row)
 {
     return x->wide + (size_t)row * wide_stride(x);
 }
-ALWAYS_INLINE const int32_t *wide_sums(const struct tile *t, int row, enum wide_sum which)
+ALWAYS_INLINE const int32_t *wide_sums(const struct stretch *s, int row, enum wide_sum which)
 {
-    return t->x->code_sums + ((size_t)(t->row + row) * WIDE_SUMS + which) * (size_t)qtensor_pieces(t->w);
+    return s->t->x->code_sums + ((size_t)(s->t->row + row) * WIDE_SUMS + which) * (size_t)s->pieces;
 }
 
 /* What the sum of a piece begins with so that it ends as the piece's part of S, D, U or, for QG_INPUT, U - X;
@@ -56,37 +58,38 @@ ALWAYS_INLINE const int32_t *wide_sums(const struct tile *t, int row, enum wide_
 ALWAYS_INLINE vi wide_start(const struct stretch *s, int row, int piece, enum wide_sum which, vf z)
 {
     const struct scheme scheme = s->t->w->scheme;
-    vi start = vi_set1(wide_sums(s->t, row, which)[s->first + piece]);
+    vi start = vi_set1(wide_sums(s, row, which)[s->first + piece]);
     if (scheme.method != QM_AFFINE || scheme.gran == QG_INPUT) return start;
-    return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(wide_sums(s->t, row, WIDE_X)[s->first + piece])));
+    return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(wide_sums(s, row, WIDE_X)[s->first + piece])));
 }
 
 /* J of the sum of a token's codes over a group: the factor of a minimum. */
-ALWAYS_INLINE float wide_x(const struct tile *t, int row, int group)
+ALWAYS_INLINE float wide_x(const struct stretch *s, int row, int group)
 {
-    const int pieces = qtensor_pieces(t->w) / qtensor_groups(t->w);
-    const int32_t *x = wide_sums(t, row, WIDE_X) + group * pieces;
+    if (s->whole_groups) return (float)wide_sums(s, row, WIDE_X)[group];
+    const int pieces = s->pieces / s->t->groups;
+    const int32_t *x = wide_sums(s, row, WIDE_X) + group * pieces;
     double sum = 0.0;
     for (int i = 0; i < pieces; i++) sum += (double)x[i];
     return (float)sum;
 }
 
 /* Takes J of a group, or of all inputs, into the sum of one vector of one row. */
-ALWAYS_INLINE void wide_finish(const struct tile *t, int row, int group, struct params q, vf j, float *sum)
+ALWAYS_INLINE void wide_finish(const struct stretch *s, int row, int group, struct params q, vf j, float *sum)
 {
-    const struct scheme s = t->w->scheme;
-    if (s.gran == QG_GROUP)
+    const struct scheme scheme = s->t->w->scheme;
+    if (scheme.gran == QG_GROUP)
         j = vf_fma(q.s, j, vf_load(sum));
-    else if (s.gran != QG_INPUT)
+    else if (scheme.gran != QG_INPUT)
         j = vf_mul(q.s, j);
-    if (has_minimum(s) && s.gran != QG_INPUT) j = vf_fma(q.z, vf_set1(wide_x(t, row, group)), j);
+    if (has_minimum(scheme) && scheme.gran != QG_INPUT) j = vf_fma(q.z, vf_set1(wide_x(s, row, group)), j);
     vf_store(sum, j);
 }
 
 ALWAYS_INLINE void wide_add(const struct stretch *s, int row, int v, int piece, struct params q, vi sum)
 {
     if (s->whole_groups) {
-        wide_finish(s->t, row, s->group + piece, q, vi_to_float(sum), s->totals->sums[row] + 16 * v);
+        wide_finish(s, row, s->group + piece, q, vi_to_float(sum), s->totals->sums[row] + 16 * v);
     } else {
         double *whole = s->totals->whole[row] + 16 * v;
         vd_store(whole, vd_add_vi(vd_load(whole), sum));
@@ -228,7 +231,7 @@ ALWAYS_INLINE void finish_pieces(const struct stretch *s, int n)
         const struct params q = params_at(s->t, s->group, v);
         for (int r = 0; r < n; r++) {
             double *whole = s->totals->whole[r] + 16 * v;
-            wide_finish(s->t, r, s->group, q, vd_to_float(vd_load(whole)), s->totals->sums[r] + 16 * v);
+            wide_finish(s, r, s->group, q, vd_to_float(vd_load(whole)), s->totals->sums[r] + 16 * v);
             vd_store(whole, vd_zero());
         }
     }
@@ -259,11 +262,12 @@ ALWAYS_INLINE void wide_stretch(const struct stretch *s, int n, const int bits)
 ALWAYS_INLINE void wide_panel(const struct tile *t, int n, struct wide_totals *totals, const int bits)
 {
     const struct qtensor *w = t->w;
-    const int groups = qtensor_groups(w), group = w->cols / groups, piece = qtensor_piece(w);
-    const int step = bits == 8 ? 4 : 8;
+    const int groups = t->groups, group = t->group, piece = qtensor_piece(w), step = bits == 8 ? 4 : 8;
     const uint8_t *panel = w->codes + (size_t)t->panel * w->panel_bytes;
-    struct stretch s = {
-        .t = t, .totals = totals, .whole_groups = w->scheme.gran == QG_GROUP && piece == group};
+    struct stretch s = {.t = t,
+                        .totals = totals,
+                        .pieces = qtensor_pieces(w),
+                        .whole_groups = w->scheme.gran == QG_GROUP && piece == group};
     memset(totals->sums, 0, (size_t)n * sizeof totals->sums[0]);
     if (!s.whole_groups) memset(totals->whole, 0, (size_t)n * sizeof totals->whole[0]);
     for (; s.k0 < w->cols; s.k0 += s.count * s.inputs, s.first += s.count) {
