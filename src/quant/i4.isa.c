@@ -4,7 +4,7 @@
 
 static void i4_tile(const struct tile *t, int rows)
 {
-    TILE_DISPATCH(rows, integer_tile(t, 4, R, INTEGER_VECTORS(R)))
+    TILE_DISPATCH(rows, integer_tile(t, 4, R, INTEGER_VECTORS(4, R)))
 }
 
 #if CHAIN_BLOCKS

@@ -4,7 +4,7 @@
 
 static void i8_tile(const struct tile *t, int rows)
 {
-    TILE_DISPATCH(rows, integer_tile(t, 8, R, INTEGER_VECTORS(R)))
+    TILE_DISPATCH(rows, integer_tile(t, 8, R, INTEGER_VECTORS(8, R)))
 }
 
 #if CHAIN_BLOCKS

@@ -19,13 +19,14 @@
 #include "quant/codes.h"
 #include "quant/params.h"
 
-/* Rows and vectors of a tile; AVX2 needs some of its 16 registers for the decoder. */
+/* Rows and vectors of a tile; AVX2 needs some of its 16 registers for the decoder, more of them for nibbles.
+ */
 #if defined(GPT2Q_ISA_avx2)
-#define INTEGER_ROWS          4
-#define INTEGER_VECTORS(rows) ((rows) == 1 ? 2 : 1)
+#define INTEGER_ROWS                4
+#define INTEGER_VECTORS(bits, rows) ((rows) == 1 ? ((bits) == 8 ? 4 : 2) : (rows) == 2 ? 2 : 1)
 #else
-#define INTEGER_ROWS          TILE_ROWS
-#define INTEGER_VECTORS(rows) TILE_VECTORS(rows)
+#define INTEGER_ROWS                TILE_ROWS
+#define INTEGER_VECTORS(bits, rows) TILE_VECTORS(rows)
 #endif
 
 /* Goes on with the chains over four inputs whose bytes are signed codes, times 16 for int4. */

@@ -37,8 +37,8 @@ static void run_task(void *arg, int thread, int n)
         threads_barrier();
     }
     threads_split(t->panels, thread, n, &p0, &p1);
-    (t->x.kind == ACTIVATIONS_F32 ? ops->matmul
-                                  : ops->matmul_q)(t->w, &t->x, t->y, (size_t)t->w->rows, (int)p0, (int)p1);
+    (t->x.kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(t->w, &t->x, t->y, (size_t)t->w->rows,
+                                                                 (int)p0, (int)p1);
 }
 
 struct reading {
@@ -82,13 +82,14 @@ static struct qtensor weight_create(struct scheme s, int rows, int threads)
         m[i] = (float)(int32_t)(state >> 32) * 0x1p-34f;
     }
     struct qsource src = {"bench", DT_F32, m, rows, COLS, 1, (size_t)rows};
-    if (qtensor_quantize(&src, s, &(struct quantize_run){.n_threads = threads}, &w, &err)) puts(err.message), exit(1);
+    if (qtensor_quantize(&src, s, &(struct quantize_run){.n_threads = threads}, &w, &err))
+        puts(err.message), exit(1);
     mem_free(m);
     return w;
 }
 
 static struct task task_create(const struct isa *isa, struct qtensor *w, enum activations kind, int n,
-                               float *x, int threads)
+                               float *x)
 {
     struct task t = {.isa = isa, .w = w, .panels = qtensor_panels(w), .x = {.f32 = x, .stride = COLS}};
     qinput_layout(&t.x, w, kind, n, mem_zalloc(qinput_layout(NULL, w, kind, n, NULL)));
@@ -110,9 +111,9 @@ static void bench(const char *spec, enum activations kind, int threads, float *x
         if (!isa_at(i)->supported()) continue;
         reading.limits = limits_find(isa_at(i)->name);
         double one[ROUNDS], read[ROUNDS], eight[ROUNDS], block[ROUNDS];
-        struct task t1 = task_create(isa_at(i), &stream, kind, 1, x, threads);
-        struct task t8 = task_create(isa_at(i), &many, kind, 8, x, threads);
-        struct task tn = task_create(isa_at(i), &many, kind, MANY, x, threads);
+        struct task t1 = task_create(isa_at(i), &stream, kind, 1, x);
+        struct task t8 = task_create(isa_at(i), &many, kind, 8, x);
+        struct task tn = task_create(isa_at(i), &many, kind, MANY, x);
         for (int r = 0; r < ROUNDS; r++) {
             read[r] = seconds(threads, run_read, &reading);
             one[r] = seconds(threads, run_task, &t1);
