@@ -19,6 +19,9 @@
 #define QUANT_CODE_MATMUL_H
 #include "quant/codes.h"
 #include "quant/params.h"
+#include "quant/wide.h"
+
+#define PAIRED_INPUTS 32 /* of which sums of nibbles in pairs are exact */
 
 /* Byte rows (a plane of a token) and vectors of outputs in registers. */
 #if defined(GPT2Q_ISA_scalar)
@@ -42,8 +45,12 @@
 
 #define SUM_DECLARE(r, n, v)                                                                                 \
     vi s##r##v = r < rows && v < vectors ? first_sum(t, g, r, v0 + v, two_planes, bits) : vi_zero();
+/* SUM(r, v) is s##r##v, or pairs##r##v while products of nibbles are summed in pairs. */
 #define SUM_DOT(r, n, v)                                                                                     \
-    if (v < vectors) s##r##v = DOT(s##r##v, u##v, xb);
+    if (v < vectors) SUM(r, v) = DOT(SUM(r, v), u##v, xb);
+#define PAIRS_DECLARE(r, n, v) vi pairs##r##v = vi_zero();
+#define PAIRS_ADD(r, n, v)                                                                                   \
+    if (r < rows && v < vectors) s##r##v = vi_add_pairs(s##r##v, pairs##r##v);
 #define ROW_DOT(r)                                                                                           \
     if (r < rows) {                                                                                          \
         vc xb = vc_broadcast(x[r] + k);                                                                      \
@@ -69,7 +76,8 @@
 ALWAYS_INLINE bool sums_are_small(const struct tile *t)
 {
     const struct scheme s = t->w->scheme;
-    return t->group <= (s.method == QM_ABSMAX && s.gran != QG_INPUT ? 1024 : 512); /* times 128 * 128, 255 * 128 */
+    return t->group <=
+           (s.method == QM_ABSMAX && s.gran != QG_INPUT ? 1024 : 512); /* times 128 * 128, 255 * 128 */
 }
 
 /* J of one vector, from the sums of one token's planes. */
@@ -123,6 +131,7 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
 {
     const int group = t->group, k1 = (g + 1) * group;
     EACH_SUM(SUM_DECLARE)
+#define SUM(r, v) s##r##v
     if (bits == 8) {
 #define DOT       vi_dot
 #define STORED(v) v
@@ -132,7 +141,7 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
         }
 #undef DOT
 #undef STORED
-    } else {
+    } else if (!NIBBLE_PAIRS) {
 #define DOT vi_dot_nibbles
         for (int k = g * group; k < k1; k += 4, codes += PANEL * 4) {
             fetch_ahead(ahead);
@@ -142,6 +151,24 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
         }
 #undef DOT
     }
+#undef SUM
+#if NIBBLE_PAIRS
+#define DOT       vi_dot_pairs
+#define SUM(r, v) pairs##r##v
+    for (int k = g * group; bits == 4 && k < k1;) {
+        const int end = k1 - k < PAIRED_INPUTS ? k1 : k + PAIRED_INPUTS;
+        EACH_SUM(PAIRS_DECLARE)
+        for (; k < end; k += 4, codes += PANEL * 4) {
+            fetch_ahead(ahead);
+            FOUR_INPUTS(vc_low)
+            k += 4;
+            FOUR_INPUTS(vc_high)
+        }
+        EACH_SUM(PAIRS_ADD)
+    }
+#undef DOT
+#undef SUM
+#endif
     const struct params p0 = params_at(t, g, v0), p1 = vectors > 1 ? params_at(t, g, v0 + 1) : p0,
                         p2 = vectors > 2 ? params_at(t, g, v0 + 2) : p0,
                         p3 = vectors > 2 ? params_at(t, g, v0 + 3) : p0;
@@ -191,7 +218,7 @@ ALWAYS_INLINE void code_tile(const struct tile *t, const int bits, const int tok
     const int one = tokens < MOST ? tokens : MOST, two = 2 * tokens < MOST ? 2 * tokens : MOST;
     if (t->x->kind == ACTIVATIONS_I8)
         code_planes(t, false, bits, one, CODE_VECTORS(one));
-    else if (2 * tokens <= MOST)
+    else if (!WIDE_CODES && 2 * tokens <= MOST)
         code_planes(t, true, bits, two, CODE_VECTORS(two));
 }
 #endif

@@ -10,9 +10,10 @@
  *   vc_broadcast(p)                 the same four bytes in every lane
  *   vi_dot(acc, u, x)               acc + the lane's four products of u (0..255) and x (int8); exact
  *   vi_dot_nibbles(acc, u, x)       the same for u in 0..15
- *   vi_join(hi, lo)                 256*hi + lo as a float, rounded once
- *   vi_mul(a, b)                    low 32 bits of the products
- *   vi_store_i8(p, a)               16 integers within int8 as bytes */
+ *   vi_dot_pairs(acc, u, x)         where NIBBLE_PAIRS: the same in sums of two products, 16 bits each; exact
+ * for 8 of them vi_add_pairs(acc, pairs)        acc + the lane's two such sums vi_join(hi, lo) 256*hi + lo as
+ * a float, rounded once vi_mul(a, b)                    low 32 bits of the products vi_store_i8(p, a) 16
+ * integers within int8 as bytes */
 #ifndef QUANT_CODES_H
 #define QUANT_CODES_H
 #include "kernels/simd.h"
@@ -180,10 +181,31 @@ ALWAYS_INLINE __m256i dot8(__m256i acc, __m256i u, __m256i x)
     __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(x, 8));
     return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
-/* Here it cannot: 2 * 15 * 128. */
+/* Here it cannot: 2 * 15 * 128, of which 8 fit 16 bits. */
+#define NIBBLE_PAIRS 1
+ALWAYS_INLINE __m256i add_pairs8(__m256i acc, __m256i pairs)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
 ALWAYS_INLINE __m256i dot_nibbles8(__m256i acc, __m256i u, __m256i x)
 {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
+    return add_pairs8(acc, _mm256_maddubs_epi16(u, x));
+}
+ALWAYS_INLINE vi vi_add_pairs(vi acc, vi pairs)
+{
+    return vi_pair(add_pairs8(acc.lo, pairs.lo), add_pairs8(acc.hi, pairs.hi));
+}
+/* In assembly: gcc adds the products of two steps first, and then has too few registers for the sums. */
+ALWAYS_INLINE vi vi_dot_pairs(vi acc, vc u, vc x)
+{
+    __m256i t;
+    __asm__("vpmaddubsw %[xlo], %[ulo], %[t]\n\t"
+            "vpaddw %[t], %[lo], %[lo]\n\t"
+            "vpmaddubsw %[xhi], %[uhi], %[t]\n\t"
+            "vpaddw %[t], %[hi], %[hi]"
+            : [lo] "+x"(acc.lo), [hi] "+x"(acc.hi), [t] "=&x"(t)
+            : [ulo] "x"(u.lo), [uhi] "x"(u.hi), [xlo] "x"(x.lo), [xhi] "x"(x.hi));
+    return acc;
 }
 #endif
 ALWAYS_INLINE vi vi_dot(vi acc, vc u, vc x)
@@ -233,4 +255,7 @@ ALWAYS_INLINE vi vi_dot_nibbles(vi acc, vc u, vc x) { return vi_dot(acc, u, x); 
 ALWAYS_INLINE vf vi_join(vi hi, vi lo) { VF_LANES((float)((int64_t)hi.v[i] * 256 + lo.v[i])); }
 #endif
 
+#ifndef NIBBLE_PAIRS
+#define NIBBLE_PAIRS 0
+#endif
 #endif

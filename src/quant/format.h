@@ -53,7 +53,7 @@ struct format_ops {
     void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
     /* Fills what matmul (or matmul_q, by x->kind) needs of rows [r0, r1) of x beyond f32. NULL: nothing. */
     void (*prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1);
-    bool wide_codes; /* prepare makes codes of 16 bits, x->wide, in place of bytes */
+    bool wide_codes[ACTIVATIONS_COUNT]; /* by kind: prepare makes codes of 16 bits, x->wide, in place of bytes */
 };
 
 /* Whether a product with this weight needs `prepare` (and so a barrier between it and matmul). */

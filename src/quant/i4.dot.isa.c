@@ -1,22 +1,21 @@
 /* Weights as int4 codes and integer activations: the products of code_matmul.h or wide_matmul.h. */
+#include "quant/code_matmul.h"
 #include "quant/formats_table.h"
 #include "quant/wide.h"
 #if WIDE_CODES
 #include "quant/wide_matmul.h"
-
-void ISA(matmul_q_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
-                      int p1)
-{
-    wide_matmul(w, x, y, y_stride, p0, p1, 4);
-}
-#else
-#include "quant/code_matmul.h"
+#endif
 
 static void i4_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 4, R)) }
 
 void ISA(matmul_q_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                       int p1)
 {
+#if WIDE_CODES
+    if (x->kind == ACTIVATIONS_I16) {
+        wide_matmul(w, x, y, y_stride, p0, p1, 4);
+        return;
+    }
+#endif
     for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, i4_dots);
 }
-#endif

@@ -85,7 +85,7 @@ ALWAYS_INLINE vf encode(const float *x, int i, int n, float scale, float qmax)
 }
 
 #if WIDE_CODES
-static void encode_row(const float *x, int n, int padded, float scale, float qmax, int16_t *codes)
+static void encode_wide(const float *x, int n, int padded, float scale, float qmax, int16_t *codes)
 {
     if (scale > 0.0f)
         for (int i = 0; i < n; i += 16) vi_store_quads(codes + i, vf_to_int(encode(x, i, n, scale, qmax)));
@@ -119,7 +119,7 @@ static void sum_piece(const struct qtensor *w, const int16_t *codes, int k, int 
     sums[WIDE_START_MANY * pieces] = (int32_t)many;
 }
 
-static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, const float *from)
+static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, const float *from)
 {
     const int cols = w->cols, padded = (cols + 63) / 64 * 64, pieces = qtensor_pieces(w);
     const int groups = qtensor_groups(w), group = cols / groups, piece = qtensor_piece(w);
@@ -127,14 +127,15 @@ static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, co
     int16_t *codes = x->wide + (size_t)row * (size_t)padded;
     int32_t *sums = x->code_sums + (size_t)row * WIDE_SUMS * (size_t)pieces;
     x->code_scale[row] = scale;
-    encode_row(from, cols, padded, scale, qmax, codes);
+    encode_wide(from, cols, padded, scale, qmax, codes);
     for (int k = 0; k < cols; sums++) {
         int end = (k / group + 1) * group, n = end - k < piece ? end - k : piece;
         sum_piece(w, codes, k, n, sums, pieces);
         k += n;
     }
 }
-#else
+#endif
+
 static void encode_row(const float *x, int n, int padded, float scale, float qmax, int8_t *hi, int8_t *lo)
 {
     memset(hi, 0, (size_t)padded);
@@ -166,7 +167,7 @@ static int32_t code_sum(const struct qtensor *w, const int8_t *codes, int k0, in
     return sum;
 }
 
-static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, const float *from)
+static void prepare_bytes(const struct qtensor *w, struct qinput *x, int row, const float *from)
 {
     int cols = w->cols, padded = (cols + 63) / 64 * 64;
     int group = w->scheme.gran == QG_GROUP ? w->scheme.group : cols, groups = cols / group;
@@ -181,7 +182,17 @@ static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, co
         sums[groups + g] = lo ? code_sum(w, lo, g * group, (g + 1) * group) : 0;
     }
 }
+
+static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, const float *from)
+{
+#if WIDE_CODES
+    if (ISA(formats_table)[w->scheme.format].wide_codes[x->kind]) {
+        prepare_wide(w, x, row, from);
+        return;
+    }
 #endif
+    prepare_bytes(w, x, row, from);
+}
 
 void ISA(prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1)
 {

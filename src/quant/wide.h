@@ -1,6 +1,6 @@
 /* Codes as 16-bit integers: the vocabulary of wide_matmul.h, for instruction sets whose only exact product of
  * them is vpmaddwd (AVX2 without VNNI: vpmaddubsw saturates at 2 * 255 * 127). WIDE_CODES says whether this
- * one is.
+ * one is. Only int4 with int8 activations are bytes there too.
  *
  * A quad is four consecutive inputs. A vi holds two 16-bit integers in each of its sixteen lanes; lanes are
  * outputs.

@@ -486,7 +486,7 @@ static void test_activation_edges(void **state)
 static int activation_code(const struct format_ops *ops, const struct qinput *x, int k)
 {
     static const int place[4] = {0, 2, 1, 3};
-    if (ops->wide_codes) return x->wide[k / 4 * 4 + place[k % 4]];
+    if (ops->wide_codes[x->kind]) return x->wide[k / 4 * 4 + place[k % 4]];
     return x->lo ? 256 * x->hi[k] + x->lo[k] : x->hi[k];
 }
 
