@@ -39,7 +39,8 @@ struct team {
     _Alignas(64) atomic_uint arrived;
     struct gate meeting;
     unsigned n;
-    threads_fn *fn; /* of the run under way */
+    atomic_int spins; /* before a thread that waits yields: none where it holds the core of one that works */
+    threads_fn *fn;   /* of the run under way */
     void *arg;
     struct member *members[THREADS_MAX]; /* [1, n_made) */
     int n_made;
@@ -70,9 +71,9 @@ static void gate_create(struct gate *g)
 
 static bool gate_changed(struct gate *g, unsigned from) { return atomic_load(&g->number) != from; }
 
-static void gate_wait(struct gate *g, unsigned from)
+static void gate_wait(struct gate *g, unsigned from, int spins)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < spins; i++) {
         if (gate_changed(g, from)) return;
         relax();
     }
@@ -102,7 +103,7 @@ void threads_barrier(void)
     unsigned meeting = atomic_load(&team->meeting.number),
              n = team->n; /* before others may begin another run */
     if (atomic_fetch_add(&team->arrived, 1) + 1 < n) {
-        gate_wait(&team->meeting, meeting);
+        gate_wait(&team->meeting, meeting, atomic_load_explicit(&team->spins, memory_order_relaxed));
         return;
     }
     atomic_store(&team->arrived, 0);
@@ -126,7 +127,7 @@ static void *serve(void *arg)
 {
     struct member *m = arg;
     for (unsigned run = 0;; run++) {
-        gate_wait(&m->called, run);
+        gate_wait(&m->called, run, atomic_load_explicit(&m->team->spins, memory_order_relaxed));
         if (m->team->ending) return NULL;
         run_share(m->team, m->thread);
     }
@@ -170,10 +171,13 @@ static struct team *team_of_caller(int n)
         if (!team) return NULL;
         gate_create(&team->meeting);
         team->n_made = 1; /* the caller */
+        team->spins = SPINS;
         pthread_setspecific(own_team, team);
     }
     while (team->n_made < n && add_member(team)) continue;
-    team->n = (unsigned)(team->n_made < n ? team->n_made : n);
+    if (team->n_made < n) n = team->n_made;
+    if (team->n != (unsigned)n) team->spins = n > threads_available() ? 0 : SPINS;
+    team->n = (unsigned)n;
     return team;
 }
 
