@@ -153,9 +153,8 @@ ALWAYS_INLINE vf vf_load_bf16_n(const uint16_t *p, int n)
 }
 ALWAYS_INLINE vf vf_load_i8(const int8_t *p)
 {
-    __m128i b = _mm_loadu_si128((const __m128i *)p);
-    return vf_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)),
-                   _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(b, 8))));
+    return vf_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
+                   _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))));
 }
 ALWAYS_INLINE void vf_store_f16(uint16_t *p, vf a)
 {
