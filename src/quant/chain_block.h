@@ -13,7 +13,7 @@
 #else
 #define CHAIN_BLOCKS 0
 #endif
-#define STRETCH 128 /* inputs: 8 KB of floats for 16 outputs */
+#define STRETCH    128 /* inputs: 8 KB of floats for 16 outputs */
 #define BLOCK_ROWS 48
 
 struct chain_block {
@@ -82,7 +82,7 @@ ALWAYS_INLINE void chain_stretch(const struct tile *t, const float *w, const uin
                                                       chain_tile_4, chain_tile_5, chain_tile_6};
     const int tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
     /* Meanwhile the next stretch is fetched, a share with each input of each tile. */
-    struct ahead ahead = {codes + bytes, bytes / (size_t)(k1 - k0) / (size_t)(4 * tiles), true};
+    struct ahead ahead = {.at = codes + bytes, .step = bytes / (size_t)(k1 - k0) / (size_t)(4 * tiles)};
     for (int i = 0; i < tiles; i++) {
         int r0 = n * i / tiles, r1 = n * (i + 1) / tiles;
         size_t stride = t->x->scaled ? (size_t)t->x->cols : t->x->stride;
@@ -95,20 +95,15 @@ ALWAYS_INLINE void store_block(const struct tile *t, float (*sums)[PANEL], int n
     for (int r = 0; r < n; r++)
         for (int v = 0; v < VECTORS; v++) store_outputs(t, r, v, vf_load(sums[r] + 16 * v));
 }
+#endif
 
-/* Calls panel(tile, rows, block) for every panel of [p0, p1) and all rows, in blocks of nearly equal size. */
-typedef void block_fn(const struct tile *t, int rows, struct chain_block *b);
-ALWAYS_INLINE void for_blocks(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
-                              int p0, int p1, block_fn *panel)
-{
-    struct chain_block block;
-    const int blocks = (x->n + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    for (int p = p0; p < p1; p++)
-        for (int b = 0; b < blocks; b++) {
-            int r0 = (int)((int64_t)x->n * b / blocks), r1 = (int)((int64_t)x->n * (b + 1) / blocks);
-            struct tile t = tile_at(w, x, y, y_stride, p, r0);
-            panel(&t, r1 - r0, &block);
-        }
-}
+/* for_tiles with tile, or, where more rows than a tile's are chained in blocks, with block. */
+#if CHAIN_BLOCKS
+#define for_chains(w, x, y, y_stride, p0, p1, rows_max, tile, block)                                         \
+    ((x)->n > (rows_max) ? for_tiles(w, x, y, y_stride, p0, p1, BLOCK_ROWS, block)                           \
+                         : for_tiles(w, x, y, y_stride, p0, p1, rows_max, tile))
+#else
+#define for_chains(w, x, y, y_stride, p0, p1, rows_max, tile, block)                                         \
+    for_tiles(w, x, y, y_stride, p0, p1, rows_max, tile)
 #endif
 #endif

@@ -39,34 +39,29 @@ static void float_tiles(const struct tile *t, int rows)
 }
 
 #if CHAIN_BLOCKS
-static void float_block(const struct tile *t, int n, struct chain_block *b)
+static void float_block(const struct tile *t, int n)
 {
+    struct chain_block b;
     const FLOAT_ELEMENT *panel = (const FLOAT_ELEMENT *)(t->w->codes + (size_t)t->panel * t->w->panel_bytes);
-    memset(b->chains, 0, (size_t)n * sizeof b->chains[0]);
+    memset(b.chains, 0, (size_t)n * sizeof b.chains[0]);
     for (int k0 = 0, k1; k0 < t->w->cols; k0 = k1) {
         k1 = k0 + STRETCH < t->w->cols ? k0 + STRETCH : t->w->cols;
         const FLOAT_ELEMENT *from = panel + (size_t)k0 * PANEL;
         const size_t elements = (size_t)(k1 - k0) * PANEL;
         const float *floats = FLOATS_IN_PLACE(from);
         if (!floats) {
-            floats = b->stretch[0];
-            for (size_t i = 0; i < elements; i += 16) vf_store(b->stretch[0] + i, FLOAT_LOAD(from + i));
+            floats = b.stretch[0];
+            for (size_t i = 0; i < elements; i += 16) vf_store(b.stretch[0] + i, FLOAT_LOAD(from + i));
         }
-        chain_stretch(t, floats, (const uint8_t *)from, elements * sizeof *from, k0, k1, n, b);
+        chain_stretch(t, floats, (const uint8_t *)from, elements * sizeof *from, k0, k1, n, &b);
     }
-    store_block(t, b->chains, n);
+    store_block(t, b.chains, n);
 }
 #endif
 
 static void float_matmul(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                          int p1)
 {
-#if CHAIN_BLOCKS
-    if (x->n > TILE_ROWS) {
-        for_blocks(w, x, y, y_stride, p0, p1, float_block);
-        return;
-    }
-#endif
-    for_tiles(w, x, y, y_stride, p0, p1, TILE_ROWS, float_tiles);
+    for_chains(w, x, y, y_stride, p0, p1, TILE_ROWS, float_tiles, float_block);
 }
 #endif

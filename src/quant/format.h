@@ -35,7 +35,7 @@ struct qinput {
     enum activations kind;
     float *scaled;  /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
     float *sums;    /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
-    /* Codes of x (n, cols rounded up to 64), in the way of the instruction set; padding is 0. As bytes: i16: 256*hi + lo; i8: hi
+    /* Codes of x (n, cols rounded up to 64), as format_ops.wide_codes says; padding is 0. As bytes: i16: 256*hi + lo; i8: hi
      * only. As 16-bit integers, in the same memory: each four inputs in the order 0 2 1 3. */
     int8_t *hi, *lo;
     int16_t *wide;

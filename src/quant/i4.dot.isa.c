@@ -4,6 +4,8 @@
 #include "quant/wide.h"
 #if WIDE_CODES
 #include "quant/wide_matmul.h"
+
+static void i4_wide(const struct tile *t, int rows) { wide_panel(t, rows, 4); }
 #endif
 
 static void i4_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 4, R)) }
@@ -13,7 +15,7 @@ void ISA(matmul_q_i4)(const struct qtensor *w, const struct qinput *x, float *y,
 {
 #if WIDE_CODES
     if (x->kind == ACTIVATIONS_I16) {
-        wide_matmul(w, x, y, y_stride, p0, p1, 4);
+        for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, i4_wide);
         return;
     }
 #endif

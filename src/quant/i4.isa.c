@@ -8,17 +8,11 @@ static void i4_tile(const struct tile *t, int rows)
 }
 
 #if CHAIN_BLOCKS
-static void i4_block(const struct tile *t, int rows, struct chain_block *b) { integer_block(t, rows, b, 4); }
+static void i4_block(const struct tile *t, int rows) { integer_block(t, rows, 4); }
 #endif
 
 void ISA(matmul_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                     int p1)
 {
-#if CHAIN_BLOCKS
-    if (x->n > INTEGER_ROWS) {
-        for_blocks(w, x, y, y_stride, p0, p1, i4_block);
-        return;
-    }
-#endif
-    for_tiles(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i4_tile);
+    for_chains(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i4_tile, i4_block);
 }

@@ -4,10 +4,12 @@
 #if WIDE_CODES
 #include "quant/wide_matmul.h"
 
+static void i8_wide(const struct tile *t, int rows) { wide_panel(t, rows, 8); }
+
 void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                       int p1)
 {
-    wide_matmul(w, x, y, y_stride, p0, p1, 8);
+    for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, i8_wide);
 }
 #else
 #include "quant/code_matmul.h"

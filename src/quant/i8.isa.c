@@ -8,17 +8,11 @@ static void i8_tile(const struct tile *t, int rows)
 }
 
 #if CHAIN_BLOCKS
-static void i8_block(const struct tile *t, int rows, struct chain_block *b) { integer_block(t, rows, b, 8); }
+static void i8_block(const struct tile *t, int rows) { integer_block(t, rows, 8); }
 #endif
 
 void ISA(matmul_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                     int p1)
 {
-#if CHAIN_BLOCKS
-    if (x->n > INTEGER_ROWS) {
-        for_blocks(w, x, y, y_stride, p0, p1, i8_block);
-        return;
-    }
-#endif
-    for_tiles(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i8_tile);
+    for_chains(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i8_tile, i8_block);
 }

@@ -139,6 +139,7 @@ ALWAYS_INLINE void integer_tile(const struct tile *t, const int bits, const int 
                 store_outputs(t, r, v0 + v, vf_load(totals + r * PANEL + 16 * v));
     }
 }
+
 #if CHAIN_BLOCKS
 /* The signed codes of inputs [k0, k1) as floats, times 2^24, and for int4 another 2^4; k0 at a step. */
 ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (*out)[PANEL], const int bits)
@@ -153,25 +154,25 @@ ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (
         }
 }
 
-ALWAYS_INLINE void integer_block(const struct tile *t, int n, struct chain_block *b, const int bits)
+ALWAYS_INLINE void integer_block(const struct tile *t, int n, const int bits)
 {
+    struct chain_block b;
     const int groups = t->groups, group = t->group;
     const uint8_t *panel = t->w->codes + (size_t)t->panel * t->w->panel_bytes;
-    memset(b->totals, 0, (size_t)n * sizeof b->totals[0]);
+    memset(b.totals, 0, (size_t)n * sizeof b.totals[0]);
     for (int g = 0; g < groups; g++) {
         const int end = (g + 1) * group;
-        memset(b->chains, 0, (size_t)n * sizeof b->chains[0]);
+        memset(b.chains, 0, (size_t)n * sizeof b.chains[0]);
         for (int k0 = g * group, k1; k0 < end; k0 = k1) {
             k1 = k0 + STRETCH < end ? k0 + STRETCH : end;
             const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
             const uint8_t *codes = panel + (size_t)k0 * per_input;
-            codes_to_floats(codes, k0, k1, b->stretch, bits);
-            chain_stretch(t, b->stretch[0], codes, (size_t)(k1 - k0) * per_input, k0, k1, n, b);
+            codes_to_floats(codes, k0, k1, b.stretch, bits);
+            chain_stretch(t, b.stretch[0], codes, (size_t)(k1 - k0) * per_input, k0, k1, n, &b);
         }
-        finish_chains(t, g, groups, 0, b->chains[0], b->totals[0], bits, n, VECTORS);
+        finish_chains(t, g, groups, 0, b.chains[0], b.totals[0], bits, n, VECTORS);
     }
-    store_block(t, b->totals, n);
+    store_block(t, b.totals, n);
 }
 #endif
-
 #endif

@@ -211,8 +211,8 @@ ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits)
     const int tiles = (n + WIDE_ROWS - 1) / WIDE_ROWS;
     const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
     /* Meanwhile the next stretch is fetched, a share with each quad of each tile. */
-    struct ahead ahead = {s->codes + (size_t)(s->count * s->inputs) * per_input, per_input / (size_t)tiles,
-                          true};
+    struct ahead ahead = {.at = s->codes + (size_t)(s->count * s->inputs) * per_input,
+                          .step = per_input / (size_t)tiles};
     struct slice slice;
     for (int v = 0; v < VECTORS; v++) {
         slice_fill(&slice, s, v, bits);
@@ -258,18 +258,19 @@ ALWAYS_INLINE void wide_stretch(const struct stretch *s, int n, const int bits)
         slice_stretch(s, n, bits);
 }
 
-/* One panel times n rows. */
-ALWAYS_INLINE void wide_panel(const struct tile *t, int n, struct wide_totals *totals, const int bits)
+/* One panel times n rows, at most WIDE_BLOCK. */
+ALWAYS_INLINE void wide_panel(const struct tile *t, int n, const int bits)
 {
+    struct wide_totals totals;
     const struct qtensor *w = t->w;
     const int groups = t->groups, group = t->group, piece = qtensor_piece(w), step = bits == 8 ? 4 : 8;
     const uint8_t *panel = w->codes + (size_t)t->panel * w->panel_bytes;
     struct stretch s = {.t = t,
-                        .totals = totals,
+                        .totals = &totals,
                         .pieces = qtensor_pieces(w),
                         .whole_groups = w->scheme.gran == QG_GROUP && piece == group};
-    memset(totals->sums, 0, (size_t)n * sizeof totals->sums[0]);
-    if (!s.whole_groups) memset(totals->whole, 0, (size_t)n * sizeof totals->whole[0]);
+    memset(totals.sums, 0, (size_t)n * sizeof totals.sums[0]);
+    if (!s.whole_groups) memset(totals.whole, 0, (size_t)n * sizeof totals.whole[0]);
     for (; s.k0 < w->cols; s.k0 += s.count * s.inputs, s.first += s.count) {
         s.codes = panel + (size_t)s.k0 / (size_t)step * (PANEL * 4);
         if (s.whole_groups) {
@@ -285,19 +286,6 @@ ALWAYS_INLINE void wide_panel(const struct tile *t, int n, struct wide_totals *t
         wide_stretch(&s, n, bits);
         if (!s.whole_groups && s.k0 + s.inputs >= (s.group + 1) * group) finish_pieces(&s, n);
     }
-    store_rows(t, totals, n);
-}
-
-ALWAYS_INLINE void wide_matmul(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
-                               int p0, int p1, const int bits)
-{
-    struct wide_totals totals;
-    const int blocks = (x->n + WIDE_BLOCK - 1) / WIDE_BLOCK;
-    for (int panel = p0; panel < p1; panel++)
-        for (int b = 0; b < blocks; b++) {
-            int r0 = (int)((int64_t)x->n * b / blocks), r1 = (int)((int64_t)x->n * (b + 1) / blocks);
-            struct tile t = tile_at(w, x, y, y_stride, panel, r0);
-            wide_panel(&t, r1 - r0, &totals, bits);
-        }
+    store_rows(t, &totals, n);
 }
 #endif
