@@ -125,9 +125,15 @@ typedef __m256i codes; /* in 16 bits, two products by one multiplication of sums
 #define I16_PRODUCTS 1
 #define DOT_SET1(v)  _mm256_set1_epi16(v)
 #define OPAQUE(x)    __asm__("" : "+x"(x))
+                       /* One block: by intrinsics gcc 12 keeps sums in memory. */
 #define DOT_STEP(acc, x, y)                                                                                  \
-    ((acc) = _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_add_epi16(x, y), _mm256_sub_epi16(x, y))))
-#define DOT_FOLD(acc)       ((uint64_t)_mm256_extract_epi64(acc, 0))
+    do {                                                                                                     \
+        codes s_, t_;                                                                                        \
+        __asm__("vpaddw %4, %3, %1\n\tvpsubw %4, %3, %2\n\tvpmaddwd %1, %2, %1\n\tvpaddd %1, %0, %0"         \
+                : "+x"(acc), "=&x"(s_), "=&x"(t_)                                                            \
+                : "x"(x), "x"(y));                                                                           \
+    } while (0)
+#define DOT_FOLD(acc) ((uint64_t)_mm256_extract_epi64(acc, 0))
 #else
 typedef uint32_t codes;
 #define DOT_MACS            1

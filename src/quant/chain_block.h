@@ -100,10 +100,10 @@ ALWAYS_INLINE void store_block(const struct tile *t, float (*sums)[PANEL], int n
 /* for_tiles with tile, or, where more rows than a tile's are chained in blocks, with block. */
 #if CHAIN_BLOCKS
 #define for_chains(w, x, y, y_stride, p0, p1, rows_max, tile, block)                                         \
-    ((x)->n > (rows_max) ? for_tiles(w, x, y, y_stride, p0, p1, BLOCK_ROWS, block)                           \
-                         : for_tiles(w, x, y, y_stride, p0, p1, rows_max, tile))
+    ((x)->n > (rows_max) ? for_tiles(w, x, y, y_stride, p0, p1, BLOCK_ROWS, 1, block)                        \
+                         : for_tiles(w, x, y, y_stride, p0, p1, rows_max, 1, tile))
 #else
 #define for_chains(w, x, y, y_stride, p0, p1, rows_max, tile, block)                                         \
-    for_tiles(w, x, y, y_stride, p0, p1, rows_max, tile)
+    for_tiles(w, x, y, y_stride, p0, p1, rows_max, 1, tile)
 #endif
 #endif

@@ -15,9 +15,9 @@ void ISA(matmul_q_i4)(const struct qtensor *w, const struct qinput *x, float *y,
 {
 #if WIDE_CODES
     if (x->kind == ACTIVATIONS_I16) {
-        for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, i4_wide);
+        for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, WIDE_LANES, i4_wide);
         return;
     }
 #endif
-    for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, i4_dots);
+    for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, 1, i4_dots);
 }

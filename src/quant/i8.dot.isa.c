@@ -9,7 +9,7 @@ static void i8_wide(const struct tile *t, int rows) { wide_panel(t, rows, 8); }
 void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                       int p1)
 {
-    for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, i8_wide);
+    for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, WIDE_LANES, i8_wide);
 }
 #else
 #include "quant/code_matmul.h"
@@ -19,6 +19,6 @@ static void i8_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_t
 void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                       int p1)
 {
-    for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, i8_dots);
+    for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, 1, i8_dots);
 }
 #endif

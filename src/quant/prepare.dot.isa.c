@@ -85,54 +85,64 @@ ALWAYS_INLINE vf encode(const float *x, int i, int n, float scale, float qmax)
 }
 
 #if WIDE_CODES
-static void encode_wide(const float *x, int n, int padded, float scale, float qmax, int16_t *codes)
+static void encode_wide(struct qinput *x, int row, const float *from, float scale, float qmax)
 {
-    if (scale > 0.0f)
-        for (int i = 0; i < n; i += 16) vi_store_quads(codes + i, vf_to_int(encode(x, i, n, scale, qmax)));
-    int done = scale > 0.0f ? (n + 15) / 16 * 16 : 0;
-    memset(codes + done, 0, (size_t)(padded - done) * sizeof *codes);
+    const int step = 4 * qinput_lanes(x);
+    for (int first = 0; first < x->cols; first += x->slab) {
+        int16_t *codes = qinput_wide(x, row, first);
+        int i = first, end = x->cols - first < x->slab ? x->cols : first + x->slab;
+        if (scale > 0.0f)
+            for (; i < end; i += 16, codes += 4 * step)
+                vi_store_quads(codes, step, vf_to_int(encode(from, i, x->cols, scale, qmax)));
+        if (end == x->cols) end = (end + 63) / 64 * 64;
+        for (; i < end; i += 4, codes += step) memset(codes, 0, 4 * sizeof *codes);
+    }
 }
 
 /* The codes times their inputs' zero points; input i of each four lies at place 0 2 1 3. */
-static uint32_t sum_with_zeros(const int16_t *codes, const float *z, int n)
+static uint32_t sum_with_zeros(const int16_t *codes, int step, const float *z, int n)
 {
     uint32_t sum = 0;
-    for (int k = 0; k < n; k++) sum += (uint32_t)(codes[k / 4 * 4 + (k % 2) * 2 + k % 4 / 2] * (int32_t)z[k]);
+    for (int k = 0; k < n; k++)
+        sum += (uint32_t)(codes[k / 4 * step + (k % 2) * 2 + k % 4 / 2] * (int32_t)z[k]);
     return sum;
 }
 
-/* Sums over n inputs of a piece. Few rows multiply the stored codes c + h, many rows those of int4 and the
- * signed ones of int8; what a minimum is added to is the sum of the stored ones. */
-static void sum_piece(const struct qtensor *w, const int16_t *codes, int k, int n, int32_t *sums, int pieces)
+/* Adds the inputs [k, k + n) to the sums of their piece. Few rows multiply the stored codes c + h, many rows
+ * those of int4 and the signed ones of int8; what a minimum is added to is the sum of the stored ones. */
+static void sum_inputs(const struct qtensor *w, const int16_t *codes, int step, int k, int n, int32_t *sums,
+                       int pieces)
 {
     const bool eight = w->scheme.format == QF_I8,
                minimum = w->scheme.method == QM_MINMAX || w->scheme.method == QM_NOTES;
-    uint32_t products, x = quad_sums(codes + k, (n + 7) / 8 * 8, &products), h = eight ? 128 : 8;
+    uint32_t products, x = quad_sums(codes, step, (n + 7) / 8 * 8, &products), h = eight ? 128 : 8;
     uint32_t start = minimum ? h * x : 0, few = start - h * x, many = start - (eight ? 0 : h * x) - products;
     if (w->scheme.gran == QG_INPUT && w->scheme.method == QM_AFFINE) {
-        uint32_t zeros = sum_with_zeros(codes + k, (const float *)w->zero + k, n);
+        uint32_t zeros = sum_with_zeros(codes, step, (const float *)w->zero + k, n);
         few -= zeros;
         many -= zeros;
     }
-    sums[WIDE_X * pieces] = (int32_t)x;
-    sums[WIDE_START * pieces] = (int32_t)few;
-    sums[WIDE_START_MANY * pieces] = (int32_t)many;
+    const uint32_t add[WIDE_SUMS] = {[WIDE_X] = x, [WIDE_START] = few, [WIDE_START_MANY] = many};
+    for (int i = 0; i < WIDE_SUMS; i++) sums[i * pieces] = (int32_t)((uint32_t)sums[i * pieces] + add[i]);
 }
 
 static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, const float *from)
 {
-    const int cols = w->cols, padded = (cols + 63) / 64 * 64, pieces = qtensor_pieces(w);
-    const int groups = qtensor_groups(w), group = cols / groups, piece = qtensor_piece(w);
+    const int cols = w->cols, pieces = qtensor_pieces(w, x->kind), groups = qtensor_groups(w);
+    const int group = cols / groups, piece = qtensor_piece(w, x->kind);
     float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
-    int16_t *codes = x->wide + (size_t)row * (size_t)padded;
     int32_t *sums = x->code_sums + (size_t)row * WIDE_SUMS * (size_t)pieces;
     x->code_scale[row] = scale;
-    encode_wide(from, cols, padded, scale, qmax, codes);
-    for (int k = 0; k < cols; sums++) {
-        int end = (k / group + 1) * group, n = end - k < piece ? end - k : piece;
-        sum_piece(w, codes, k, n, sums, pieces);
-        k += n;
-    }
+    encode_wide(x, row, from, scale, qmax);
+    memset(sums, 0, WIDE_SUMS * (size_t)pieces * sizeof *sums);
+    for (int g = 0; g < groups; g++)
+        for (int from_k = 0; from_k < group; from_k += piece, sums++) {
+            int k = g * group + from_k, end = g * group + (group - from_k < piece ? group : from_k + piece);
+            for (int n; k < end; k += n) {
+                n = x->slab - k % x->slab < end - k ? x->slab - k % x->slab : end - k;
+                sum_inputs(w, qinput_wide(x, row, k), 4 * qinput_lanes(x), k, n, sums, pieces);
+            }
+        }
 }
 #endif
 

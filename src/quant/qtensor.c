@@ -84,11 +84,12 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
         if (s.method != QM_ABSMAX) out.sums = take(memory, &used, rows * groups * sizeof(float));
     }
     if (kind != ACTIVATIONS_F32) {
-        void *codes = take(memory, &used, 2 * rows * stride);
+        void *codes = take(memory, &used, 2 * (n < WIDE_LANES ? rows : round_up(rows, WIDE_LANES)) * stride);
         out.wide = codes;
+        out.slab = qtensor_slab(w);
         out.hi = codes;
         if (memory && kind == ACTIVATIONS_I16) out.lo = out.hi + rows * stride;
-        out.code_sums = take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w) * sizeof(int32_t));
+        out.code_sums = take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w, kind) * sizeof(int32_t));
         out.code_scale = take(memory, &used, rows * sizeof(float));
     }
     if (x && memory) *x = out;

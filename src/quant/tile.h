@@ -90,14 +90,23 @@ ALWAYS_INLINE struct tile tile_at(const struct qtensor *w, const struct qinput *
                          .y_stride = y_stride};
 }
 
-/* Calls tile for all rows and the panels [p0, p1), in blocks of nearly equal numbers of rows. */
+/* The first row of block b of n rows in `blocks` nearly equal blocks, a multiple of step. */
+ALWAYS_INLINE int block_begin(int n, int b, int blocks, int step)
+{
+    int row = ((int)((int64_t)n * b / blocks) + step - 1) / step * step;
+    return row < n ? row : n;
+}
+
+/* Calls tile for all rows and the panels [p0, p1), in blocks of at most rows_max rows, a multiple of
+ * rows_step, nearly equal and beginning at multiples of it. */
 ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
-                             int p0, int p1, int rows_max, tile_fn *tile)
+                             int p0, int p1, int rows_max, int rows_step, tile_fn *tile)
 {
     int blocks = (x->n + rows_max - 1) / rows_max;
     for (int p = p0; p < p1; p++)
         for (int b = 0; b < blocks; b++) {
-            int r0 = (int)((int64_t)x->n * b / blocks), r1 = (int)((int64_t)x->n * (b + 1) / blocks);
+            int r0 = block_begin(x->n, b, blocks, rows_step),
+                r1 = block_begin(x->n, b + 1, blocks, rows_step);
             struct tile t = tile_at(w, x, y, y_stride, p, r0);
             t.ahead = ahead_of(w, p, p == p0, p + 1 == p1, b, blocks);
             tile(&t, r1 - r0);

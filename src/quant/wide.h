@@ -13,8 +13,9 @@
  *   vi_dot_quad(acc, p, even, odd)  acc + the products of a quad's sums, (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2)
  *   vd_load(p) vd_store(p, a)       16 doubles
  *   vd_add_vi(a, b) vd_to_float(a)
- *   vi_store_quads(p, a)            16 integers within int16, each four as inputs 0, 2, 1, 3 of a quad
- *   quad_sums(p, n, &pairs)         of n such integers, n a multiple of 8: their sum; in pairs the sum of
+ *   vi_store_quads(p, step, a)      16 integers within int16, each four as inputs 0, 2, 1, 3 of a quad; quads
+ *                                   `step` integers apart
+ *   quad_sums(p, step, n, &pairs)   of n such integers, n a multiple of 8: their sum; in pairs the sum of
  *                                   x0 x1 + x2 x3 of every quad; modulo 2^32 */
 #ifndef QUANT_WIDE_H
 #define QUANT_WIDE_H
@@ -104,17 +105,24 @@ ALWAYS_INLINE vf vd_to_float(vd a)
                    _mm256_set_m128(_mm256_cvtpd_ps(a.q3), _mm256_cvtpd_ps(a.q2)));
 }
 
-ALWAYS_INLINE void vi_store_quads(int16_t *p, vi a)
+ALWAYS_INLINE void vi_store_quads(int16_t *p, int step, vi a)
 {
     enum { SWAP = _MM_SHUFFLE(3, 1, 2, 0) };
     __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), SWAP);
-    _mm256_storeu_si256((__m256i *)p, _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, SWAP), SWAP));
+    words = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, SWAP), SWAP);
+    __m128d lo = _mm_castsi128_pd(_mm256_castsi256_si128(words)),
+            hi = _mm_castsi128_pd(_mm256_extracti128_si256(words, 1));
+    _mm_storel_pd((double *)(void *)p, lo);
+    _mm_storeh_pd((double *)(void *)(p + step), lo);
+    _mm_storel_pd((double *)(void *)(p + 2 * step), hi);
+    _mm_storeh_pd((double *)(void *)(p + 3 * step), hi);
 }
-ALWAYS_INLINE uint32_t quad_sums(const int16_t *p, int n, uint32_t *pairs)
+ALWAYS_INLINE uint32_t quad_sums(const int16_t *p, int step, int n, uint32_t *pairs)
 {
     __m128i sum = _mm_setzero_si128(), products = sum;
-    for (int i = 0; i < n; i += 8) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(p + i));
+    for (int i = 0; i < n; i += 8, p += 2 * step) {
+        __m128d first = _mm_load_sd((const double *)(const void *)p);
+        __m128i x = _mm_castpd_si128(_mm_loadh_pd(first, (const double *)(const void *)(p + step)));
         sum = _mm_add_epi32(sum, _mm_madd_epi16(x, _mm_set1_epi16(1)));
         /* both lanes of a quad get its two products */
         products = _mm_add_epi32(products, _mm_madd_epi16(x, _mm_shuffle_epi32(x, _MM_SHUFFLE(2, 3, 0, 1))));

@@ -3,12 +3,14 @@
  * token's codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by
  * J.
  *
- * A piece is a group, or at most PIECE consecutive inputs of one: its sums stay within int32 in any order of
- * additions modulo 2^32. The pieces of a larger group, or of a whole row, are added as doubles, exactly.
+ * A piece is a group, or as many consecutive inputs of one as int32 has room for (qtensor_piece): its sums
+ * are right in any order of additions modulo 2^32. The pieces of a larger group, or of a whole row, are added
+ * as doubles, exactly. A panel is walked in stretches that fit the first-level cache: some groups, or a part
+ * of a piece, whose sums rest in memory as integers between its stretches.
  *
- * Few rows take the codes as they are stored, in registers. For more, a piece of 16 outputs is widened once
- * for all of them, and each two multiplications become one (Winograd 1968, "A new algorithm for inner
- * product"): with weights w and inputs x of a quad,
+ * Few rows take the codes as they are stored, in registers. For more, a stretch is widened once for all of
+ * them, and each two multiplications become one (Winograd 1968, "A new algorithm for inner product"): with
+ * weights w and inputs x of a quad,
  *
  *     x0 w0 + x1 w1 + x2 w2 + x3 w3 =
  *         (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2) - (x0 x1 + x2 x3) - (w0 w1 + w2 w3)
@@ -21,17 +23,20 @@
 #include "quant/params.h"
 #include "quant/wide.h"
 
-#define WIDE_ROWS          4 /* of a register tile */
+#define WIDE_ROWS          WIDE_LANES /* of a register tile */
 #define WIDE_VECTORS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
-#define WIDE_BLOCK         64 /* rows that share a widened stretch, at most */
+#define WIDE_BLOCK         64  /* rows that share a widened stretch, at most */
+#define WIDE_STRETCH       256 /* inputs: 16 KB of codes, of which 8 KB are widened at a time */
 
 /* What a product with one panel has made so far. */
 struct wide_totals {
-    _Alignas(64) float sums[WIDE_BLOCK][PANEL]; /* scaled: of finished groups, or of all inputs */
-    double whole[WIDE_BLOCK][PANEL];            /* not scaled: pieces of a group that has several */
+    _Alignas(64) int32_t running[WIDE_BLOCK][PANEL]; /* of a piece that goes on in the next stretch */
+    float sums[WIDE_BLOCK][PANEL];                   /* scaled: of finished groups, or of all inputs */
+    double whole[WIDE_BLOCK][PANEL];                 /* not scaled: of pieces of a group that has several */
 };
 
-/* Consecutive pieces of a panel: one of a group that has several, else some groups. */
+/* Consecutive inputs of a panel: some groups, or a part of a piece. Which of them is the constant `parts`
+ * below. */
 struct stretch {
     const struct tile *t;
     struct wide_totals *totals;
@@ -40,24 +45,22 @@ struct stretch {
     int first, count;  /* pieces of the stretch */
     int k0, inputs;    /* the first input; of each piece, rounded up to what a step of codes holds */
     int group;         /* of the first piece */
-    bool whole_groups; /* a piece is a group */
+    bool whole_groups; /* a piece is a group, or all inputs */
+    bool begins, ends; /* the piece does, here */
 };
 
-ALWAYS_INLINE size_t wide_stride(const struct qinput *x) { return ((size_t)x->cols + 63) / 64 * 64; }
-ALWAYS_INLINE const int16_t *wide_row(const struct qinput *x, int row)
-{
-    return x->wide + (size_t)row * wide_stride(x);
-}
 ALWAYS_INLINE const int32_t *wide_sums(const struct stretch *s, int row, enum wide_sum which)
 {
     return s->t->x->code_sums + ((size_t)(s->t->row + row) * WIDE_SUMS + which) * (size_t)s->pieces;
 }
 
-/* What the sum of a piece begins with so that it ends as the piece's part of S, D, U or, for QG_INPUT, U - X;
- * z is the zero point of affine. */
-ALWAYS_INLINE vi wide_start(const struct stretch *s, int row, int piece, enum wide_sum which, vf z)
+/* What the sum of a piece of vector v begins with so that it ends as the piece's part of S, D, U or, for
+ * QG_INPUT, U - X; z is the zero point of affine. */
+ALWAYS_INLINE vi wide_start(const struct stretch *s, int row, int v, int piece, enum wide_sum which, vf z,
+                            const bool parts)
 {
     const struct scheme scheme = s->t->w->scheme;
+    if (parts && !s->begins) return vi_load(s->totals->running[row] + 16 * v);
     vi start = vi_set1(wide_sums(s, row, which)[s->first + piece]);
     if (scheme.method != QM_AFFINE || scheme.gran == QG_INPUT) return start;
     return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(wide_sums(s, row, WIDE_X)[s->first + piece])));
@@ -86,9 +89,12 @@ ALWAYS_INLINE void wide_finish(const struct stretch *s, int row, int group, stru
     vf_store(sum, j);
 }
 
-ALWAYS_INLINE void wide_add(const struct stretch *s, int row, int v, int piece, struct params q, vi sum)
+ALWAYS_INLINE void wide_add(const struct stretch *s, int row, int v, int piece, struct params q, vi sum,
+                            const bool parts)
 {
-    if (s->whole_groups) {
+    if (parts && !s->ends) {
+        vi_store(s->totals->running[row] + 16 * v, sum);
+    } else if (!parts || s->whole_groups) {
         wide_finish(s, row, s->group + piece, q, vi_to_float(sum), s->totals->sums[row] + 16 * v);
     } else {
         double *whole = s->totals->whole[row] + 16 * v;
@@ -109,7 +115,7 @@ ALWAYS_INLINE void wide_add(const struct stretch *s, int row, int v, int piece, 
 
 /* Goes on with the sums of one step of codes: inputs k to k + 3, for int4 to k + 7. */
 ALWAYS_INLINE void direct_step(vi acc[WIDE_ROWS][VECTORS], const uint8_t *codes, const int16_t *x,
-                               size_t stride, const int bits, const int rows, const int vectors)
+                               const int bits, const int rows, const int vectors)
 {
     for (int v = 0; v < vectors; v++) prefetch(codes + 64 * v + AHEAD_BYTES);
     for (int v = 0; v < vectors; v++) {
@@ -117,45 +123,45 @@ ALWAYS_INLINE void direct_step(vi acc[WIDE_ROWS][VECTORS], const uint8_t *codes,
         for (int j = 0; j < (bits == 8 ? 2 : 4); j++) {
             vi w = bits == 8 ? vi_widen(u, j) : vi_widen_nibbles(u, j);
             for (int r = 0; r < rows; r++)
-                acc[r][v] = vi_dot_two(acc[r][v], w, vi_broadcast_two(x + (size_t)r * stride + 2 * j));
+                acc[r][v] =
+                    vi_dot_two(acc[r][v], w, vi_broadcast_two(x + j / 2 * 4 * rows + 4 * r + j % 2 * 2));
         }
     }
 }
 
 ALWAYS_INLINE void direct_piece(const struct stretch *s, int piece, int v0, const uint8_t *codes,
-                                const int bits, const int rows, const int vectors)
+                                const int bits, const int rows, const int vectors, const bool parts)
 {
     const int step = bits == 8 ? 4 : 8;
-    const size_t stride = wide_stride(s->t->x);
-    const int16_t *x = wide_row(s->t->x, s->t->row) + s->k0 + piece * s->inputs;
+    const int16_t *x = qinput_wide(s->t->x, s->t->row, s->k0) + piece * s->inputs * rows;
     struct params q[VECTORS];
     vi acc[WIDE_ROWS][VECTORS];
     for (int v = 0; v < vectors; v++) {
         q[v] = params_at(s->t, s->group + piece, v0 + v);
-        for (int r = 0; r < rows; r++) acc[r][v] = wide_start(s, r, piece, WIDE_START, q[v].z);
+        for (int r = 0; r < rows; r++) acc[r][v] = wide_start(s, r, v0 + v, piece, WIDE_START, q[v].z, parts);
     }
-    for (int k = 0; k < s->inputs; k += step, x += step, codes += PANEL * 4)
-        direct_step(acc, codes, x, stride, bits, rows, vectors);
+    for (int k = 0; k < s->inputs; k += step, x += step * rows, codes += PANEL * 4)
+        direct_step(acc, codes, x, bits, rows, vectors);
     for (int v = 0; v < vectors; v++)
-        for (int r = 0; r < rows; r++) wide_add(s, r, v0 + v, piece, q[v], acc[r][v]);
+        for (int r = 0; r < rows; r++) wide_add(s, r, v0 + v, piece, q[v], acc[r][v], parts);
 }
 
-ALWAYS_INLINE void direct_stretch(const struct stretch *s, const int bits, const int rows)
+ALWAYS_INLINE void direct_stretch(const struct stretch *s, const int bits, const int rows, const bool parts)
 {
     const int vectors = WIDE_VECTORS(rows);
     const size_t bytes = (size_t)s->inputs * (bits == 8 ? PANEL : PANEL / 2);
     for (int i = 0; i < s->count; i++)
         for (int v = 0; v < VECTORS; v += vectors)
-            direct_piece(s, i, v, s->codes + (size_t)i * bytes + 64 * (size_t)v, bits, rows, vectors);
+            direct_piece(s, i, v, s->codes + (size_t)i * bytes + 64 * (size_t)v, bits, rows, vectors, parts);
 }
 
 /* ---- many rows ---- */
 
 /* A stretch of 16 outputs, widened. */
 struct slice {
-    vi w[PIECE / 4][2];     /* of each quad: inputs 0 and 2, inputs 1 and 3 */
-    vi products[PIECE / 8]; /* of each piece: the sum of w0 w1 + w2 w3 */
-    struct params q[PIECE / 8];
+    vi w[WIDE_STRETCH / 4][2];     /* of each quad: inputs 0 and 2, inputs 1 and 3 */
+    vi products[WIDE_STRETCH / 8]; /* of each piece: the sum of w0 w1 + w2 w3 */
+    struct params q[WIDE_STRETCH / 8];
 };
 
 ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, const int bits)
@@ -180,20 +186,19 @@ ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, 
 /* Sums are named variables: arrays of vectors that inline assembly changes stay in memory with gcc 12. */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
 #define ROW_START(r)                                                                                         \
-    vi sum##r =                                                                                              \
-        r < rows ? vi_sub(wide_start(s, row + r, i, WIDE_START_MANY, q.z), w->products[i]) : vi_zero();
+    vi sum##r = r < rows ? vi_sub(wide_start(s, row + r, v, i, WIDE_START_MANY, q.z, parts), w->products[i]) \
+                         : vi_zero();
 #define ROW_QUAD(r)                                                                                          \
-    if (r < rows) sum##r = vi_dot_quad(sum##r, x + r * stride + 4 * k, at[k][0], at[k][1]);
+    if (r < rows) sum##r = vi_dot_quad(sum##r, x + 4 * (k * WIDE_LANES + r), at[k][0], at[k][1]);
 #define ROW_ADD(r)                                                                                           \
-    if (r < rows) wide_add(s, row + r, v, i, q, sum##r);
+    if (r < rows) wide_add(s, row + r, v, i, q, sum##r, parts);
 
 ALWAYS_INLINE void slice_tile(const struct slice *w, const struct stretch *s, int v, int row,
-                              struct ahead *ahead, const int rows)
+                              struct ahead *ahead, const int rows, const bool parts)
 {
-    const int16_t *x = wide_row(s->t->x, s->t->row + row) + s->k0;
-    const size_t stride = wide_stride(s->t->x);
+    const int16_t *x = qinput_wide(s->t->x, s->t->row + row, s->k0);
     const int quads = s->inputs / 4;
-    for (int i = 0; i < s->count; i++, x += s->inputs) {
+    for (int i = 0; i < s->count; i++, x += s->inputs * WIDE_LANES) {
         const vi(*at)[2] = w->w + i * quads;
         const struct params q = w->q[i];
         EACH_ROW(ROW_START)
@@ -206,7 +211,7 @@ ALWAYS_INLINE void slice_tile(const struct slice *w, const struct stretch *s, in
     }
 }
 
-ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits)
+ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits, const bool parts)
 {
     const int tiles = (n + WIDE_ROWS - 1) / WIDE_ROWS;
     const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
@@ -216,10 +221,9 @@ ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits)
     struct slice slice;
     for (int v = 0; v < VECTORS; v++) {
         slice_fill(&slice, s, v, bits);
-        for (int b = 0; b < tiles; b++) {
-            int r0 = n * b / tiles, r1 = n * (b + 1) / tiles;
-            WIDE_DISPATCH(r1 - r0, slice_tile(&slice, s, v, r0, &ahead, R))
-        }
+        for (int row = 0; row < n; row += WIDE_ROWS)
+            WIDE_DISPATCH(n - row < WIDE_ROWS ? n - row : WIDE_ROWS,
+                          slice_tile(&slice, s, v, row, &ahead, R, parts))
     }
 }
 
@@ -250,42 +254,56 @@ ALWAYS_INLINE void store_rows(const struct tile *t, const struct wide_totals *to
     }
 }
 
-ALWAYS_INLINE void wide_stretch(const struct stretch *s, int n, const int bits)
+/* The stretch from s->k0 on, in one slab. */
+ALWAYS_INLINE void stretch_at(struct stretch *s, const uint8_t *panel, const int bits, const bool parts)
 {
-    if (n <= WIDE_ROWS)
-        WIDE_DISPATCH(n, direct_stretch(s, bits, R))
-    else
-        slice_stretch(s, n, bits);
+    const int step = bits == 8 ? 4 : 8, group = s->t->group, slab = s->t->x->slab, rest = slab - s->k0 % slab;
+    const int most = rest < WIDE_STRETCH ? rest : WIDE_STRETCH;
+    s->codes = panel + (size_t)(s->k0 / step) * (PANEL * 4);
+    s->group = s->k0 / group;
+    if (parts) {
+        const int at = s->k0 - s->group * group, piece = qtensor_piece(s->t->w, s->t->x->kind);
+        const int end = (at / piece + 1) * piece, left = (end < group ? end : group) - at;
+        s->first = s->group * (s->pieces / s->t->groups) + at / piece;
+        s->count = 1;
+        s->inputs = left < most ? (left + step - 1) / step * step : most;
+        s->begins = at % piece == 0;
+        s->ends = left <= most;
+    } else {
+        const int left = s->t->groups - s->group;
+        s->first = s->group;
+        s->count = left < most / group ? left : most / group;
+        s->inputs = group;
+    }
+}
+
+ALWAYS_INLINE void wide_stretches(struct stretch *s, int n, const int bits, const bool parts)
+{
+    const struct tile *t = s->t;
+    const uint8_t *panel = t->w->codes + (size_t)t->panel * t->w->panel_bytes;
+    for (; s->k0 < t->w->cols; s->k0 += s->count * s->inputs) {
+        stretch_at(s, panel, bits, parts);
+        if (t->x->n <= WIDE_ROWS)
+            WIDE_DISPATCH(n, direct_stretch(s, bits, R, parts))
+        else
+            slice_stretch(s, n, bits, parts);
+        if (parts && !s->whole_groups && s->k0 + s->inputs >= (s->group + 1) * t->group) finish_pieces(s, n);
+    }
 }
 
 /* One panel times n rows, at most WIDE_BLOCK. */
 ALWAYS_INLINE void wide_panel(const struct tile *t, int n, const int bits)
 {
     struct wide_totals totals;
-    const struct qtensor *w = t->w;
-    const int groups = t->groups, group = t->group, piece = qtensor_piece(w), step = bits == 8 ? 4 : 8;
-    const uint8_t *panel = w->codes + (size_t)t->panel * w->panel_bytes;
-    struct stretch s = {.t = t,
-                        .totals = &totals,
-                        .pieces = qtensor_pieces(w),
-                        .whole_groups = w->scheme.gran == QG_GROUP && piece == group};
-    memset(totals.sums, 0, (size_t)n * sizeof totals.sums[0]);
+    const bool grouped = t->w->scheme.gran == QG_GROUP;
+    struct stretch s = {.t = t, .totals = &totals, .pieces = qtensor_pieces(t->w, t->x->kind)};
+    s.whole_groups = s.pieces == t->groups;
+    if (grouped) memset(totals.sums, 0, (size_t)n * sizeof totals.sums[0]);
     if (!s.whole_groups) memset(totals.whole, 0, (size_t)n * sizeof totals.whole[0]);
-    for (; s.k0 < w->cols; s.k0 += s.count * s.inputs, s.first += s.count) {
-        s.codes = panel + (size_t)s.k0 / (size_t)step * (PANEL * 4);
-        if (s.whole_groups) {
-            s.group = s.first;
-            s.count = groups - s.group < PIECE / group ? groups - s.group : PIECE / group;
-            s.inputs = group;
-        } else {
-            s.group = s.k0 / group;
-            int left = (s.group + 1) * group - s.k0;
-            s.count = 1;
-            s.inputs = ((left < piece ? left : piece) + step - 1) / step * step;
-        }
-        wide_stretch(&s, n, bits);
-        if (!s.whole_groups && s.k0 + s.inputs >= (s.group + 1) * group) finish_pieces(&s, n);
-    }
+    if (grouped && t->group <= WIDE_STRETCH)
+        wide_stretches(&s, n, bits, false);
+    else
+        wide_stretches(&s, n, bits, true);
     store_rows(t, &totals, n);
 }
 #endif

@@ -23,6 +23,7 @@ static const char *const schemes[] = {"f32",
                                       "i8:g8:absmax",
                                       "i8:g24:minmax",
                                       "i8:g64:affine",
+                                      "i8:g136:absmax",
                                       "i4:tensor:minmax",
                                       "i4:channel:absmax",
                                       "i4:channel:affine",
@@ -143,7 +144,7 @@ static void test_every_isa_gives_the_scalar_bits(void **state)
 {
     static const int shapes[][2] = {{1, 1},    {3, 3},    {17, 4},   {64, 5},   {65, 7},
                                     {2, 8},    {63, 24},  {100, 60}, {130, 64}, {70, 96},
-                                    {66, 257}, {67, 528}, {65, 520}, {1, 3072}};
+                                    {66, 257}, {67, 528}, {65, 520}, {66, 544}, {1, 3072}};
     (void)state;
     for (size_t s = 0; s < SCHEMES; s++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -160,10 +161,9 @@ static void test_every_isa_gives_the_scalar_bits(void **state)
 }
 
 /* Any number of rows, any range of panels: each row as it is alone. */
-static void test_rows_do_not_depend_on_their_number(void **state)
+static void compare_numbers_of_rows(int cols)
 {
-    (void)state;
-    const int rows = 130, cols = 192, most = 96;
+    const int rows = 130, most = 96;
     float *x = input_create(most, (size_t)cols, 5);
     float *alone = mem_array((size_t)most * (size_t)rows, sizeof *alone),
           *y = mem_array((size_t)most * (size_t)rows, sizeof *y);
@@ -190,6 +190,13 @@ static void test_rows_do_not_depend_on_their_number(void **state)
     guard_free(x, (size_t)most * (size_t)cols * sizeof *x);
     mem_free(alone);
     mem_free(y);
+}
+
+static void test_rows_do_not_depend_on_their_number(void **state)
+{
+    (void)state;
+    compare_numbers_of_rows(192);
+    compare_numbers_of_rows(1056);
 }
 
 static void test_panels_write_their_outputs_only(void **state)
@@ -402,21 +409,22 @@ static void test_scalar_against_double(void **state)
 static void test_extremes(void **state)
 {
     (void)state;
-    enum { ROWS = 65, COLS = 3072 };
+    enum { ROWS = 65, COLS = 3072, MOST = 6 };
     static const char *const specs[] = {"i8:channel:absmax", "i8:channel:minmax", "i8:channel:affine",
                                         "i4:g32:absmax", "i4:channel:affine"};
-    float *m = mem_array((size_t)ROWS * COLS, sizeof *m), *x = mem_array(COLS, sizeof *x), y[ROWS];
+    float *m = mem_array((size_t)ROWS * COLS, sizeof *m), *x = mem_array(MOST * COLS, sizeof *x),
+          y[MOST * ROWS];
     for (int sign = -1; sign <= 1; sign += 2)
         for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
             for (int i = 0; i < ROWS * COLS; i++) m[i] = i % COLS == 0 ? -1.0f : 1.0f;
-            for (int k = 0; k < COLS; k++) x[k] = k == 1 ? 1.0f : (float)sign;
+            for (int k = 0; k < MOST * COLS; k++) x[k] = k % COLS == 1 ? 1.0f : (float)sign;
             struct weight w = weight_from(m, scheme_of(specs[s]), ROWS, COLS);
             for (int kind = 0; kind < ACTIVATIONS_COUNT; kind++)
                 for (size_t i = 0; i < isa_count(); i++) {
                     if (!isa_at(i)->supported()) continue;
-                    product(isa_at(i), &w.w, (enum activations)kind, x, COLS, 1, y, ROWS, 0, 2);
+                    product(isa_at(i), &w.w, (enum activations)kind, x, COLS, MOST, y, ROWS, 0, 2);
                     double expected = sign < 0 ? -(COLS - 3.0) + 1.0 : COLS - 2.0;
-                    for (int o = 0; o < ROWS; o++)
+                    for (int o = 0; o < MOST * ROWS; o++)
                         assert_true(fabs((double)y[o] - expected) <
                                     (w.w.scheme.format == QF_I8 ? 5e-3 : 0.07) * COLS);
                     if (s == 0 && kind == ACTIVATIONS_I16)
@@ -486,7 +494,7 @@ static void test_activation_edges(void **state)
 static int activation_code(const struct format_ops *ops, const struct qinput *x, int k)
 {
     static const int place[4] = {0, 2, 1, 3};
-    if (ops->wide_codes[x->kind]) return x->wide[k / 4 * 4 + place[k % 4]];
+    if (ops->wide_codes[x->kind]) return qinput_wide(x, 0, k / 4 * 4)[place[k % 4]];
     return x->lo ? 256 * x->hi[k] + x->lo[k] : x->hi[k];
 }
 
