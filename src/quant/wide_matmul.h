@@ -49,55 +49,68 @@ struct stretch {
     bool begins, ends; /* the piece does, here */
 };
 
-ALWAYS_INLINE const int32_t *wide_sums(const struct stretch *s, int row, enum wide_sum which)
+/* Where the sums of a tile begin and end, of its first row; those of the others as far apart as said. A copy
+ * of what the stretch says, in registers, for stores of vectors may alias memory. */
+struct ends {
+    struct scheme scheme;
+    const int32_t *start,
+        *x; /* of the first piece: what a sum begins with, and X; rows at a stride of `sums` */
+    size_t sums;
+    int32_t *running; /* rows of these at a stride of PANEL */
+    float *scaled;
+    double *whole;
+    bool begins, ends, whole_groups;
+};
+
+ALWAYS_INLINE struct ends ends_at(const struct stretch *s, int row, int v, enum wide_sum start)
 {
-    return s->t->x->code_sums + ((size_t)(s->t->row + row) * WIDE_SUMS + which) * (size_t)s->pieces;
+    const int32_t *sums =
+        s->t->x->code_sums + (size_t)(s->t->row + row) * WIDE_SUMS * (size_t)s->pieces + s->first;
+    return (struct ends){.scheme = s->t->w->scheme,
+                         .start = sums + (size_t)start * (size_t)s->pieces,
+                         .x = sums + (size_t)WIDE_X * (size_t)s->pieces,
+                         .sums = WIDE_SUMS * (size_t)s->pieces,
+                         .running = s->totals->running[row] + 16 * v,
+                         .scaled = s->totals->sums[row] + 16 * v,
+                         .whole = s->totals->whole[row] + 16 * v,
+                         .begins = s->begins,
+                         .ends = s->ends,
+                         .whole_groups = s->whole_groups};
 }
 
-/* What the sum of a piece of vector v begins with so that it ends as the piece's part of S, D, U or, for
- * QG_INPUT, U - X; z is the zero point of affine. */
-ALWAYS_INLINE vi wide_start(const struct stretch *s, int row, int v, int piece, enum wide_sum which, vf z,
-                            const bool parts)
+/* What the sum of a piece of row r and vector v begins with so that it ends as the piece's part of S, D, U
+ * or, for QG_INPUT, U - X; z is the zero point of affine. */
+ALWAYS_INLINE vi wide_start(const struct ends *e, int r, int v, int piece, vf z, const bool parts)
 {
-    const struct scheme scheme = s->t->w->scheme;
-    if (parts && !s->begins) return vi_load(s->totals->running[row] + 16 * v);
-    vi start = vi_set1(wide_sums(s, row, which)[s->first + piece]);
-    if (scheme.method != QM_AFFINE || scheme.gran == QG_INPUT) return start;
-    return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(wide_sums(s, row, WIDE_X)[s->first + piece])));
+    if (parts && !e->begins) return vi_load(e->running + r * PANEL + 16 * v);
+    vi start = vi_set1(e->start[(size_t)r * e->sums + (size_t)piece]);
+    if (e->scheme.method != QM_AFFINE || e->scheme.gran == QG_INPUT) return start;
+    return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(e->x[(size_t)r * e->sums + (size_t)piece])));
 }
 
-/* J of the sum of a token's codes over a group: the factor of a minimum. */
-ALWAYS_INLINE float wide_x(const struct stretch *s, int row, int group)
+/* Takes J of a group, or of all inputs, into the sum of one vector of one row; x is J of the token's codes.
+ */
+ALWAYS_INLINE void wide_finish(struct scheme scheme, struct params q, vf j, float x, float *sum)
 {
-    if (s->whole_groups) return (float)wide_sums(s, row, WIDE_X)[group];
-    const int pieces = s->pieces / s->t->groups;
-    const int32_t *x = wide_sums(s, row, WIDE_X) + group * pieces;
-    double sum = 0.0;
-    for (int i = 0; i < pieces; i++) sum += (double)x[i];
-    return (float)sum;
-}
-
-/* Takes J of a group, or of all inputs, into the sum of one vector of one row. */
-ALWAYS_INLINE void wide_finish(const struct stretch *s, int row, int group, struct params q, vf j, float *sum)
-{
-    const struct scheme scheme = s->t->w->scheme;
     if (scheme.gran == QG_GROUP)
         j = vf_fma(q.s, j, vf_load(sum));
     else if (scheme.gran != QG_INPUT)
         j = vf_mul(q.s, j);
-    if (has_minimum(scheme) && scheme.gran != QG_INPUT) j = vf_fma(q.z, vf_set1(wide_x(s, row, group)), j);
+    if (has_minimum(scheme) && scheme.gran != QG_INPUT) j = vf_fma(q.z, vf_set1(x), j);
     vf_store(sum, j);
 }
 
-ALWAYS_INLINE void wide_add(const struct stretch *s, int row, int v, int piece, struct params q, vi sum,
+ALWAYS_INLINE void wide_add(const struct ends *e, int r, int v, int piece, struct params q, vi sum,
                             const bool parts)
 {
-    if (parts && !s->ends) {
-        vi_store(s->totals->running[row] + 16 * v, sum);
-    } else if (!parts || s->whole_groups) {
-        wide_finish(s, row, s->group + piece, q, vi_to_float(sum), s->totals->sums[row] + 16 * v);
+    if (parts && !e->ends) {
+        vi_store(e->running + r * PANEL + 16 * v, sum);
+    } else if (!parts || e->whole_groups) {
+        const int32_t *x = e->x + (size_t)r * e->sums + (size_t)piece;
+        wide_finish(e->scheme, q, vi_to_float(sum), has_minimum(e->scheme) ? (float)*x : 0.0f,
+                    e->scaled + r * PANEL + 16 * v);
     } else {
-        double *whole = s->totals->whole[row] + 16 * v;
+        double *whole = e->whole + r * PANEL + 16 * v;
         vd_store(whole, vd_add_vi(vd_load(whole), sum));
     }
 }
@@ -129,30 +142,34 @@ ALWAYS_INLINE void direct_step(vi acc[WIDE_ROWS][VECTORS], const uint8_t *codes,
     }
 }
 
-ALWAYS_INLINE void direct_piece(const struct stretch *s, int piece, int v0, const uint8_t *codes,
-                                const int bits, const int rows, const int vectors, const bool parts)
+ALWAYS_INLINE void direct_piece(const struct tile *t, int group, const struct ends *e, int piece, int v0,
+                                int inputs, const uint8_t *codes, const int16_t *x, const int bits,
+                                const int rows, const int vectors, const bool parts)
 {
     const int step = bits == 8 ? 4 : 8;
-    const int16_t *x = qinput_wide(s->t->x, s->t->row, s->k0) + piece * s->inputs * rows;
     struct params q[VECTORS];
     vi acc[WIDE_ROWS][VECTORS];
     for (int v = 0; v < vectors; v++) {
-        q[v] = params_at(s->t, s->group + piece, v0 + v);
-        for (int r = 0; r < rows; r++) acc[r][v] = wide_start(s, r, v0 + v, piece, WIDE_START, q[v].z, parts);
+        q[v] = params_at(t, group, v0 + v);
+        for (int r = 0; r < rows; r++) acc[r][v] = wide_start(e, r, v0 + v, piece, q[v].z, parts);
     }
-    for (int k = 0; k < s->inputs; k += step, x += step * rows, codes += PANEL * 4)
+    for (int k = 0; k < inputs; k += step, x += step * rows, codes += PANEL * 4)
         direct_step(acc, codes, x, bits, rows, vectors);
     for (int v = 0; v < vectors; v++)
-        for (int r = 0; r < rows; r++) wide_add(s, r, v0 + v, piece, q[v], acc[r][v], parts);
+        for (int r = 0; r < rows; r++) wide_add(e, r, v0 + v, piece, q[v], acc[r][v], parts);
 }
 
 ALWAYS_INLINE void direct_stretch(const struct stretch *s, const int bits, const int rows, const bool parts)
 {
-    const int vectors = WIDE_VECTORS(rows);
-    const size_t bytes = (size_t)s->inputs * (bits == 8 ? PANEL : PANEL / 2);
-    for (int i = 0; i < s->count; i++)
+    const int vectors = WIDE_VECTORS(rows), count = parts ? 1 : s->count;
+    const int inputs = s->inputs, group = s->group;
+    const struct ends e = ends_at(s, 0, 0, WIDE_START);
+    const struct tile t = *s->t;
+    const int16_t *x = qinput_wide(t.x, t.row, s->k0);
+    const uint8_t *codes = s->codes;
+    for (int i = 0; i < count; i++, x += inputs * rows, codes += inputs * (bits == 8 ? PANEL : PANEL / 2))
         for (int v = 0; v < VECTORS; v += vectors)
-            direct_piece(s, i, v, s->codes + (size_t)i * bytes + 64 * (size_t)v, bits, rows, vectors, parts);
+            direct_piece(&t, group + i, &e, i, v, inputs, codes + 64 * v, x, bits, rows, vectors, parts);
 }
 
 /* ---- many rows ---- */
@@ -186,30 +203,52 @@ ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, 
 /* Sums are named variables: arrays of vectors that inline assembly changes stay in memory with gcc 12. */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
 #define ROW_START(r)                                                                                         \
-    vi sum##r = r < rows ? vi_sub(wide_start(s, row + r, v, i, WIDE_START_MANY, q.z, parts), w->products[i]) \
-                         : vi_zero();
+    vi sum##r = r < rows ? vi_sub(wide_start(&e, r, 0, i, q.z, parts), w->products[i]) : vi_zero();
 #define ROW_QUAD(r)                                                                                          \
-    if (r < rows) sum##r = vi_dot_quad(sum##r, x + 4 * (k * WIDE_LANES + r), at[k][0], at[k][1]);
+    if (r < rows) sum##r = vi_dot_quad(sum##r, x + 4 * r, (*at)[0], (*at)[1]);
 #define ROW_ADD(r)                                                                                           \
-    if (r < rows) wide_add(s, row + r, v, i, q, sum##r, parts);
+    if (r < rows) wide_add(&e, r, 0, i, q, sum##r, parts);
 
+/* x: the codes of the tile's rows. */
 ALWAYS_INLINE void slice_tile(const struct slice *w, const struct stretch *s, int v, int row,
-                              struct ahead *ahead, const int rows, const bool parts)
+                              const int16_t *x, struct ahead *ahead, const int rows, const bool parts)
 {
-    const int16_t *x = qinput_wide(s->t->x, s->t->row + row, s->k0);
-    const int quads = s->inputs / 4;
-    for (int i = 0; i < s->count; i++, x += s->inputs * WIDE_LANES) {
-        const vi(*at)[2] = w->w + i * quads;
+    const struct ends e = ends_at(s, row, v, WIDE_START_MANY);
+    const int count = parts ? 1 : s->count, quads = s->inputs / 4;
+    const vi(*at)[2] = w->w;
+    const uint8_t *fetched = ahead->at;
+    const size_t step = ahead->step;
+    for (int i = 0; i < count; i++) {
         const struct params q = w->q[i];
         EACH_ROW(ROW_START)
-        for (int k = 0; k < quads; k++) {
-            prefetch_far(ahead->at);
-            ahead->at += ahead->step;
+        for (const vi(*end)[2] = at + quads; at < end; at++, x += 4 * WIDE_LANES) {
+            prefetch_far(fetched);
+            fetched += step;
             EACH_ROW(ROW_QUAD)
         }
         EACH_ROW(ROW_ADD)
     }
+    ahead->at = fetched;
 }
+
+/* Functions of their own, which need all registers. */
+#define SLICE_TILE(rows)                                                                                     \
+    static __attribute__((noinline)) void slice_parts_##rows(const struct slice *w, const struct stretch *s, \
+                                                             int v, int row, const int16_t *x,               \
+                                                             struct ahead *ahead)                            \
+    {                                                                                                        \
+        slice_tile(w, s, v, row, x, ahead, rows, true);                                                      \
+    }                                                                                                        \
+    static __attribute__((noinline)) void slice_groups_##rows(const struct slice *w,                         \
+                                                              const struct stretch *s, int v, int row,       \
+                                                              const int16_t *x, struct ahead *ahead)         \
+    {                                                                                                        \
+        slice_tile(w, s, v, row, x, ahead, rows, false);                                                     \
+    }
+SLICE_TILE(1)
+SLICE_TILE(2)
+SLICE_TILE(3)
+SLICE_TILE(4)
 
 ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits, const bool parts)
 {
@@ -218,24 +257,43 @@ ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits,
     /* Meanwhile the next stretch is fetched, a share with each quad of each tile. */
     struct ahead ahead = {.at = s->codes + (size_t)(s->count * s->inputs) * per_input,
                           .step = per_input / (size_t)tiles};
+    static void (*const by_rows[2][WIDE_ROWS + 1])(const struct slice *, const struct stretch *, int, int,
+                                                   const int16_t *, struct ahead *) = {
+        {NULL, slice_groups_1, slice_groups_2, slice_groups_3, slice_groups_4},
+        {NULL, slice_parts_1, slice_parts_2, slice_parts_3, slice_parts_4}};
+    const int16_t *first = qinput_wide(s->t->x, s->t->row, s->k0);
+    const ptrdiff_t next = qinput_wide(s->t->x, s->t->row + WIDE_ROWS, s->k0) - first;
     struct slice slice;
     for (int v = 0; v < VECTORS; v++) {
+        const int16_t *x = first;
         slice_fill(&slice, s, v, bits);
-        for (int row = 0; row < n; row += WIDE_ROWS)
-            WIDE_DISPATCH(n - row < WIDE_ROWS ? n - row : WIDE_ROWS,
-                          slice_tile(&slice, s, v, row, &ahead, R, parts))
+        for (int row = 0; row < n; row += WIDE_ROWS, x += next)
+            by_rows[parts][n - row < WIDE_ROWS ? n - row : WIDE_ROWS](&slice, s, v, row, x, &ahead);
     }
 }
 
 /* ---- a panel ---- */
 
+/* J of the sum of a token's codes over a group of several pieces: the factor of a minimum. */
+static inline float group_x(const struct stretch *s, int row)
+{
+    const int pieces = s->pieces / s->t->groups;
+    const int32_t *x = s->t->x->code_sums +
+                       ((size_t)(s->t->row + row) * WIDE_SUMS + WIDE_X) * (size_t)s->pieces +
+                       (size_t)(s->group * pieces);
+    double sum = 0.0;
+    for (int i = 0; i < pieces; i++) sum += (double)x[i];
+    return (float)sum;
+}
+
 ALWAYS_INLINE void finish_pieces(const struct stretch *s, int n)
 {
-    for (int v = 0; v < VECTORS; v++) {
-        const struct params q = params_at(s->t, s->group, v);
-        for (int r = 0; r < n; r++) {
+    for (int r = 0; r < n; r++) {
+        const float x = group_x(s, r);
+        for (int v = 0; v < VECTORS; v++) {
             double *whole = s->totals->whole[r] + 16 * v;
-            wide_finish(s, r, s->group, q, vd_to_float(vd_load(whole)), s->totals->sums[r] + 16 * v);
+            wide_finish(s->t->w->scheme, params_at(s->t, s->group, v), vd_to_float(vd_load(whole)), x,
+                        s->totals->sums[r] + 16 * v);
             vd_store(whole, vd_zero());
         }
     }
