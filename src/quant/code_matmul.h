@@ -180,9 +180,11 @@ ALWAYS_INLINE const int8_t *plane(const struct qinput *x, const int8_t *codes, i
     return codes + (size_t)row * (((size_t)x->cols + 63) / 64 * 64);
 }
 
-ALWAYS_INLINE void code_planes(const struct tile *t, bool two_planes, const int bits, const int rows,
+ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const int bits, const int rows,
                                const int vectors)
 {
+    struct tile_copy copy;
+    const struct tile *t = tile_copied(&copy, given);
     const struct qtensor *w = t->w;
     const int groups = t->groups, tokens = two_planes ? rows / 2 : rows;
     const size_t group_bytes = (size_t)(t->group / (bits == 8 ? 4 : 8)) * (PANEL * 4);

@@ -119,8 +119,10 @@ ALWAYS_INLINE void finish_chains(const struct tile *t, int g, int groups, int v0
     }
 }
 
-ALWAYS_INLINE void integer_tile(const struct tile *t, const int bits, const int rows, const int vectors)
+ALWAYS_INLINE void integer_tile(const struct tile *given, const int bits, const int rows, const int vectors)
 {
+    struct tile_copy copy;
+    const struct tile *t = tile_copied(&copy, given);
     const struct qtensor *w = t->w;
     const int groups = t->groups, group = t->group;
     const float *x[TILE_ROWS];
@@ -154,9 +156,11 @@ ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (
         }
 }
 
-ALWAYS_INLINE void integer_block(const struct tile *t, int n, const int bits)
+ALWAYS_INLINE void integer_block(const struct tile *given, int n, const int bits)
 {
     struct chain_block b;
+    struct tile_copy copy;
+    const struct tile *t = tile_copied(&copy, given);
     const int groups = t->groups, group = t->group;
     const uint8_t *panel = t->w->codes + (size_t)t->panel * t->w->panel_bytes;
     memset(b.totals, 0, (size_t)n * sizeof b.totals[0]);

@@ -52,6 +52,21 @@ struct tile {
 
 typedef void tile_fn(const struct tile *t, int rows);
 
+/* A tile with copies of what it points to, none of which its kernel lets escape: else each store of a vector,
+ * which may alias anything, would have the kernel read all of it again. */
+struct tile_copy {
+    struct tile t;
+    struct qtensor w;
+    struct qinput x;
+};
+ALWAYS_INLINE const struct tile *tile_copied(struct tile_copy *to, const struct tile *t)
+{
+    *to = (struct tile_copy){.t = *t, .w = *t->w, .x = *t->x};
+    to->t.w = &to->w;
+    to->t.x = &to->x;
+    return &to->t;
+}
+
 static inline struct ahead ahead_of(const struct qtensor *w, int panel, bool is_first, bool is_last,
                                     int block, int blocks)
 {
