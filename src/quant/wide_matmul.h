@@ -53,10 +53,9 @@ struct stretch {
  * of what the stretch says, in registers, for stores of vectors may alias memory. */
 struct ends {
     struct scheme scheme;
-    const int32_t *start,
-        *x; /* of the first piece: what a sum begins with, and X; rows at a stride of `sums` */
-    size_t sums;
-    int32_t *running; /* rows of these at a stride of PANEL */
+    const int32_t *start, *x; /* of the first piece: what a sum begins with, and X; a row's at `stride` */
+    size_t stride;
+    int32_t *running; /* of these, a row's at PANEL */
     float *scaled;
     double *whole;
     bool begins, ends, whole_groups;
@@ -69,7 +68,7 @@ ALWAYS_INLINE struct ends ends_at(const struct stretch *s, int row, int v, enum 
     return (struct ends){.scheme = s->t->w->scheme,
                          .start = sums + (size_t)start * (size_t)s->pieces,
                          .x = sums + (size_t)WIDE_X * (size_t)s->pieces,
-                         .sums = WIDE_SUMS * (size_t)s->pieces,
+                         .stride = WIDE_SUMS * (size_t)s->pieces,
                          .running = s->totals->running[row] + 16 * v,
                          .scaled = s->totals->sums[row] + 16 * v,
                          .whole = s->totals->whole[row] + 16 * v,
@@ -83,9 +82,9 @@ ALWAYS_INLINE struct ends ends_at(const struct stretch *s, int row, int v, enum 
 ALWAYS_INLINE vi wide_start(const struct ends *e, int r, int v, int piece, vf z, const bool parts)
 {
     if (parts && !e->begins) return vi_load(e->running + r * PANEL + 16 * v);
-    vi start = vi_set1(e->start[(size_t)r * e->sums + (size_t)piece]);
+    vi start = vi_set1(e->start[(size_t)r * e->stride + (size_t)piece]);
     if (e->scheme.method != QM_AFFINE || e->scheme.gran == QG_INPUT) return start;
-    return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(e->x[(size_t)r * e->sums + (size_t)piece])));
+    return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(e->x[(size_t)r * e->stride + (size_t)piece])));
 }
 
 /* Takes J of a group, or of all inputs, into the sum of one vector of one row; x is J of the token's codes.
@@ -106,7 +105,7 @@ ALWAYS_INLINE void wide_add(const struct ends *e, int r, int v, int piece, struc
     if (parts && !e->ends) {
         vi_store(e->running + r * PANEL + 16 * v, sum);
     } else if (!parts || e->whole_groups) {
-        const int32_t *x = e->x + (size_t)r * e->sums + (size_t)piece;
+        const int32_t *x = e->x + (size_t)r * e->stride + (size_t)piece;
         wide_finish(e->scheme, q, vi_to_float(sum), has_minimum(e->scheme) ? (float)*x : 0.0f,
                     e->scaled + r * PANEL + 16 * v);
     } else {
