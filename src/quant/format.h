@@ -41,7 +41,7 @@ enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
 #define WIDE_LANES 4
 
 /* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
- * (sized by activations_bytes), row by row. */
+ * (sized by qinput_layout), row by row. */
 struct qinput {
     int n, cols;
     const float *f32; /* x (n, cols), row r at f32 + r*stride */
