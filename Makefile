@@ -47,7 +47,7 @@ APP_SRC   := $(wildcard src/app/*.c)
 ISAS      := scalar
 ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
 ISAS      += avx2 avx512
-DOT_ISAS  := avxvnni avx512vnni
+DOT_ISAS  := avxvnni avx512vnni amx
 endif
 # Where there are others, scalar is the definition that they are compared with: no slower like this, compiled in half the time.
 MFLAGS.scalar     := $(if $(filter-out scalar,$(ISAS)),-O1)
@@ -55,6 +55,7 @@ MFLAGS.avx2       := -mavx2 -mfma -mf16c
 MFLAGS.avxvnni    := $(MFLAGS.avx2) -mavxvnni
 MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni
+MFLAGS.amx        := $(MFLAGS.avx512vnni) -mamx-tile -mamx-int8
 
 APP_OBJ   := $(APP_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o)) \

@@ -25,7 +25,7 @@ _gpt2q()
         COMPREPLY=($(compgen -W "f32 f16 bf16 i8 i8:tensor i8:channel i8:input i8:g32 i4 i4:g32 i4:g64 notes" -- "$word")) ;;
     -a | --activations) COMPREPLY=($(compgen -W "f32 i16 i8" -- "$word")) ;;
     --kv) COMPREPLY=($(compgen -W "f32 f16 i8" -- "$word")) ;;
-    --isa) COMPREPLY=($(compgen -W "scalar avx2 avxvnni avx512 avx512vnni" -- "$word")) ;;
+    --isa) COMPREPLY=($(compgen -W "scalar avx2 avxvnni avx512 avx512vnni amx" -- "$word")) ;;
     --truncate) COMPREPLY=($(compgen -W "error left" -- "$word")) ;;
     --cache) COMPREPLY=($(compgen -W "ragged padded" -- "$word")) ;;
     --format) COMPREPLY=($(compgen -W "auto text jsonl openai" -- "$word")) ;;

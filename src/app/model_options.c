@@ -17,7 +17,7 @@ void model_options_add(struct option_set *set, struct model_options *o)
     option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "TYPE",
                                     "f32: dequantize on the fly; i16, i8: integer activations, one scale per token (default: i16 for i8 and i4 weights, else f32)", 0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N", "threads (default: the cores this process may use)", 1, THREADS_MAX});
-    option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "NAME", "force an instruction set: scalar, avx2, avxvnni, avx512, avx512vnni; also $GPT2Q_ISA. The results are the same bits", 0, 0});
+    option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "NAME", "force an instruction set: scalar, avx2, avxvnni, avx512, avx512vnni, amx; also $GPT2Q_ISA. The results are the same bits", 0, 0});
     option_add(set, (struct option){'c', "ctx", OPTION_INTEGER, &o->ctx, "N", "positions for prompt and completion together (default: the model's n_positions)", 1, 1 << 20});
     option_add(set, (struct option){0, "kv", OPTION_STRING, &o->kv, "TYPE", "how keys and values are cached: f32 (exact, the default), f16, i8", 0, 0});
     option_add(set, (struct option){0, "quiet", OPTION_FLAG, &o->quiet, NULL, "say nothing on stderr but errors", 0, 0});

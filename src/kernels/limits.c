@@ -14,6 +14,7 @@ const struct limits *limits_find(const char *isa)
         {"avxvnni", &limits_table_avxvnni},
         {"avx512", &limits_table_avx512},
         {"avx512vnni", &limits_table_avx512vnni},
+        {"amx", &limits_table_amx},
 #endif
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)

@@ -1,6 +1,9 @@
 /* The limits of one instruction set. Chains are many enough to hide the latency of the instruction (4 cycles,
  * two a cycle) and few enough to stay in registers; what varies between the sets is spelled once, as one step
  * of one chain. */
+#if defined(GPT2Q_ISA_amx)
+#include "kernels/amx.h"
+#endif
 #include "kernels/limits_table.h"
 #include "kernels/simd.h"
 
@@ -147,7 +150,27 @@ typedef uint32_t codes;
 #define I16_PRODUCTS 2 /* of the high and of the low byte */
 #endif
 
-#define DOT_CHAINS 10
+#if defined(GPT2Q_ISA_amx)
+/* Tiles of 16 rows, 16 outputs and 64 inputs. */
+#define DOT_PRODUCTS (16 * 16 * 64 * 4)
+static uint64_t ISA(limit_dot)(size_t steps)
+{
+    uint64_t sums[16 * 8];
+    amx_configure(16, 16, 64, true);
+    AMX_ZERO(0); AMX_ZERO(1); AMX_ZERO(2); AMX_ZERO(3); AMX_ZERO(4); AMX_ZERO(5); AMX_ZERO(6); AMX_ZERO(7);
+    while (steps-- > 0) {
+        AMX_DOT(0, 4, 6);
+        AMX_DOT(1, 4, 7);
+        AMX_DOT(2, 5, 6);
+        AMX_DOT(3, 5, 7);
+    }
+    AMX_STORE(0, sums, 64);
+    amx_release();
+    return sums[0];
+}
+#else
+#define DOT_CHAINS   10
+#define DOT_PRODUCTS (DOT_MACS * DOT_CHAINS)
 static uint64_t ISA(limit_dot)(size_t steps)
 {
     codes x = DOT_SET1(3), y = DOT_SET1(5);
@@ -172,12 +195,13 @@ static uint64_t ISA(limit_dot)(size_t steps)
     return DOT_FOLD(a) + DOT_FOLD(b) + DOT_FOLD(c) + DOT_FOLD(d) + DOT_FOLD(e) + DOT_FOLD(f) + DOT_FOLD(g) +
            DOT_FOLD(h) + DOT_FOLD(i) + DOT_FOLD(j);
 }
+#endif
 
 const struct limits ISA(limits_table) = {
     .read = ISA(limit_read),
     .fma = ISA(limit_fma),
     .dot = ISA(limit_dot),
     .fma_flops = 2.0 * 16 * CHAINS,
-    .dot_ops = 2.0 * DOT_MACS * DOT_CHAINS,
+    .dot_ops = 2.0 * DOT_PRODUCTS,
     .i16_products = I16_PRODUCTS,
 };

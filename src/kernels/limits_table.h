@@ -7,6 +7,6 @@
 extern const struct limits limits_table_scalar;
 #if defined(__x86_64__)
 extern const struct limits limits_table_avx2, limits_table_avxvnni, limits_table_avx512,
-    limits_table_avx512vnni;
+    limits_table_avx512vnni, limits_table_amx;
 #endif
 #endif

@@ -52,6 +52,9 @@
 
 /* A set that only adds a dot product of codes to another one has that one's words, and BASE(f) of its kernels; only *.dot.isa.c
  * are compiled for it. */
+#if defined(GPT2Q_ISA_amx)
+#define GPT2Q_ISA_avx512vnni
+#endif
 #if defined(GPT2Q_ISA_avxvnni)
 #define GPT2Q_ISA_avx2
 #define BASE(f) ISA_PASTE(f, avx2)

@@ -59,7 +59,8 @@
 #define EACH_ROW_DOT ROW_DOT(0) ROW_DOT(1) ROW_DOT(2) ROW_DOT(3) ROW_DOT(4) ROW_DOT(5)
 #define SUM_FINISH(r, n, v)                                                                                  \
     if (r < rows && v < vectors && !(two_planes && r % 2))                                                   \
-        finish_sum(t, g, two_planes ? r / 2 : r, v0 + v, s##r##v, s##n##v, two_planes, p##v, total);
+        finish_sum(t, g, two_planes ? r / 2 : r, s##r##v, s##n##v, two_planes, p##v,                         \
+                   &total[(two_planes ? r / 2 : r) * VECTORS + v0 + v]);
 
 /* Four inputs of a step: the tile's vectors of unsigned codes, made by DECODE from 64 bytes each, times the
  * bytes of every row. */
@@ -105,13 +106,12 @@ ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two
     return vi_mul(vi_add(vi_set1(h), vf_to_int(params_at(t, g, v).z)), vi_set1(-x_sum));
 }
 
-/* The head's formulas for one vector of one token and one group, or all, inputs: total [tokens][VECTORS] goes
- * on. */
-ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi hi, vi lo, bool two_planes,
-                              struct params p, vf *total)
+/* The head's formulas for one vector of one token and one group, or all, inputs: its total goes on. */
+ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, vi hi, vi lo, bool two_planes,
+                              struct params p, vf *a)
 {
     const struct scheme s = t->w->scheme;
-    vf *a = &total[token * VECTORS + v], j = join(t, hi, lo, two_planes);
+    vf j = join(t, hi, lo, two_planes);
     if (s.gran == QG_INPUT) {
         *a = j;
         return;
@@ -121,6 +121,15 @@ ALWAYS_INLINE void finish_sum(const struct tile *t, int g, int token, int v, vi 
     vi x_hi = vi_set1(code_sum_of(t, g, token, 0)),
        x_lo = vi_set1(two_planes ? code_sum_of(t, g, token, 1) : 0);
     *a = vf_fma(p.z, join(t, x_hi, x_lo, two_planes), *a);
+}
+
+/* The output of a token's total: vector v of its row. */
+ALWAYS_INLINE void store_total(const struct tile *t, int token, int v, vf total)
+{
+    const vf scale = vf_set1(t->x->code_scale[t->row + token]);
+    const bool fused = t->w->scheme.gran == QG_INPUT && has_minimum(t->w->scheme);
+    store_outputs(t, token, v,
+                  fused ? vf_fma(total, scale, vf_set1(t->x->sums[t->row + token])) : vf_mul(total, scale));
 }
 
 /* Goes on with the totals of `vectors` vectors from v0 on by the inputs of group g, whose codes begin at
@@ -201,15 +210,8 @@ ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const 
         for (int g = 0; g < groups; g++)
             group_tile(t, g, v0, codes + (size_t)g * group_bytes, x, &ahead, total, two_planes, bits, rows,
                        vectors);
-        for (int r = 0; r < tokens; r++) {
-            vf scale = vf_set1(t->x->code_scale[t->row + r]);
-            bool fused = w->scheme.gran == QG_INPUT && has_minimum(w->scheme);
-            vf extra = fused ? vf_set1(t->x->sums[t->row + r]) : vf_zero();
-            for (int v = v0; v < v0 + vectors; v++) {
-                vf a = total[r * VECTORS + v];
-                store_outputs(t, r, v, fused ? vf_fma(a, scale, extra) : vf_mul(a, scale));
-            }
-        }
+        for (int r = 0; r < tokens; r++)
+            for (int v = v0; v < v0 + vectors; v++) store_total(t, r, v, total[r * VECTORS + v]);
     }
 }
 

@@ -40,6 +40,9 @@ enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
  * its codes come as one stream. */
 #define WIDE_LANES 4
 
+/* The rows whose codes take memory together, where there is more than one. */
+#define QINPUT_ROWS 16
+
 /* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
  * (sized by qinput_layout), row by row. */
 struct qinput {

@@ -13,12 +13,23 @@ void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y,
 }
 #else
 #include "quant/code_matmul.h"
+#if defined(GPT2Q_ISA_amx)
+#include "quant/amx_matmul.h"
+
+AMX_TILE(8)
+#endif
 
 static void i8_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, 8, R)) }
 
 void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                       int p1)
 {
+#if defined(GPT2Q_ISA_amx)
+    if (amx_takes(w, x)) {
+        AMX_MATMUL(w, x, y, y_stride, p0, p1);
+        return;
+    }
+#endif
     for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, 1, i8_dots);
 }
 #endif

@@ -10,6 +10,10 @@ static bool always(void) { return true; }
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 /* __builtin_cpu_supports asks the operating system about the registers too; it does not know F16C in every
  * compiler. */
@@ -31,6 +35,21 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 static bool has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
+/* The tiles and their int8 products: Linux saves tiles only for processes that asked for them. */
+static bool has_amx(void)
+{
+#if defined(__linux__)
+    enum { REQUEST_STATE = 0x1023, TILE_DATA = 18, TILE_STATES = 3 << 17, AMX_TILE_AND_INT8 = 3 << 24 };
+    unsigned a, b, c, d, saved, high;
+    if (!has_avx512vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if ((d & AMX_TILE_AND_INT8) != AMX_TILE_AND_INT8) return false;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    return (saved & TILE_STATES) == TILE_STATES && syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
 static const struct isa rows[] = {
@@ -40,6 +59,7 @@ static const struct isa rows[] = {
     {"avxvnni", has_avxvnni, &kernels_table_avx2, formats_table_avxvnni, &pack_ops_avx2},
     {"avx512", has_avx512, &kernels_table_avx512, formats_table_avx512, &pack_ops_avx512},
     {"avx512vnni", has_avx512vnni, &kernels_table_avx512, formats_table_avx512vnni, &pack_ops_avx512},
+    {"amx", has_amx, &kernels_table_avx512, formats_table_amx, &pack_ops_avx512},
 #endif
 };
 #define ROWS (sizeof rows / sizeof *rows)

@@ -12,6 +12,9 @@
  *     code_sums   sums of hi, and of lo, over each group; for QG_INPUT, of h*code (absmax) or
  *                 (h + z(k))*code (affine)
  *     wide        in place of hi and lo the codes in 16 bits, with enum wide_sum of each piece */
+#if defined(GPT2Q_ISA_amx)
+#include "quant/amx_input.h"
+#endif
 #include "quant/formats_table.h"
 #include "quant/wide.h"
 
@@ -146,13 +149,29 @@ static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, con
 }
 #endif
 
-static void encode_row(const float *x, int n, int padded, float scale, float qmax, int8_t *hi, int8_t *lo)
+/* A row's codes as bytes: 64 inputs together, the next 64 `next` bytes later. */
+struct byte_row {
+    int8_t *hi, *lo; /* lo: NULL for i8 */
+    size_t next;
+};
+
+static struct byte_row byte_row_at(const struct qtensor *w, const struct qinput *x, int row)
 {
-    memset(hi, 0, (size_t)padded);
-    if (lo) memset(lo, 0, (size_t)padded);
-    if (!(scale > 0.0f)) return;
-    for (int i = 0; i < n; i += 16) {
-        vf q = encode(x, i, n, scale, qmax);
+    const size_t padded = ((size_t)x->cols + 63) / 64 * 64;
+#if defined(GPT2Q_ISA_amx)
+    if (amx_takes(w, x))
+        return (struct byte_row){amx_codes(x, row, false), x->lo ? amx_codes(x, row, true) : NULL, AMX_TILE_BYTES};
+#else
+    (void)w;
+#endif
+    return (struct byte_row){x->hi + (size_t)row * padded, x->lo ? x->lo + (size_t)row * padded : NULL, 64};
+}
+
+/* The codes of inputs [k, k + 64). */
+ALWAYS_INLINE void encode_64(const float *x, int k, int n, float scale, float qmax, int8_t *hi, int8_t *lo)
+{
+    for (int i = 0; i < 64 && k + i < n; i += 16) {
+        vf q = encode(x, k + i, n, scale, qmax);
         if (lo) {
             /* floor((q + 128) / 256): the half unit in the last place keeps every quotient off a tie */
             vf h = vf_rint(vf_fma(q, vf_set1(0x1p-8f), vf_set1(0x1p-9f)));
@@ -163,33 +182,47 @@ static void encode_row(const float *x, int n, int padded, float scale, float qma
     }
 }
 
+static void encode_row(const float *x, int n, float scale, float qmax, struct byte_row to)
+{
+    for (int k = 0; k < n; k += 64) {
+        if (n - k < 64 || !(scale > 0.0f)) {
+            memset(to.hi, 0, 64);
+            if (to.lo) memset(to.lo, 0, 64);
+        }
+        if (scale > 0.0f) encode_64(x, k, n, scale, qmax, to.hi, to.lo);
+        to.hi += to.next;
+        if (to.lo) to.lo += to.next;
+    }
+}
+
 /* Sums of codes, exact in int32 (qtensor.c bounds the number of inputs). */
-static int32_t code_sum(const struct qtensor *w, const int8_t *codes, int k0, int k1)
+static int32_t code_sum(const struct qtensor *w, const int8_t *codes, size_t next, int k0, int k1)
 {
     int32_t sum = 0;
-    if (w->scheme.gran == QG_INPUT) {
-        int32_t h = w->scheme.format == QF_I8 ? 128 : 8;
-        const float *z = w->scheme.method == QM_AFFINE ? w->zero : NULL;
-        for (int k = k0; k < k1; k++) sum += codes[k] * (h + (z ? (int32_t)z[k] : 0));
-    } else {
-        for (int k = k0; k < k1; k++) sum += codes[k];
+    const int32_t h = w->scheme.format == QF_I8 ? 128 : 8;
+    const float *z = w->scheme.method == QM_AFFINE ? w->zero : NULL;
+    for (int k = k0, end; k < k1; k = end) {
+        const int8_t *c = codes + (size_t)(k / 64) * next + k % 64;
+        end = k / 64 * 64 + 64 < k1 ? k / 64 * 64 + 64 : k1;
+        if (w->scheme.gran == QG_INPUT)
+            for (int i = 0; i < end - k; i++) sum += c[i] * (h + (z ? (int32_t)z[k + i] : 0));
+        else
+            for (int i = 0; i < end - k; i++) sum += c[i];
     }
     return sum;
 }
 
 static void prepare_bytes(const struct qtensor *w, struct qinput *x, int row, const float *from)
 {
-    int cols = w->cols, padded = (cols + 63) / 64 * 64;
-    int group = w->scheme.gran == QG_GROUP ? w->scheme.group : cols, groups = cols / group;
-    float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
-    int8_t *hi = x->hi + (size_t)row * (size_t)padded,
-           *lo = x->lo ? x->lo + (size_t)row * (size_t)padded : NULL;
+    const int cols = w->cols, groups = qtensor_groups(w), group = cols / groups;
+    const float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
+    const struct byte_row to = byte_row_at(w, x, row);
     int32_t *sums = x->code_sums + (size_t)row * 2 * (size_t)groups;
     x->code_scale[row] = scale;
-    encode_row(from, cols, padded, scale, qmax, hi, lo);
+    encode_row(from, cols, scale, qmax, to);
     for (int g = 0; g < groups; g++) {
-        sums[g] = code_sum(w, hi, g * group, (g + 1) * group);
-        sums[groups + g] = lo ? code_sum(w, lo, g * group, (g + 1) * group) : 0;
+        sums[g] = code_sum(w, to.hi, to.next, g * group, (g + 1) * group);
+        sums[groups + g] = to.lo ? code_sum(w, to.lo, to.next, g * group, (g + 1) * group) : 0;
     }
 }
 

@@ -84,7 +84,7 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
         if (s.method != QM_ABSMAX) out.sums = take(memory, &used, rows * groups * sizeof(float));
     }
     if (kind != ACTIVATIONS_F32) {
-        void *codes = take(memory, &used, 2 * (n < WIDE_LANES ? rows : round_up(rows, WIDE_LANES)) * stride);
+        void *codes = take(memory, &used, 2 * (n == 1 ? 1 : round_up(rows, QINPUT_ROWS)) * stride);
         out.wide = codes;
         out.slab = qtensor_slab(w);
         out.hi = codes;
