@@ -150,9 +150,21 @@ struct product {
     const struct linear_weight *w;
     struct qinput in;
     float *y;
-    /* What follows for the outputs [begin, end) of all rows; NULL: nothing. */
-    void (*then)(const struct pass *p, const struct product *product, int begin, int end);
+    /* What follows for the outputs [begin, end) of rows [r0, r1); NULL: nothing. */
+    void (*then)(const struct pass *p, const struct product *product, int r0, int r1, int begin, int end);
+    int block; /* rows of an item: of their inputs, the second-level cache has room for as many */
 };
+
+/* What a thread does at a time: a block of rows times a panel, all panels before the next block. Products of floats take longer
+ * than their inputs take to arrive. */
+#define BLOCK_BYTES (512 << 10)
+
+static int rows_of_block(const struct qinput *in)
+{
+    if (in->kind == ACTIVATIONS_F32) return in->n;
+    int rows = BLOCK_BYTES / (in->kind == ACTIVATIONS_I16 ? 2 : 1) / in->cols / QINPUT_BLOCK * QINPUT_BLOCK;
+    return rows < 2 * QINPUT_BLOCK ? 2 * QINPUT_BLOCK : rows;
+}
 
 /* Points the product at n rows of x, quantizes the rows that are thread's for weights that want it, and offers thread's panels.
  * With `apart`, x was not written row by row by the same threads: all of it is awaited first. Returns when all rows are ready. */
@@ -162,9 +174,10 @@ static void product_begin(struct pass *p, struct product *product, const float *
     const struct qtensor *w = &product->w->weight;
     struct qinput *in = &product->in;
     int64_t begin, end;
-    *in = (struct qinput){.n = n, .cols = w->cols, .f32 = x, .stride = (size_t)w->cols, .kind = f->activations};
+    *in = (struct qinput){.n = n, .cols = w->cols, .end = n, .f32 = x, .stride = (size_t)w->cols, .kind = f->activations};
     if (!f->isa->formats[w->scheme.format].matmul_q) in->kind = ACTIVATIONS_F32;
-    threads_split(qtensor_panels(w), thread, n_threads, &begin, &end);
+    product->block = rows_of_block(in);
+    threads_split((int64_t)qtensor_panels(w) * ((n + product->block - 1) / product->block), thread, n_threads, &begin, &end);
     share_offer(shares_of(p, product->part), thread, begin, end);
     if (apart) threads_barrier();
     if (qinput_needs_prepare(w, in->kind)) {
@@ -177,28 +190,32 @@ static void product_begin(struct pass *p, struct product *product, const float *
     }
 }
 
-static void product_then(const struct pass *p, const struct product *product, int panel)
+static void product_then(const struct pass *p, const struct product *product, int r0, int r1, int panel)
 {
     int begin, end;
     linear_outputs(&product->w->weight, panel, &begin, &end);
-    if (product->then) product->then(p, product, begin, end);
+    if (product->then) product->then(p, product, r0, r1, begin, end);
 }
 
-/* Does panels until none is left. An observer sees the outputs of all before anything follows. */
+/* Does items until none is left. An observer sees the outputs of all before anything follows. */
 static void product_run(struct pass *p, const struct product *product, int layer, int thread, int n_threads)
 {
     const struct forward *f = p->f;
-    int panel;
-    while (share_take(shares_of(p, product->part), thread, n_threads, &panel)) {
-        linear_panel(f->isa, product->w, &product->in, product->y, panel);
-        if (!f->observer) product_then(p, product, panel);
+    const struct qtensor *w = &product->w->weight;
+    const int panels = qtensor_panels(w), n = product->in.n;
+    struct qinput in = product->in;
+    int item;
+    while (share_take(shares_of(p, product->part), thread, n_threads, &item)) {
+        in.begin = item / panels * product->block;
+        in.end = n - in.begin < product->block ? n : in.begin + product->block;
+        linear_panel(f->isa, product->w, &in, product->y, item % panels);
+        if (!f->observer) product_then(p, product, in.begin, in.end, item % panels);
     }
     if (!f->observer) return;
-    const struct qtensor *w = &product->w->weight;
     int64_t begin, end;
-    observe(p, thread, layer, product->name, product->y, product->in.n, w->rows);
-    threads_split(qtensor_panels(w), thread, n_threads, &begin, &end);
-    for (; begin < end; begin++) product_then(p, product, (int)begin);
+    observe(p, thread, layer, product->name, product->y, n, w->rows);
+    threads_split(panels, thread, n_threads, &begin, &end);
+    for (; begin < end; begin++) product_then(p, product, 0, n, (int)begin);
 }
 
 /* x = wte[token] + wpe[position] */
@@ -263,18 +280,18 @@ static void attention(struct pass *p, int layer, int thread, int n_threads)
 }
 
 /* x += y, the residual stream */
-static void add_residual(const struct pass *p, const struct product *product, int begin, int end)
+static void add_residual(const struct pass *p, const struct product *product, int r0, int r1, int begin, int end)
 {
     const struct forward *f = p->f;
     const size_t d = (size_t)product->w->weight.rows;
-    for (int r = 0; r < p->n; r++) f->isa->kernels->add(f->x + (size_t)r * d + begin, product->y + (size_t)r * d + begin, (size_t)(end - begin));
+    for (int r = r0; r < r1; r++) f->isa->kernels->add(f->x + (size_t)r * d + begin, product->y + (size_t)r * d + begin, (size_t)(end - begin));
 }
 
-static void activate(const struct pass *p, const struct product *product, int begin, int end)
+static void activate(const struct pass *p, const struct product *product, int r0, int r1, int begin, int end)
 {
     const struct forward *f = p->f;
     const size_t inner = (size_t)product->w->weight.rows;
-    for (int r = 0; r < p->n; r++)
+    for (int r = r0; r < r1; r++)
         f->isa->kernels->activation[config_activation(&f->weights->config)](product->y + (size_t)r * inner + begin, (size_t)(end - begin));
 }
 

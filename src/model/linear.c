@@ -14,6 +14,6 @@ void linear_panel(const struct isa *isa, const struct linear_weight *w, const st
     (x->kind == ACTIVATIONS_F32 ? format->matmul : format->matmul_q)(&w->weight, x, y, stride, panel, panel + 1);
     if (!w->bias) return;
     linear_outputs(&w->weight, panel, &begin, &end);
-    for (int r = 0; r < x->n; r++)
+    for (int r = x->begin; r < x->end; r++)
         isa->kernels->add(y + (size_t)r * stride + begin, w->bias + begin, (size_t)(end - begin));
 }

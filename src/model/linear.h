@@ -9,7 +9,7 @@
 /* The outputs [*begin, *end) of a panel. */
 void linear_outputs(const struct qtensor *w, int panel, int *begin, int *end);
 
-/* Computes the outputs of a panel for all rows of x, bias added last. y is (n, rows). x must be prepared where
+/* Computes the outputs of a panel for the rows [x->begin, x->end), bias added last. y is (n, rows). x must be prepared where
  * qinput_needs_prepare says so. */
 void linear_panel(const struct isa *isa, const struct linear_weight *w, const struct qinput *x, float *y, int panel);
 #endif

@@ -42,11 +42,14 @@ enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
 
 /* The rows whose codes take memory together, where there is more than one. */
 #define QINPUT_ROWS 16
+/* Rows that a kernel may take together. */
+#define QINPUT_BLOCK 32
 
 /* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
  * (sized by qinput_layout), row by row. */
 struct qinput {
     int n, cols;
+    int begin, end;     /* the rows that matmul is asked for, [0, n) unless the caller wants fewer; begin is a multiple of QINPUT_BLOCK */
     const float *f32; /* x (n, cols), row r at f32 + r*stride */
     size_t stride;
     enum activations kind;

@@ -77,7 +77,7 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
     struct scheme s = w->scheme;
     size_t used = 0, rows = (size_t)n, cols = (size_t)w->cols;
     size_t groups = s.gran == QG_GROUP ? cols / (size_t)s.group : 1, stride = round_up(cols, 64);
-    struct qinput out = {.n = n, .cols = w->cols, .kind = kind};
+    struct qinput out = {.n = n, .cols = w->cols, .end = n, .kind = kind};
     if (x) out.f32 = x->f32, out.stride = x->stride;
     if (qinput_needs_prepare(w, kind)) {
         if (s.gran == QG_INPUT) out.scaled = take(memory, &used, rows * cols * sizeof(float));

@@ -112,16 +112,16 @@ ALWAYS_INLINE int block_begin(int n, int b, int blocks, int step)
     return row < n ? row : n;
 }
 
-/* Calls tile for all rows and the panels [p0, p1), in blocks of at most rows_max rows, a multiple of
- * rows_step, nearly equal and beginning at multiples of it. */
+/* Calls tile for the rows that x asks for and the panels [p0, p1), in blocks of at most rows_max rows, a multiple
+ * of rows_step, nearly equal and beginning at multiples of it. */
 ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
                              int p0, int p1, int rows_max, int rows_step, tile_fn *tile)
 {
-    int blocks = (x->n + rows_max - 1) / rows_max;
+    const int rows = x->end - x->begin, blocks = (rows + rows_max - 1) / rows_max;
     for (int p = p0; p < p1; p++)
         for (int b = 0; b < blocks; b++) {
-            int r0 = block_begin(x->n, b, blocks, rows_step),
-                r1 = block_begin(x->n, b + 1, blocks, rows_step);
+            int r0 = x->begin + block_begin(rows, b, blocks, rows_step),
+                r1 = x->begin + block_begin(rows, b + 1, blocks, rows_step);
             struct tile t = tile_at(w, x, y, y_stride, p, r0);
             t.ahead = ahead_of(w, p, p == p0, p + 1 == p1, b, blocks);
             tile(&t, r1 - r0);
