@@ -6,6 +6,7 @@
  *   AMX_STORE(c, p, stride)   and back
  *   AMX_DOT(c, a, b)          int32 c [rows][16] += int8 a [rows][4k] times uint8 b [k][16][4]: for each of c's
  *                             16 outputs the products of row's inputs 4j to 4j + 3 with row j of b; exact
+ *   AMX_DOT_SIGNED(c, a, b)   the same for int8 b
  *
  * Inline assembly, with the numbers of the tiles in the text: gcc 12's intrinsics do not say that a load reads
  * memory, and may see it before the stores that filled it. */
@@ -23,6 +24,8 @@
 #define AMX_STORE(c, p, stride)                                                                              \
     __asm__ volatile("tilestored %%tmm" #c ", (%0,%1,1)" ::"r"(p), "r"((size_t)(stride)) : "memory")
 #define AMX_DOT(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
+
+#define AMX_DOT_SIGNED(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
 /* Sums tmm0 to tmm3, the first two of rows0 rows, the others of rows1; activations of `inputs` bytes in tmm4
  * (rows0) and, where `pair`, tmm5 (rows1); weights of as many inputs in the others. */

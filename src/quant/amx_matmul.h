@@ -7,9 +7,9 @@
  *                                     vectors of a panel's outputs
  *     more                            16 tokens' planes, or 32 tokens of i8, times two vectors
  *
- * A stretch of inputs of these vectors is multiplied by all tokens before the next: it is copied, or made of
- * nibbles, into memory of the first level; only few rows take int8 codes where they lie. A stretch is some
- * whole groups, or a part of one, whose sums go on in memory. */
+ * Bytes are taken where they lie (copied together, they are no faster to load). Nibbles are made bytes, a stretch
+ * of inputs at a time, which all tokens take before the next: some whole groups, or a part of one, whose sums go
+ * on in memory. Of the schemes that are used most they are made signed ones, so that sums begin with nothing. */
 #ifndef QUANT_AMX_MATMUL_H
 #define QUANT_AMX_MATMUL_H
 #include "kernels/amx.h"
@@ -17,7 +17,7 @@
 #include "quant/code_matmul.h"
 
 #define AMX_TOKENS        256   /* at most; as many sums are held */
-#define AMX_STRETCH_BYTES 32768 /* of codes */
+#define AMX_STRETCH_BYTES 8192 /* of codes */
 
 /* The sums of a block of tokens: [tile][row][16]. */
 struct amx_sums {
@@ -37,7 +37,7 @@ struct amx_panel {
     struct amx_ahead ahead;
     _Alignas(64) uint8_t codes[AMX_STRETCH_BYTES]; /* of a stretch: [inputs/4][vectors][16][4] */
     struct amx_sums sums[AMX_TOKENS / AMX_ROWS];
-    vf totals[AMX_TOKENS][VECTORS];
+    vf totals[AMX_TOKENS * VECTORS]; /* [tokens][vectors], of groups */
 };
 
 /* Inputs [k0, k0 + count * inputs), `count` whole groups from `group` on or a part of one, times vectors from
@@ -66,9 +66,15 @@ struct amx_factors {
     int k, inputs, step;
 };
 
+#define AMX_PRODUCT(c, a, b)                                                                                 \
+    if (is_signed)                                                                                           \
+        AMX_DOT_SIGNED(c, a, b);                                                                             \
+    else                                                                                                     \
+        AMX_DOT(c, a, b);
+
 /* Adds the products to the sums, or begins with them. */
 ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct amx_factors *f,
-                                struct amx_ahead *given, const bool few)
+                                struct amx_ahead *given, const bool few, const bool is_signed)
 {
     const int8_t *x0 = f->x0, *x1 = f->x1;
     const uint8_t *codes = f->codes;
@@ -92,21 +98,21 @@ ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct
         AMX_LOAD(4, x0 + at, 64);
         if (few) {
             AMX_LOAD(5, codes, codes_stride);
-            AMX_DOT(0, 4, 5);
+            AMX_PRODUCT(0, 4, 5)
             AMX_LOAD(6, codes + 64, codes_stride);
-            AMX_DOT(1, 4, 6);
+            AMX_PRODUCT(1, 4, 6)
             AMX_LOAD(7, codes + 128, codes_stride);
-            AMX_DOT(2, 4, 7);
+            AMX_PRODUCT(2, 4, 7)
             AMX_LOAD(5, codes + 192, codes_stride);
-            AMX_DOT(3, 4, 5);
+            AMX_PRODUCT(3, 4, 5)
         } else {
             AMX_LOAD(6, codes, codes_stride);
             AMX_LOAD(7, codes + 64, codes_stride);
-            AMX_DOT(0, 4, 6);
-            AMX_DOT(1, 4, 7);
+            AMX_PRODUCT(0, 4, 6)
+            AMX_PRODUCT(1, 4, 7)
             AMX_LOAD(5, x1 + at, 64);
-            AMX_DOT(2, 5, 6);
-            AMX_DOT(3, 5, 7);
+            AMX_PRODUCT(2, 5, 6)
+            AMX_PRODUCT(3, 5, 7)
         }
     }
     AMX_STORE(0, sums->tile[0], 64);
@@ -116,17 +122,14 @@ ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct
     *given = ahead;
 }
 
-static __attribute__((noinline)) void amx_products_few(struct amx_sums *sums, bool begins,
-                                                       const struct amx_factors *f, struct amx_ahead *ahead)
-{
-    amx_products(sums, begins, f, ahead, true);
-}
-
-static __attribute__((noinline)) void amx_products_many(struct amx_sums *sums, bool begins,
-                                                        const struct amx_factors *f, struct amx_ahead *ahead)
-{
-    amx_products(sums, begins, f, ahead, false);
-}
+typedef void amx_products_fn(struct amx_sums *sums, bool begins, const struct amx_factors *f,
+                             struct amx_ahead *ahead);
+#define AMX_PRODUCTS(name, few, is_signed)                                                                   \
+    static __attribute__((noinline)) void name(struct amx_sums *sums, bool begins,                           \
+                                               const struct amx_factors *f, struct amx_ahead *ahead)         \
+    {                                                                                                        \
+        amx_products(sums, begins, f, ahead, few, is_signed);                                                \
+    }
 
 /* Sums of group g that are complete, of a block's tokens and the vectors from v0 on. */
 struct amx_done {
@@ -135,9 +138,10 @@ struct amx_done {
     int group, v0;
 };
 
-/* They become the tokens' totals, after the last group outputs. */
+/* They become outputs or, of groups, go into the tokens' totals. */
 ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enum qgran gran,
-                              enum qmethod method, const int bits, const bool two_planes, const bool few)
+                              enum qmethod method, int group, const int bits, const bool two_planes,
+                              const bool few, const bool is_signed)
 {
     const int vectors = few ? VECTORS : 2, g = d->group, v0 = d->v0, tokens = d->block.tokens;
     const int first_rows = d->block.rows[0];
@@ -147,25 +151,27 @@ ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enu
     struct tile *t = &copy.t;
     copy.w.scheme.gran = gran;
     copy.w.scheme.method = method;
+    t->group = group;
     t->row += d->block.token;
     t->y += (size_t)d->block.token * t->y_stride;
-    const bool last = g + 1 == t->groups;
-    vf(*totals)[VECTORS] = p->totals + d->block.token;
+    vf *total = p->totals + d->block.token * vectors;
+    const int32_t *hi = d->sums->tile[0], *lo = few ? hi + 16 * tokens : d->sums->tile[2];
     for (int v = 0; v < vectors; v++) q[v] = params_at(t, g, v0 + v);
-    for (int r = 0; r < tokens; r++) {
-        const bool second = !few && !two_planes && r >= first_rows;
-        const int32_t *hi = d->sums->tile[second ? 2 : 0] + 16 * (second ? r - first_rows : r);
-        const int32_t *lo = few ? d->sums->tile[0] + 16 * (tokens + r) : d->sums->tile[2] + 16 * r;
+    for (int r = 0; r < tokens; r++, hi += 16, lo += 16, total += vectors) {
         const int row = two_planes ? 2 * r : r;
-        for (int v = 0; v < vectors; v++, hi += AMX_ROWS * 16, lo += AMX_ROWS * 16) {
-            vi s_hi = vi_add(vi_load(hi), first_sum(t, g, row, v0 + v, two_planes, bits)), s_lo = s_hi;
-            if (two_planes) s_lo = vi_add(vi_load(lo), first_sum(t, g, row + 1, v0 + v, true, bits));
-            vf total = gran == QG_GROUP && g ? totals[r][v] : vf_zero();
-            finish_sum(t, g, r, s_hi, s_lo, two_planes, q[v], &total);
-            if (gran == QG_GROUP && !last)
-                totals[r][v] = total;
+        if (!few && !two_planes && r == first_rows) hi = d->sums->tile[2];
+        for (int v = 0; v < vectors; v++) {
+            vi s_hi = vi_load(hi + v * AMX_ROWS * 16), s_lo = two_planes ? vi_load(lo + v * AMX_ROWS * 16) : s_hi;
+            if (!is_signed) {
+                s_hi = vi_add(s_hi, first_sum(t, g, row, v0 + v, two_planes, bits));
+                if (two_planes) s_lo = vi_add(s_lo, first_sum(t, g, row + 1, v0 + v, true, bits));
+            }
+            vf a = gran == QG_GROUP ? total[v] : vf_zero();
+            finish_sum(t, g, r, s_hi, s_lo, two_planes, q[v], &a);
+            if (gran == QG_GROUP)
+                total[v] = a;
             else
-                store_total(t, r, v0 + v, total);
+                store_total(t, r, v0 + v, a);
         }
     }
 }
@@ -174,17 +180,18 @@ typedef void amx_finish_fn(struct amx_panel *p, const struct amx_done *d);
 
 /* ---- the codes of a stretch ---- */
 
-ALWAYS_INLINE void amx_fill(uint8_t *to, const struct amx_stretch *s, const int bits, const int vectors)
+/* Bytes of the nibbles. */
+ALWAYS_INLINE void amx_fill(uint8_t *to, const struct amx_stretch *s, int vectors, bool is_signed)
 {
     const uint8_t *codes = s->codes;
-    for (int k = 0; k < s->count * s->inputs; k += bits == 8 ? 4 : 8, codes += PANEL * 4) {
+    const vc half = vc_fill(is_signed ? 8 : 0);
+    const int inputs = s->count * s->inputs;
+    for (int k = 0; k < inputs; k += 8, codes += PANEL * 4, to += 128 * vectors)
         for (int v = 0; v < vectors; v++) {
             vc u = vc_load(codes + 64 * v);
-            vc_store(to + 64 * v, bits == 8 ? u : vc_low(u));
-            if (bits == 4) vc_store(to + 64 * (vectors + v), vc_high(u));
+            vc_store(to + 64 * v, vc_sub(vc_low(u), half));
+            vc_store(to + 64 * (vectors + v), vc_sub(vc_high(u), half));
         }
-        to += 64 * vectors * (bits == 8 ? 1 : 2);
-    }
 }
 
 /* The stretch from k0 on. */
@@ -194,7 +201,7 @@ ALWAYS_INLINE struct amx_stretch amx_stretch_at(const struct amx_panel *p, int v
     const struct tile *t = p->t;
     const int group = t->group, cols = t->w->cols, at = k0 % group;
     const int room = AMX_STRETCH_BYTES / 16 / (few ? VECTORS : 2) / p->step * p->step;
-    const int most = few && bits == 8 ? cols : room, left = group - at;
+    const int most = bits == 8 ? cols : room, left = group - at;
     struct amx_stretch s = {.v0 = v0, .k0 = k0, .group = k0 / group, .count = 1, .begins = !at};
     s.inputs = left < most ? left : most;
     s.ends = at + s.inputs == group;
@@ -231,7 +238,8 @@ ALWAYS_INLINE struct amx_block amx_block_at(const struct amx_panel *p, int token
 
 /* What is complete is finished after the next products have begun, which do not need the vector registers. */
 ALWAYS_INLINE void amx_stretch_run(struct amx_panel *p, const struct amx_stretch *s, int configured[2],
-                                   amx_finish_fn *finish, const bool two_planes, const bool few)
+                                   amx_products_fn *products, amx_finish_fn *finish, const bool two_planes,
+                                   const bool few)
 {
     struct amx_factors f = {.codes_stride = s->codes_stride, .codes_step = (size_t)(p->step / 4) * s->codes_stride,
                             .inputs = s->inputs, .step = p->step};
@@ -246,7 +254,7 @@ ALWAYS_INLINE void amx_stretch_run(struct amx_panel *p, const struct amx_stretch
         f.k = s->k0;
         for (int i = 0; i < s->count; i++) {
             struct amx_sums *sums = &p->sums[whole ? n_done % 2 : block];
-            (few ? amx_products_few : amx_products_many)(sums, s->begins, &f, &p->ahead);
+            products(sums, s->begins, &f, &p->ahead);
             f.k += s->inputs;
             f.codes += (size_t)(s->inputs / 4) * s->codes_stride;
             if (!s->ends) continue;
@@ -258,13 +266,15 @@ ALWAYS_INLINE void amx_stretch_run(struct amx_panel *p, const struct amx_stretch
     if (n_done) finish(p, &done[(n_done - 1) % 2]);
 }
 
-ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_finish_fn *finish, const int bits,
-                                 const bool two_planes, const bool few)
+ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_fn *products,
+                                 amx_finish_fn *finish, bool is_signed, const int bits, const bool two_planes,
+                                 const bool few)
 {
     struct tile_copy copy;
     struct amx_panel p;
     const int vectors = few ? VECTORS : 2, cols = given->w->cols;
     const int most = few || two_planes ? AMX_ROWS : 2 * AMX_ROWS;
+    const bool grouped = given->w->scheme.gran == QG_GROUP;
     int configured[2] = {0, 0};
     p.t = tile_copied(&copy, given);
     p.n = n;
@@ -272,48 +282,57 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_finish_fn 
     const int steps = VECTORS / vectors * ((n + most - 1) / most) * (cols / p.step);
     p.ahead.at = given->w->codes + (size_t)(given->panel + 1) * given->w->panel_bytes;
     p.ahead.lines = ((int)(given->w->panel_bytes / 64) + steps - 1) / steps;
-    for (int v0 = 0; v0 < VECTORS; v0 += vectors)
+    for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
+        if (grouped)
+            for (int i = 0; i < n * vectors; i++) p.totals[i] = vf_zero();
         for (int k0 = 0; k0 < cols;) {
             struct amx_stretch s = amx_stretch_at(&p, v0, k0, bits, few);
             k0 += s.count * s.inputs;
-            if (!few || bits == 4) {
-                amx_fill(p.codes, &s, bits, vectors);
+            if (bits == 4) {
+                amx_fill(p.codes, &s, vectors, is_signed);
                 s.codes = p.codes;
                 s.codes_stride = 64 * (size_t)vectors;
             }
-            amx_stretch_run(&p, &s, configured, finish, two_planes, few);
+            amx_stretch_run(&p, &s, configured, products, finish, two_planes, few);
         }
+        for (int i = 0; grouped && i < n * vectors; i++)
+            store_total(p.t, i / vectors, v0 + i % vectors, p.totals[i]);
+    }
 }
 
 /* All tokens of a tile: one instance for each kind of activations, for few and for many. The end of a sum is
  * a function of its own for the schemes that are used most. */
-#define AMX_FINISH(name, bits, two_planes, few)                                                              \
-    static __attribute__((noinline)) void name##_channel(struct amx_panel *p, const struct amx_done *d)      \
+#define AMX_FINISH(name, gran, method, bits, two_planes, few, is_signed)                                     \
+    static __attribute__((noinline)) void name(struct amx_panel *p, const struct amx_done *d)                \
     {                                                                                                        \
-        amx_finish(p, d, QG_CHANNEL, QM_ABSMAX, bits, two_planes, few);                                      \
-    }                                                                                                        \
-    static __attribute__((noinline)) void name##_group(struct amx_panel *p, const struct amx_done *d)        \
-    {                                                                                                        \
-        amx_finish(p, d, QG_GROUP, QM_ABSMAX, bits, two_planes, few);                                        \
-    }                                                                                                        \
-    static __attribute__((noinline)) void name##_other(struct amx_panel *p, const struct amx_done *d)        \
-    {                                                                                                        \
-        amx_finish(p, d, p->t->w->scheme.gran, p->t->w->scheme.method, bits, two_planes, few);               \
-    }                                                                                                        \
+        /* what is constant for the compiler: that sums are small */                                         \
+        if (p->t->group <= 512)                                                                              \
+            amx_finish(p, d, gran, method, 512, bits, two_planes, few, is_signed);                           \
+        else                                                                                                 \
+            amx_finish(p, d, gran, method, p->t->group, bits, two_planes, few, is_signed);                   \
+    }
+#define AMX_INSTANCE(name, bits, two_planes, few)                                                            \
+    AMX_FINISH(name##_channel, QG_CHANNEL, QM_ABSMAX, bits, two_planes, few, bits == 4)                      \
+    AMX_FINISH(name##_group, QG_GROUP, QM_ABSMAX, bits, two_planes, few, bits == 4)                          \
+    AMX_FINISH(name##_other, p->t->w->scheme.gran, p->t->w->scheme.method, bits, two_planes, few, false)     \
+    AMX_PRODUCTS(name##_products, few, false)                                                                \
+    AMX_PRODUCTS(name##_products_signed, few, bits == 4)                                                     \
     static void name(const struct tile *t, int n)                                                            \
     {                                                                                                        \
         const struct scheme s = t->w->scheme;                                                                \
-        amx_finish_fn *finish = s.method != QM_ABSMAX ? name##_other                                         \
-                                : s.gran == QG_GROUP  ? name##_group                                         \
-                                : s.gran == QG_CHANNEL ? name##_channel                                      \
-                                                       : name##_other;                                       \
-        amx_panel_run(t, n, finish, bits, two_planes, few);                                                  \
+        const bool channel = s.method == QM_ABSMAX && s.gran == QG_CHANNEL;                                  \
+        const bool group = s.method == QM_ABSMAX && s.gran == QG_GROUP, often = channel || group;            \
+        amx_panel_run(t, n, often ? name##_products_signed : name##_products,                                \
+                      channel ? name##_channel                                                               \
+                      : group ? name##_group                                                                 \
+                              : name##_other,                                                                \
+                      often, bits, two_planes, few);                                                         \
     }
 #define AMX_TILE(bits)                                                                                       \
-    AMX_FINISH(amx_i16_few, bits, true, true)                                                                \
-    AMX_FINISH(amx_i16_many, bits, true, false)                                                              \
-    AMX_FINISH(amx_i8_few, bits, false, true)                                                                \
-    AMX_FINISH(amx_i8_many, bits, false, false)
+    AMX_INSTANCE(amx_i16_few, bits, true, true)                                                              \
+    AMX_INSTANCE(amx_i16_many, bits, true, false)                                                            \
+    AMX_INSTANCE(amx_i8_few, bits, false, true)                                                              \
+    AMX_INSTANCE(amx_i8_many, bits, false, false)
 
 #define AMX_MATMUL(w, x, y, y_stride, p0, p1)                                                                \
     do {                                                                                                     \
