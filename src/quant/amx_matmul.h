@@ -24,7 +24,8 @@ struct amx_sums {
     int32_t tile[4][AMX_ROWS * 16];
 };
 
-/* What is fetched meanwhile, some lines with every step: the next panel. */
+/* What is fetched meanwhile, some lines with every step: the next panel or, for few rows, which wait for memory,
+ * the bytes a little ahead, as near as they will be needed. */
 struct amx_ahead {
     const uint8_t *at;
     int lines;
@@ -74,7 +75,7 @@ struct amx_factors {
 
 /* Adds the products to the sums, or begins with them. */
 ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct amx_factors *f,
-                                struct amx_ahead *given, const bool few, const bool is_signed)
+                                struct amx_ahead *given, const bool few, const bool is_signed, const int bits)
 {
     const int8_t *x0 = f->x0, *x1 = f->x1;
     const uint8_t *codes = f->codes;
@@ -94,7 +95,11 @@ ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct
     }
     for (int k = f->k; k < end; k += step, codes += codes_step) {
         const size_t at = (size_t)(k / 64) * AMX_TILE_BYTES + (size_t)(k % 64);
-        for (int line = 0; line < ahead.lines; line++, ahead.at += 64) prefetch_far(ahead.at);
+        for (int line = 0; line < ahead.lines; line++, ahead.at += 64)
+            if (few && bits == 8)
+                prefetch(ahead.at);
+            else
+                prefetch_far(ahead.at);
         AMX_LOAD(4, x0 + at, 64);
         if (few) {
             AMX_LOAD(5, codes, codes_stride);
@@ -124,11 +129,11 @@ ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct
 
 typedef void amx_products_fn(struct amx_sums *sums, bool begins, const struct amx_factors *f,
                              struct amx_ahead *ahead);
-#define AMX_PRODUCTS(name, few, is_signed)                                                                   \
+#define AMX_PRODUCTS(name, few, is_signed, bits)                                                             \
     static __attribute__((noinline)) void name(struct amx_sums *sums, bool begins,                           \
                                                const struct amx_factors *f, struct amx_ahead *ahead)         \
     {                                                                                                        \
-        amx_products(sums, begins, f, ahead, few, is_signed);                                                \
+        amx_products(sums, begins, f, ahead, few, is_signed, bits);                                          \
     }
 
 /* Sums of group g that are complete, of a block's tokens and the vectors from v0 on. */
@@ -280,7 +285,8 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
     p.n = n;
     p.step = amx_inputs(given->group);
     const int steps = VECTORS / vectors * ((n + most - 1) / most) * (cols / p.step);
-    p.ahead.at = given->w->codes + (size_t)(given->panel + 1) * given->w->panel_bytes;
+    p.ahead.at = given->w->codes + (size_t)given->panel * given->w->panel_bytes;
+    p.ahead.at += few && bits == 8 ? AHEAD_BYTES : given->w->panel_bytes;
     p.ahead.lines = ((int)(given->w->panel_bytes / 64) + steps - 1) / steps;
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         if (grouped)
@@ -315,8 +321,8 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
     AMX_FINISH(name##_channel, QG_CHANNEL, QM_ABSMAX, bits, two_planes, few, bits == 4)                      \
     AMX_FINISH(name##_group, QG_GROUP, QM_ABSMAX, bits, two_planes, few, bits == 4)                          \
     AMX_FINISH(name##_other, p->t->w->scheme.gran, p->t->w->scheme.method, bits, two_planes, few, false)     \
-    AMX_PRODUCTS(name##_products, few, false)                                                                \
-    AMX_PRODUCTS(name##_products_signed, few, bits == 4)                                                     \
+    AMX_PRODUCTS(name##_products, few, false, bits)                                                          \
+    AMX_PRODUCTS(name##_products_signed, few, bits == 4, bits)                                               \
     static void name(const struct tile *t, int n)                                                            \
     {                                                                                                        \
         const struct scheme s = t->w->scheme;                                                                \

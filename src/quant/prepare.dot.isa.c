@@ -15,6 +15,7 @@
 #if defined(GPT2Q_ISA_amx)
 #include "quant/amx_input.h"
 #endif
+#include "quant/codes.h"
 #include "quant/formats_table.h"
 #include "quant/wide.h"
 
@@ -195,34 +196,61 @@ static void encode_row(const float *x, int n, float scale, float qmax, struct by
     }
 }
 
-/* Sums of codes, exact in int32 (qtensor.c bounds the number of inputs). */
-static int32_t code_sum(const struct qtensor *w, const int8_t *codes, size_t next, int k0, int k1)
+/* The sum of an input's codes times what QG_INPUT adds to its weights' codes, exact in int32 (qtensor.c bounds the
+ * number of inputs). */
+static int32_t weighted_code_sum(const struct qtensor *w, const int8_t *codes, size_t next)
 {
     int32_t sum = 0;
     const int32_t h = w->scheme.format == QF_I8 ? 128 : 8;
     const float *z = w->scheme.method == QM_AFFINE ? w->zero : NULL;
-    for (int k = k0, end; k < k1; k = end) {
-        const int8_t *c = codes + (size_t)(k / 64) * next + k % 64;
-        end = k / 64 * 64 + 64 < k1 ? k / 64 * 64 + 64 : k1;
-        if (w->scheme.gran == QG_INPUT)
-            for (int i = 0; i < end - k; i++) sum += c[i] * (h + (z ? (int32_t)z[k + i] : 0));
-        else
-            for (int i = 0; i < end - k; i++) sum += c[i];
-    }
+    for (int k = 0; k < w->cols; k++)
+        sum += codes[(size_t)(k / 64) * next + (size_t)(k % 64)] * (h + (z ? (int32_t)z[k] : 0));
     return sum;
+}
+
+/* Sums of each group's codes. A group is a multiple of 8 inputs, or all; the codes beyond the last are 0. */
+static void group_code_sums(const struct qtensor *w, const int8_t *codes, size_t next, int32_t *sums)
+{
+    const int groups = qtensor_groups(w), group = w->cols / groups;
+    int32_t lanes[16];
+    uint8_t ones[64];
+    memset(ones, 1, sizeof ones);
+    memset(sums, 0, (size_t)groups * sizeof *sums);
+    vi sum = vi_zero();
+    for (int k = 0, left = group, g = 0; k < w->cols; k += 64, codes += next) {
+        sum = vi_dot(sum, vc_load(ones), vc_load((const uint8_t *)codes));
+        if (groups == 1) continue;
+        vi_store(lanes, sum);
+        sum = vi_zero();
+        for (int j = 0; j < 16 && g < groups; j++) {
+            sums[g] += lanes[j];
+            left -= 4;
+            if (left) continue;
+            left = group;
+            g++;
+        }
+    }
+    if (groups > 1) return;
+    vi_store(lanes, sum);
+    for (int j = 0; j < 16; j++) *sums += lanes[j];
 }
 
 static void prepare_bytes(const struct qtensor *w, struct qinput *x, int row, const float *from)
 {
-    const int cols = w->cols, groups = qtensor_groups(w), group = cols / groups;
+    const int cols = w->cols, groups = qtensor_groups(w);
     const float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
     const struct byte_row to = byte_row_at(w, x, row);
     int32_t *sums = x->code_sums + (size_t)row * 2 * (size_t)groups;
     x->code_scale[row] = scale;
     encode_row(from, cols, scale, qmax, to);
-    for (int g = 0; g < groups; g++) {
-        sums[g] = code_sum(w, to.hi, to.next, g * group, (g + 1) * group);
-        sums[groups + g] = to.lo ? code_sum(w, to.lo, to.next, g * group, (g + 1) * group) : 0;
+    for (int plane = 0; plane < 2; plane++, sums += groups) {
+        const int8_t *codes = plane ? to.lo : to.hi;
+        if (!codes)
+            memset(sums, 0, (size_t)groups * sizeof *sums);
+        else if (w->scheme.gran == QG_INPUT)
+            *sums = weighted_code_sum(w, codes, to.next);
+        else
+            group_code_sums(w, codes, to.next, sums);
     }
 }
 

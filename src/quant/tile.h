@@ -67,14 +67,13 @@ ALWAYS_INLINE const struct tile *tile_copied(struct tile_copy *to, const struct 
     return &to->t;
 }
 
-static inline struct ahead ahead_of(const struct qtensor *w, int panel, bool is_first, bool is_last,
-                                    int block, int blocks)
+/* The panel that a thread does next lies, nearly always, after this one. */
+static inline struct ahead ahead_of(const struct qtensor *w, int panel, int block, int blocks)
 {
     const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
-    if (blocks == 1 || (is_first && block == 0) || w->panel_bytes > AHEAD_PANEL_MOST)
+    if (blocks == 1 || w->panel_bytes > AHEAD_PANEL_MOST || panel + 1 == qtensor_panels(w))
         return (struct ahead){.at = codes + AHEAD_BYTES, .step = 256};
-    const uint8_t *next = is_last ? codes : codes + w->panel_bytes;
-    return (struct ahead){.at = next + w->panel_bytes * (size_t)block / (size_t)blocks,
+    return (struct ahead){.at = codes + w->panel_bytes + w->panel_bytes * (size_t)block / (size_t)blocks,
                           .step = 256 / (size_t)blocks,
                           .is_share = true};
 }
@@ -123,7 +122,7 @@ ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, fl
             int r0 = x->begin + block_begin(rows, b, blocks, rows_step),
                 r1 = x->begin + block_begin(rows, b + 1, blocks, rows_step);
             struct tile t = tile_at(w, x, y, y_stride, p, r0);
-            t.ahead = ahead_of(w, p, p == p0, p + 1 == p1, b, blocks);
+            t.ahead = ahead_of(w, p, b, blocks);
             tile(&t, r1 - r0);
         }
 }

@@ -97,8 +97,9 @@ static float *input_create(int n, size_t stride, uint64_t seed)
     return x;
 }
 
-static void product(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
-                    size_t stride, int n, float *y, size_t y_stride, int p0, int p1)
+/* The rows [begin, end) of n. */
+static void product_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
+                            size_t stride, int n, int begin, int end, float *y, size_t y_stride, int p0, int p1)
 {
     const struct format_ops *ops = &isa->formats[w->scheme.format];
     struct qinput in = {.f32 = x, .stride = stride};
@@ -107,8 +108,16 @@ static void product(const struct isa *isa, const struct qtensor *w, enum activat
     memset(memory, 0xFF, bytes);
     assert_int_equal(qinput_layout(&in, w, kind, n, memory), bytes);
     if (qinput_needs_prepare(w, kind)) ops->prepare(w, &in, 0, n);
+    in.begin = begin;
+    in.end = end;
     (kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(w, &in, y, y_stride, p0, p1);
     mem_free(memory);
+}
+
+static void product(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
+                    size_t stride, int n, float *y, size_t y_stride, int p0, int p1)
+{
+    product_of_rows(isa, w, kind, x, stride, n, 0, n, y, y_stride, p0, p1);
 }
 
 static enum activations last_kind(const struct qtensor *w)
@@ -197,6 +206,40 @@ static void test_rows_do_not_depend_on_their_number(void **state)
     (void)state;
     compare_numbers_of_rows(192);
     compare_numbers_of_rows(1056);
+}
+
+/* More rows than any kernel takes together, and blocks of them: each row as it is alone, the others untouched. */
+static void compare_blocks_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind)
+{
+    enum { N = 300, ROWS = 70, COLS = 192 };
+    static const int blocks[][2] = {{0, N}, {64, 96}, {0, 32}, {288, N}, {32, 289}};
+    float *x = input_create(N, COLS, 9), *alone = mem_array((size_t)N * ROWS, sizeof *alone),
+          *y = mem_array((size_t)N * ROWS, sizeof *y);
+    for (int r = 0; r < N; r++) product(isa, w, kind, x + r * COLS, COLS, 1, alone + r * ROWS, ROWS, 0, 2);
+    for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
+        const int begin = blocks[b][0], end = blocks[b][1];
+        memset(y, 0xA5, (size_t)N * ROWS * sizeof *y);
+        product_of_rows(isa, w, kind, x, COLS, N, begin, end, y, ROWS, 0, 2);
+        assert_memory_equal(y + begin * ROWS, alone + begin * ROWS, (size_t)(end - begin) * ROWS * sizeof *y);
+        for (int i = 0; i < N * ROWS; i++)
+            if (i / ROWS < begin || i / ROWS >= end) assert_memory_equal(y + i, "\xA5\xA5\xA5\xA5", sizeof *y);
+    }
+    guard_free(x, (size_t)N * COLS * sizeof *x);
+    mem_free(alone);
+    mem_free(y);
+}
+
+static void test_blocks_of_rows(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SCHEMES; s++) {
+        if (!fits(scheme_of(schemes[s]), 192)) continue;
+        struct weight w = weight_create(schemes[s], 70, 192, s);
+        for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
+            for (size_t i = isa_count(); i-- > 1;)
+                if (isa_at(i)->supported()) compare_blocks_of_rows(isa_at(i), &w.w, (enum activations)kind);
+        weight_free(&w);
+    }
 }
 
 static void test_panels_write_their_outputs_only(void **state)
@@ -529,11 +572,49 @@ static void test_activation_codes(void **state)
     weight_free(&w);
 }
 
+/* Inputs beside the middle of two codes, at scales of all sizes: the code is that of the rounded quotient. */
+static void test_activation_codes_at_ties(void **state)
+{
+    (void)state;
+    enum { COLS = 256, ROUNDS = 400 };
+    static const int qmax[ACTIVATIONS_COUNT] = {[ACTIVATIONS_I16] = 32639, [ACTIVATIONS_I8] = 127};
+    struct weight w = weight_create("i8", 1, COLS, 14);
+    struct rng rng = {15};
+    float x[COLS];
+    int codes[COLS];
+    for (int round = 0; round < ROUNDS; round++)
+        for (int kind = ACTIVATIONS_I16; kind <= ACTIVATIONS_I8; kind++) {
+            const float most = ldexpf(1.0f + rng_uniform(&rng), round % 10 == 9 ? -100 : round % 41 - 20);
+            const float scale = most / (float)qmax[kind];
+            for (int k = 0; k < COLS; k++) {
+                float half = (float)((int)(rng_uniform(&rng) * (float)qmax[kind])) - 0.5f;
+                x[k] = half * scale;
+                for (int step = k % 5 - 2; step; step += step < 0 ? 1 : -1)
+                    x[k] = nextafterf(x[k], step < 0 ? -INFINITY : INFINITY);
+            }
+            x[0] = -most;
+            token_codes(x, COLS, qmax[kind], codes);
+            for (size_t i = 0; i < isa_count(); i++) {
+                if (!isa_at(i)->supported()) continue;
+                struct qinput in = {.f32 = x, .stride = COLS};
+                size_t bytes = qinput_layout(NULL, &w.w, (enum activations)kind, 1, NULL);
+                void *memory = mem_alloc(bytes);
+                qinput_layout(&in, &w.w, (enum activations)kind, 1, memory);
+                isa_at(i)->formats[QF_I8].prepare(&w.w, &in, 0, 1);
+                for (int k = 0; k < COLS; k++)
+                    assert_int_equal(activation_code(&isa_at(i)->formats[QF_I8], &in, k), codes[k]);
+                mem_free(memory);
+            }
+        }
+    weight_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_isa_gives_the_scalar_bits),
         cmocka_unit_test(test_rows_do_not_depend_on_their_number),
+        cmocka_unit_test(test_blocks_of_rows),
         cmocka_unit_test(test_panels_write_their_outputs_only),
         cmocka_unit_test(test_f32_is_one_chain),
         cmocka_unit_test(test_no_padded_term),
@@ -545,6 +626,7 @@ int main(void)
         cmocka_unit_test(test_large_sums_are_rounded_once),
         cmocka_unit_test(test_activation_edges),
         cmocka_unit_test(test_activation_codes),
+        cmocka_unit_test(test_activation_codes_at_ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
