@@ -4,12 +4,13 @@
  *   AMX_ZERO(c)               tile c = 0
  *   AMX_LOAD(c, p, stride)    its rows from p, p + stride, ...; as many, and as wide, as configured
  *   AMX_STORE(c, p, stride)   and back
- *   AMX_DOT(c, a, b)          int32 c [rows][16] += int8 a [rows][4k] times uint8 b [k][16][4]: for each of c's
- *                             16 outputs the products of row's inputs 4j to 4j + 3 with row j of b; exact
+ *   AMX_DOT(c, a, b)          int32 c [rows][16] += int8 a [rows][4k] times uint8 b [k][16][4]: for each
+ *                             of c's 16 outputs the products of a row's inputs 4j to 4j + 3 with row j of b;
+ *                             exact
  *   AMX_DOT_SIGNED(c, a, b)   the same for int8 b
  *
- * Inline assembly, with the numbers of the tiles in the text: gcc 12's intrinsics do not say that a load reads
- * memory, and may see it before the stores that filled it. */
+ * Inline assembly, with the numbers of the tiles in the text: gcc 12's intrinsics do not say that a load
+ * reads memory, and may see it before the stores that filled it. */
 #ifndef KERNELS_AMX_H
 #define KERNELS_AMX_H
 #include "kernels/simd.h"

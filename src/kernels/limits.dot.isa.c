@@ -157,7 +157,14 @@ static uint64_t ISA(limit_dot)(size_t steps)
 {
     uint64_t sums[16 * 8];
     amx_configure(16, 16, 64, true);
-    AMX_ZERO(0); AMX_ZERO(1); AMX_ZERO(2); AMX_ZERO(3); AMX_ZERO(4); AMX_ZERO(5); AMX_ZERO(6); AMX_ZERO(7);
+    AMX_ZERO(0);
+    AMX_ZERO(1);
+    AMX_ZERO(2);
+    AMX_ZERO(3);
+    AMX_ZERO(4);
+    AMX_ZERO(5);
+    AMX_ZERO(6);
+    AMX_ZERO(7);
     while (steps-- > 0) {
         AMX_DOT(0, 4, 6);
         AMX_DOT(1, 4, 7);

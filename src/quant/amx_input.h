@@ -1,6 +1,7 @@
-/* How the codes of activations lie for the register tiles of AMX: by 16 rows, of these by 64 inputs, so that a
- * tile is 1,024 consecutive bytes, [row][64]; the tiles of the low bytes after all of the high ones. Of so few
- * tokens that one tile has room for them, the rows of low bytes follow those of high ones in the same tiles. */
+/* How the codes of activations lie for the register tiles of AMX: by 16 rows, of these by 64 inputs, so that
+ * a tile is 1,024 consecutive bytes, [row][64]; the tiles of the low bytes after all of the high ones. Of so
+ * few tokens that one tile has room for them, the rows of low bytes follow those of high ones in the same
+ * tiles. */
 #ifndef QUANT_AMX_INPUT_H
 #define QUANT_AMX_INPUT_H
 #include "quant/format.h"
@@ -9,7 +10,10 @@
 
 /* The inputs that a tile takes: as many as a row of one holds, or a part of them of which a group has a whole
  * number; 0 where too few would be left. */
-static inline int amx_inputs(int group) { return group % 64 == 0 ? 64 : group % 32 == 0 ? 32 : group % 16 == 0 ? 16 : 0; }
+static inline int amx_inputs(int group)
+{
+    return group % 64 == 0 ? 64 : group % 32 == 0 ? 32 : group % 16 == 0 ? 16 : 0;
+}
 
 /* Whether tiles gain: `prepare` then makes codes for them. One row takes as long as its weights are read. */
 static inline bool amx_takes(const struct qtensor *w, const struct qinput *x)

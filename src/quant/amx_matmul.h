@@ -1,22 +1,23 @@
 /* The products of code_matmul.h, by its formulas, with the register tiles of AMX, which sum 16 rows times 16
- * outputs over 64 inputs in one instruction. Instantiated by i8.dot.isa.c and i4.dot.isa.c through the constant
- * `bits`.
+ * outputs over 64 inputs in one instruction. Instantiated by i8.dot.isa.c and i4.dot.isa.c through the
+ * constant `bits`.
  *
  * The four tiles of sums are
  *     few byte rows, at most 16       the rows, those of low bytes after those of high ones, times all four
  *                                     vectors of a panel's outputs
  *     more                            16 tokens' planes, or 32 tokens of i8, times two vectors
  *
- * Bytes are taken where they lie (copied together, they are no faster to load). Nibbles are made bytes, a stretch
- * of inputs at a time, which all tokens take before the next: some whole groups, or a part of one, whose sums go
- * on in memory. Of the schemes that are used most they are made signed ones, so that sums begin with nothing. */
+ * Bytes are taken where they lie (copied together, they are no faster to load). Nibbles are made bytes, a
+ * stretch of inputs at a time, which all tokens take before the next: some whole groups, or a part of one,
+ * whose sums go on in memory. Of the schemes that are used most they are made signed ones, so that sums begin
+ * with nothing. */
 #ifndef QUANT_AMX_MATMUL_H
 #define QUANT_AMX_MATMUL_H
 #include "kernels/amx.h"
 #include "quant/amx_input.h"
 #include "quant/code_matmul.h"
 
-#define AMX_TOKENS        256   /* at most; as many sums are held */
+#define AMX_TOKENS        256  /* at most; as many sums are held */
 #define AMX_STRETCH_BYTES 8192 /* of codes */
 
 /* The sums of a block of tokens: [tile][row][16]. */
@@ -24,8 +25,8 @@ struct amx_sums {
     int32_t tile[4][AMX_ROWS * 16];
 };
 
-/* What is fetched meanwhile, some lines with every step: the next panel or, for few rows, which wait for memory,
- * the bytes a little ahead, as near as they will be needed. */
+/* What is fetched meanwhile, some lines with every step: the next panel or, for few rows, which wait for
+ * memory, the bytes a little ahead, as near as they will be needed. */
 struct amx_ahead {
     const uint8_t *at;
     int lines;
@@ -166,7 +167,8 @@ ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enu
         const int row = two_planes ? 2 * r : r;
         if (!few && !two_planes && r == first_rows) hi = d->sums->tile[2];
         for (int v = 0; v < vectors; v++) {
-            vi s_hi = vi_load(hi + v * AMX_ROWS * 16), s_lo = two_planes ? vi_load(lo + v * AMX_ROWS * 16) : s_hi;
+            vi s_hi = vi_load(hi + v * AMX_ROWS * 16),
+               s_lo = two_planes ? vi_load(lo + v * AMX_ROWS * 16) : s_hi;
             if (!is_signed) {
                 s_hi = vi_add(s_hi, first_sum(t, g, row, v0 + v, two_planes, bits));
                 if (two_planes) s_lo = vi_add(s_lo, first_sum(t, g, row + 1, v0 + v, true, bits));
@@ -211,8 +213,8 @@ ALWAYS_INLINE struct amx_stretch amx_stretch_at(const struct amx_panel *p, int v
     s.inputs = left < most ? left : most;
     s.ends = at + s.inputs == group;
     if (s.begins && s.ends) s.count = most / group < t->groups - s.group ? most / group : t->groups - s.group;
-    s.codes = t->w->codes + (size_t)t->panel * t->w->panel_bytes + (size_t)k0 * (bits == 8 ? PANEL : PANEL / 2) +
-              64 * (size_t)v0;
+    s.codes = t->w->codes + (size_t)t->panel * t->w->panel_bytes +
+              (size_t)k0 * (bits == 8 ? PANEL : PANEL / 2) + 64 * (size_t)v0;
     s.codes_stride = 4 * PANEL;
     return s;
 }
@@ -246,8 +248,10 @@ ALWAYS_INLINE void amx_stretch_run(struct amx_panel *p, const struct amx_stretch
                                    amx_products_fn *products, amx_finish_fn *finish, const bool two_planes,
                                    const bool few)
 {
-    struct amx_factors f = {.codes_stride = s->codes_stride, .codes_step = (size_t)(p->step / 4) * s->codes_stride,
-                            .inputs = s->inputs, .step = p->step};
+    struct amx_factors f = {.codes_stride = s->codes_stride,
+                            .codes_step = (size_t)(p->step / 4) * s->codes_stride,
+                            .inputs = s->inputs,
+                            .step = p->step};
     const bool whole = s->begins && s->ends;
     struct amx_done done[2];
     int n_done = 0;
@@ -342,9 +346,11 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
 
 #define AMX_MATMUL(w, x, y, y_stride, p0, p1)                                                                \
     do {                                                                                                     \
-        const bool i16 = (x)->kind == ACTIVATIONS_I16, few = amx_few(x);      \
+        const bool i16 = (x)->kind == ACTIVATIONS_I16, few = amx_few(x);                                     \
         for_tiles(w, x, y, y_stride, p0, p1, AMX_TOKENS, 2 * AMX_ROWS,                                       \
-                  i16 ? few ? amx_i16_few : amx_i16_many : few ? amx_i8_few : amx_i8_many);                  \
+                  i16   ? few ? amx_i16_few : amx_i16_many                                                   \
+                  : few ? amx_i8_few                                                                         \
+                        : amx_i8_many);                                                                      \
         amx_release();                                                                                       \
     } while (0)
 #endif

@@ -161,7 +161,8 @@ static struct byte_row byte_row_at(const struct qtensor *w, const struct qinput 
     const size_t padded = ((size_t)x->cols + 63) / 64 * 64;
 #if defined(GPT2Q_ISA_amx)
     if (amx_takes(w, x))
-        return (struct byte_row){amx_codes(x, row, false), x->lo ? amx_codes(x, row, true) : NULL, AMX_TILE_BYTES};
+        return (struct byte_row){amx_codes(x, row, false), x->lo ? amx_codes(x, row, true) : NULL,
+                                 AMX_TILE_BYTES};
 #else
     (void)w;
 #endif
@@ -196,8 +197,8 @@ static void encode_row(const float *x, int n, float scale, float qmax, struct by
     }
 }
 
-/* The sum of an input's codes times what QG_INPUT adds to its weights' codes, exact in int32 (qtensor.c bounds the
- * number of inputs). */
+/* The sum of an input's codes times what QG_INPUT adds to its weights' codes, exact in int32 (qtensor.c
+ * bounds the number of inputs). */
 static int32_t weighted_code_sum(const struct qtensor *w, const int8_t *codes, size_t next)
 {
     int32_t sum = 0;

@@ -111,8 +111,8 @@ ALWAYS_INLINE int block_begin(int n, int b, int blocks, int step)
     return row < n ? row : n;
 }
 
-/* Calls tile for the rows that x asks for and the panels [p0, p1), in blocks of at most rows_max rows, a multiple
- * of rows_step, nearly equal and beginning at multiples of it. */
+/* Calls tile for the rows that x asks for and the panels [p0, p1), in blocks of at most rows_max rows, a
+ * multiple of rows_step, nearly equal and beginning at multiples of it. */
 ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
                              int p0, int p1, int rows_max, int rows_step, tile_fn *tile)
 {

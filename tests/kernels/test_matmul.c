@@ -98,8 +98,9 @@ static float *input_create(int n, size_t stride, uint64_t seed)
 }
 
 /* The rows [begin, end) of n. */
-static void product_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
-                            size_t stride, int n, int begin, int end, float *y, size_t y_stride, int p0, int p1)
+static void product_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind,
+                            const float *x, size_t stride, int n, int begin, int end, float *y,
+                            size_t y_stride, int p0, int p1)
 {
     const struct format_ops *ops = &isa->formats[w->scheme.format];
     struct qinput in = {.f32 = x, .stride = stride};
@@ -208,7 +209,8 @@ static void test_rows_do_not_depend_on_their_number(void **state)
     compare_numbers_of_rows(1056);
 }
 
-/* More rows than any kernel takes together, and blocks of them: each row as it is alone, the others untouched. */
+/* More rows than any kernel takes together, and blocks of them: each row as it is alone, the others
+ * untouched. */
 static void compare_blocks_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind)
 {
     enum { N = 300, ROWS = 70, COLS = 192 };
@@ -222,7 +224,8 @@ static void compare_blocks_of_rows(const struct isa *isa, const struct qtensor *
         product_of_rows(isa, w, kind, x, COLS, N, begin, end, y, ROWS, 0, 2);
         assert_memory_equal(y + begin * ROWS, alone + begin * ROWS, (size_t)(end - begin) * ROWS * sizeof *y);
         for (int i = 0; i < N * ROWS; i++)
-            if (i / ROWS < begin || i / ROWS >= end) assert_memory_equal(y + i, "\xA5\xA5\xA5\xA5", sizeof *y);
+            if (i / ROWS < begin || i / ROWS >= end)
+                assert_memory_equal(y + i, "\xA5\xA5\xA5\xA5", sizeof *y);
     }
     guard_free(x, (size_t)N * COLS * sizeof *x);
     mem_free(alone);
