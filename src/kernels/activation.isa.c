@@ -1,4 +1,4 @@
-/* Activation functions, in place. GELU_NEW's tanh form is written through the logistic function, of which it
+/* Activation functions. GELU_NEW's tanh form is written through the logistic function, of which it
  * is a multiple: 0.5 (1 + tanh u) = 1 / (1 + exp(-2u)); one exp and one division, and no cancellation for
  * negative x. */
 #include "kernels/kernels_parts.h"
@@ -25,12 +25,12 @@ ALWAYS_INLINE vf gelu(vf x)
 }
 
 #define ACTIVATION(name, f)                                                                                  \
-    void ISA(name)(float *x, size_t n)                                                                       \
+    void ISA(name)(const float *x, size_t n, float *y)                                                       \
     {                                                                                                        \
         size_t i = 0;                                                                                        \
-        for (; i + 16 <= n; i += 16) vf_store(x + i, f(vf_load(x + i)));                                     \
+        for (; i + 16 <= n; i += 16) vf_store(y + i, f(vf_load(x + i)));                                     \
         int rest = (int)(n - i);                                                                             \
-        if (rest) vf_store_n(x + i, f(vf_load_n(x + i, rest)), rest);                                        \
+        if (rest) vf_store_n(y + i, f(vf_load_n(x + i, rest)), rest);                                        \
     }
 
 ACTIVATION(act_gelu_new, gelu_new)

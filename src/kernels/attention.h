@@ -39,6 +39,13 @@ static inline size_t kv_block_bytes(enum kv_format format, int n_head, int head_
     return (size_t)n_head * kv_head_bytes(format, head_dim);
 }
 
+/* Keys k and values v (n_rows, head_dim), `stride` floats from a row to the next, of positions first_position + r. */
+struct kv_rows {
+    const float *k, *v;
+    size_t stride;
+    int n_rows, first_position;
+};
+
 /* Query rows q (n_rows, head_dim) at q + r*q_stride, positions first_position + r, whose keys and values are all cached;
  * y likewise. */
 struct attention_rows {

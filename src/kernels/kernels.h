@@ -14,12 +14,12 @@ enum activation_function { ACT_GELU_NEW, ACT_RELU, ACT_SILU, ACT_GELU, ACT_TANH,
 struct kernels {
     /* y (n) = (x - mean) / sqrt(variance + epsilon) * weight + bias; biased variance; sums by the 16-lane rule. y may be x. */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n, float *y);
-    /* x (n) = f(x) in place */
-    void (*activation[ACT_COUNT])(float *x, size_t n);
+    /* y (n) = f(x); y may be x. */
+    void (*activation[ACT_COUNT])(const float *x, size_t n, float *y);
     /* y (n) += x (n) */
     void (*add)(float *y, const float *x, size_t n);
-    /* One key and one value row (head_dim each) into the cache at a position of one head. */
-    void (*kv_append)(const struct kv_view *kv, int head, int position, const float *k, const float *v);
+    /* Keys and values (n_rows, head_dim) into the cache at consecutive positions of one head. */
+    void (*kv_append)(const struct kv_view *kv, int head, const struct kv_rows *rows);
     /* Causal attention of one head for n_rows consecutive positions of one sequence, see attention.h. */
     void (*attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch);
     /* Over a row of logits: the largest value (by vf_max's rule); id of it, the lowest at ties (-1 if any value is not

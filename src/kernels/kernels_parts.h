@@ -6,13 +6,13 @@
 #include "kernels/simd.h"
 
 void ISA(layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n, float *y);
-void ISA(act_gelu_new)(float *x, size_t n);
-void ISA(act_relu)(float *x, size_t n);
-void ISA(act_silu)(float *x, size_t n);
-void ISA(act_gelu)(float *x, size_t n);
-void ISA(act_tanh)(float *x, size_t n);
+void ISA(act_gelu_new)(const float *x, size_t n, float *y);
+void ISA(act_relu)(const float *x, size_t n, float *y);
+void ISA(act_silu)(const float *x, size_t n, float *y);
+void ISA(act_gelu)(const float *x, size_t n, float *y);
+void ISA(act_tanh)(const float *x, size_t n, float *y);
 void ISA(add)(float *y, const float *x, size_t n);
-void ISA(kv_append)(const struct kv_view *kv, int head, int position, const float *k, const float *v);
+void ISA(kv_append)(const struct kv_view *kv, int head, const struct kv_rows *rows);
 void ISA(attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch);
 float ISA(row_max)(const float *x, size_t n);
 int32_t ISA(row_argmax)(const float *x, size_t n);

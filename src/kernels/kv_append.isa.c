@@ -44,15 +44,13 @@ static float append_i8(int8_t *x, int step, int head_dim, const float *from)
     return scale;
 }
 
-void ISA(kv_append)(const struct kv_view *kv, int head, int position, const float *k, const float *v)
+/* Rows between fetching and appending one of several. */
+#define ROWS_AHEAD 4
+
+ALWAYS_INLINE void append_row(const struct kv_view *kv, uint8_t *block, int lane, const float *k,
+                              const float *v)
 {
-    int d = kv->head_dim, lane = position % KV_BLOCK;
-    const size_t head_bytes = kv_head_bytes(kv->format, d);
-    uint8_t *block =
-        kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes + (size_t)head * head_bytes;
-    /* A key goes to a line per channel: those of the next head, likely to be appended next, are fetched
-     * early. */
-    for (size_t i = 0; i < head_bytes / 2; i += 64) prefetch_far(block + head_bytes + i);
+    const int d = kv->head_dim;
     if (kv->format == KV_F32) {
         float *x = (float *)(void *)block;
         append_f32(x + lane, x + (KV_BLOCK + lane) * d, d, k, v);
@@ -65,5 +63,26 @@ void ISA(kv_append)(const struct kv_view *kv, int head, int position, const floa
         float *scales = (float *)(void *)(block + 2 * (size_t)KV_BLOCK * (size_t)d);
         scales[lane] = append_i8(x + lane, KV_BLOCK, d, k);
         scales[KV_BLOCK + lane] = append_i8(x + (KV_BLOCK + lane) * d, 1, d, v);
+    }
+}
+
+void ISA(kv_append)(const struct kv_view *kv, int head, const struct kv_rows *rows)
+{
+    const size_t head_bytes = kv_head_bytes(kv->format, kv->head_dim);
+    for (int r = 0; r < rows->n_rows; r++) {
+        const int position = rows->first_position + r;
+        const float *k = rows->k + (size_t)r * rows->stride, *v = rows->v + (size_t)r * rows->stride;
+        uint8_t *block =
+            kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes + (size_t)head * head_bytes;
+        /* A key goes to a line per channel: those of the next head, likely to be appended next, are fetched
+         * early. Of several rows, the next are: another thread may have written them. */
+        if (rows->n_rows == 1)
+            for (size_t i = 0; i < head_bytes / 2; i += 64) prefetch_far(block + head_bytes + i);
+        else if (r + ROWS_AHEAD < rows->n_rows)
+            for (int c = 0; c < kv->head_dim; c += 16) {
+                prefetch(k + ROWS_AHEAD * rows->stride + c);
+                prefetch(v + ROWS_AHEAD * rows->stride + c);
+            }
+        append_row(kv, block, position % KV_BLOCK, k, v);
     }
 }

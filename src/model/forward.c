@@ -17,6 +17,11 @@ struct attention_unit {
     int run, head, row, n_rows;
 };
 
+/* Floats from a row of a matrix to the next. An odd number of cache lines, so that the same outputs of all rows lie in different
+ * sets of the caches; where somebody looks on, none but the row's own. */
+static size_t odd_lines(size_t cols) { return ((cols + 15) / 16 | 1) * 16; }
+static size_t row_stride(const struct forward *f, size_t cols) { return f->observer ? cols : odd_lines(cols); }
+
 struct pass {
     struct forward *f;
     const struct batch_token *tokens;
@@ -32,7 +37,8 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     *f = (struct forward){.weights = weights, .isa = isa, .cache = cache, .activations = activations, .n_batch = n_batch,
                           .n_outputs = n_outputs, .n_threads = n_threads};
     size_t n = (size_t)n_batch, d = (size_t)c->n_embd, inner = (size_t)c->n_inner;
-    size_t wide = 3 * d > inner ? 3 * d : inner, prepared = 0;
+    size_t wide = odd_lines(3 * d > inner ? 3 * d : inner), prepared = 0;
+    d = odd_lines(d);
     const struct gpt2_block *h = weights->h;
     for (int l = 0; l < c->n_layer; l++) {
         const struct linear_weight *all[] = {&h[l].c_attn, &h[l].attn_c_proj, &h[l].c_fc, &h[l].mlp_c_proj};
@@ -49,19 +55,20 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     f->y = mem_array(n * d, sizeof(float));
     f->wide = mem_array(n, wide * sizeof(float));
     f->prepared = mem_alloc(prepared);
+    f->tiles = mem_array((size_t)n_threads, n * PANEL * sizeof(float));
     f->scores = mem_array((size_t)n_threads, f->scores_floats * sizeof(float));
     f->units = mem_array(n * (size_t)c->n_head, sizeof *f->units);
     f->unit_begin = mem_array((size_t)n_threads + 1, sizeof *f->unit_begin);
     f->shares = mem_zarray((size_t)n_threads * PART_COUNT, sizeof *f->shares);
     f->runs = mem_array(n, sizeof *f->runs);
-    if (f->x && f->a && f->y && f->wide && f->prepared && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
+    if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
     forward_free(f);
     return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d) * sizeof(float));
 }
 
 void forward_free(struct forward *f)
 {
-    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->scores, f->units, f->unit_begin, f->shares, f->runs};
+    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->tiles, f->scores, f->units, f->unit_begin, f->shares, f->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
     *f = (struct forward){0};
 }
@@ -150,8 +157,10 @@ struct product {
     const struct linear_weight *w;
     struct qinput in;
     float *y;
-    /* What follows for the outputs [begin, end) of rows [r0, r1); NULL: nothing. */
-    void (*then)(const struct pass *p, const struct product *product, int r0, int r1, int begin, int end);
+    size_t y_stride;
+    /* What follows, instead of going to y: outputs [begin, end) of rows [r0, r1) lie at x, `stride` floats from a row to the next.
+     * They stay in a cache, where y, with a line or two of every row for each panel, would have to be fetched to be written. */
+    void (*then)(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end);
     int block; /* rows of an item: of their inputs, the second-level cache has room for as many */
 };
 
@@ -174,7 +183,7 @@ static void product_begin(struct pass *p, struct product *product, const float *
     const struct qtensor *w = &product->w->weight;
     struct qinput *in = &product->in;
     int64_t begin, end;
-    *in = (struct qinput){.n = n, .cols = w->cols, .end = n, .f32 = x, .stride = (size_t)w->cols, .kind = f->activations};
+    *in = (struct qinput){.n = n, .cols = w->cols, .end = n, .f32 = x, .stride = row_stride(f, (size_t)w->cols), .kind = f->activations};
     if (!f->isa->formats[w->scheme.format].matmul_q) in->kind = ACTIVATIONS_F32;
     product->block = rows_of_block(in);
     threads_split((int64_t)qtensor_panels(w) * ((n + product->block - 1) / product->block), thread, n_threads, &begin, &end);
@@ -190,11 +199,11 @@ static void product_begin(struct pass *p, struct product *product, const float *
     }
 }
 
-static void product_then(const struct pass *p, const struct product *product, int r0, int r1, int panel)
+static void product_then(const struct pass *p, const struct product *product, const float *x, size_t stride, int r0, int r1, int panel)
 {
     int begin, end;
     linear_outputs(&product->w->weight, panel, &begin, &end);
-    if (product->then) product->then(p, product, r0, r1, begin, end);
+    if (product->then) product->then(p, x, stride, r0, r1, begin, end);
 }
 
 /* Does items until none is left. An observer sees the outputs of all before anything follows. */
@@ -203,19 +212,23 @@ static void product_run(struct pass *p, const struct product *product, int layer
     const struct forward *f = p->f;
     const struct qtensor *w = &product->w->weight;
     const int panels = qtensor_panels(w), n = product->in.n;
+    const bool apart = product->then && !f->observer;
     struct qinput in = product->in;
     int item;
     while (share_take(shares_of(p, product->part), thread, n_threads, &item)) {
         in.begin = item / panels * product->block;
         in.end = n - in.begin < product->block ? n : in.begin + product->block;
-        linear_panel(f->isa, product->w, &in, product->y, item % panels);
-        if (!f->observer) product_then(p, product, in.begin, in.end, item % panels);
+        float *y = apart ? f->tiles + (size_t)thread * (size_t)f->n_batch * PANEL
+                         : product->y + (size_t)in.begin * product->y_stride + (size_t)(item % panels) * PANEL;
+        const size_t stride = apart ? PANEL : product->y_stride;
+        linear_panel(f->isa, product->w, &in, y, stride, item % panels);
+        if (apart) product_then(p, product, y, stride, in.begin, in.end, item % panels);
     }
     if (!f->observer) return;
     int64_t begin, end;
     observe(p, thread, layer, product->name, product->y, n, w->rows);
     threads_split(panels, thread, n_threads, &begin, &end);
-    for (; begin < end; begin++) product_then(p, product, 0, n, (int)begin);
+    for (; begin < end; begin++) product_then(p, product, product->y + begin * PANEL, product->y_stride, 0, n, (int)begin);
 }
 
 /* x = wte[token] + wpe[position] */
@@ -226,7 +239,7 @@ static void embed(struct pass *p, int thread, int n_threads)
     int64_t r0, r1;
     threads_split(p->n, thread, n_threads, &r0, &r1);
     for (int64_t r = r0; r < r1; r++) {
-        float *x = p->f->x + r * d;
+        float *x = p->f->x + (size_t)r * row_stride(p->f, (size_t)d);
         p->f->isa->formats[w->wte.scheme.format].dequantize_row(&w->wte, p->tokens[r].token, x);
         p->f->isa->kernels->add(x, w->wpe + (size_t)p->tokens[r].position * (size_t)d, (size_t)d);
     }
@@ -236,21 +249,22 @@ static void embed(struct pass *p, int thread, int n_threads)
 static void norm_rows(struct pass *p, const struct norm *norm, const char *name, int layer, int thread, int n_threads)
 {
     const gpt2q_config *c = &p->f->weights->config;
+    const int64_t stride = (int64_t)row_stride(p->f, (size_t)c->n_embd);
     int64_t r0, r1;
     threads_split(p->n, thread, n_threads, &r0, &r1);
     for (int64_t r = r0; r < r1; r++)
-        p->f->isa->kernels->layer_norm(p->f->x + r * c->n_embd, norm->weight, norm->bias, c->layer_norm_epsilon, c->n_embd, p->f->a + r * c->n_embd);
+        p->f->isa->kernels->layer_norm(p->f->x + r * stride, norm->weight, norm->bias, c->layer_norm_epsilon, c->n_embd, p->f->a + r * stride);
     observe(p, thread, layer, name, p->f->a, p->n, c->n_embd);
 }
 
-static void append_unit(struct pass *p, int layer, const struct attention_unit *u, int row, int n_rows)
+static void append_unit(struct pass *p, int layer, const struct attention_unit *u)
 {
-    int d = p->f->weights->config.n_embd, hd = p->f->cache->head_dim;
-    struct kv_view kv = kv_cache_view(p->f->cache, layer, p->tokens[u->row].sequence);
-    for (int r = row; r < row + n_rows; r++) {
-        const float *k = p->f->wide + (size_t)r * 3 * (size_t)d + d + u->head * hd;
-        p->f->isa->kernels->kv_append(&kv, u->head, p->tokens[r].position, k, k + d);
-    }
+    const int d = p->f->weights->config.n_embd, hd = p->f->cache->head_dim;
+    const struct kv_view kv = kv_cache_view(p->f->cache, layer, p->tokens[u->row].sequence);
+    const size_t stride = row_stride(p->f, 3 * (size_t)d);
+    const float *k = p->f->wide + (size_t)u->row * stride + d + u->head * hd;
+    const struct kv_rows rows = {.k = k, .v = k + d, .stride = stride, .n_rows = u->n_rows, .first_position = p->tokens[u->row].position};
+    p->f->isa->kernels->kv_append(&kv, u->head, &rows);
 }
 
 /* a = merged heads of attention over the cache, this chunk's keys and values included */
@@ -259,50 +273,54 @@ static void attention(struct pass *p, int layer, int thread, int n_threads)
     struct forward *f = p->f;
     const gpt2q_config *c = &f->weights->config;
     int d = c->n_embd, hd = f->cache->head_dim, unit;
+    const size_t q_stride = row_stride(f, 3 * (size_t)d), y_stride = row_stride(f, (size_t)d);
     float scale = c->scale_attn_weights ? 1.0f / sqrtf((float)hd) : 1.0f;
     if (c->scale_attn_by_inverse_layer_idx) scale /= (float)(layer + 1);
     if (p->append_apart) {
         for (int i = f->unit_begin[thread]; i < f->unit_begin[thread + 1]; i++)
-            append_unit(p, layer, &f->units[i], f->units[i].row, f->units[i].n_rows);
+            append_unit(p, layer, &f->units[i]);
         threads_barrier();
     }
     while (share_take(shares_of(p, PART_ATTENTION), thread, n_threads, &unit)) {
         const struct attention_unit *u = &f->units[unit];
-        if (!p->append_apart) append_unit(p, layer, u, u->row, u->n_rows);
+        if (!p->append_apart) append_unit(p, layer, u);
         struct kv_view kv = kv_cache_view(f->cache, layer, p->tokens[u->row].sequence);
-        struct attention_rows rows = {.q = f->wide + (size_t)u->row * 3 * (size_t)d + u->head * hd,
-                                      .y = f->a + (size_t)u->row * (size_t)d + u->head * hd,
-                                      .q_stride = 3 * (size_t)d, .y_stride = (size_t)d,
+        struct attention_rows rows = {.q = f->wide + (size_t)u->row * q_stride + u->head * hd,
+                                      .y = f->a + (size_t)u->row * y_stride + u->head * hd,
+                                      .q_stride = q_stride, .y_stride = y_stride,
                                       .n_rows = u->n_rows, .first_position = p->tokens[u->row].position, .scale = scale};
         f->isa->kernels->attention(&kv, u->head, &rows, f->scores + (size_t)thread * f->scores_floats);
     }
     observe(p, thread, layer, "attn.heads", f->a, p->n, d);
 }
 
-/* x += y, the residual stream */
-static void add_residual(const struct pass *p, const struct product *product, int r0, int r1, int begin, int end)
+/* Onto the residual stream. */
+static void add_residual(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end)
 {
     const struct forward *f = p->f;
-    const size_t d = (size_t)product->w->weight.rows;
-    for (int r = r0; r < r1; r++) f->isa->kernels->add(f->x + (size_t)r * d + begin, product->y + (size_t)r * d + begin, (size_t)(end - begin));
+    const size_t to_stride = row_stride(f, (size_t)f->weights->config.n_embd);
+    for (int r = r0; r < r1; r++, x += stride) f->isa->kernels->add(f->x + (size_t)r * to_stride + begin, x, (size_t)(end - begin));
 }
 
-static void activate(const struct pass *p, const struct product *product, int r0, int r1, int begin, int end)
+/* Into the hidden layer. */
+static void activate(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end)
 {
     const struct forward *f = p->f;
-    const size_t inner = (size_t)product->w->weight.rows;
-    for (int r = r0; r < r1; r++)
-        f->isa->kernels->activation[config_activation(&f->weights->config)](product->y + (size_t)r * inner + begin, (size_t)(end - begin));
+    const size_t to_stride = row_stride(f, (size_t)f->weights->config.n_inner);
+    const enum activation_function activation = config_activation(&f->weights->config);
+    for (int r = r0; r < r1; r++, x += stride) f->isa->kernels->activation[activation](x, (size_t)(end - begin), f->wide + (size_t)r * to_stride + begin);
 }
 
 static void block(struct pass *p, int layer, int thread, int n_threads)
 {
     struct forward *f = p->f;
     const struct gpt2_block *b = &f->weights->h[layer];
-    struct product c_attn = {PART_C_ATTN, "attn.c_attn", &b->c_attn, .y = f->wide},
-                   attn_c_proj = {PART_ATTN_C_PROJ, "attn.c_proj", &b->attn_c_proj, .y = f->y, .then = add_residual},
-                   c_fc = {PART_C_FC, "mlp.c_fc", &b->c_fc, .y = f->wide, .then = activate},
-                   mlp_c_proj = {PART_MLP_C_PROJ, "mlp.c_proj", &b->mlp_c_proj, .y = f->y, .then = add_residual};
+    const gpt2q_config *c = &f->weights->config;
+    const size_t d = row_stride(f, (size_t)c->n_embd), qkv = row_stride(f, 3 * (size_t)c->n_embd), inner = row_stride(f, (size_t)c->n_inner);
+    struct product c_attn = {PART_C_ATTN, "attn.c_attn", &b->c_attn, .y = f->wide, .y_stride = qkv},
+                   attn_c_proj = {PART_ATTN_C_PROJ, "attn.c_proj", &b->attn_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
+                   c_fc = {PART_C_FC, "mlp.c_fc", &b->c_fc, .y = f->wide, .y_stride = inner, .then = activate},
+                   mlp_c_proj = {PART_MLP_C_PROJ, "mlp.c_proj", &b->mlp_c_proj, .y = f->y, .y_stride = d, .then = add_residual};
 
     norm_rows(p, &b->ln_1, "ln_1", layer, thread, n_threads);
     product_begin(p, &c_attn, f->a, p->n, false, thread, n_threads);
@@ -336,7 +354,7 @@ static void head(struct pass *p, int thread, int n_threads)
     struct forward *f = p->f;
     const struct gpt2_weights *w = f->weights;
     const gpt2q_config *c = &w->config;
-    size_t d = (size_t)c->n_embd;
+    size_t d = (size_t)c->n_embd, stride = row_stride(f, d);
     norm_rows(p, &w->ln_f, "ln_f", -1, thread, n_threads);
     if (!p->n_outputs) return;
     threads_barrier();
@@ -344,11 +362,11 @@ static void head(struct pass *p, int thread, int n_threads)
     threads_split(p->n_outputs, thread, n_threads, &o0, &o1);
     for (int r = 0; r < p->n; r++) {
         if (!p->tokens[r].wants_logits) continue;
-        if (o >= o0 && o < o1) memcpy(f->y + (size_t)o * d, f->a + (size_t)r * d, d * sizeof(float));
+        if (o >= o0 && o < o1) memcpy(f->y + (size_t)o * stride, f->a + (size_t)r * stride, d * sizeof(float));
         o++;
     }
     const struct linear_weight weight = {.weight = w->lm_head};
-    struct product lm_head = {PART_LM_HEAD, "logits", &weight, .y = p->logits};
+    struct product lm_head = {PART_LM_HEAD, "logits", &weight, .y = p->logits, .y_stride = (size_t)w->lm_head.rows};
     product_begin(p, &lm_head, f->y, p->n_outputs, false, thread, n_threads);
     mark(p, thread, PART_NORM);
     product_run(p, &lm_head, -1, thread, n_threads);

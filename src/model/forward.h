@@ -32,6 +32,7 @@ struct forward {
     float *wide;   /* (n_batch, max(3*n_embd, n_inner)) q|k|v, or the hidden layer */
     float *y;      /* (n_batch, n_embd) output of c_proj */
     void *prepared; /* quantized inputs of a product */
+    float *tiles;  /* outputs of a panel on their way to where they are added or activated, (n_threads, n_batch, PANEL) */
     float *scores; /* attention's scratch, (n_threads, scores_floats) */
     size_t scores_floats;
     struct attention_unit *units;

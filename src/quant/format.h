@@ -78,7 +78,8 @@ struct format_ops {
     const char *name;
     /* Row `row` of W as floats, the definition of the format: y (cols). */
     void (*dequantize_row)(const struct qtensor *w, int row, float *y);
-    /* y (n,rows) for the panels [p0, p1): y[r*y_stride + output]; nothing outside of rows is written. */
+    /* For the rows that x asks for and the panels [p0, p1): output o of row r goes to
+     * y[(r - x->begin) * y_stride + o - p0 * PANEL]; nothing beyond rows is written. */
     void (*matmul)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
     /* The same with integer activations; NULL where the format has none. */
     void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);

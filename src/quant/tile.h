@@ -100,7 +100,7 @@ ALWAYS_INLINE struct tile tile_at(const struct qtensor *w, const struct qinput *
                          .outputs = left < PANEL ? left : PANEL,
                          .groups = qtensor_groups(w),
                          .group = w->scheme.gran == QG_GROUP ? w->scheme.group : w->cols,
-                         .y = y + (size_t)row * y_stride + (size_t)panel * PANEL,
+                         .y = y,
                          .y_stride = y_stride};
 }
 
@@ -121,7 +121,8 @@ ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, fl
         for (int b = 0; b < blocks; b++) {
             int r0 = x->begin + block_begin(rows, b, blocks, rows_step),
                 r1 = x->begin + block_begin(rows, b + 1, blocks, rows_step);
-            struct tile t = tile_at(w, x, y, y_stride, p, r0);
+            float *first = y + (size_t)(r0 - x->begin) * y_stride + (size_t)(p - p0) * PANEL;
+            struct tile t = tile_at(w, x, first, y_stride, p, r0);
             t.ahead = ahead_of(w, p, b, blocks);
             tile(&t, r1 - r0);
         }

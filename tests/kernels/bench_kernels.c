@@ -30,7 +30,7 @@ static void add(void) { kernels->add(y, x, EMBD); }
 static void act(enum activation_function f)
 {
     memcpy(y, x, 4 * EMBD * sizeof *y);
-    kernels->activation[f](y, 4 * EMBD);
+    kernels->activation[f](y, 4 * EMBD, y);
 }
 static void gelu_new(void) { act(ACT_GELU_NEW); }
 static void gelu(void) { act(ACT_GELU); }
@@ -39,7 +39,11 @@ static void row_max(void) { sink = (double)kernels->row_max(x, VOCAB); }
 static void row_argmax(void) { sink = (double)kernels->row_argmax(x, VOCAB); }
 static void row_exp(void) { sink = kernels->row_exp(x, VOCAB, 1.0f, 3.0f, y); }
 static void row_sum_exp(void) { sink = kernels->row_sum_exp(x, VOCAB, 3.0f); }
-static void append(void) { kernels->kv_append(&kv, 0, 777, x, w); }
+static void append_at(const float *k, const float *v, int position)
+{
+    kernels->kv_append(&kv, 0, &(struct kv_rows){.k = k, .v = v, .n_rows = 1, .first_position = position});
+}
+static void append(void) { append_at(x, w, 777); }
 static void attention(void) { kernels->attention(&kv, 0, &rows, scratch); }
 
 static double seconds_of(void (*f)(void))
@@ -83,7 +87,7 @@ static void attention_cases(const char *isa)
                               .pool = aligned_alloc(64, bytes * BLOCKS),
                               .table = table};
         if (!kv.pool) return;
-        for (int t = 0; t < POSITIONS; t++) kernels->kv_append(&kv, 0, t, x + t, w + t);
+        for (int t = 0; t < POSITIONS; t++) append_at(x + t, w + t, t);
         char name[64];
         snprintf(name, sizeof name, "kv_append %s", names[format]);
         report(isa, name, append, 0, "");

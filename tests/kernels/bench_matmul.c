@@ -37,8 +37,8 @@ static void run_task(void *arg, int thread, int n)
         threads_barrier();
     }
     threads_split(t->panels, thread, n, &p0, &p1);
-    (t->x.kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(t->w, &t->x, t->y, (size_t)t->w->rows,
-                                                                 (int)p0, (int)p1);
+    (t->x.kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(t->w, &t->x, t->y + p0 * PANEL,
+                                                                 (size_t)t->w->rows, (int)p0, (int)p1);
 }
 
 struct reading {

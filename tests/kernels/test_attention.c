@@ -19,6 +19,12 @@ struct fixture {
     float q[LENGTH][HEAD_DIM_MAX];
 };
 
+static void append(const struct kernels *kernels, const struct kv_view *kv, int head, int position,
+                   const float *k, const float *v)
+{
+    kernels->kv_append(kv, head, &(struct kv_rows){.k = k, .v = v, .n_rows = 1, .first_position = position});
+}
+
 static struct fixture *fixture_over(int stale, enum kv_format format, int head_dim,
                                     const struct kernels *kernels)
 {
@@ -42,7 +48,7 @@ static struct fixture *fixture_over(int stale, enum kv_format format, int head_d
                 f->k[h][t][c] = rng_normal(&r);
                 f->v[h][t][c] = rng_normal(&r);
             }
-            kernels->kv_append(&f->kv, h, t, f->k[h][t], f->v[h][t]);
+            append(kernels, &f->kv, h, t, f->k[h][t], f->v[h][t]);
         }
     return f;
 }
@@ -195,9 +201,9 @@ static void masked_positions_are_no_terms(void **state)
         float scratch[ATTENTION_TILE * 2 * KV_BLOCK] = {0};
         k[0] = -7.0f;
         for (int c = 0; c < D; c++) v[c] = -0x1p-149f;
-        isa->kernels->kv_append(&kv, 0, 0, k, v);
+        append(isa->kernels, &kv, 0, 0, k, v);
         k[0] = 0.0f;
-        isa->kernels->kv_append(&kv, 0, 1, k, zeros);
+        append(isa->kernels, &kv, 0, 1, k, zeros);
         struct attention_rows rows = {q, y, D, D, 1, 1, 1.0f};
         isa->kernels->attention(&kv, 0, &rows, scratch);
         assert_memory_equal(y, zeros, sizeof y);
@@ -238,7 +244,7 @@ static void append_gives_the_same_bytes(void **state)
                 for (int t = 0; t < KV_BLOCK; t++) {
                     fill(k, d, t % 7, &r);
                     fill(v, d, t / 2 % 7, &r);
-                    isa->kernels->kv_append(&kv, 1, t, k, v);
+                    append(isa->kernels, &kv, 1, t, k, v);
                 }
                 if (is_definition(isa)) memcpy(expected, kv.pool, bytes);
                 assert_memory_equal(kv.pool, expected, bytes);
@@ -248,6 +254,35 @@ static void append_gives_the_same_bytes(void **state)
             guard_free(v, vector);
             free(expected);
         }
+}
+
+/* Rows side by side in a wider matrix, over the ends of blocks, like one by one. */
+static void rows_are_appended_like_one_by_one(void **state)
+{
+    (void)state;
+    enum { D = 20, N = 37, STRIDE = 3 * D + 1 };
+    const size_t matrix = ((N - 1) * STRIDE + 2 * D) * sizeof(float);
+    float *x = guard_alloc(matrix);
+    struct rng r = {11};
+    for (size_t i = 0; i < matrix / sizeof *x; i++) x[i] = rng_normal(&r);
+    for_each_isa(isa) for (enum kv_format format = 0; format < KV_COUNT; format++) for (int n = 1; n <= N;
+                                                                                        n += 3)
+    {
+        const int32_t table[4] = {2, 0, 3, 1};
+        const size_t block = kv_block_bytes(format, HEADS, D), bytes = COUNT(table) * block;
+        const int first = n % 19;
+        struct kv_view one = {format, HEADS, D, block, malloc(bytes), table}, all = one;
+        all.pool = guard_alloc(bytes);
+        memset(one.pool, 0xA5, bytes);
+        memset(all.pool, 0xA5, bytes);
+        for (int i = 0; i < n; i++)
+            append(isa->kernels, &one, 1, first + i, x + i * STRIDE, x + i * STRIDE + D);
+        isa->kernels->kv_append(&all, 1, &(struct kv_rows){x, x + D, STRIDE, n, first});
+        assert_memory_equal(all.pool, one.pool, bytes);
+        free(one.pool);
+        guard_free(all.pool, bytes);
+    }
+    guard_free(x, matrix);
 }
 
 static void int8_codes_are_rounded_to_even(void **state)
@@ -262,7 +297,7 @@ static void int8_codes_are_rounded_to_even(void **state)
     for_each_isa(isa)
     {
         struct kv_view kv = {KV_I8, 1, D, bytes, malloc(bytes), table};
-        isa->kernels->kv_append(&kv, 0, 3, k, zero);
+        append(isa->kernels, &kv, 0, 3, k, zero);
         const int8_t *codes = (const int8_t *)kv.pool;
         const float *scales = (const float *)(const void *)(kv.pool + 2 * KV_BLOCK * D);
         for (int c = 0; c < D; c++) {
@@ -284,7 +319,7 @@ static void not_finite_stays_not_finite(void **state)
         struct fixture *f = fixture_new(format, 20, isa->kernels);
         float y[20];
         (i < 3 ? f->k : f->v)[1][17][7] = bad[i % 3];
-        isa->kernels->kv_append(&f->kv, 1, 17, f->k[1][17], f->v[1][17]);
+        append(isa->kernels, &f->kv, 1, 17, f->k[1][17], f->v[1][17]);
         f->q[40][7] = 1.0f;
         attend(isa->kernels, f, 1, 40, 1, y);
         bool finite = true;
@@ -302,6 +337,7 @@ int main(void)
         cmocka_unit_test(stale_memory_makes_no_difference),
         cmocka_unit_test(masked_positions_are_no_terms),
         cmocka_unit_test(append_gives_the_same_bytes),
+        cmocka_unit_test(rows_are_appended_like_one_by_one),
         cmocka_unit_test(int8_codes_are_rounded_to_even),
         cmocka_unit_test(not_finite_stays_not_finite),
     };

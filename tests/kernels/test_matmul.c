@@ -111,6 +111,7 @@ static void product_of_rows(const struct isa *isa, const struct qtensor *w, enum
     if (qinput_needs_prepare(w, kind)) ops->prepare(w, &in, 0, n);
     in.begin = begin;
     in.end = end;
+    y += (size_t)begin * y_stride + (size_t)p0 * PANEL;
     (kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(w, &in, y, y_stride, p0, p1);
     mem_free(memory);
 }
