@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,9 +80,11 @@ class Peer:
     def answer(self, process):
         line = process.stdout.readline().strip()
         if not line:
+            status = process.wait()
+            end = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
             with open(self.log, errors="replace") as f:
                 lines = f.read().strip().splitlines()
-            raise RuntimeError(lines[-1] if lines else f"ended with status {process.wait()}")
+            raise RuntimeError(f"{end}; its last line: {lines[-1]}" if lines else end)
         return json.loads(line)
 
     def ask_once(self, task):
