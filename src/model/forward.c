@@ -212,17 +212,17 @@ static void product_run(struct pass *p, const struct product *product, int layer
     const struct forward *f = p->f;
     const struct qtensor *w = &product->w->weight;
     const int panels = qtensor_panels(w), n = product->in.n;
-    const bool apart = product->then && !f->observer;
+    const bool tiled = product->then && !f->observer;
     struct qinput in = product->in;
     int item;
     while (share_take(shares_of(p, product->part), thread, n_threads, &item)) {
         in.begin = item / panels * product->block;
         in.end = n - in.begin < product->block ? n : in.begin + product->block;
-        float *y = apart ? f->tiles + (size_t)thread * (size_t)f->n_batch * PANEL
+        float *y = tiled ? f->tiles + (size_t)thread * (size_t)f->n_batch * PANEL
                          : product->y + (size_t)in.begin * product->y_stride + (size_t)(item % panels) * PANEL;
-        const size_t stride = apart ? PANEL : product->y_stride;
+        const size_t stride = tiled ? PANEL : product->y_stride;
         linear_panel(f->isa, product->w, &in, y, stride, item % panels);
-        if (apart) product_then(p, product, y, stride, in.begin, in.end, item % panels);
+        if (tiled) product_then(p, product, y, stride, in.begin, in.end, item % panels);
     }
     if (!f->observer) return;
     int64_t begin, end;
