@@ -2,6 +2,8 @@
  * is cut into chunks, and what else is in the batch. The reference is the scalar instruction set, one thread,
  * one token at a time. */
 #include "tests/golden/golden.h"
+#include "engine/model.h"
+#include "model/shape.h"
 #include "quant/isa.h"
 
 #define N_IDS 41
@@ -181,6 +183,73 @@ static void one_to_64_threads(void **state)
     free(want);
 }
 
+/* So wide, and so many rows, that products are made by several blocks of rows: at once and by 50 rows. */
+static void blocks_of_rows(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    static const char *const activations[] = {"f32", "i16", "i8"};
+    gpt2q_error err;
+    gpt2q_config config;
+    assert_int_equal(shape_parse("1x1024x4", &config, &err), GPT2Q_OK);
+    config.vocab_size = 257;
+    int32_t ids[N];
+    make_ids(ids, N, 3, config.vocab_size);
+    struct runner r = {0};
+    gpt2q_model_params mp = gpt2q_model_params_default();
+    mp.scheme = "i8";
+    assert_int_equal(model_synthesize(&config, "wide", &mp, &r.model, &err), GPT2Q_OK);
+    assert_int_equal(gpt2q_batch_create(512, &r.batch, &err), GPT2Q_OK);
+    const size_t bytes = (size_t)config.vocab_size * sizeof(float);
+    for (size_t a = 0; a < sizeof activations / sizeof *activations; a++) {
+        float *want = malloc(bytes);
+        for (int chunk = N; chunk; chunk = chunk == N ? 50 : 0) {
+            gpt2q_context_params cp = gpt2q_context_params_default();
+            cp.activations = activations[a];
+            cp.n_threads = chunk == N ? 3 : 1;
+            assert_int_equal(gpt2q_context_create(r.model, &cp, &r.ctx, &err), GPT2Q_OK);
+            for (int i = 0; i < N; i += chunk) runner_decode(&r, ids + i, (size_t)chunk, i, 0, false);
+            if (chunk == N)
+                memcpy(want, gpt2q_logits(r.ctx, 0), bytes);
+            else
+                assert_memory_equal(gpt2q_logits(r.ctx, 0), want, bytes);
+            gpt2q_context_free(r.ctx);
+            r.ctx = NULL;
+        }
+        free(want);
+    }
+    runner_close(&r);
+}
+
+static void look_on(void *user, const char *name, float *data, int32_t rows_first, int32_t rows, int32_t cols)
+{
+    (void)name, (void)data, (void)rows_first, (void)rows, (void)cols;
+    ++*(int *)user;
+}
+
+/* Where somebody looks on, outputs lie elsewhere. */
+static void an_observer_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"tests/golden/data/tiny-odd", "models/tales-7m"};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++)
+        for (int integers = 0; integers < 2; integers++) {
+            struct setting s = {.model = models[m], .scheme = integers ? "i8" : "f32"};
+            int32_t ids[N_IDS], vocab_size = vocab_of(s.model);
+            int seen = 0;
+            make_ids(ids, N_IDS, 4, vocab_size);
+            struct runner r = open_setting(&s, NULL, 2, 512);
+            float *want = logits_of(&r, ids, 17, 2, vocab_size);
+            gpt2q_context_observe(r.ctx, look_on, &seen);
+            float *got = logits_of(&r, ids, 17, 2, vocab_size);
+            expect_same(want, got, vocab_size, s.model, "an observer", 2, 17, 2);
+            assert_true(seen > 0);
+            free(want);
+            free(got);
+            runner_close(&r);
+        }
+}
+
 static void default_model(void **state)
 {
     (void)state;
@@ -190,8 +259,10 @@ static void default_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models), cmocka_unit_test(integer_schemes),
-                                       cmocka_unit_test(cache_formats), cmocka_unit_test(one_to_64_threads),
-                                       cmocka_unit_test(default_model)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tiny_models),    cmocka_unit_test(integer_schemes),
+        cmocka_unit_test(cache_formats),  cmocka_unit_test(one_to_64_threads),
+        cmocka_unit_test(blocks_of_rows), cmocka_unit_test(an_observer_changes_nothing),
+        cmocka_unit_test(default_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
