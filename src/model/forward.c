@@ -36,9 +36,9 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     const gpt2q_config *c = &weights->config;
     *f = (struct forward){.weights = weights, .isa = isa, .cache = cache, .activations = activations, .n_batch = n_batch,
                           .n_outputs = n_outputs, .n_threads = n_threads};
-    size_t n = (size_t)n_batch, d = (size_t)c->n_embd, inner = (size_t)c->n_inner;
-    size_t wide = odd_lines(3 * d > inner ? 3 * d : inner), prepared = 0;
-    d = odd_lines(d);
+    const size_t n = (size_t)n_batch, d = odd_lines((size_t)c->n_embd), qkv = 3 * (size_t)c->n_embd, inner = (size_t)c->n_inner;
+    const size_t wide = odd_lines(qkv > inner ? qkv : inner);
+    size_t prepared = 0;
     const struct gpt2_block *h = weights->h;
     for (int l = 0; l < c->n_layer; l++) {
         const struct linear_weight *all[] = {&h[l].c_attn, &h[l].attn_c_proj, &h[l].c_fc, &h[l].mlp_c_proj};
@@ -63,7 +63,7 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     f->runs = mem_array(n, sizeof *f->runs);
     if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
     forward_free(f);
-    return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d) * sizeof(float));
+    return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d + (size_t)n_threads * PANEL) * sizeof(float));
 }
 
 void forward_free(struct forward *f)
@@ -156,10 +156,10 @@ struct product {
     const char *name;
     const struct linear_weight *w;
     struct qinput in;
-    float *y;
+    float *y; /* with `then`, only where an observer wants all outputs */
     size_t y_stride;
-    /* What follows, instead of going to y: outputs [begin, end) of rows [r0, r1) lie at x, `stride` floats from a row to the next.
-     * They stay in a cache, where y, with a line or two of every row for each panel, would have to be fetched to be written. */
+    /* What becomes of the outputs [begin, end) of rows [r0, r1), which lie at x, `stride` floats from a row to the next; NULL: they
+     * stay in y. A tile of the thread's own stays in a cache; of y, a few lines of every row would be fetched to be written. */
     void (*then)(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end);
     int block; /* rows of an item: of their inputs, the second-level cache has room for as many */
 };

@@ -26,11 +26,11 @@ struct forward {
     void *observer_user;
     struct forward_profile *profile; /* NULL: nobody asks where the time goes */
 
-    /* scratch, allocated once */
+    /* scratch, allocated once; from a row of a matrix to the next, forward.c's row_stride */
     float *x;      /* (n_batch, n_embd) the residual stream */
     float *a;      /* (n_batch, n_embd) input of a product: normalized x, or merged heads */
     float *wide;   /* (n_batch, max(3*n_embd, n_inner)) q|k|v, or the hidden layer */
-    float *y;      /* (n_batch, n_embd) output of c_proj */
+    float *y;      /* (n_batch, n_embd) ln_f of the rows that want logits; before, for an observer, output of c_proj */
     void *prepared; /* quantized inputs of a product */
     float *tiles;  /* outputs of a panel on their way to where they are added or activated, (n_threads, n_batch, PANEL) */
     float *scores; /* attention's scratch, (n_threads, scores_floats) */

@@ -183,7 +183,8 @@ static void one_to_64_threads(void **state)
     free(want);
 }
 
-/* So wide, and so many rows, that products are made by several blocks of rows: at once and by 50 rows. */
+/* So wide, and so many rows, that products are made by several blocks of rows: at once and by 50 rows. With
+ * the second layer all rows enter the last one's logits. */
 static void blocks_of_rows(void **state)
 {
     (void)state;
@@ -191,7 +192,7 @@ static void blocks_of_rows(void **state)
     static const char *const activations[] = {"f32", "i16", "i8"};
     gpt2q_error err;
     gpt2q_config config;
-    assert_int_equal(shape_parse("1x1024x4", &config, &err), GPT2Q_OK);
+    assert_int_equal(shape_parse("2x1024x4", &config, &err), GPT2Q_OK);
     config.vocab_size = 257;
     int32_t ids[N];
     make_ids(ids, N, 3, config.vocab_size);
@@ -206,6 +207,7 @@ static void blocks_of_rows(void **state)
         for (int chunk = N; chunk; chunk = chunk == N ? 50 : 0) {
             gpt2q_context_params cp = gpt2q_context_params_default();
             cp.activations = activations[a];
+            cp.n_batch = 512;
             cp.n_threads = chunk == N ? 3 : 1;
             assert_int_equal(gpt2q_context_create(r.model, &cp, &r.ctx, &err), GPT2Q_OK);
             for (int i = 0; i < N; i += chunk) runner_decode(&r, ids + i, (size_t)chunk, i, 0, false);

@@ -102,7 +102,7 @@ static void sums_and_activations_at_every_length(void **state)
             {
                 memcpy(y, start, bytes);
                 if (f < ACT_COUNT)
-                    isa->kernels->activation[f](y, (size_t)n, y);
+                    isa->kernels->activation[f](start, (size_t)n, y);
                 else
                     isa->kernels->add(y, x, (size_t)n);
                 if (is_definition(isa)) memcpy(expected, y, bytes);
