@@ -83,6 +83,7 @@ static gpt2q_status feed_prompt(struct bench_session *s, int32_t sequence, int32
                                 bool all_logits, gpt2q_error *err)
 {
     gpt2q_batch_clear(s->batch);
+    gpt2q_batch_argmax_only(s->batch, !all_logits);
     for (int32_t i = 0; i < length; i++)
         gpt2q_batch_add(s->batch, some_token(s, sequence, i), i, sequence,
                         all_logits || (last_logits && i + 1 == length));
@@ -112,6 +113,7 @@ static gpt2q_status run_prefill(struct bench_session *s, const struct bench_test
 static gpt2q_status step(struct bench_session *s, int32_t batch, int32_t position, gpt2q_error *err)
 {
     gpt2q_batch_clear(s->batch);
+    gpt2q_batch_argmax_only(s->batch, true);
     for (int32_t i = 0; i < batch; i++) gpt2q_batch_add(s->batch, s->next[i], position, i, true);
     gpt2q_status status = gpt2q_decode(s->ctx, s->batch, err);
     for (int32_t i = 0; i < batch && !status; i++) status = choose(s, i, &s->next[i], err);

@@ -30,6 +30,8 @@ void gpt2q_batch_free(gpt2q_batch *b)
 
 void gpt2q_batch_clear(gpt2q_batch *b) { b->n = 0; }
 
+void gpt2q_batch_argmax_only(gpt2q_batch *b, bool argmax_only) { b->argmax_only = argmax_only; }
+
 bool gpt2q_batch_add(gpt2q_batch *b, int32_t token, int32_t position, int32_t sequence, bool wants_logits)
 {
     if (b->n == b->capacity) return false;
@@ -112,8 +114,9 @@ static gpt2q_status build(gpt2q_context *ctx, const gpt2q_context_params *p, gpt
     if (s) return s;
     size_t row = (size_t)w->config.vocab_size * sizeof(float);
     ctx->logits = mem_array((size_t)p->n_outputs, row);
+    ctx->argmax = mem_array((size_t)p->n_outputs, sizeof *ctx->argmax);
     ctx->extended = mem_array((size_t)p->n_seq_max, sizeof *ctx->extended);
-    if (!ctx->logits || !ctx->extended) return error_memory(err, "logits", (size_t)p->n_outputs * row);
+    if (!ctx->logits || !ctx->argmax || !ctx->extended) return error_memory(err, "logits", (size_t)p->n_outputs * row);
     for (int i = 0; i < p->n_seq_max; i++) ctx->extended[i] = -1;
     return GPT2Q_OK;
 }
@@ -145,6 +148,7 @@ void gpt2q_context_free(gpt2q_context *ctx)
     forward_free(&ctx->forward);
     kv_cache_free(&ctx->cache);
     mem_free(ctx->logits);
+    mem_free(ctx->argmax);
     mem_free(ctx->extended);
     mem_free(ctx);
 }
@@ -201,14 +205,16 @@ static int32_t part_end(const gpt2q_context *ctx, int32_t begin, int32_t n)
     return n - begin < ctx->n_batch ? n : begin + ctx->n_batch;
 }
 
-gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, gpt2q_error *err)
+gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, bool argmax_only, gpt2q_error *err)
 {
     ctx->n_logits = 0;
+    ctx->argmax_only = argmax_only;
     gpt2q_status s = reserve(ctx, tokens, n, err);
     if (s) return s;
     for (int32_t begin = 0, end; begin < n; begin = end) {
         end = part_end(ctx, begin, n);
-        forward_pass(&ctx->forward, tokens + begin, end - begin, begin, ctx->logits + (size_t)ctx->n_logits * (size_t)ctx->model->weights.config.vocab_size);
+        float *logits = ctx->logits + (size_t)ctx->n_logits * (size_t)ctx->model->weights.config.vocab_size;
+        forward_pass(&ctx->forward, tokens + begin, end - begin, begin, logits, argmax_only ? ctx->argmax + ctx->n_logits : NULL);
         for (int32_t i = begin; i < end; i++) ctx->n_logits += tokens[i].wants_logits;
     }
     return GPT2Q_OK;
@@ -216,18 +222,20 @@ gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens
 
 gpt2q_status gpt2q_decode(gpt2q_context *ctx, const gpt2q_batch *batch, gpt2q_error *err)
 {
-    return context_decode(ctx, batch->tokens, batch->n, err);
+    return context_decode(ctx, batch->tokens, batch->n, batch->argmax_only, err);
 }
 
 const float *gpt2q_logits(const gpt2q_context *ctx, int32_t i)
 {
-    assert(i >= 0 && i < ctx->n_logits);
+    assert(i >= 0 && i < ctx->n_logits && !ctx->argmax_only);
     return ctx->logits + (size_t)i * (size_t)ctx->model->weights.config.vocab_size;
 }
 
 int32_t gpt2q_argmax(const gpt2q_context *ctx, int32_t i)
 {
-    return ctx->model->isa->kernels->row_argmax(gpt2q_logits(ctx, i), (size_t)ctx->model->weights.config.vocab_size);
+    assert(i >= 0 && i < ctx->n_logits);
+    if (ctx->argmax_only) return ctx->argmax[i];
+    return kernels_argmax(ctx->model->isa->kernels, gpt2q_logits(ctx, i), (size_t)ctx->model->weights.config.vocab_size);
 }
 
 void gpt2q_context_truncate(gpt2q_context *ctx, int32_t sequence, int32_t length)

@@ -10,6 +10,6 @@ const char *activations_print(enum activations a);
 const char *gpt2q_context_activations(const gpt2q_context *ctx);
 /* From now on each pass adds the time of its parts; NULL ends that. */
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile);
-/* The batch of tokens as the scheduler builds it. */
-gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, gpt2q_error *err);
+/* The batch of tokens as the scheduler builds it; argmax_only as of a batch. */
+gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, bool argmax_only, gpt2q_error *err);
 #endif

@@ -15,6 +15,7 @@ struct gpt2q_model {
 
 struct gpt2q_batch {
     int32_t n, capacity;
+    bool argmax_only;
     struct batch_token *tokens;
 };
 
@@ -24,7 +25,9 @@ struct gpt2q_context {
     struct forward forward;
     int32_t n_ctx, n_batch, n_outputs;
     int32_t n_logits; /* rows of the last decode */
+    bool argmax_only; /* of the last decode: only argmax has been made */
     float *logits;    /* (n_outputs, vocab_size) */
+    int32_t *argmax;  /* (n_outputs) */
     int32_t *extended; /* (n_seq_max): length before the decode under way, -1 where untouched */
 };
 #endif

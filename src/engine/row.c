@@ -76,11 +76,16 @@ static size_t entry_of(const struct row *row, int32_t position)
     return (size_t)(row->job->request.echo ? position : position - row->n_prompt);
 }
 
+bool row_wants_argmax_only(const struct row *row)
+{
+    return sampling_is_greedy(&row->sampling) && row->job->request.n_logprobs < 0;
+}
+
 int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position)
 {
     int32_t next = position + 1, k = row->job->request.n_logprobs, id;
     if (next < row->n_prompt)
-        id = s->kernels->row_argmax(logits, (size_t)s->vocab_size) < 0 ? -1 : row->ids[next];
+        id = kernels_argmax(s->kernels, logits, (size_t)s->vocab_size) < 0 ? -1 : row->ids[next];
     else
         id = sampler_draw(s, &row->sampling, logits, row->ids, next, next);
     if (id < 0 || k < 0) return id;

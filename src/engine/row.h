@@ -37,6 +37,8 @@ void row_begin(struct row *row, struct job *job, int32_t sequence);
  * log-probabilities if they are asked for. -1 if the logits are not finite. Changes nothing else of the row,
  * so that rows can be drawn at the same time. */
 int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position);
+/* Nothing is asked of the row's logits but the arg-max, and row_draw would give that. */
+bool row_wants_argmax_only(const struct row *row);
 /* Proposes at most n tokens to follow those made, in a pass that n_rows share; returns how many. */
 int32_t row_propose(struct row *row, int32_t n, int32_t n_rows);
 /* The token at `position` is of the row's text: not a proposal behind one that turned out wrong. */

@@ -154,16 +154,19 @@ static int32_t candidates(struct sampler *s, const gpt2q_sampling *p)
     return n;
 }
 
+static bool takes_the_best(const gpt2q_sampling *p) { return p->temperature == 0.0f || p->top_k == 1; }
+
+bool sampling_is_greedy(const gpt2q_sampling *p) { return takes_the_best(p) && p->repetition_penalty == 1.0f; }
+
 int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history, int32_t n,
                      int32_t position)
 {
     size_t size = (size_t)s->vocab_size;
-    int32_t best = s->kernels->row_argmax(logits, size);
-    bool penalty = p->repetition_penalty != 1.0f;
-    if (best < 0 || (p->temperature == 0.0f && !penalty)) return best;
+    int32_t best = kernels_argmax(s->kernels, logits, size);
+    if (best < 0 || sampling_is_greedy(p)) return best;
     memcpy(s->logits, logits, size * sizeof *logits);
-    if (penalty) penalize(s->logits, p->repetition_penalty, logits, history, n);
-    if (p->temperature == 0.0f || p->top_k == 1) return s->kernels->row_argmax(s->logits, size);
+    if (p->repetition_penalty != 1.0f) penalize(s->logits, p->repetition_penalty, logits, history, n);
+    if (takes_the_best(p)) return kernels_argmax(s->kernels, s->logits, size);
     int32_t kept = candidates(s, p);
     double target = sampler_uniform(p->seed, (uint64_t)position) * sum_of(s->probabilities, kept), sum = 0;
     for (int32_t i = 0; i < kept; i++) {

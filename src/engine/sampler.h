@@ -23,6 +23,9 @@ void sampler_free(struct sampler *s);
 /* Refuses values out of range, by name: temperature >= 0, top_k >= 0, 0 < top_p <= 1, 0 <= min_p <= 1, repetition_penalty > 0. */
 gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err);
 
+/* The token is the arg-max of the logits as they are, and nothing else of them counts. */
+bool sampling_is_greedy(const gpt2q_sampling *p);
+
 /* The token at `position` of a sequence whose tokens so far are history (n). -1 if a logit is not finite. */
 int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history, int32_t n,
                      int32_t position);

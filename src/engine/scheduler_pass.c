@@ -101,9 +101,18 @@ static void draw_outputs(void *arg, int thread, int n_threads)
     }
 }
 
+/* output_id, from logits or from the arg-max that the pass has made of them. */
+static void choose_tokens(gpt2q_scheduler *s, bool argmax_only)
+{
+    if (argmax_only)
+        for (int32_t o = 0; o < s->n_outputs; o++) s->output_id[o] = gpt2q_argmax(s->ctx, o);
+    else
+        threads_run(s->n_outputs < s->n_samplers ? s->n_outputs : s->n_samplers, draw_outputs, s);
+}
+
 /* What the pass over the tokens [first, end) said about each. What it said behind a proposal that turned out
  * wrong is forgotten. */
-static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
+static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end, bool argmax_only)
 {
     int32_t output = 0;
     s->n_outputs = 0;
@@ -111,7 +120,7 @@ static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
         if (s->tokens[i].wants_logits) s->output_token[s->n_outputs++] = i;
     struct forward_profile *profile = s->ctx->forward.profile;
     profile_begin(profile);
-    threads_run(s->n_outputs < s->n_samplers ? s->n_outputs : s->n_samplers, draw_outputs, s);
+    choose_tokens(s, argmax_only);
     if (profile) profile->sampling += clock_seconds() - profile->mark;
     for (int32_t i = first; i < end; i++) {
         const struct batch_token *t = &s->tokens[i];
@@ -138,12 +147,14 @@ gpt2q_status scheduler_run_listed(gpt2q_scheduler *s, gpt2q_error *err)
     gpt2q_status status = GPT2Q_OK;
     double started = clock_seconds();
     for (int32_t first = 0, end = 0; first < s->n_tokens && !status; first = end) {
+        bool argmax_only = true;
         for (int32_t outputs = 0; end < s->n_tokens && end - first < s->ctx->n_batch; end++) {
-            outputs += s->tokens[end].wants_logits;
-            if (outputs > s->ctx->n_outputs) break;
+            if (!s->tokens[end].wants_logits) continue;
+            if (++outputs > s->ctx->n_outputs) break;
+            argmax_only = argmax_only && row_wants_argmax_only(&s->rows[s->token_row[end]]);
         }
-        status = context_decode(s->ctx, s->tokens + first, end - first, err);
-        if (!status) take_results(s, first, end);
+        status = context_decode(s->ctx, s->tokens + first, end - first, argmax_only, err);
+        if (!status) take_results(s, first, end, argmax_only);
     }
     if (!s->n_tokens) return status;
     double seconds = clock_seconds() - started,

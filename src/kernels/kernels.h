@@ -4,12 +4,25 @@
  * definition; every other gives its bits. Rows are vectors of floats, contiguous, any alignment. */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "kernels/attention.h"
 
 enum activation_function { ACT_GELU_NEW, ACT_RELU, ACT_SILU, ACT_GELU, ACT_TANH, ACT_COUNT };
+
+/* The largest of some logits, and its id: the lowest at ties (-0 and 0 are one). */
+struct best {
+    float value;
+    int32_t id;
+};
+#define BEST_OF_NONE    ((struct best){-INFINITY, INT32_MAX})
+#define BEST_NOT_FINITE ((struct best){INFINITY, -1}) /* wins over all */
+static inline void best_join(struct best *to, struct best other)
+{
+    if (other.value > to->value || (other.value == to->value && other.id < to->id)) *to = other;
+}
 
 struct kernels {
     /* y (n) = (x - mean) / sqrt(variance + epsilon) * weight + bias; biased variance; sums by the 16-lane rule. y may be x. */
@@ -22,12 +35,21 @@ struct kernels {
     void (*kv_append)(const struct kv_view *kv, int head, const struct kv_rows *rows);
     /* Causal attention of one head for n_rows consecutive positions of one sequence, see attention.h. */
     void (*attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch);
-    /* Over a row of logits: the largest value (by vf_max's rule); id of it, the lowest at ties (-1 if any value is not
-     * finite); y = exp(x*scale - shift) and their sum in double, 16 lanes then the tree. */
+    /* Over a row of logits: the largest value (by vf_max's rule); joins *best with the best of the logits x (n) of the ids
+     * from `first` on, BEST_NOT_FINITE if one is not a finite number; y = exp(x*scale - shift) and their sum in double, 16
+     * lanes then the tree. */
     float (*row_max)(const float *x, size_t n);
-    int32_t (*row_argmax)(const float *x, size_t n);
+    void (*row_best)(const float *x, size_t n, int32_t first, struct best *best);
     double (*row_exp)(const float *x, size_t n, float scale, float shift, float *y);
     /* sum of exp(x - shift) in double without storing them */
     double (*row_sum_exp)(const float *x, size_t n, float shift);
 };
+
+/* The id of the largest of n logits, -1 if one is not finite. */
+static inline int32_t kernels_argmax(const struct kernels *k, const float *x, size_t n)
+{
+    struct best best = BEST_OF_NONE;
+    k->row_best(x, n, 0, &best);
+    return best.id;
+}
 #endif

@@ -15,7 +15,7 @@ void ISA(add)(float *y, const float *x, size_t n);
 void ISA(kv_append)(const struct kv_view *kv, int head, const struct kv_rows *rows);
 void ISA(attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch);
 float ISA(row_max)(const float *x, size_t n);
-int32_t ISA(row_argmax)(const float *x, size_t n);
+void ISA(row_best)(const float *x, size_t n, int32_t first, struct best *best);
 double ISA(row_exp)(const float *x, size_t n, float scale, float shift, float *y);
 double ISA(row_sum_exp)(const float *x, size_t n, float shift);
 #endif

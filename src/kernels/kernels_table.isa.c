@@ -13,7 +13,7 @@ const struct kernels ISA(kernels_table) = {
     .kv_append = ISA(kv_append),
     .attention = ISA(attention),
     .row_max = ISA(row_max),
-    .row_argmax = ISA(row_argmax),
+    .row_best = ISA(row_best),
     .row_exp = ISA(row_exp),
     .row_sum_exp = ISA(row_sum_exp),
 };

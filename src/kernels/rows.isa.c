@@ -1,4 +1,4 @@
-/* What is asked of a row of logits: its largest value, where that is, and sums of exponentials in double (16
+/* What is asked of a row of logits: its largest value, whose that is, and sums of exponentials in double (16
  * lanes, element i in lane i mod 16, then the tree). */
 #include "kernels/kernels_parts.h"
 #include "kernels/vmath.h"
@@ -19,35 +19,29 @@ ALWAYS_INLINE float max_of(const float *x, size_t n)
 
 float ISA(row_max)(const float *x, size_t n) { return max_of(x, n); }
 
-/* x - x is +0 for a finite x and NaN otherwise; so is the sum. */
-ALWAYS_INLINE bool all_finite(const float *x, size_t n)
+/* x - x is +0 for a finite x and NaN otherwise. */
+static bool is_finite(float x) { return x - x == 0.0f; }
+
+static void look_at_each(const float *x, size_t n, int32_t first, struct best *best)
 {
-    vf sum = vf_zero();
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) sum = vf_add(sum, vf_sub(vf_load(x + i), vf_load(x + i)));
-    int rest = (int)(n - i);
-    if (rest) sum = vf_add(sum, vf_sub(vf_load_n(x + i, rest), vf_load_n(x + i, rest)));
-    return vf_sum(sum) == 0.0f;
+    for (size_t i = 0; i < n; i++)
+        best_join(best, is_finite(x[i]) ? (struct best){x[i], first + (int32_t)i} : BEST_NOT_FINITE);
 }
 
-/* Chunk by chunk, so that the second look at a chunk finds it in the cache and only the best one is searched.
- */
-int32_t ISA(row_argmax)(const float *x, size_t n)
+/* 64 at once: hardly ever one of them is not below the best so far. */
+void ISA(row_best)(const float *x, size_t n, int32_t first, struct best *best)
 {
-    enum { CHUNK = 1024 };
-    float best = -INFINITY;
-    size_t where = 0;
-    for (size_t i = 0; i < n; i += CHUNK) {
-        size_t len = n - i < CHUNK ? n - i : CHUNK;
-        if (!all_finite(x + i, len)) return -1;
-        float m = max_of(x + i, len);
-        if (m > best) {
-            best = m;
-            where = i;
-        }
+    struct best so_far = *best;
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        vf a = vf_load(x + i), b = vf_load(x + i + 16), c = vf_load(x + i + 32), d = vf_load(x + i + 48);
+        vf top = vf_max(vf_max(a, b), vf_max(c, d));
+        vf nothing = vf_add(vf_add(vf_sub(a, a), vf_sub(b, b)), vf_add(vf_sub(c, c), vf_sub(d, d)));
+        if (!vf_all_lt(vf_add(top, nothing), vf_set1(so_far.value)))
+            look_at_each(x + i, 64, first + (int32_t)i, &so_far);
     }
-    while (where < n && x[where] != best) where++;
-    return where < n ? (int32_t)where : -1;
+    look_at_each(x + i, n - i, first + (int32_t)i, &so_far);
+    *best = so_far;
 }
 
 double ISA(row_exp)(const float *x, size_t n, float scale, float shift, float *y)

@@ -12,6 +12,7 @@
  *   vf_abs(a)  vf_neg(a)  vf_copysign(magnitude, sign)
  *   vf_first(n, a, b)                                     lanes < n of a, the others of b
  *   vf_select_lt(a, b, x, y)                              a < b ? x : y
+ *   bool vf_all_lt(a, b)                                  a < b in every lane (so none is NaN)
  *   vf_sum(a)                                             (tree: +8, +4, +2, +1)      vf_hmax(a) by the same tree of vf_max
  *   vi vf_to_int(a)                                       a is integral and within int32
  *   vf vi_to_float(i)   vf vf_pow2(vi n)                  2^n for -126 <= n <= 127
@@ -28,6 +29,7 @@
 #ifndef KERNELS_SIMD_H
 #define KERNELS_SIMD_H
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 

@@ -80,6 +80,11 @@ ALWAYS_INLINE vf vf_select_lt(vf a, vf b, vf x, vf y)
     return vf_pair(_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
                    _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)));
 }
+ALWAYS_INLINE bool vf_all_lt(vf a, vf b)
+{
+    return _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ),
+                                            _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))) == 0xFF;
+}
 ALWAYS_INLINE float vf_sum(vf a)
 {
     __m256 s8 = _mm256_add_ps(a.lo, a.hi);

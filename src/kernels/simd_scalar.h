@@ -44,6 +44,12 @@ ALWAYS_INLINE vf vf_copysign(vf a, vf s)
 }
 ALWAYS_INLINE vf vf_first(int n, vf a, vf b) { VF_LANES(i < n ? a.v[i] : b.v[i]); }
 ALWAYS_INLINE vf vf_select_lt(vf a, vf b, vf x, vf y) { VF_LANES(a.v[i] < b.v[i] ? x.v[i] : y.v[i]); }
+ALWAYS_INLINE bool vf_all_lt(vf a, vf b)
+{
+    int n = 0;
+    for (int i = 0; i < 16; i++) n += a.v[i] < b.v[i];
+    return n == 16;
+}
 ALWAYS_INLINE float vf_sum(vf a)
 {
     for (int half = 8; half; half /= 2)

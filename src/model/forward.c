@@ -28,7 +28,11 @@ struct pass {
     int n, n_runs, n_outputs, first_row;
     bool append_apart; /* some run has several units a head: all keys must be cached before any of them attends */
     float *logits;
+    int32_t *argmax; /* NULL: the logits themselves are wanted */
 };
+
+/* The rows of a thread end where a cache line does. */
+static size_t best_stride(const struct forward *f) { return round_up((size_t)f->n_outputs, 64 / sizeof(struct best)); }
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa, struct kv_cache *cache,
                             enum activations activations, int n_batch, int n_outputs, int n_threads, gpt2q_error *err)
@@ -56,19 +60,20 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     f->wide = mem_array(n, wide * sizeof(float));
     f->prepared = mem_alloc(prepared);
     f->tiles = mem_array((size_t)n_threads, n * PANEL * sizeof(float));
+    f->best = mem_array((size_t)n_threads, best_stride(f) * sizeof *f->best);
     f->scores = mem_array((size_t)n_threads, f->scores_floats * sizeof(float));
     f->units = mem_array(n * (size_t)c->n_head, sizeof *f->units);
     f->unit_begin = mem_array((size_t)n_threads + 1, sizeof *f->unit_begin);
     f->shares = mem_zarray((size_t)n_threads * PART_COUNT, sizeof *f->shares);
     f->runs = mem_array(n, sizeof *f->runs);
-    if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
+    if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->best && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
     forward_free(f);
     return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d + (size_t)n_threads * PANEL) * sizeof(float));
 }
 
 void forward_free(struct forward *f)
 {
-    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->tiles, f->scores, f->units, f->unit_begin, f->shares, f->runs};
+    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->tiles, f->best, f->scores, f->units, f->unit_begin, f->shares, f->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
     *f = (struct forward){0};
 }
@@ -150,6 +155,13 @@ static void mark(struct pass *p, int thread, enum forward_part part)
 /* Where the threads share what a part does. */
 static struct share *shares_of(const struct pass *p, enum forward_part part) { return p->f->shares + (size_t)part * (size_t)p->f->n_threads; }
 
+/* Outputs [begin, end) of rows [r0, r1), those of row r0 at x and of each further one `stride` floats on. */
+struct outputs {
+    const float *x;
+    size_t stride;
+    int r0, r1, begin, end;
+};
+
 /* A product: all panels of w times the rows of `in`, to y (n, rows). */
 struct product {
     enum forward_part part;
@@ -158,9 +170,9 @@ struct product {
     struct qinput in;
     float *y; /* with `then`, only where an observer wants all outputs */
     size_t y_stride;
-    /* What becomes of the outputs [begin, end) of rows [r0, r1), which lie at x, `stride` floats from a row to the next; NULL: they
-     * stay in y. A tile of the thread's own stays in a cache; of y, a few lines of every row would be fetched to be written. */
-    void (*then)(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end);
+    /* What becomes of some outputs; NULL: they stay in y. A tile of the thread's own stays in a cache; of y, a few lines of every
+     * row would be fetched to be written. */
+    void (*then)(const struct pass *p, const struct outputs *o, int thread);
     int block; /* rows of an item: of their inputs, the second-level cache has room for as many */
 };
 
@@ -199,11 +211,10 @@ static void product_begin(struct pass *p, struct product *product, const float *
     }
 }
 
-static void product_then(const struct pass *p, const struct product *product, const float *x, size_t stride, int r0, int r1, int panel)
+static void product_then(const struct pass *p, const struct product *product, struct outputs o, int panel, int thread)
 {
-    int begin, end;
-    linear_outputs(&product->w->weight, panel, &begin, &end);
-    if (product->then) product->then(p, x, stride, r0, r1, begin, end);
+    linear_outputs(&product->w->weight, panel, &o.begin, &o.end);
+    if (product->then) product->then(p, &o, thread);
 }
 
 /* Does items until none is left. An observer sees the outputs of all before anything follows. */
@@ -222,13 +233,16 @@ static void product_run(struct pass *p, const struct product *product, int layer
                          : product->y + (size_t)in.begin * product->y_stride + (size_t)(item % panels) * PANEL;
         const size_t stride = tiled ? PANEL : product->y_stride;
         linear_panel(f->isa, product->w, &in, y, stride, item % panels);
-        if (tiled) product_then(p, product, y, stride, in.begin, in.end, item % panels);
+        if (tiled) product_then(p, product, (struct outputs){.x = y, .stride = stride, .r0 = in.begin, .r1 = in.end}, item % panels, thread);
     }
     if (!f->observer) return;
     int64_t begin, end;
     observe(p, thread, layer, product->name, product->y, n, w->rows);
     threads_split(panels, thread, n_threads, &begin, &end);
-    for (; begin < end; begin++) product_then(p, product, product->y + begin * PANEL, product->y_stride, 0, n, (int)begin);
+    for (; begin < end; begin++) {
+        const struct outputs all = {.x = product->y + begin * PANEL, .stride = product->y_stride, .r1 = n};
+        product_then(p, product, all, (int)begin, thread);
+    }
 }
 
 /* x = wte[token] + wpe[position] */
@@ -295,20 +309,24 @@ static void attention(struct pass *p, int layer, int thread, int n_threads)
 }
 
 /* Onto the residual stream. */
-static void add_residual(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end)
+static void add_residual(const struct pass *p, const struct outputs *o, int thread)
 {
     const struct forward *f = p->f;
-    const size_t to_stride = row_stride(f, (size_t)f->weights->config.n_embd);
-    for (int r = r0; r < r1; r++, x += stride) f->isa->kernels->add(f->x + (size_t)r * to_stride + begin, x, (size_t)(end - begin));
+    const size_t stride = row_stride(f, (size_t)f->weights->config.n_embd), n = (size_t)(o->end - o->begin);
+    const float *x = o->x;
+    (void)thread;
+    for (int r = o->r0; r < o->r1; r++, x += o->stride) f->isa->kernels->add(f->x + (size_t)r * stride + o->begin, x, n);
 }
 
 /* Into the hidden layer. */
-static void activate(const struct pass *p, const float *x, size_t stride, int r0, int r1, int begin, int end)
+static void activate(const struct pass *p, const struct outputs *o, int thread)
 {
     const struct forward *f = p->f;
-    const size_t to_stride = row_stride(f, (size_t)f->weights->config.n_inner);
+    const size_t stride = row_stride(f, (size_t)f->weights->config.n_inner), n = (size_t)(o->end - o->begin);
     const enum activation_function activation = config_activation(&f->weights->config);
-    for (int r = r0; r < r1; r++, x += stride) f->isa->kernels->activation[activation](x, (size_t)(end - begin), f->wide + (size_t)r * to_stride + begin);
+    const float *x = o->x;
+    (void)thread;
+    for (int r = o->r0; r < o->r1; r++, x += o->stride) f->isa->kernels->activation[activation](x, n, f->wide + (size_t)r * stride + o->begin);
 }
 
 static void block(struct pass *p, int layer, int thread, int n_threads)
@@ -348,6 +366,33 @@ static void block(struct pass *p, int layer, int thread, int n_threads)
     mark(p, thread, PART_MLP_C_PROJ);
 }
 
+/* ---- the largest logits: each thread's own, then those of all ---- */
+
+static struct best *best_of(const struct forward *f, int thread) { return f->best + (size_t)thread * best_stride(f); }
+
+static void forget_best(const struct forward *f, int rows)
+{
+    for (int thread = 0; thread < f->n_threads; thread++)
+        for (int r = 0; r < rows; r++) best_of(f, thread)[r] = BEST_OF_NONE;
+}
+
+static void keep_best(const struct pass *p, const struct outputs *o, int thread)
+{
+    const struct forward *f = p->f;
+    const float *x = o->x;
+    for (int r = o->r0; r < o->r1; r++, x += o->stride)
+        f->isa->kernels->row_best(x, (size_t)(o->end - o->begin), o->begin, &best_of(f, thread)[r]);
+}
+
+static void join_best(const struct forward *f, int rows, int32_t *argmax)
+{
+    for (int r = 0; r < rows; r++) {
+        struct best best = BEST_OF_NONE;
+        for (int thread = 0; thread < f->n_threads; thread++) best_join(&best, best_of(f, thread)[r]);
+        argmax[r] = best.id;
+    }
+}
+
 /* ln_f and the output head, for the rows that want logits only; an observer sees ln_f of all rows. */
 static void head(struct pass *p, int thread, int n_threads)
 {
@@ -366,7 +411,8 @@ static void head(struct pass *p, int thread, int n_threads)
         o++;
     }
     const struct linear_weight weight = {.weight = w->lm_head};
-    struct product lm_head = {PART_LM_HEAD, "logits", &weight, .y = p->logits, .y_stride = (size_t)w->lm_head.rows};
+    struct product lm_head = {PART_LM_HEAD, "logits", &weight, .y = p->logits, .y_stride = (size_t)w->lm_head.rows,
+                              .then = p->argmax ? keep_best : NULL};
     product_begin(p, &lm_head, f->y, p->n_outputs, false, thread, n_threads);
     mark(p, thread, PART_NORM);
     product_run(p, &lm_head, -1, thread, n_threads);
@@ -382,13 +428,15 @@ static void pass_thread(void *arg, int thread, int n_threads)
     head(p, thread, n_threads);
 }
 
-void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits)
+void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits, int32_t *argmax)
 {
     assert(n > 0 && n <= f->n_batch);
-    struct pass p = {.f = f, .tokens = tokens, .n = n, .first_row = first_row, .logits = logits};
+    struct pass p = {.f = f, .tokens = tokens, .n = n, .first_row = first_row, .logits = logits, .argmax = argmax};
     profile_begin(f->profile);
     find_runs(&p);
     assert(p.n_outputs <= f->n_outputs);
+    if (argmax) forget_best(f, p.n_outputs);
     threads_run(f->n_threads, pass_thread, &p);
+    if (argmax) join_best(f, p.n_outputs, argmax);
     profile_end(f->profile, p.n_outputs ? PART_LM_HEAD : PART_NORM);
 }

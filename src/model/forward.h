@@ -32,7 +32,8 @@ struct forward {
     float *wide;   /* (n_batch, max(3*n_embd, n_inner)) q|k|v, or the hidden layer */
     float *y;      /* (n_batch, n_embd) ln_f of the rows that want logits; before, for an observer, output of c_proj */
     void *prepared; /* quantized inputs of a product */
-    float *tiles;  /* outputs of a panel on their way to where they are added or activated, (n_threads, n_batch, PANEL) */
+    float *tiles;  /* outputs of a panel on their way to what becomes of them, (n_threads, n_batch, PANEL) */
+    struct best *best; /* the largest logits a thread has made, (n_threads, n_outputs rounded up to cache lines) */
     float *scores; /* attention's scratch, (n_threads, scores_floats) */
     size_t scores_floats;
     struct attention_unit *units;
@@ -46,6 +47,7 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
 void forward_free(struct forward *f);
 
 /* One pass over n <= n_batch tokens whose positions are already extended in the cache. Logits of the rows that want them go to
- * logits (.., vocab_size) in batch order. first_row is what the observer is told as the batch row of row 0. */
-void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits);
+ * logits (.., vocab_size) in batch order; or, argmax not being NULL, the ids of their largest to argmax, -1 where one is not
+ * finite, and nobody but an observer sees the logits. first_row is what the observer is told as the batch row of row 0. */
+void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits, int32_t *argmax);
 #endif

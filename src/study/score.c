@@ -119,9 +119,9 @@ static void compare_rows(const struct scorer *s, const float *r, const float *x,
     float max = s->kernels->row_max(r, n);
     double sum = s->kernels->row_exp(r, n, 1, max, e), reference_lse = (double)max + math_log(sum);
     double kl = weighted_difference(e, r, x, n, &out->max_difference) / sum - (reference_lse - lse);
-    int32_t likeliest = s->kernels->row_argmax(r, n);
+    int32_t likeliest = kernels_argmax(s->kernels, r, n);
     out->kl = kl > 0 ? kl : 0;
-    out->agrees = likeliest == s->kernels->row_argmax(x, n);
+    out->agrees = likeliest == kernels_argmax(s->kernels, x, n);
     out->reference_nll = target < 0 ? 0 : reference_lse - (double)r[target];
     out->finite = out->finite && likeliest >= 0 && isfinite(kl);
 }

@@ -154,6 +154,27 @@ static void parts(void **state)
     }
 }
 
+/* One lane decides, whichever it is; NaN is not below anything. */
+static void comparing_all_lanes(void **state)
+{
+    (void)state;
+    static const float not_below[] = {2.0f, 3.0f, INFINITY, NAN};
+    float a[LANES], b[LANES];
+    for (int i = 0; i < LANES; i++) a[i] = i % 2 ? -INFINITY : 1.0f, b[i] = 2.0f;
+    assert_true(vf_all_lt(vf_load(a), vf_load(b)));
+    for (int i = 0; i < LANES; i++) {
+        float kept = a[i];
+        for (size_t k = 0; k < sizeof not_below / sizeof *not_below; k++) {
+            a[i] = not_below[k];
+            assert_false(vf_all_lt(vf_load(a), vf_load(b)));
+        }
+        a[i] = kept;
+        b[i] = NAN;
+        assert_false(vf_all_lt(vf_load(a), vf_load(b)));
+        b[i] = 2.0f;
+    }
+}
+
 /* Every 16-bit pattern, every byte; and what f16 and bf16 must not round twice, flush or saturate. */
 static void conversions(void **state)
 {
@@ -193,8 +214,8 @@ static void conversions(void **state)
 static int check_words(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arithmetic), cmocka_unit_test(trees),       cmocka_unit_test(integers),
-        cmocka_unit_test(parts),      cmocka_unit_test(conversions),
+        cmocka_unit_test(arithmetic),          cmocka_unit_test(trees), cmocka_unit_test(integers),
+        cmocka_unit_test(comparing_all_lanes), cmocka_unit_test(parts), cmocka_unit_test(conversions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static void largest_value_and_its_id(void **state)
         for_each_isa(isa)
         {
             assert_true(isa->kernels->row_max(x, (size_t)n) == x[best]);
-            assert_int_equal(isa->kernels->row_argmax(x, (size_t)n), best);
+            assert_int_equal(kernels_argmax(isa->kernels, x, (size_t)n), best);
         }
         guard_free(x, (size_t)n * sizeof *x);
     }
@@ -47,7 +47,41 @@ static void ties_go_to_the_lowest_id(void **state)
         for (int i = 0; i < N; i++) x[i] = -5.0f;
         x[places[k][0]] = zero ? -0.0f : 7.0f; /* -0 and +0 are equal */
         x[places[k][1]] = zero ? 0.0f : 7.0f;
-        assert_int_equal(isa->kernels->row_argmax(x, N), places[k][0]);
+        assert_int_equal(kernels_argmax(isa->kernels, x, N), places[k][0]);
+    }
+}
+
+/* As panels of a head come: pieces of a row, in any order. */
+static void pieces_join_in_any_order(void **state)
+{
+    (void)state;
+    enum { N = 1025, PIECE = 64, PIECES = (N + PIECE - 1) / PIECE };
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct rng r = {seed};
+        float *x = logits(N, seed, 0.0f);
+        if (seed % 2) /* many ties */
+            for (int i = 0; i < N; i++) x[i] = (float)(int)(x[i] / 8);
+        if (seed % 8 == 7) x[rng_below(&r, N)] = seed % 16 == 7 ? NAN : -INFINITY;
+        int32_t order[PIECES], want = kernels_argmax(&kernels_table_scalar, x, N);
+        for (int i = 0; i < PIECES; i++) {
+            uint32_t j = rng_below(&r, (uint32_t)i + 1);
+            order[i] = order[j];
+            order[j] = i;
+        }
+        for_each_isa(isa)
+        {
+            struct best best[2] = {BEST_OF_NONE, BEST_OF_NONE}; /* of two threads */
+            for (int i = 0; i < PIECES; i++) {
+                int first = order[i] * PIECE;
+                size_t n = N - first < PIECE ? (size_t)(N - first) : PIECE;
+                isa->kernels->row_best(x + first, n, first, &best[i % 3 == 0]);
+            }
+            best_join(&best[0], best[1]);
+            assert_int_equal(best[0].id, want);
+            assert_true((want < 0) == (seed % 8 == 7));
+            if (want >= 0) assert_true(best[0].value == x[want]);
+        }
+        guard_free(x, N * sizeof *x);
     }
 }
 
@@ -61,9 +95,9 @@ static void what_is_not_finite_has_no_argmax(void **state)
     for_each_isa(isa) for (int b = 0; b < 3; b++) for (int p = 0; p < 5; p++)
     {
         for (int i = 0; i < N; i++) x[i] = (float)(i % 97) - 3e38f;
-        assert_int_equal(isa->kernels->row_argmax(x, N), 0);
+        assert_int_equal(kernels_argmax(isa->kernels, x, N), 0);
         x[places[p]] = bad[b];
-        assert_int_equal(isa->kernels->row_argmax(x, N), -1);
+        assert_int_equal(kernels_argmax(isa->kernels, x, N), -1);
     }
 }
 
@@ -102,9 +136,8 @@ static void sums_of_exponentials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(largest_value_and_its_id),
-        cmocka_unit_test(ties_go_to_the_lowest_id),
-        cmocka_unit_test(what_is_not_finite_has_no_argmax),
+        cmocka_unit_test(largest_value_and_its_id), cmocka_unit_test(ties_go_to_the_lowest_id),
+        cmocka_unit_test(pieces_join_in_any_order), cmocka_unit_test(what_is_not_finite_has_no_argmax),
         cmocka_unit_test(sums_of_exponentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
