@@ -128,16 +128,23 @@ ALWAYS_INLINE void score_rows(enum kv_format format, int rows, const struct tile
 /* ---- softmax
  * -------------------------------------------------------------------------------------------------- */
 
-/* Scores of a row to probabilities, before the division by their sum, which is returned. Positions after the
- * row's own are not terms. KV_I8: the values' scales are multiplied in, after the sum. */
-ALWAYS_INLINE float softmax(enum kv_format format, const struct tile *w, int row)
+/* Of the positions a row sees. */
+ALWAYS_INLINE float largest_score(const struct tile *w, int row)
 {
-    float *p = w->p + (size_t)row * w->p_stride;
+    const float *p = w->p + (size_t)row * w->p_stride;
     int n = w->first_position + row + 1, last = (n - 1) / KV_BLOCK, rest = n - last * KV_BLOCK;
     vf lowest = vf_set1(-INFINITY), top = lowest;
     for (int b = 0; b < last; b++) top = vf_max(vf_load(p + b * KV_BLOCK), top);
-    top = vf_max(vf_first(rest, vf_load(p + last * KV_BLOCK), lowest), top);
-    vf largest = vf_set1(vf_hmax(top)), sum = vf_zero();
+    return vf_hmax(vf_max(vf_first(rest, vf_load(p + last * KV_BLOCK), lowest), top));
+}
+
+/* Scores of a row, `top` the largest, to probabilities, before the division by their sum, which is returned.
+ * Positions after the row's own are not terms. KV_I8: the values' scales are multiplied in, after the sum. */
+ALWAYS_INLINE float softmax(enum kv_format format, const struct tile *w, int row, float top)
+{
+    float *p = w->p + (size_t)row * w->p_stride;
+    int n = w->first_position + row + 1, last = (n - 1) / KV_BLOCK, rest = n - last * KV_BLOCK;
+    vf largest = vf_set1(top), sum = vf_zero();
     for (int b = 0; b <= last; b++) {
         vf e = vm_exp(vf_sub(vf_load(p + b * KV_BLOCK), largest));
         sum = vf_add(sum, b < last ? e : vf_first(rest, e, vf_zero()));
@@ -215,12 +222,13 @@ ALWAYS_INLINE void value_rows(enum kv_format format, int rows, const struct tile
 
 ALWAYS_INLINE void attend(enum kv_format format, const struct tile *w)
 {
-    float sum[ATTENTION_TILE];
+    float top[ATTENTION_TILE], sum[ATTENTION_TILE];
     for (int b = 0; b < w->n_blocks; b += CHUNK) {
         int end = b + CHUNK < w->n_blocks ? b + CHUNK : w->n_blocks;
         EACH_ROW(score_rows, format, w, b, end);
     }
-    for (int r = 0; r < w->n_rows; r++) sum[r] = softmax(format, w, r);
+    for (int r = 0; r < w->n_rows; r++) top[r] = largest_score(w, r);
+    for (int r = 0; r < w->n_rows; r++) sum[r] = softmax(format, w, r, top[r]);
 
     int common = w->first_position + 1; /* positions that all rows of the tile see */
     for (int t = 0; t < common; t += CHUNK * KV_BLOCK) {
