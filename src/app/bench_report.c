@@ -284,10 +284,19 @@ static void print_row(const struct row *r, bool markdown)
     print_cells(cells, markdown);
 }
 
+/* Nothing is where an interrupt came before the first figure. */
+static bool any_measured(const struct bench_plan *plan)
+{
+    for (int i = 0; i < plan->n_tests; i++)
+        if (plan->tests[i].rates.n) return true;
+    return false;
+}
+
 static void report_table(struct bench_plan *plan, bool markdown)
 {
     bool noisy = false;
     print_machine(plan, markdown ? "- " : "");
+    if (!any_measured(plan)) return;
     putchar('\n');
     print_cells(headings, markdown);
     if (markdown) {
