@@ -151,8 +151,8 @@ GPT2Q_API void gpt2q_batch_clear(gpt2q_batch *batch);
 /* False when the batch is full. The tokens of a sequence are added in increasing position without gaps, side by side. */
 GPT2Q_API bool gpt2q_batch_add(gpt2q_batch *batch, int32_t token, int32_t position, int32_t sequence,
                                bool wants_logits);
-/* True: all that will be asked of the logits of its passes is gpt2q_argmax, never gpt2q_logits. They are then neither
- * written nor read, and the answer is the same. Holds until it is set again; a new batch has false. */
+/* True: of the logits of this batch only gpt2q_argmax will be asked, which answers the same; unless an observer looks on, no
+ * row of logits is written. gpt2q_batch_clear does not change it; a new batch has false. */
 GPT2Q_API void gpt2q_batch_argmax_only(gpt2q_batch *batch, bool argmax_only);
 
 /* ---- context: KV cache and scratch; used by one thread at a time ---------------------------------------------------- */
@@ -177,8 +177,8 @@ GPT2Q_API void gpt2q_context_free(gpt2q_context *ctx);
 /* One forward pass over the batch; keys and values of its tokens are appended to the cache. A sequence's first new
  * position must be its cached length. On failure the cache is as before. */
 GPT2Q_API gpt2q_status gpt2q_decode(gpt2q_context *ctx, const gpt2q_batch *batch, gpt2q_error *err);
-/* Logits (vocab_size) of the i-th token of the last batch that wanted them; valid until the next decode. Not of a batch
- * with argmax_only. */
+/* Logits (vocab_size) of the i-th token of the last batch that wanted them; valid until the next decode. Not to
+ * be asked of a batch with argmax_only (asserted). */
 GPT2Q_API const float *gpt2q_logits(const gpt2q_context *ctx, int32_t i);
 /* The id of the largest logit of the i-th, the lowest id at ties; -1 if one is not finite. */
 GPT2Q_API int32_t gpt2q_argmax(const gpt2q_context *ctx, int32_t i);

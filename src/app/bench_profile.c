@@ -1,5 +1,6 @@
 /* Where the time of a step goes: the parts of a forward pass by its own clock; for decoding, through the
- * scheduler as `generate` and `batch` do it, also the choice of tokens, and what is left for the scheduler. */
+ * scheduler as `generate` and `batch` do it, also the choice of tokens (what the head leaves of it, for it is
+ * greedy), and what is left for the scheduler. */
 #include "app/bench.h"
 #include "base/clock.h"
 #include "base/memory.h"

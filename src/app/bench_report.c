@@ -284,7 +284,7 @@ static void print_row(const struct row *r, bool markdown)
     print_cells(cells, markdown);
 }
 
-/* Nothing is where an interrupt came before the first figure. */
+/* False where an interrupt came before the first figure. */
 static bool any_measured(const struct bench_plan *plan)
 {
     for (int i = 0; i < plan->n_tests; i++)

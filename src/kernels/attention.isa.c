@@ -128,7 +128,7 @@ ALWAYS_INLINE void score_rows(enum kv_format format, int rows, const struct tile
 /* ---- softmax
  * -------------------------------------------------------------------------------------------------- */
 
-/* Of the positions a row sees. */
+/* Of the positions that the row sees. */
 ALWAYS_INLINE float largest_score(const struct tile *w, int row)
 {
     const float *p = w->p + (size_t)row * w->p_stride;

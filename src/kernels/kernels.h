@@ -19,6 +19,7 @@ struct best {
 };
 #define BEST_OF_NONE    ((struct best){-INFINITY, INT32_MAX})
 #define BEST_NOT_FINITE ((struct best){INFINITY, -1}) /* wins over all */
+/* No value is NaN: who finds one says BEST_NOT_FINITE. */
 static inline void best_join(struct best *to, struct best other)
 {
     if (other.value > to->value || (other.value == to->value && other.id < to->id)) *to = other;
@@ -45,7 +46,7 @@ struct kernels {
     double (*row_sum_exp)(const float *x, size_t n, float shift);
 };
 
-/* The id of the largest of n logits, -1 if one is not finite. */
+/* The id of the largest of n > 0 logits, -1 if one is not finite. */
 static inline int32_t kernels_argmax(const struct kernels *k, const float *x, size_t n)
 {
     struct best best = BEST_OF_NONE;

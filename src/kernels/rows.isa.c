@@ -5,7 +5,7 @@
 
 /* Four chains of vf_max over [0, n), joined in a fixed order; NaN is passed over (the second operand is the
  * running one). */
-ALWAYS_INLINE float max_of(const float *x, size_t n)
+float ISA(row_max)(const float *x, size_t n)
 {
     vf lowest = vf_set1(-INFINITY), m[4] = {lowest, lowest, lowest, lowest};
     size_t i = 0;
@@ -17,8 +17,6 @@ ALWAYS_INLINE float max_of(const float *x, size_t n)
     return vf_hmax(vf_max(vf_max(m[0], m[1]), vf_max(m[2], m[3])));
 }
 
-float ISA(row_max)(const float *x, size_t n) { return max_of(x, n); }
-
 /* x - x is +0 for a finite x and NaN otherwise. */
 static bool is_finite(float x) { return x - x == 0.0f; }
 
@@ -28,7 +26,8 @@ static void look_at_each(const float *x, size_t n, int32_t first, struct best *b
         best_join(best, is_finite(x[i]) ? (struct best){x[i], first + (int32_t)i} : BEST_NOT_FINITE);
 }
 
-/* 64 at once: hardly ever one of them is not below the best so far. */
+/* 64 at once: nearly always all are below the best so far. One that is not finite makes `nothing` NaN, which
+ * is below nothing. */
 void ISA(row_best)(const float *x, size_t n, int32_t first, struct best *best)
 {
     struct best so_far = *best;

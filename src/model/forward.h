@@ -33,7 +33,7 @@ struct forward {
     float *y;      /* (n_batch, n_embd) ln_f of the rows that want logits; before, for an observer, output of c_proj */
     void *prepared; /* quantized inputs of a product */
     float *tiles;  /* outputs of a panel on their way to what becomes of them, (n_threads, n_batch, PANEL) */
-    struct best *best; /* the largest logits a thread has made, (n_threads, n_outputs rounded up to cache lines) */
+    struct best *best; /* of each row, the largest logit a thread has made, (n_threads, n_outputs rounded up to cache lines) */
     float *scores; /* attention's scratch, (n_threads, scores_floats) */
     size_t scores_floats;
     struct attention_unit *units;

@@ -24,7 +24,8 @@ enum forward_part {
 struct forward_profile {
     double seconds[PART_COUNT]; /* summed over passes and layers */
     double mark;                /* when the part under way began */
-    double sampling;            /* seconds that whoever runs the passes spent on choosing tokens */
+    double sampling;            /* seconds that whoever runs the passes spent on choosing tokens; of the arg-max that a pass makes
+                                 * of its logits none, it is of LM_HEAD */
 };
 
 static inline void profile_begin(struct forward_profile *profile)

@@ -15,8 +15,9 @@ struct subject {
     gpt2q_batch *batch;
 };
 
-/* A vocabulary of 17 panels, the last of one output. */
-static struct subject synthesize(const char *scheme, const char *isa)
+#define VOCABULARY (16 * PANEL + 1) /* 17 panels, the last of one output */
+
+static struct subject synthesize(const char *scheme, const char *isa, int32_t vocab_size)
 {
     struct subject s;
     gpt2q_error err;
@@ -25,7 +26,7 @@ static struct subject synthesize(const char *scheme, const char *isa)
     params.scheme = scheme;
     params.isa = isa;
     assert_int_equal(shape_parse("1x32x2", &config, &err), GPT2Q_OK);
-    config.vocab_size = 16 * PANEL + 1;
+    config.vocab_size = vocab_size;
     config.bos_token_id = config.eos_token_id = 0;
     config.tie_word_embeddings = false; /* so that a test may change the head alone */
     assert_int_equal(model_synthesize(&config, "small", &params, &s.model, &err), GPT2Q_OK);
@@ -78,24 +79,80 @@ static void see_logits(void *user, const char *name, float *data, int32_t rows_f
     *(int *)user += !strcmp(name, "logits");
 }
 
+/* What an observer writes is what counts. */
+static void raise_a_token(void *user, const char *name, float *data, int32_t rows_first, int32_t rows,
+                          int32_t cols)
+{
+    (void)rows_first;
+    if (strcmp(name, "logits")) return;
+    ++*(int *)user;
+    for (int32_t r = 0; r < rows; r++) data[r * cols + 3] = 1e30f;
+}
+
+static void compare_with_logits(const char *scheme, int32_t vocab_size)
+{
+    int32_t want[N_ROWS], got[N_ROWS];
+    for (size_t i = 0; i < isa_count(); i++) {
+        if (!isa_at(i)->supported()) continue;
+        struct subject s = synthesize(scheme, isa_at(i)->name, vocab_size);
+        if (i == 0) decode(&s, 1, N_ROWS, NULL, false, want); /* scalar */
+        for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
+            decode(&s, thread_counts[t], t % 2 ? 7 : N_ROWS, NULL, true, got);
+            expect_ids(want, got, isa_at(i)->name, thread_counts[t]);
+        }
+        decode(&s, 2, 7, see_logits, true, got);
+        expect_ids(want, got, "looked at", 2);
+        decode(&s, 2, 7, raise_a_token, true, got);
+        for (int k = 0; k < N_ROWS; k++) assert_int_equal(got[k], 3);
+        finish(&s);
+    }
+}
+
 static void is_that_of_the_logits(void **state)
 {
     (void)state;
     static const char *const schemes[] = {"f32", "i8", "i4:channel"};
-    int32_t want[N_ROWS], got[N_ROWS];
-    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++)
-        for (size_t i = 0; i < isa_count(); i++) {
-            if (!isa_at(i)->supported()) continue;
-            struct subject s = synthesize(schemes[k], isa_at(i)->name);
-            if (i == 0) decode(&s, 1, N_ROWS, NULL, false, want); /* scalar */
-            for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
-                decode(&s, thread_counts[t], t % 2 ? 7 : N_ROWS, NULL, true, got);
-                expect_ids(want, got, isa_at(i)->name, thread_counts[t]);
-            }
-            decode(&s, 2, 7, see_logits, true, got);
-            expect_ids(want, got, "looked at", 2);
-            finish(&s);
+    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
+        compare_with_logits(schemes[k], VOCABULARY);
+        compare_with_logits(schemes[k], 10);
+    }
+}
+
+/* With 1024 inputs the head takes 256 rows at a time. */
+static void of_several_blocks_of_rows(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    gpt2q_error err;
+    gpt2q_config config;
+    gpt2q_model_params mp = gpt2q_model_params_default();
+    gpt2q_context_params cp = gpt2q_context_params_default();
+    gpt2q_model *model;
+    gpt2q_batch *batch;
+    gpt2q_context *ctx;
+    assert_int_equal(shape_parse("1x1024x4", &config, &err), GPT2Q_OK);
+    config.vocab_size = 257;
+    assert_int_equal(model_synthesize(&config, "wide", &mp, &model, &err), GPT2Q_OK);
+    assert_int_equal(gpt2q_batch_create(N, &batch, &err), GPT2Q_OK);
+    for (int i = 0; i < N; i++) gpt2q_batch_add(batch, i * 131 % 257, i, 0, true);
+    cp.n_outputs = N;
+    cp.n_threads = 2;
+    assert_int_equal(gpt2q_context_create(model, &cp, &ctx, &err), GPT2Q_OK);
+    int32_t want[N];
+    for (int argmax_only = 0; argmax_only < 2; argmax_only++) {
+        gpt2q_batch_argmax_only(batch, argmax_only);
+        assert_int_equal(gpt2q_decode(ctx, batch, &err), GPT2Q_OK);
+        for (int i = 0; i < N; i++) {
+            if (argmax_only)
+                assert_int_equal(gpt2q_argmax(ctx, i), want[i]);
+            else
+                want[i] = gpt2q_argmax(ctx, i);
         }
+        gpt2q_context_truncate(ctx, 0, 0);
+    }
+    gpt2q_context_free(ctx);
+    gpt2q_batch_free(batch);
+    gpt2q_model_close(model);
 }
 
 /* The weights of token `id` in the head, of an f32 model: element k is PANEL floats after the one before. */
@@ -113,7 +170,7 @@ static void fill_token(const struct subject *s, int id, float value)
 static void ties_go_to_the_lowest_id(void **state)
 {
     (void)state;
-    struct subject s = synthesize("f32", NULL);
+    struct subject s = synthesize("f32", NULL, VOCABULARY);
     int32_t vocab_size = gpt2q_model_config(s.model)->vocab_size, got[N_ROWS];
     for (int32_t id = 0; id < vocab_size; id++) fill_token(&s, id, 0.0f);
     for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
@@ -141,7 +198,7 @@ static void what_is_not_finite_has_none(void **state)
     (void)state;
     static const float bad[] = {INFINITY, -INFINITY, NAN};
     static const int32_t places[] = {0, 63, 64, 517, 1024};
-    struct subject s = synthesize("f32", NULL);
+    struct subject s = synthesize("f32", NULL, VOCABULARY);
     int32_t want[N_ROWS], got[N_ROWS];
     decode(&s, 1, N_ROWS, NULL, false, want);
     for (size_t b = 0; b < 3; b++)
@@ -184,9 +241,13 @@ static void answers_are_those_of_the_logits(void **state)
         }
         memset(got, 0, sizeof got);
         serve(&e, q, N, false);
+        if (kind < 2) assert_int_equal(e.ctx->argmax_only, kind == 1);
         engine_close(&e);
         for (int i = 0; i < N && kind; i++) {
-            assert_int_equal(got[i].n_ids, want[i].n_ids);
+            assert_int_equal(got[i].n_ends, 1);
+            assert_int_equal(got[i].finish, GPT2Q_FINISH_LENGTH);
+            assert_int_equal(got[i].n_ids, 20);
+            assert_int_equal(want[i].n_ids, 20);
             assert_memory_equal(got[i].ids, want[i].ids, sizeof want[i].ids);
             if (q[i].request.n_logprobs < 0) continue;
             assert_int_equal(got[i].n_positions, want[i].n_positions);
@@ -209,7 +270,7 @@ static void keep_end(void *user, uint64_t request, int32_t sample, const gpt2q_r
 static void a_request_fails_where_its_logits_are_not_finite(void **state)
 {
     (void)state;
-    struct subject s = synthesize("f32", NULL);
+    struct subject s = synthesize("f32", NULL, VOCABULARY);
     gpt2q_error err;
     gpt2q_context *ctx;
     gpt2q_scheduler *scheduler;
@@ -246,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_that_of_the_logits),
+        cmocka_unit_test(of_several_blocks_of_rows),
         cmocka_unit_test(ties_go_to_the_lowest_id),
         cmocka_unit_test(what_is_not_finite_has_none),
         cmocka_unit_test(answers_are_those_of_the_logits),
