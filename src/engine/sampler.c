@@ -1,6 +1,5 @@
 #include "engine/sampler.h"
 #include "base/memory.h"
-#include "kernels/half.h"
 #include "kernels/scalar_math.h"
 #include <string.h>
 
@@ -31,19 +30,17 @@ gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, in
     *s = (struct sampler){.kernels = kernels, .vocab_size = vocab_size};
     s->logits = mem_array(n, sizeof *s->logits);
     s->probabilities = mem_array(n, sizeof *s->probabilities);
-    s->keys = mem_array(n, sizeof *s->keys);
-    s->spare = mem_array(n, sizeof *s->spare);
-    if (s->logits && s->probabilities && s->keys && s->spare) return GPT2Q_OK;
-    sampler_free(s);
-    return error_memory(err, "the sampler", n * 24);
+    gpt2q_status status = ranking_create(&s->ranking, vocab_size, err);
+    if (!status && (!s->logits || !s->probabilities)) status = error_memory(err, "the sampler", n * 2 * sizeof(float));
+    if (status) sampler_free(s);
+    return status;
 }
 
 void sampler_free(struct sampler *s)
 {
     mem_free(s->logits);
     mem_free(s->probabilities);
-    mem_free(s->keys);
-    mem_free(s->spare);
+    ranking_free(&s->ranking);
     *s = (struct sampler){0};
 }
 
@@ -59,60 +56,6 @@ double sampler_uniform(uint64_t seed, uint64_t position)
     uint64_t bits = mix(mix(seed + 0x9E3779B97F4A7C15u) + (position + 1) * 0x9E3779B97F4A7C15u);
     return (double)(bits >> 11) * 0x1p-53;
 }
-
-/* Ascending keys are descending logits, then ascending ids. */
-static uint64_t sort_key(float logit, int32_t id)
-{
-    uint32_t u = float_bits(logit == 0.0f ? 0.0f : logit); /* -0 and 0 tie */
-    u = u & 0x80000000u ? u : ~u & 0x7FFFFFFFu;
-    return (uint64_t)u << 32 | (uint32_t)id;
-}
-
-#define DIGIT_BITS 11
-#define DIGITS     3 /* of the upper half of a key */
-#define RADIX      (1 << DIGIT_BITS)
-
-static uint32_t digit(uint64_t key, int i) { return (uint32_t)(key >> (32 + i * DIGIT_BITS)) & (RADIX - 1); }
-
-/* Sorts the n keys in s->keys by their upper half, keeping the order of equals (which is by id): a pass of radix sort
- * for each digit in which they differ. */
-static void sort_candidates(struct sampler *s, int32_t n)
-{
-    uint32_t count[DIGITS][RADIX] = {{0}};
-    for (int32_t k = 0; k < n; k++)
-        for (int i = 0; i < DIGITS; i++) count[i][digit(s->keys[k], i)]++;
-    for (int i = 0; i < DIGITS; i++) {
-        uint32_t begin = 0, size;
-        if (n > 0 && count[i][digit(s->keys[0], i)] == (uint32_t)n) continue;
-        for (int d = 0; d < RADIX; d++, begin += size) size = count[i][d], count[i][d] = begin;
-        for (int32_t k = 0; k < n; k++) s->spare[count[i][digit(s->keys[k], i)]++] = s->keys[k];
-        uint64_t *sorted = s->spare;
-        s->spare = s->keys;
-        s->keys = sorted;
-    }
-}
-
-#define BUCKET_BITS 12 /* sign, exponent and the first bits of the mantissa */
-
-/* At least the `wanted` best candidates, sorted, into s->keys. Where not all are wanted, a histogram tells from
- * which logit on the others begin, and they are left out of the sort. */
-static void sort_best(struct sampler *s, const float *logits, int32_t wanted)
-{
-    int32_t count[1 << BUCKET_BITS] = {0}, n = 0, kept = 0;
-    uint64_t last = 0;
-    for (int32_t i = 0; i < s->vocab_size; i++) {
-        s->spare[i] = sort_key(logits[i], i);
-        count[s->spare[i] >> (64 - BUCKET_BITS)]++;
-    }
-    while ((n += count[last]) < wanted) last++;
-    for (int32_t i = 0; i < s->vocab_size; i++) {
-        s->keys[kept] = s->spare[i];
-        kept += s->spare[i] >> (64 - BUCKET_BITS) <= last;
-    }
-    sort_candidates(s, kept);
-}
-
-static int32_t id_of(uint64_t key) { return (int32_t)(uint32_t)key; }
 
 static void penalize(float *logits, float penalty, const float *raw, const int32_t *history, int32_t n)
 {
@@ -140,18 +83,94 @@ static int32_t nucleus(const float *p, int32_t n, double top_p)
     return n;
 }
 
-/* Candidates in s->keys (sorted), their unnormalized probabilities in s->probabilities; returns how many remain. The largest is
- * exp(0) = 1, so min_p is compared with the probability itself. */
-static int32_t candidates(struct sampler *s, const gpt2q_sampling *p)
+/* ---- by the definition: all candidates sorted, cut, walked ---- */
+
+/* Unnormalized: that of the largest logit is exp(0) = 1, so min_p is compared with the probability itself. */
+static int32_t candidates(struct sampler *s, const gpt2q_sampling *p, float best)
 {
     int32_t n = p->top_k > 0 && p->top_k < s->vocab_size ? p->top_k : s->vocab_size;
-    sort_best(s, s->logits, n);
-    float best = s->logits[id_of(s->keys[0])];
-    for (int32_t i = 0; i < n; i++) s->probabilities[i] = (s->logits[id_of(s->keys[i])] - best) / p->temperature;
-    s->kernels->row_exp(s->probabilities, (size_t)n, 1.0f, 0.0f, s->probabilities);
-    if (p->top_p < 1) n = nucleus(s->probabilities, n, (double)p->top_p);
-    while (n > 1 && s->probabilities[n - 1] < p->min_p) n--;
+    float *probability = s->probabilities;
+    ranking_sort(&s->ranking, ranking_bucket_of(&s->ranking, n));
+    for (int32_t i = 0; i < n; i++) probability[i] = (s->logits[ranking_id(&s->ranking, i)] - best) / p->temperature;
+    s->kernels->row_exp(probability, (size_t)n, 1.0f, 0.0f, probability);
+    if (p->top_p < 1) n = nucleus(probability, n, (double)p->top_p);
+    while (n > 1 && probability[n - 1] < p->min_p) n--;
     return n;
+}
+
+static int32_t draw_from_candidates(struct sampler *s, const gpt2q_sampling *p, float best, double number)
+{
+    int32_t kept = candidates(s, p, best);
+    double target = number * sum_of(s->probabilities, kept), sum = 0;
+    for (int32_t i = 0; i < kept; i++) {
+        sum += (double)s->probabilities[i];
+        if (target < sum) return ranking_id(&s->ranking, i);
+    }
+    return ranking_id(&s->ranking, kept - 1);
+}
+
+/* ---- the same from the best candidates, where they suffice ----
+ *
+ * What the definition asks of the others is the sum of all probabilities, rounded at every step in order.
+ * Summed in another order it is as good as the same, and known to `error`: who is drawn, and where top_p cuts,
+ * is undecided only where that is within the error, and then the definition is followed. */
+
+#define UNDECIDED (-1)
+
+/* The bucket with which the share of the whole is surely reached, by the histogram; or what is less than
+ * min_p. */
+static int32_t bucket_of_share(const struct sampler *s, const gpt2q_sampling *p, double share)
+{
+    float mass[RANKING_BUCKETS];
+    double whole = 0, sum = 0;
+    for (int b = 0; b < RANKING_BUCKETS; b++) mass[b] = -((float)b + 0.5f) * RANKING_WIDTH / p->temperature;
+    s->kernels->row_exp(mass, RANKING_BUCKETS, 1.0f, 0.0f, mass);
+    for (int b = 0; b < RANKING_BUCKETS; b++) whole += (double)mass[b] * s->ranking.count[b];
+    for (int b = 0; b < RANKING_BUCKETS - 1; b++) {
+        sum += (double)mass[b] * s->ranking.count[b];
+        if (sum >= share * whole || mass[b] < p->min_p) return b + 1;
+    }
+    return RANKING_BUCKETS - 1;
+}
+
+static double probability_at(const struct sampler *s, int32_t i) { return (double)s->probabilities[ranking_id(&s->ranking, i)]; }
+
+/* How many of the sorted candidates top_p and min_p leave, and their sum. */
+static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error, double *sum)
+{
+    const double most = (double)p->top_p * (whole + error), least = (double)p->top_p * (whole - error);
+    const double min_p = (double)p->min_p;
+    *sum = 0;
+    for (int32_t i = 0; i < s->ranking.n_sorted; i++) {
+        double probability = probability_at(s, i);
+        if (i > 0 && probability < min_p) /* a later one could be larger by a rounding */
+            return probability < min_p * (1 - 0x1p-20) ? i : UNDECIDED;
+        *sum += probability;
+        if (p->top_p < 1 && *sum >= least) return *sum >= most ? i + 1 : UNDECIDED;
+    }
+    return UNDECIDED;
+}
+
+static int32_t draw_from_best(struct sampler *s, const gpt2q_sampling *p, float best, double number)
+{
+    const bool cuts = p->top_p < 1 || p->min_p > 0;
+    const int32_t size = s->vocab_size;
+    for (int32_t i = 0; i < size; i++) s->probabilities[i] = (s->logits[i] - best) / p->temperature;
+    double whole = s->kernels->row_exp(s->probabilities, (size_t)size, 1.0f, 0.0f, s->probabilities), sum = 0;
+    double error = whole * size * 0x1p-50;
+    ranking_sort(&s->ranking, bucket_of_share(s, p, (cuts ? (double)p->top_p : number) + 0.01));
+    int32_t n = s->ranking.n_sorted;
+    if (cuts) {
+        n = cut_best(s, p, whole, error, &whole);
+        if (n == UNDECIDED) return UNDECIDED;
+        error = 0;
+    }
+    const double most = number * (whole + error), least = number * (whole - error);
+    for (int32_t i = 0; i < n; i++) {
+        sum += probability_at(s, i);
+        if (least < sum) return most < sum ? ranking_id(&s->ranking, i) : UNDECIDED;
+    }
+    return cuts ? ranking_id(&s->ranking, n - 1) : UNDECIDED;
 }
 
 static bool takes_the_best(const gpt2q_sampling *p) { return p->temperature == 0.0f || p->top_k == 1; }
@@ -167,13 +186,11 @@ int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *lo
     memcpy(s->logits, logits, size * sizeof *logits);
     if (p->repetition_penalty != 1.0f) penalize(s->logits, p->repetition_penalty, logits, history, n);
     if (takes_the_best(p)) return kernels_argmax(s->kernels, s->logits, size);
-    int32_t kept = candidates(s, p);
-    double target = sampler_uniform(p->seed, (uint64_t)position) * sum_of(s->probabilities, kept), sum = 0;
-    for (int32_t i = 0; i < kept; i++) {
-        sum += (double)s->probabilities[i];
-        if (target < sum) return id_of(s->keys[i]);
-    }
-    return id_of(s->keys[kept - 1]);
+    float largest = s->kernels->row_max(s->logits, size);
+    double number = sampler_uniform(p->seed, (uint64_t)position);
+    ranking_begin(&s->ranking, s->logits, largest);
+    int32_t id = p->top_k > 0 && p->top_k < s->vocab_size ? UNDECIDED : draw_from_best(s, p, largest, number);
+    return id == UNDECIDED ? draw_from_candidates(s, p, largest, number) : id;
 }
 
 float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q_token_logprob *top, int32_t k)
@@ -182,9 +199,10 @@ float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q
     float best = s->kernels->row_max(logits, n);
     double log_sum = math_log(s->kernels->row_sum_exp(logits, n, best));
     if (k > 0) {
-        sort_best(s, logits, k);
+        ranking_begin(&s->ranking, logits, best);
+        ranking_sort(&s->ranking, ranking_bucket_of(&s->ranking, k));
         for (int32_t i = 0; i < k; i++) {
-            int32_t t = id_of(s->keys[i]);
+            int32_t t = ranking_id(&s->ranking, i);
             top[i] = (gpt2q_token_logprob){.id = t, .logprob = (float)((double)(logits[t] - best) - log_sum)};
         }
     }

@@ -3,18 +3,20 @@
  * Order: repetition penalty over the history (positive logits divided, negative multiplied), temperature, top-k (exactly k),
  * top-p (the shortest prefix of the descending order that reaches p), min-p (at least min_p of the largest probability);
  * probabilities are renormalized after each. Order of candidates and of every sum: logit descending, id ascending. One
- * uniform number per (seed, position), from a counter-based generator, so that a token depends on nothing else. */
+ * uniform number per (seed, position), from a counter-based generator, so that a token depends on nothing else.
+ *
+ * That is the definition. Mostly the best candidates suffice to find the token it gives, and only they are sorted. */
 #ifndef ENGINE_SAMPLER_H
 #define ENGINE_SAMPLER_H
-#include "base/status.h"
+#include "engine/ranking.h"
 #include "kernels/kernels.h"
 
 struct sampler {
     const struct kernels *kernels;
     int32_t vocab_size;
-    float *logits;             /* (vocab_size) working copy */
-    float *probabilities;      /* (vocab_size) of the candidates in order */
-    uint64_t *keys, *spare;    /* (vocab_size) sort keys */
+    float *logits;        /* (vocab_size) working copy */
+    float *probabilities; /* (vocab_size) unnormalized */
+    struct ranking ranking;
 };
 
 gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, int32_t vocab_size, gpt2q_error *err);

@@ -5,7 +5,7 @@
 #include "quant/isa.h"
 #include <math.h>
 
-#define VOCAB 1009
+#define VOCAB 3001
 
 static struct sampler sampler;
 static float logits[VOCAB];
@@ -54,7 +54,9 @@ static void make_logits(struct rng *rng, int kind)
         if (kind == 1) logits[i] = (float)(int)logits[i]; /* ties, 0 and -0 */
         if (kind == 2) logits[i] *= 1e4f;
         if (kind == 3) logits[i] = -1.5f;
+        if (kind == 4) logits[i] = logits[i] / 5 - 100; /* flat */
     }
+    if (kind == 5) logits[rng_below(rng, VOCAB)] = 40; /* one has nearly all */
 }
 
 static int set_up(void **state)
@@ -77,8 +79,8 @@ static void draws_by_the_definition(void **state)
     static const int32_t ks[] = {0, 1, 2, 40, VOCAB - 1, VOCAB, VOCAB + 5};
     static const float ps[] = {1, 0.9f, 0.3f, 1e-30f}, ms[] = {0, 0.05f, 1}, ts[] = {0, 0.3f, 1, 3};
     struct rng rng = {1};
-    for (int round = 0; round < 2000; round++) {
-        make_logits(&rng, round % 4);
+    for (int round = 0; round < 3000; round++) {
+        make_logits(&rng, round % 6);
         gpt2q_sampling p = {.repetition_penalty = 1,
                             .seed = rng_next(&rng),
                             .top_k = ks[rng_below(&rng, 7)],
@@ -90,6 +92,36 @@ static void draws_by_the_definition(void **state)
     }
 }
 
+/* Where a sum in another order could not tell: four equal candidates, of which top_p wants exactly some; one
+ * that is min_p of the largest to a rounding. */
+static void cuts_that_are_met_exactly(void **state)
+{
+    (void)state;
+    gpt2q_sampling p = {.repetition_penalty = 1, .temperature = 1, .top_p = 1};
+    for (int n = 1; n <= 4; n++) {
+        for (int i = 0; i < VOCAB; i++) logits[i] = -200;
+        for (int i = 0; i < 4; i++) logits[700 * i + 5] = 2;
+        p.top_p = (float)n / 4;
+        bool met[VOCAB] = {false};
+        for (int32_t position = 0; position < 100; position++) {
+            int32_t id = sampler_draw(&sampler, &p, logits, NULL, 0, position);
+            assert_int_equal(id, plain_draw(&p, position));
+            met[id] = true;
+        }
+        for (int i = 0; i < VOCAB; i++) assert_int_equal(met[i], i % 700 == 5 && i / 700 < n);
+    }
+    p.top_p = 1;
+    for (int step = -4; step <= 4; step++) {
+        float ratio = -1.0f;
+        for (int i = 0; i < VOCAB; i++) logits[i] = i % 2 ? 0 : -1;
+        sampler.kernels->row_exp(&ratio, 1, 1, 0, &ratio);
+        p.min_p = ratio;
+        for (int k = 0; k < abs(step); k++) p.min_p = nextafterf(p.min_p, step < 0 ? 0.0f : 1.0f);
+        for (int32_t position = 0; position < 20; position++)
+            assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), plain_draw(&p, position));
+    }
+}
+
 static void the_best_are_exactly_k_in_order(void **state)
 {
     (void)state;
@@ -98,7 +130,7 @@ static void the_best_are_exactly_k_in_order(void **state)
     gpt2q_token_logprob top[VOCAB];
     for (int round = 0; round < 200; round++) {
         int32_t k = (int32_t[]){1, 3, 100, VOCAB}[round / 4 % 4];
-        make_logits(&rng, round % 4);
+        make_logits(&rng, round % 6);
         sorted_ids(ids);
         float logprob = sampler_logprobs(&sampler, logits, ids[k - 1], top, k);
         double sum = 0;
@@ -145,7 +177,8 @@ static void refuses_what_is_not_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws_by_the_definition), cmocka_unit_test(the_best_are_exactly_k_in_order),
-        cmocka_unit_test(penalizes_what_was_seen_once), cmocka_unit_test(refuses_what_is_not_finite)};
+        cmocka_unit_test(draws_by_the_definition), cmocka_unit_test(cuts_that_are_met_exactly),
+        cmocka_unit_test(the_best_are_exactly_k_in_order), cmocka_unit_test(penalizes_what_was_seen_once),
+        cmocka_unit_test(refuses_what_is_not_finite)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
