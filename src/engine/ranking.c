@@ -20,8 +20,8 @@ void ranking_free(struct ranking *r)
     *r = (struct ranking){0};
 }
 
-/* In buckets; scaling by a power of two is exact, so that this order is that of the logits. Of two finite
- * logits the difference may overflow, to infinity. */
+/* In buckets. Rounding the difference may make two logits equally far, but never the nearer one farther. It
+ * overflows to infinity, and is NaN where both are infinite. */
 static float distance(const struct ranking *r, float logit) { return (r->best - logit) / RANKING_WIDTH; }
 
 void ranking_begin(struct ranking *r, const float *logits, float best)
@@ -32,7 +32,7 @@ void ranking_begin(struct ranking *r, const float *logits, float best)
     memset(r->count, 0, sizeof r->count);
     for (int32_t i = 0; i < r->n; i++) {
         float d = distance(r, logits[i]);
-        r->count[d < RANKING_BUCKETS - 1 ? (int32_t)d : RANKING_BUCKETS - 1]++;
+        r->count[d < RANKING_BUCKETS - 1 ? (int32_t)d : RANKING_BUCKETS - 1]++; /* NaN is not below */
     }
 }
 

@@ -6,8 +6,9 @@
 #include "base/status.h"
 
 #define RANKING_BUCKETS 2048
-#define RANKING_WIDTH   0x1p-6f /* of a bucket, in units of logits; the last one is all that is farther away \
-                                 */
+#define RANKING_WIDTH                                                                                        \
+    0x1p-6f /* of a bucket, in units of logits; the last one is all that is farther away                     \
+             */
 
 struct ranking {
     int32_t n; /* logits of a row */
@@ -21,7 +22,8 @@ struct ranking {
 gpt2q_status ranking_create(struct ranking *r, int32_t n, gpt2q_error *err);
 void ranking_free(struct ranking *r);
 
-/* A new row, finite, whose largest logit is `best`; it is read until the next. Nothing is sorted yet. */
+/* A new row without NaN whose largest logit is `best`; it is read until the next. What is infinite is in the
+ * last bucket, beside an infinite best all. Nothing is sorted yet. */
 void ranking_begin(struct ranking *r, const float *logits, float best);
 /* The first bucket with which there are at least `wanted` <= n logits. */
 int32_t ranking_bucket_of(const struct ranking *r, int32_t wanted);

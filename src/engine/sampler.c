@@ -31,7 +31,7 @@ gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, in
     s->logits = mem_array(n, sizeof *s->logits);
     s->probabilities = mem_array(n, sizeof *s->probabilities);
     gpt2q_status status = ranking_create(&s->ranking, vocab_size, err);
-    if (!status && (!s->logits || !s->probabilities)) status = error_memory(err, "the sampler", n * 2 * sizeof(float));
+    if (!status && (!s->logits || !s->probabilities)) status = error_memory(err, "the sampler", n * 24);
     if (status) sampler_free(s);
     return status;
 }
@@ -111,61 +111,70 @@ static int32_t draw_from_candidates(struct sampler *s, const gpt2q_sampling *p, 
 
 /* ---- the same from the best candidates, where they suffice ----
  *
- * What the definition asks of the others is the sum of all probabilities, rounded at every step in order.
- * Summed in another order it is as good as the same, and known to `error`: who is drawn, and where top_p cuts,
- * is undecided only where that is within the error, and then the definition is followed. */
+ * What the definition asks of the others is the sum of all probabilities, rounded at every step in order. In 16 lanes the
+ * same terms sum to the same but for less than (17/16 n + 4) 2^-53 of it; `error` is 8 n 2^-53. Who is drawn, and where top_p
+ * cuts, is undecided only where it is that near, and then the definition is followed. */
 
 #define UNDECIDED (-1)
 
-/* The bucket with which the share of the whole is surely reached, by the histogram; or what is less than
- * min_p. */
-static int32_t bucket_of_share(const struct sampler *s, const gpt2q_sampling *p, double share)
+/* The last bucket to sort: with it the share of the whole is reached, or all that follows is below min_p. Made from the
+ * histogram, taking all of a bucket for its middle: where that errs it costs time, never the token. No logit beyond has a
+ * probability above *rest. */
+static int32_t last_to_sort(const struct sampler *s, const gpt2q_sampling *p, double share, float *rest)
 {
     float mass[RANKING_BUCKETS];
     double whole = 0, sum = 0;
+    int last = 0;
     for (int b = 0; b < RANKING_BUCKETS; b++) mass[b] = -((float)b + 0.5f) * RANKING_WIDTH / p->temperature;
     s->kernels->row_exp(mass, RANKING_BUCKETS, 1.0f, 0.0f, mass);
     for (int b = 0; b < RANKING_BUCKETS; b++) whole += (double)mass[b] * s->ranking.count[b];
-    for (int b = 0; b < RANKING_BUCKETS - 1; b++) {
-        sum += (double)mass[b] * s->ranking.count[b];
-        if (sum >= share * whole || mass[b] < p->min_p) return b + 1;
+    for (; last < RANKING_BUCKETS - 1; last++) {
+        sum += (double)mass[last] * s->ranking.count[last];
+        if (sum >= share * whole || mass[last] < p->min_p) break;
     }
-    return RANKING_BUCKETS - 1;
+    *rest = mass[last];
+    return last;
 }
 
 static double probability_at(const struct sampler *s, int32_t i) { return (double)s->probabilities[ranking_id(&s->ranking, i)]; }
 
-/* How many of the sorted candidates top_p and min_p leave, and their sum. */
-static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error, double *sum)
+/* A probability that is less by more than the rounding of exponentials: smaller logits have none that is not less. */
+static bool surely_less(double probability, double min_p) { return probability < min_p * (1 - 0x1p-20); }
+
+/* How many of the sorted candidates top_p and min_p leave, and their sum; of the others each has `rest` at most. */
+static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error, float rest, double *sum)
 {
     const double most = (double)p->top_p * (whole + error), least = (double)p->top_p * (whole - error);
     const double min_p = (double)p->min_p;
+    const int32_t n = s->ranking.n_sorted;
     *sum = 0;
-    for (int32_t i = 0; i < s->ranking.n_sorted; i++) {
+    for (int32_t i = 0; i < n; i++) {
         double probability = probability_at(s, i);
-        if (i > 0 && probability < min_p) /* a later one could be larger by a rounding */
-            return probability < min_p * (1 - 0x1p-20) ? i : UNDECIDED;
+        if (i > 0 && probability < min_p) return surely_less(probability, min_p) ? i : UNDECIDED;
         *sum += probability;
         if (p->top_p < 1 && *sum >= least) return *sum >= most ? i + 1 : UNDECIDED;
     }
-    return UNDECIDED;
+    return n == s->vocab_size || (n > 0 && surely_less((double)rest, min_p)) ? n : UNDECIDED;
 }
 
 static int32_t draw_from_best(struct sampler *s, const gpt2q_sampling *p, float best, double number)
 {
     const bool cuts = p->top_p < 1 || p->min_p > 0;
     const int32_t size = s->vocab_size;
+    const double width = RANKING_WIDTH / (double)p->temperature, wanted = cuts ? (double)p->top_p : number;
     for (int32_t i = 0; i < size; i++) s->probabilities[i] = (s->logits[i] - best) / p->temperature;
-    double whole = s->kernels->row_exp(s->probabilities, (size_t)size, 1.0f, 0.0f, s->probabilities), sum = 0;
-    double error = whole * size * 0x1p-50;
-    ranking_sort(&s->ranking, bucket_of_share(s, p, (cuts ? (double)p->top_p : number) + 0.01));
+    double whole = s->kernels->row_exp(s->probabilities, (size_t)size, 1.0f, 0.0f, s->probabilities);
+    double error = whole * size * 0x1p-50, kept = whole, sum = 0;
+    float rest;
+    /* within a bucket probabilities differ by a factor exp(width) at most */
+    ranking_sort(&s->ranking, last_to_sort(s, p, wanted + (1 - wanted) * (width < 1 ? width : 1), &rest));
     int32_t n = s->ranking.n_sorted;
     if (cuts) {
-        n = cut_best(s, p, whole, error, &whole);
+        n = cut_best(s, p, whole, error, rest, &kept);
         if (n == UNDECIDED) return UNDECIDED;
         error = 0;
     }
-    const double most = number * (whole + error), least = number * (whole - error);
+    const double most = number * (kept + error), least = number * (kept - error);
     for (int32_t i = 0; i < n; i++) {
         sum += probability_at(s, i);
         if (least < sum) return most < sum ? ranking_id(&s->ranking, i) : UNDECIDED;

@@ -51,12 +51,13 @@ static void make_logits(struct rng *rng, int kind)
 {
     for (int i = 0; i < VOCAB; i++) {
         logits[i] = rng_normal(rng) * 5;
-        if (kind == 1) logits[i] = (float)(int)logits[i]; /* ties, 0 and -0 */
+        if (kind == 1) logits[i] = truncf(logits[i]); /* ties, 0 and -0 */
         if (kind == 2) logits[i] *= 1e4f;
         if (kind == 3) logits[i] = -1.5f;
         if (kind == 4) logits[i] = logits[i] / 5 - 100; /* flat */
     }
     if (kind == 5) logits[rng_below(rng, VOCAB)] = 40; /* one has nearly all */
+    for (int i = 0; kind == 6 && i < VOCAB; i++) logits[i] = i % 100 == 7 ? -0.3f * (float)(i / 100) : -30;
 }
 
 static int set_up(void **state)
@@ -77,16 +78,17 @@ static void draws_by_the_definition(void **state)
 {
     (void)state;
     static const int32_t ks[] = {0, 1, 2, 40, VOCAB - 1, VOCAB, VOCAB + 5};
-    static const float ps[] = {1, 0.9f, 0.3f, 1e-30f}, ms[] = {0, 0.05f, 1}, ts[] = {0, 0.3f, 1, 3};
+    static const float ps[] = {1, 0.9f, 0.3f, 1e-30f, 0.999f, 0x1.fffffep-1f};
+    static const float ms[] = {0, 0.05f, 1, 1e-30f}, ts[] = {0, 0.3f, 1, 3, 1e-6f, 0.02f, 1e6f};
     struct rng rng = {1};
-    for (int round = 0; round < 3000; round++) {
-        make_logits(&rng, round % 6);
+    for (int round = 0; round < 6000; round++) {
+        make_logits(&rng, round % 7);
         gpt2q_sampling p = {.repetition_penalty = 1,
                             .seed = rng_next(&rng),
                             .top_k = ks[rng_below(&rng, 7)],
-                            .top_p = ps[rng_below(&rng, 4)],
-                            .min_p = ms[rng_below(&rng, 3)],
-                            .temperature = ts[rng_below(&rng, 4)]};
+                            .top_p = ps[rng_below(&rng, 6)],
+                            .min_p = ms[rng_below(&rng, 4)],
+                            .temperature = ts[rng_below(&rng, 7)]};
         int32_t position = (int32_t)rng_below(&rng, 1000), want = plain_draw(&p, position);
         assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), want);
     }
@@ -99,7 +101,8 @@ static void cuts_that_are_met_exactly(void **state)
     (void)state;
     gpt2q_sampling p = {.repetition_penalty = 1, .temperature = 1, .top_p = 1};
     for (int n = 1; n <= 4; n++) {
-        for (int i = 0; i < VOCAB; i++) logits[i] = -200;
+        for (int i = 0; i < VOCAB; i++)
+            logits[i] = -38; /* 2^-58 each, which is lost beside a sum of 4, all together not */
         for (int i = 0; i < 4; i++) logits[700 * i + 5] = 2;
         p.top_p = (float)n / 4;
         bool met[VOCAB] = {false};
@@ -119,6 +122,52 @@ static void cuts_that_are_met_exactly(void **state)
         for (int k = 0; k < abs(step); k++) p.min_p = nextafterf(p.min_p, step < 0 ? 0.0f : 1.0f);
         for (int32_t position = 0; position < 20; position++)
             assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), plain_draw(&p, position));
+    }
+}
+
+/* Of a row whose best are 0.3 apart, and of which the others hardly count. */
+static void sorts_what_decides(void **state)
+{
+    (void)state;
+    struct rng rng = {5};
+    static const gpt2q_sampling cuts[] = {
+        {.top_p = 1}, {.top_p = 0.9f}, {.top_p = 1, .min_p = 0.05f}, {.top_p = 1, .min_p = 1}};
+    make_logits(&rng, 6);
+    for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++)
+        for (int32_t position = 0; position < 50; position++) {
+            gpt2q_sampling p = cuts[k];
+            p.repetition_penalty = p.temperature = 1;
+            assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), plain_draw(&p, position));
+            assert_in_range(sampler.ranking.n_sorted, 1, 31);
+        }
+}
+
+/* A vocabulary of few, and what a penalty makes infinite. */
+static void draws_from_few_and_from_infinite(void **state)
+{
+    (void)state;
+    struct sampler few;
+    gpt2q_sampling p = {.repetition_penalty = 1, .temperature = 1, .top_p = 1};
+    for (int32_t n = 1; n <= 17; n++) {
+        float x[17];
+        bool met[17] = {false};
+        for (int i = 0; i < 17; i++) x[i] = 0.1f * (float)i;
+        assert_int_equal(sampler_create(&few, sampler.kernels, n, NULL), GPT2Q_OK);
+        for (int32_t position = 0; position < 400; position++) {
+            int32_t id = sampler_draw(&few, &p, x, NULL, 0, position);
+            assert_in_range(id, 0, n - 1);
+            met[id] = true;
+        }
+        for (int i = 0; i < n; i++) assert_true(met[i]);
+        x[0] = 1e35f, x[1] = -1e35f;
+        for (int k = 0; k < 3; k++) {
+            p.repetition_penalty = (float[]){1e-6f, 1e6f, 1}[k];
+            p.min_p = k == 2 ? 0.5f : 0;
+            assert_in_range(sampler_draw(&few, &p, x, (const int32_t[]){0, n > 1}, 2, 2), 0, n - 1);
+        }
+        p.repetition_penalty = 1;
+        p.min_p = 0;
+        sampler_free(&few);
     }
 }
 
@@ -176,9 +225,12 @@ static void refuses_what_is_not_finite(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws_by_the_definition), cmocka_unit_test(cuts_that_are_met_exactly),
-        cmocka_unit_test(the_best_are_exactly_k_in_order), cmocka_unit_test(penalizes_what_was_seen_once),
-        cmocka_unit_test(refuses_what_is_not_finite)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(draws_by_the_definition),
+                                       cmocka_unit_test(cuts_that_are_met_exactly),
+                                       cmocka_unit_test(sorts_what_decides),
+                                       cmocka_unit_test(draws_from_few_and_from_infinite),
+                                       cmocka_unit_test(the_best_are_exactly_k_in_order),
+                                       cmocka_unit_test(penalizes_what_was_seen_once),
+                                       cmocka_unit_test(refuses_what_is_not_finite)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
