@@ -163,7 +163,7 @@ typedef struct gpt2q_context_params {
     int32_t n_ctx;          /* positions of one sequence at most; 0: n_positions */
     int32_t n_seq_max;      /* sequences held at once (1) */
     int32_t n_batch;        /* tokens of one forward pass at most; longer batches are run in parts (512) */
-    int32_t n_outputs;      /* rows of logits held at once; 0: n_seq_max */
+    int32_t n_outputs;      /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
     int64_t n_cache;        /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
     int32_t n_threads;      /* 0: the cores this process may use */
     const char *activations; /* "f32", "i16", "i8"; NULL: the default for the weights' scheme */

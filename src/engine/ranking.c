@@ -10,7 +10,7 @@ gpt2q_status ranking_create(struct ranking *r, int32_t n, gpt2q_error *err)
     r->spare = mem_array((size_t)n, sizeof *r->spare);
     if (r->keys && r->spare) return GPT2Q_OK;
     ranking_free(r);
-    return error_memory(err, "the sampler", (size_t)n * 2 * sizeof *r->keys);
+    return error_memory(err, "an order of logits", (size_t)n * 2 * sizeof *r->keys);
 }
 
 void ranking_free(struct ranking *r)

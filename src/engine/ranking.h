@@ -5,10 +5,9 @@
 #define ENGINE_RANKING_H
 #include "base/status.h"
 
+/* Buckets are as wide, in units of logits; the last one holds all that is farther away. */
 #define RANKING_BUCKETS 2048
-#define RANKING_WIDTH                                                                                        \
-    0x1p-6f /* of a bucket, in units of logits; the last one is all that is farther away                     \
-             */
+#define RANKING_WIDTH   0x1p-6f
 
 struct ranking {
     int32_t n; /* logits of a row */

@@ -31,7 +31,7 @@ gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, in
     s->logits = mem_array(n, sizeof *s->logits);
     s->probabilities = mem_array(n, sizeof *s->probabilities);
     gpt2q_status status = ranking_create(&s->ranking, vocab_size, err);
-    if (!status && (!s->logits || !s->probabilities)) status = error_memory(err, "the sampler", n * 24);
+    if (!status && (!s->logits || !s->probabilities)) status = error_memory(err, "the sampler", n * 2 * sizeof *s->logits);
     if (status) sampler_free(s);
     return status;
 }

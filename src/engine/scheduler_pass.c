@@ -102,9 +102,9 @@ static void draw_outputs(void *arg, int thread, int n_threads)
 }
 
 /* output_id, from logits or from the arg-max that the pass has made of them. */
-static void choose_tokens(gpt2q_scheduler *s, bool argmax_only)
+static void choose_tokens(gpt2q_scheduler *s)
 {
-    if (argmax_only)
+    if (s->ctx->argmax_only)
         for (int32_t o = 0; o < s->n_outputs; o++) s->output_id[o] = gpt2q_argmax(s->ctx, o);
     else
         threads_run(s->n_outputs < s->n_samplers ? s->n_outputs : s->n_samplers, draw_outputs, s);
@@ -112,7 +112,7 @@ static void choose_tokens(gpt2q_scheduler *s, bool argmax_only)
 
 /* What the pass over the tokens [first, end) said about each. What it said behind a proposal that turned out
  * wrong is forgotten. */
-static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end, bool argmax_only)
+static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end)
 {
     int32_t output = 0;
     s->n_outputs = 0;
@@ -120,7 +120,7 @@ static void take_results(gpt2q_scheduler *s, int32_t first, int32_t end, bool ar
         if (s->tokens[i].wants_logits) s->output_token[s->n_outputs++] = i;
     struct forward_profile *profile = s->ctx->forward.profile;
     profile_begin(profile);
-    choose_tokens(s, argmax_only);
+    choose_tokens(s);
     if (profile) profile->sampling += clock_seconds() - profile->mark;
     for (int32_t i = first; i < end; i++) {
         const struct batch_token *t = &s->tokens[i];
@@ -154,7 +154,7 @@ gpt2q_status scheduler_run_listed(gpt2q_scheduler *s, gpt2q_error *err)
             argmax_only = argmax_only && row_wants_argmax_only(&s->rows[s->token_row[end]]);
         }
         status = context_decode(s->ctx, s->tokens + first, end - first, argmax_only, err);
-        if (!status) take_results(s, first, end, argmax_only);
+        if (!status) take_results(s, first, end);
     }
     if (!s->n_tokens) return status;
     double seconds = clock_seconds() - started,
