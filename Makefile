@@ -37,13 +37,13 @@ LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
-# kernels/ and quant/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
+# kernels/ and qtensor/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
 # another one share its objects but for *.dot.isa.c.
-LIB_DIRS  := src/base src/kernels src/quant tokenizer src/model src/engine src/quantize src/study
-DOT_SRC   := $(wildcard src/kernels/*.dot.isa.c src/quant/*.dot.isa.c)
-ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/quant/*.isa.c))
+LIB_DIRS  := src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/study
+DOT_SRC   := $(wildcard src/kernels/*.dot.isa.c src/qtensor/*.dot.isa.c)
+ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/qtensor/*.isa.c))
 LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
-APP_SRC   := $(wildcard src/app/*.c)
+APP_SRC   := $(wildcard src/app/*.c src/app/*/*.c)
 ISAS      := scalar
 ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
 ISAS      += avx2 avx512

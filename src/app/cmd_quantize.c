@@ -10,7 +10,7 @@
 #include "model/gpt2q_read.h"
 #include "model/locate.h"
 #include "model/weights_schemes.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include "quantize/export.h"
 #include "quantize/gpt2q_write.h"
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "gpt2q.h"
 #include "model/locate.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <stdio.h>
 #include <string.h>
 #include <utf8proc.h>

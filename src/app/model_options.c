@@ -2,7 +2,7 @@
 #include "app/common.h"
 #include "base/threads.h"
 #include "engine/context.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #define MODEL_BINDINGS_H
 #include "model/checkpoint.h"
 #include "model/weights_names.h"
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 
 struct binding {
     struct weight_id id;

@@ -1,7 +1,7 @@
 /* What a tensor of a .gpt2q file must hold to be what its scheme says. `file` and `name` are for messages. */
 #ifndef MODEL_GPT2Q_CHECK_H
 #define MODEL_GPT2Q_CHECK_H
-#include "quant/qtensor.h"
+#include "qtensor/qtensor.h"
 
 /* Scales: finite, not negative, and not 0 where a code says something. Zero points: codes; minima: finite.
  * Looks at codes only where a scale is 0. */

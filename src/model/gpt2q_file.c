@@ -1,5 +1,5 @@
 #include "model/gpt2q_file.h"
-#include "quant/qtensor.h"
+#include "qtensor/qtensor.h"
 
 void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols)
 {

@@ -9,7 +9,7 @@
 #include "model/gpt2q_file.h"
 #include "model/gpt2q_tokenizer.h"
 #include "model/weights_schemes.h"
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 #include <stdlib.h>
 #include <string.h>
 

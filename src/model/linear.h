@@ -4,7 +4,7 @@
 #ifndef MODEL_LINEAR_H
 #define MODEL_LINEAR_H
 #include "model/weights.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 
 /* The outputs [*begin, *end) of a panel. */
 void linear_outputs(const struct qtensor *w, int panel, int *begin, int *end);

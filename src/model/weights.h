@@ -3,7 +3,7 @@
 #define MODEL_WEIGHTS_H
 #include "base/status.h"
 #include "model/safetensors.h"
-#include "quant/qtensor.h"
+#include "qtensor/qtensor.h"
 
 struct isa;
 

@@ -2,7 +2,7 @@
 #ifndef MODEL_WEIGHTS_BUILD_H
 #define MODEL_WEIGHTS_BUILD_H
 #include "model/weights_names.h"
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 
 struct weights_builder {
     struct gpt2_weights *w;

@@ -2,7 +2,7 @@
  * output and panel by panel, so that the figures do not depend on the number of threads. */
 #include "quantize/errors.h"
 #include "base/memory.h"
-#include "quant/dequantize.h"
+#include "qtensor/dequantize.h"
 #include <math.h>
 #include <string.h>
 

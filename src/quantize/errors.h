@@ -1,7 +1,7 @@
 /* What a quantized tensor lost: the figures by which every scheme is judged. */
 #ifndef QUANTIZE_ERRORS_H
 #define QUANTIZE_ERRORS_H
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 
 struct tensor_errors {
     double relative_error; /* |W - W'| over |W|, Frobenius norms; 0 where both are 0 */

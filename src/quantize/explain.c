@@ -4,8 +4,8 @@
 #include "quantize/explain.h"
 #include "base/json.h"
 #include "quantize/owners.h"
-#include "quant/isa.h"
-#include "quant/quantize.h"
+#include "qtensor/isa.h"
+#include "qtensor/quantize.h"
 #include <math.h>
 #include <stdio.h>
 

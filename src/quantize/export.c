@@ -2,7 +2,7 @@
 #include "quantize/export.h"
 #include "base/memory.h"
 #include "model/config.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>

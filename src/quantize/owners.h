@@ -3,7 +3,7 @@
  * the next output's. */
 #ifndef QUANTIZE_OWNERS_H
 #define QUANTIZE_OWNERS_H
-#include "quant/qtensor.h"
+#include "qtensor/qtensor.h"
 
 /* Scales of an i8 or i4 matrix, padding not counted. */
 size_t qtensor_owners(const struct qtensor *w);

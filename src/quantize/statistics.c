@@ -1,6 +1,6 @@
 #include "quantize/statistics.h"
 #include "base/memory.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <math.h>
 #include <string.h>
 

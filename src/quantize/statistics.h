@@ -1,7 +1,7 @@
 /* The distribution of a tensor's numbers. */
 #ifndef QUANTIZE_STATISTICS_H
 #define QUANTIZE_STATISTICS_H
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 
 #define HISTOGRAM_BINS 32
 

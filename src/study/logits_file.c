@@ -1,7 +1,7 @@
 #include "study/logits_file.h"
 #include "base/checked.h"
 #include "base/memory.h"
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 #include <string.h>
 
 static bool readable(const struct st_tensor *t, enum dtype *dtype)

@@ -6,7 +6,7 @@
  * number of threads. */
 #ifndef STUDY_SCORE_H
 #define STUDY_SCORE_H
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 
 /* Mean and variance as numbers come (Welford). */
 struct moments {

@@ -8,7 +8,7 @@
  * all is the answer. */
 #ifndef STUDY_SENSITIVITY_H
 #define STUDY_SENSITIVITY_H
-#include "quant/qtensor.h"
+#include "qtensor/qtensor.h"
 #include "study/reader.h"
 
 #define LEVELS_MAX 16

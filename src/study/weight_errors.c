@@ -1,7 +1,7 @@
 #include "study/weight_errors.h"
 #include "base/memory.h"
 #include "model/weights_names.h"
-#include "quant/dequantize.h"
+#include "qtensor/dequantize.h"
 #include "quantize/errors.h"
 #include <math.h>
 #include <string.h>

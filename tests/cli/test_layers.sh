@@ -24,18 +24,18 @@ plant() { # plant FILE LINE PATTERN: a violation that must be reported, at that 
     [ ! -e "$dir/kept" ] || mv "$dir/kept" "$dir/$1"
 }
 
-for folder in include src/base src/kernels src/quant tokenizer src/model src/engine src/quantize src/study src/app tests/unit; do
+for folder in include src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/study src/app tests/unit; do
     mkdir -p "$dir/$folder"
     printf 'int unused;\n' >"$dir/$folder/$(basename "$folder").h"
 done
 printf '#include "base/base.h"\n#include "quant.h"\n/* like -ffast-math\n * <omp.h> */\n#include <math.h>\n' \
-    >"$dir/src/quant/good.c"
+    >"$dir/src/qtensor/good.c"
 printf 'BITS := -fno-fast-math -ffp-contract=off\n' >"$dir/Makefile"
 expect 0 '' "a tree without violations"
 
 plant src/base/up.c '#include "kernels/kernels.h"' 'src/base must not include src/kernels'
-plant src/kernels/up.c '# include "quant/quant.h"' 'src/kernels must not include src/quant'
-plant src/quant/up.c '#include "../model/model.h"' 'src/quant must not include src/model'
+plant src/kernels/up.c '# include "qtensor/quant.h"' 'src/kernels must not include src/qtensor'
+plant src/qtensor/up.c '#include "../model/model.h"' 'src/qtensor must not include src/model'
 plant tokenizer/up.c '#include "model/model.h"' 'tokenizer must not include src/model'
 plant src/model/up.h '#include "engine/engine.h"' 'src/model must not include src/engine'
 plant src/engine/up.c '#include "quantize/quantize.h"' 'src/engine must not include src/quantize'

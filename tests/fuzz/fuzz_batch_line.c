@@ -1,6 +1,6 @@
 /* Any bytes as a line of a batch file, in each format: refused with a sentence that names the line, or a
  * request whose prompts, stop strings and numbers are within what the engine expects. */
-#include "app/batch_input.h"
+#include "app/batch/input.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "tests/golden/golden.h"
 #include "engine/model.h"
 #include "model/shape.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 
 #define N_IDS 41
 

@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/limits.h"
-#include "quant/isa.h"
-#include "quant/quantize.h"
+#include "qtensor/isa.h"
+#include "qtensor/quantize.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

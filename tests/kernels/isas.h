@@ -3,7 +3,7 @@
 #ifndef TESTS_KERNELS_ISAS_H
 #define TESTS_KERNELS_ISAS_H
 #include "kernels/kernels_table.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 
 /* The one after `isa` (NULL: the first), NULL after the last. */
 static inline const struct isa *isa_next(const struct isa *isa)

@@ -4,8 +4,8 @@
 #include "tests/support.h"
 #include "base/memory.h"
 #include "kernels/half.h"
-#include "quant/isa.h"
-#include "quant/quantize.h"
+#include "qtensor/isa.h"
+#include "qtensor/quantize.h"
 #include <math.h>
 
 static const char *const schemes[] = {"f32",

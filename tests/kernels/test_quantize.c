@@ -6,8 +6,8 @@
 #include "base/memory.h"
 #include "kernels/half.h"
 #include "model/safetensors.h"
-#include "quant/isa.h"
-#include "quant/quantize.h"
+#include "qtensor/isa.h"
+#include "qtensor/quantize.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 

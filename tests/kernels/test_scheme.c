@@ -1,8 +1,8 @@
 /* SPECs: what is read, how it is printed, what is suggested; sizes of a tensor's parts; the choice of an
  * instruction set. */
 #include "tests/support.h"
-#include "quant/isa.h"
-#include "quant/qtensor.h"
+#include "qtensor/isa.h"
+#include "qtensor/qtensor.h"
 
 static void expect_full(const char *spec, const char *full)
 {

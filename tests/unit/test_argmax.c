@@ -3,7 +3,7 @@
 #include "tests/serving.h"
 #include "engine/model.h"
 #include "model/shape.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <math.h>
 
 enum { N_SEQUENCES = 5, N_TOKENS = 9, N_ROWS = N_SEQUENCES * N_TOKENS };

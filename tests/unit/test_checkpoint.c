@@ -1,6 +1,6 @@
 /* The sentence for everything that is wrong with a checkpoint. */
 #include "tests/draft.h"
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 #include <math.h>
 
 /* ---- malformed checkpoints ---- */

@@ -1,8 +1,8 @@
 /* What quantized tensors lost, against sums written out here; and panels against rows, on which they rest. */
 #include "tests/support.h"
 #include "base/memory.h"
-#include "quant/dequantize.h"
-#include "quant/isa.h"
+#include "qtensor/dequantize.h"
+#include "qtensor/isa.h"
 #include "quantize/errors.h"
 #include <math.h>
 

@@ -2,7 +2,7 @@
  * have many ties, both zeros and wide ranges; every combination of cuts is met. */
 #include "tests/support.h"
 #include "engine/sampler.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <math.h>
 
 #define VOCAB 3001

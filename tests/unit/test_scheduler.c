@@ -4,7 +4,7 @@
 #include "tests/covering.h"
 #include "tests/serving.h"
 #include "engine/scheduler.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 #include <pthread.h>
 
 /* ---- the same bits: every pair of values of these settings is met ---- */

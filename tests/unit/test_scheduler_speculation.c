@@ -3,7 +3,7 @@
  * save passes, or else these tests would say nothing. */
 #include "tests/covering.h"
 #include "tests/serving.h"
-#include "quant/isa.h"
+#include "qtensor/isa.h"
 
 /* Random requests, most of whose prompts repeat themselves, as their answers then do. */
 static struct question *make_repetitive(size_t n, uint64_t seed, int longest_answer)

@@ -4,7 +4,7 @@
 #include "kernels/half.h"
 #include "model/config.h"
 #include "model/weights_names.h"
-#include "quant/quantize.h"
+#include "qtensor/quantize.h"
 #include <math.h>
 
 static const struct tensor_info *info_of(const struct gpt2_weights *w, const char *name)

@@ -1,0 +1,204 @@
+/* gpt2q compare: what did quantization do to my model? */
+#include "app/commands.h"
+#include "app/compare/compare.h"
+#include "base/memory.h"
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_SCHEMES "f32,i8,i4,notes"
+#define SCHEMES_MAX     32
+
+static struct {
+    struct model_options model;
+    const char *schemes, *text, *csv, *html, *sensitivity;
+    double budget;
+    int64_t max_tokens, window, limit;
+    bool layers, json;
+} opt;
+
+static void options(struct option_set *set)
+{
+    struct option rows[] = {
+        {0, "schemes", OPTION_STRING, &opt.schemes, "SPEC[@ACT],..",
+         "how weights are held, and with which activations; the first is the reference "
+         "(default: " DEFAULT_SCHEMES ")",
+         0, 0},
+        {'n', "max-tokens", OPTION_INTEGER, &opt.max_tokens, "N",
+         "tokens of each completion, greedy (default: 32)", 0, 1 << 20},
+        {0, "text", OPTION_STRING, &opt.text, "FILE",
+         "text for perplexity and divergence (default: the one that comes with the default model)", 0, 0},
+        {0, "window", OPTION_INTEGER, &opt.window, "N", "tokens of a window of the text (default: 256)", 2,
+         1 << 20},
+        {0, "limit", OPTION_INTEGER, &opt.limit, "TOKENS", "read only so many tokens (default: 2048)", 1,
+         1e15},
+        {0, "layers", OPTION_FLAG, &opt.layers, NULL,
+         "the error of every intermediate of the forward pass: local and accumulated", 0, 0},
+        {0, "html", OPTION_STRING, &opt.html, "FILE",
+         "write a page with texts and plots; it has the layers too", 0, 0},
+        {0, "sensitivity", OPTION_STRING, &opt.sensitivity, "SPEC",
+         "hold one tensor at a time in SPEC and rank them by what it costs", 0, 0},
+        {0, "budget", OPTION_NUMBER, &opt.budget, "BYTES|BITS",
+         "with --sensitivity: the best mixed model of at most so many bytes (up to 32: bits a weight)", 0.5,
+         1e15},
+        {0, "csv", OPTION_STRING, &opt.csv, "FILE", "write the figures, a line per scheme", 0, 0},
+        {0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0}};
+    memset(&opt, 0, sizeof opt);
+    opt.schemes = DEFAULT_SCHEMES;
+    opt.max_tokens = 32;
+    opt.limit = 2048;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) option_add(set, rows[i]);
+    model_options_add(set, &opt.model);
+}
+
+/* "i8@f32" in place; -a holds where the scheme can have integer activations at all. */
+static int parse_scheme(char *word, struct compared *out)
+{
+    gpt2q_error err;
+    struct scheme scheme;
+    char *at = strchr(word, '@');
+    if (at) *at = '\0';
+    if (scheme_parse(word, &scheme, &err)) return usage_error("%s", err.message);
+    bool integer = scheme_is_integer(scheme) && scheme.method != QM_NOTES;
+    struct model_options check = {.scheme = word,
+                                  .activations = at        ? at + 1
+                                                 : integer ? opt.model.activations
+                                                           : NULL};
+    out->spec = word;
+    out->activations = check.activations;
+    return model_options_check(&check);
+}
+
+static int parse_schemes(char *list, struct compared *schemes, size_t *n)
+{
+    int code = EXIT_DONE;
+    *n = 0;
+    for (char *word = list, *comma; word && !code; word = comma ? comma + 1 : NULL) {
+        comma = strchr(word, ',');
+        if (comma) *comma = '\0';
+        if (*n == SCHEMES_MAX) return usage_error("--schemes names more than %d schemes", SCHEMES_MAX);
+        code = parse_scheme(word, &schemes[(*n)++]);
+    }
+    return code;
+}
+
+static int choose_window(const gpt2q_config *config, int32_t *window)
+{
+    int64_t n = opt.window ? opt.window : config->n_positions < 256 ? config->n_positions : 256;
+    if (n > config->n_positions)
+        return failure("a window of %lld tokens is more than the model's context of %d", (long long)n,
+                       (int)config->n_positions);
+    *window = (int32_t)n;
+    return EXIT_DONE;
+}
+
+/* The ids of the text: from the first scheme's model, for the vocabulary is that of all. */
+static int read_text(struct comparison *c, int32_t **ids)
+{
+    gpt2q_model *model;
+    int code = compare_open(c, c->schemes, &model);
+    if (code) return code;
+    code = choose_window(gpt2q_model_config(model), &c->windows.window);
+    c->windows.stride = c->windows.window;
+    if (!code) code = read_text_ids(model, c->text, (size_t)opt.limit, ids, &c->windows.n);
+    c->windows.ids = *ids;
+    if (!code) code = check_windows(&c->windows, c->text);
+    c->reference = model;
+    return code;
+}
+
+static int report(const struct comparison *c)
+{
+    int code = opt.csv && c->schemes->done ? compare_write_csv(c, opt.csv) : EXIT_DONE;
+    if (!code && opt.html && c->schemes[c->n_schemes - 1].done) code = compare_write_html(c, opt.html);
+    if (opt.json) {
+        json_print(compare_json(c));
+        return code;
+    }
+    compare_print(c);
+    if (c->sensitivity.ranked) compare_print_sensitivity(c);
+    return code;
+}
+
+static int compare(struct comparison *c)
+{
+    char *path = NULL;
+    int32_t *ids = NULL;
+    int code = opt.text ? EXIT_DONE : default_text(opt.model.model, &path);
+    c->text = opt.text ? opt.text : path;
+    if (!code) code = read_text(c, &ids);
+    if (!code) {
+        c->name = gpt2q_model_name(c->reference);
+        signals_watch();
+        code = compare_run(c);
+        if (!code && c->sensitivity_to) {
+            double bits = (double)gpt2q_model_parameters(c->reference) / 8;
+            c->budget = (uint64_t)(opt.budget > 32 ? opt.budget : opt.budget * bits);
+            code = compare_sensitivity(c);
+        }
+        if (code == EXIT_DONE || code > EXIT_USAGE) { /* what was done is shown, also after an interruption */
+            int reported = report(c);
+            if (!code) code = reported;
+        }
+    }
+    compare_free(c);
+    mem_free(ids);
+    mem_free(path);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    static const char *const prompts[] = {"The quick brown fox jumped over the", "Once upon a time"};
+    static struct compared schemes[SCHEMES_MAX];
+    struct comparison c = {.prompts = argc ? (const char *const *)argv : prompts,
+                           .n_prompts = argc ? (size_t)argc : sizeof prompts / sizeof *prompts,
+                           .max_tokens = (int32_t)opt.max_tokens,
+                           .layers = opt.layers,
+                           .sensitivity_to = opt.sensitivity,
+                           .page = opt.html != NULL,
+                           .schemes = schemes};
+    if (opt.model.scheme) return usage_error("--schemes says how weights are held, not --quantize");
+    if (opt.budget > 0 && !opt.sensitivity) return usage_error("--budget goes with --sensitivity SPEC");
+    if (opt.sensitivity && opt.model.overrides.n)
+        return usage_error("--sensitivity chooses the scheme of every tensor: --tensor does not go with it");
+    gpt2q_error err;
+    struct scheme sensitivity;
+    if (opt.sensitivity && scheme_parse(opt.sensitivity, &sensitivity, &err))
+        return usage_error("%s", err.message);
+    struct model_options without = opt.model;
+    without.activations = NULL; /* checked with each scheme */
+    int code = model_options_check(&without);
+    if (code) return code;
+    char *list = mem_strdup(opt.schemes);
+    if (!list) return failure("out of memory: the list of schemes");
+    code = parse_schemes(list, schemes, &c.n_schemes);
+    c.options = opt.model;
+    if (!code) code = compare(&c);
+    mem_free(list);
+    return code;
+}
+
+const struct command command_compare = {
+    .name = "compare",
+    .arguments = "[PROMPT]...",
+    .summary = "full precision against quantized",
+    .description = "Every scheme completes the same prompts, each with its own text, and reads the same text "
+                   "beside the first scheme,\n"
+                   "the reference. ppl is the perplexity of the text; nll - reference's is paired, token by "
+                   "token, so its standard\n"
+                   "error is small where both err on the same tokens; KL is KL(reference || scheme) over all "
+                   "positions; same token says\n"
+                   "how often both find the same token likeliest. prefill/s reads the text, all logits made; "
+                   "decode/s writes one\n"
+                   "sequence. bytes is what all tensors take, scales and padding included.\n",
+    .examples =
+        "  gpt2q compare                                           the default model, the default schemes\n"
+        "  gpt2q compare --schemes f32,i8,i8@i8,i4:g32:affine -n 48 \"Once upon a time\"\n"
+        "  gpt2q compare --layers --schemes f32,i4                 where does the error come from?\n"
+        "  gpt2q compare --tensor 'wte.weight=i8' --schemes f32,i4 a mixed model\n"
+        "  gpt2q compare --html page.html                          a page with plots\n"
+        "  gpt2q compare --schemes f32,i8 --sensitivity i4 --budget 6  the best model of 6 bits a weight\n"
+        "  gpt2q compare -m gpt2 --text wiki.test.raw --window 1024 --csv gpt2.csv\n",
+    .options = options,
+    .run = run,
+};

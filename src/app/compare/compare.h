@@ -1,0 +1,80 @@
+/* What the files of `gpt2q compare` share.
+ *
+ *     cmd_compare.c       options, the list of schemes
+ *     run.c               one scheme after the other beside the reference
+ *     table.c             completions and tables for people
+ *     json.c              JSON and CSV
+ *     sensitivity.c          tensor by tensor, and a mixed model within a budget
+ *     html.c              the page; plots.c, svg.c: its plots */
+#ifndef APP_COMPARE_H
+#define APP_COMPARE_H
+#include "app/measured_text.h"
+#include "study/ledger.h"
+#include "study/score.h"
+#include "study/sensitivity.h"
+#include "study/weight_errors.h"
+
+struct completion {
+    int32_t *ids;
+    size_t n;
+    char *text;
+    size_t text_len;
+    int64_t first_divergence; /* index of the first token that is not the reference's; -1: none */
+    size_t mark;              /* byte of the text where it begins */
+};
+
+/* One scheme: what was asked for, and what came out. */
+struct compared {
+    const char *spec;        /* as given */
+    const char *activations; /* as given, NULL: the default; then what is used */
+    char scheme[SCHEME_TEXT_MAX];
+    bool done;
+    uint64_t bytes, parameters;
+    struct completion *completions; /* n_prompts, or NULL */
+    struct score score;
+    double kl_p99;
+    double prefill_rate, decode_rate, seconds; /* rates: tokens/s, NaN where nothing was made */
+    struct weight_error *weights;
+    size_t n_weights;
+    struct ledger ledgers[LEDGER_READINGS];
+    struct weight_histogram histogram;
+};
+
+struct comparison {
+    struct model_options options;
+    const char *name; /* of the model */
+    const char *const *prompts;
+    size_t n_prompts;
+    int32_t max_tokens;
+    struct windows windows;
+    const char *text; /* its path */
+    bool layers, page;
+    struct compared *schemes; /* the first is the reference */
+    size_t n_schemes;
+    const char *sensitivity_to; /* a SPEC, or NULL */
+    uint64_t budget;            /* bytes; 0: none */
+    size_t sensitivity_level;   /* of sensitivity_to */
+    struct sensitivity sensitivity;
+    const char *histogram_of; /* a tensor's name, or NULL */
+    double histogram_reach;   /* the largest |w| of it */
+    gpt2q_model *reference;   /* open before compare_run, closed by compare_free */
+};
+
+/* Runs all schemes. An exit code; what is done is marked so, also when it was interrupted. */
+int compare_run(struct comparison *c);
+void compare_free(struct comparison *c);
+/* The model in the scheme, with the overrides of the options unless it is the reference. */
+int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out);
+
+/* Ranks the tensors once compare_run is done; then prints, or a JSON object. */
+int compare_sensitivity(struct comparison *c);
+void compare_print_sensitivity(const struct comparison *c);
+cJSON *compare_sensitivity_json(const struct comparison *c);
+
+void compare_print(const struct comparison *c);
+/* A document for json_print. */
+cJSON *compare_json(const struct comparison *c);
+int compare_write_csv(const struct comparison *c, const char *path);
+/* Wants all schemes done. */
+int compare_write_html(const struct comparison *c, const char *path);
+#endif

@@ -1,0 +1,234 @@
+/* One scheme after the other beside the reference: scored on the text in lock-step, its own completions, the
+ * errors of its weights and layers. In memory are the reference and one scheme. */
+#include "app/compare/compare.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "study/text_score.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out)
+{
+    struct model_options o = c->options;
+    o.scheme = s->spec;
+    o.activations = NULL; /* belongs to the context */
+    if (s == c->schemes) o.overrides.n = 0;
+    return open_model(&o, false, out);
+}
+
+/* ---- completions ---- */
+
+struct collector {
+    struct compared *scheme;
+    size_t prompt;
+    bool out_of_memory;
+    double decode_s;
+    size_t decoded;
+};
+
+static void collect(void *user, uint64_t request, int32_t sample, const gpt2q_result *r)
+{
+    struct collector *k = user;
+    struct completion *c = &k->scheme->completions[k->prompt++];
+    (void)request, (void)sample;
+    c->ids = mem_array(r->n_ids, sizeof *c->ids);
+    c->text = mem_memdup(r->text, r->text_len);
+    if (!c->ids || !c->text) {
+        k->out_of_memory = true;
+        return;
+    }
+    if (r->n_ids) memcpy(c->ids, r->ids, r->n_ids * sizeof *c->ids);
+    c->n = r->n_ids;
+    c->text_len = r->text_len;
+    if (r->n_ids > 1) {
+        k->decode_s += r->decode_s;
+        k->decoded += r->n_ids - 1; /* the first came with the prompt */
+    }
+}
+
+/* One prompt at a time, so that the rate is that of a single sequence. */
+static gpt2q_status complete(const struct comparison *c, gpt2q_scheduler *scheduler, struct collector *k,
+                             gpt2q_error *err)
+{
+    for (size_t i = 0; i < c->n_prompts; i++) {
+        gpt2q_request r = gpt2q_request_default();
+        uint64_t id;
+        bool busy = true;
+        r.prompt = c->prompts[i];
+        r.prompt_len = strlen(c->prompts[i]);
+        r.max_tokens = c->max_tokens;
+        r.on_end = collect;
+        r.user = k;
+        gpt2q_status s = gpt2q_scheduler_submit(scheduler, &r, &id, err);
+        while (!s && busy) {
+            if (signal_seen())
+                s = error_set(err, GPT2Q_CANCELLED, "interrupted");
+            else
+                s = gpt2q_scheduler_step(scheduler, &busy, err);
+        }
+        if (s) return s;
+        if (k->out_of_memory) return error_memory(err, "a completion", (size_t)c->max_tokens);
+    }
+    return GPT2Q_OK;
+}
+
+static void find_divergence(const gpt2q_model *model, const struct completion *reference,
+                            struct completion *own)
+{
+    size_t i = 0, length;
+    own->mark = 0;
+    while (i < own->n && i < reference->n && own->ids[i] == reference->ids[i])
+        if (gpt2q_token_bytes(model, own->ids[i++], &length)) own->mark += length;
+    own->first_divergence = i == own->n && i == reference->n ? -1 : (int64_t)i;
+    if (own->mark > own->text_len) own->mark = own->text_len;
+    while (own->mark && own->mark < own->text_len && (own->text[own->mark] & 0xC0) == 0x80) own->mark--;
+}
+
+static gpt2q_status completions(const struct comparison *c, struct compared *s, const gpt2q_model *model,
+                                gpt2q_error *err)
+{
+    size_t longest = 1;
+    int32_t n_positions = gpt2q_model_config(model)->n_positions;
+    struct collector k = {.scheme = s};
+    gpt2q_context *ctx = NULL;
+    gpt2q_scheduler *scheduler = NULL;
+    gpt2q_context_params p = gpt2q_context_params_default();
+    gpt2q_scheduler_params sp = gpt2q_scheduler_params_default();
+    for (size_t i = 0; i < c->n_prompts; i++)
+        if (strlen(c->prompts[i]) > longest) longest = strlen(c->prompts[i]);
+    int64_t room = (int64_t)longest + c->max_tokens; /* a token has at least a byte */
+    p.n_ctx = c->options.ctx ? (int32_t)c->options.ctx : room < n_positions ? (int32_t)room : n_positions;
+    p.n_threads = (int32_t)c->options.threads;
+    p.activations = s->activations;
+    p.kv = c->options.kv;
+    sp.n_rows = 1;
+    s->completions = mem_zarray(c->n_prompts, sizeof *s->completions);
+    if (!s->completions) return error_memory(err, "completions", c->n_prompts * sizeof *s->completions);
+    gpt2q_status status = gpt2q_context_create(model, &p, &ctx, err);
+    if (!status) status = gpt2q_scheduler_create(ctx, &sp, &scheduler, err);
+    if (!status) status = complete(c, scheduler, &k, err);
+    if (scheduler) gpt2q_scheduler_free(scheduler);
+    gpt2q_context_free(ctx);
+    if (status) return status;
+    s->decode_rate = k.decode_s > 0 ? (double)k.decoded / k.decode_s : (double)NAN;
+    for (size_t i = 0; i < c->n_prompts; i++)
+        find_divergence(model, &c->schemes->completions[i], &s->completions[i]);
+    return GPT2Q_OK;
+}
+
+/* ---- text, weights, layers ---- */
+
+static gpt2q_status score(const struct comparison *c, struct compared *s, const gpt2q_model *model,
+                          const struct progress *progress, gpt2q_error *err)
+{
+    double seconds;
+    struct text_score_params p = {.model = model, .windows = &c->windows, .progress = progress};
+    p.reader.n_threads = (int32_t)c->options.threads;
+    p.reader.activations = s->activations;
+    p.reader.kv = c->options.kv;
+    gpt2q_status status = s == c->schemes ? text_score(&p, &s->score, &seconds, err)
+                                          : text_divergence(&p, c->reference, c->schemes->activations,
+                                                            &s->score, &seconds, err);
+    if (status) return status;
+    s->prefill_rate = (double)windows_count(&c->windows) * c->windows.window / seconds;
+    return score_kl_quantile(&s->score, 0.99, &s->kl_p99, err);
+}
+
+static gpt2q_status ledgers(const struct comparison *c, struct compared *s, const gpt2q_model *model,
+                            const struct progress *progress, gpt2q_error *err)
+{
+    struct ledger_params p = {
+        .reference = c->reference, .model = model, .windows = &c->windows, .progress = progress};
+    p.reference_activations = c->schemes->activations;
+    p.reader.n_threads = (int32_t)c->options.threads;
+    p.reader.activations = s->activations;
+    p.reader.kv = c->options.kv;
+    gpt2q_status status = ledger_run(&p, LEDGER_ACCUMULATED, &s->ledgers[LEDGER_ACCUMULATED], err);
+    return status ? status : ledger_run(&p, LEDGER_LOCAL, &s->ledgers[LEDGER_LOCAL], err);
+}
+
+/* The block matrix whose largest weight is farthest from the usual one: where one scale has most to span. */
+static void choose_histogram(struct comparison *c)
+{
+    double peak = 0;
+    for (size_t i = 0; i < c->schemes->n_weights; i++) {
+        const struct weight_error *w = &c->schemes->weights[i];
+        if (strncmp(w->name, "h.", 2) || !strstr(w->name, ".c_") || !strstr(w->name, ".weight") ||
+            w->peak <= peak)
+            continue;
+        peak = w->peak;
+        c->histogram_of = w->name;
+        c->histogram_reach = w->largest;
+    }
+}
+
+static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2q_model *model,
+                            gpt2q_error *err)
+{
+    char what[SCHEME_TEXT_MAX + 16];
+    struct progress_line line = {.what = what, .silent = c->options.quiet};
+    struct progress progress = progress_on(&line);
+    s->activations = activations_of(model, s->activations);
+    snprintf(s->scheme, sizeof s->scheme, "%s", gpt2q_model_scheme(model));
+    snprintf(what, sizeof what, "%s, tokens", s->scheme);
+    s->bytes = gpt2q_model_bytes(model);
+    s->parameters = gpt2q_model_parameters(model);
+    s->decode_rate = (double)NAN;
+    gpt2q_status status = score(c, s, model, &progress, err);
+    if (!status && c->max_tokens && c->n_prompts) status = completions(c, s, model, err);
+    if (!status) status = weight_errors(c->reference, model, &s->weights, &s->n_weights, err);
+    snprintf(what, sizeof what, "%s, layers, tokens", s->scheme);
+    if (!status && (c->layers || c->page) && s != c->schemes) status = ledgers(c, s, model, &progress, err);
+    if (!status && s == c->schemes) choose_histogram(c);
+    if (!status && c->page && c->histogram_of)
+        weight_histogram(model, c->histogram_of, -c->histogram_reach, c->histogram_reach, &s->histogram);
+    progress_clear(&line);
+    return status;
+}
+
+static int run_scheme(struct comparison *c, struct compared *s)
+{
+    gpt2q_error err;
+    gpt2q_model *model;
+    double begin = clock_seconds();
+    int code = EXIT_DONE;
+    if (s == c->schemes)
+        model = c->reference;
+    else
+        code = compare_open(c, s, &model);
+    if (code) return code;
+    gpt2q_status status = measure(c, s, model, &err);
+    if (model != c->reference) gpt2q_model_close(model);
+    s->seconds = clock_seconds() - begin;
+    if (status == GPT2Q_CANCELLED) return signal_exit_code();
+    if (status) return failed(&err);
+    s->done = true;
+    return EXIT_DONE;
+}
+
+int compare_run(struct comparison *c)
+{
+    for (size_t i = 0; i < c->n_schemes; i++) {
+        int code = run_scheme(c, &c->schemes[i]);
+        if (code) return code;
+    }
+    return EXIT_DONE;
+}
+
+void compare_free(struct comparison *c)
+{
+    for (size_t i = 0; i < c->n_schemes; i++) {
+        struct compared *s = &c->schemes[i];
+        for (size_t p = 0; s->completions && p < c->n_prompts; p++) {
+            mem_free(s->completions[p].ids);
+            mem_free(s->completions[p].text);
+        }
+        mem_free(s->completions);
+        mem_free(s->weights);
+        score_free(&s->score);
+        for (int r = 0; r < LEDGER_READINGS; r++) ledger_free(&s->ledgers[r]);
+    }
+    sensitivity_free(&c->sensitivity);
+    gpt2q_model_close(c->reference);
+}

@@ -1,0 +1,147 @@
+/* Dequantization, in the arithmetic of golden/make_goldens.py: each product and each sum is rounded to float.
+ *     absmax  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m
+ * By rows for whoever wants an output's weights; by panels, in memory's own order, for whoever wants all. */
+#include "qtensor/dequantize.h"
+#include "kernels/half.h"
+#include <string.h>
+
+/* Where the elements of a row lie in a float format: element k at the result + k*PANEL. */
+static const uint8_t *row_start(const struct qtensor *w, int row, size_t element)
+{
+    return w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * element;
+}
+
+void dequantize_row_f32(const struct qtensor *w, int row, float *y)
+{
+    const float *from = (const float *)row_start(w, row, sizeof *from);
+    for (int k = 0; k < w->cols; k++) y[k] = from[(size_t)k * PANEL];
+}
+
+void dequantize_row_f16(const struct qtensor *w, int row, float *y)
+{
+    const uint16_t *from = (const uint16_t *)row_start(w, row, sizeof *from);
+    for (int k = 0; k < w->cols; k++) y[k] = float_from_f16(from[(size_t)k * PANEL]);
+}
+
+void dequantize_row_bf16(const struct qtensor *w, int row, float *y)
+{
+    const uint16_t *from = (const uint16_t *)row_start(w, row, sizeof *from);
+    for (int k = 0; k < w->cols; k++) y[k] = float_from_bf16(from[(size_t)k * PANEL]);
+}
+
+/* A scale, zero point or minimum (0 where there is none) of element (row, k). */
+static float parameter(const struct qtensor *w, const void *values, int row, int k)
+{
+    if (!values) return 0.0f;
+    const float *f = values;
+    switch (w->scheme.gran) {
+    case QG_TENSOR: return f[0];
+    case QG_CHANNEL: return f[row];
+    case QG_INPUT: return f[k];
+    default: break;
+    }
+    const uint16_t *h = values;
+    size_t groups = (size_t)(w->cols / w->scheme.group), g = (size_t)(k / w->scheme.group);
+    return float_from_f16(h[((size_t)(row / PANEL) * groups + g) * PANEL + (size_t)(row % PANEL)]);
+}
+
+/* Turns stored codes, as floats in y, into weights. */
+static void scale_row(const struct qtensor *w, int row, float *y)
+{
+    int step = w->scheme.gran == QG_GROUP ? w->scheme.group : w->scheme.gran == QG_INPUT ? 1 : w->cols;
+    float middle = w->scheme.format == QF_I8 ? 128.0f : 8.0f;
+    for (int k0 = 0; k0 < w->cols; k0 += step) {
+        float s = parameter(w, w->scale, row, k0), z = parameter(w, w->zero, row, k0);
+        for (int k = k0; k < k0 + step; k++) switch (w->scheme.method) {
+            case QM_ABSMAX: y[k] = (y[k] - middle) * s; break;
+            case QM_AFFINE: y[k] = (y[k] - middle - z) * s; break;
+            default: y[k] = y[k] * s + z; break;
+            }
+    }
+}
+
+void dequantize_row_i8(const struct qtensor *w, int row, float *y)
+{
+    const uint8_t *lane = w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;
+    for (int k = 0; k < w->cols; k++) y[k] = (float)lane[(size_t)(k / 4) * (PANEL * 4) + (size_t)(k % 4)];
+    scale_row(w, row, y);
+}
+
+void dequantize_row_i4(const struct qtensor *w, int row, float *y)
+{
+    const uint8_t *lane = w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;
+    for (int k = 0; k < w->cols; k++) {
+        unsigned pair = lane[(size_t)(k / 8) * (PANEL * 4) + (size_t)(k % 4)];
+        y[k] = (float)(k % 8 < 4 ? pair & 15u : pair >> 4);
+    }
+    scale_row(w, row, y);
+}
+
+/* ---- panels ---- */
+
+int panel_parameters(const struct qtensor *w, int panel, int k, struct panel_parameters *out)
+{
+    bool by_group = w->scheme.gran == QG_GROUP, by_input = w->scheme.gran == QG_INPUT;
+    for (int o = 0; o < PANEL; o++) {
+        out->scale[o] = parameter(w, w->scale, panel * PANEL + o, k);
+        out->zero[o] = parameter(w, w->zero, panel * PANEL + o, k);
+    }
+    return by_group ? (k / w->scheme.group + 1) * w->scheme.group : by_input ? k + 1 : w->cols;
+}
+
+static void stored_codes(const struct qtensor *w, const uint8_t *panel, int k, float *out)
+{
+    if (w->scheme.format == QF_I8) {
+        const uint8_t *codes = panel + (size_t)(k / 4) * (PANEL * 4) + (size_t)(k % 4);
+        for (int o = 0; o < PANEL; o++) out[o] = (float)codes[4 * o];
+    } else {
+        const uint8_t *pairs = panel + (size_t)(k / 8) * (PANEL * 4) + (size_t)(k % 4);
+        const int shift = k % 8 < 4 ? 0 : 4;
+        for (int o = 0; o < PANEL; o++) out[o] = (float)(pairs[4 * o] >> shift & 15);
+    }
+}
+
+static void scale_codes(struct scheme scheme, const struct panel_parameters *p, float *y)
+{
+    const float middle = scheme.format == QF_I8 ? 128.0f : 8.0f;
+    switch (scheme.method) {
+    case QM_ABSMAX:
+        for (int o = 0; o < PANEL; o++) y[o] = (y[o] - middle) * p->scale[o];
+        break;
+    case QM_AFFINE:
+        for (int o = 0; o < PANEL; o++) y[o] = (y[o] - middle - p->zero[o]) * p->scale[o];
+        break;
+    default:
+        for (int o = 0; o < PANEL; o++) y[o] = y[o] * p->scale[o] + p->zero[o];
+        break;
+    }
+}
+
+static void floats_of(const struct qtensor *w, const uint8_t *panel, int k, float *out)
+{
+    const uint16_t *half = (const uint16_t *)panel + (size_t)k * PANEL;
+    switch (w->scheme.format) {
+    case QF_F32: memcpy(out, (const float *)panel + (size_t)k * PANEL, PANEL * sizeof *out); break;
+    case QF_F16:
+        for (int o = 0; o < PANEL; o++) out[o] = float_from_f16(half[o]);
+        break;
+    default:
+        for (int o = 0; o < PANEL; o++) out[o] = float_from_bf16(half[o]);
+        break;
+    }
+}
+
+void dequantize_panel(const struct qtensor *w, int panel, int k0, int k1, float *block)
+{
+    const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
+    struct panel_parameters p;
+    for (int k = k0, end = k0; k < k1; k++, block += PANEL) {
+        if (!scheme_is_integer(w->scheme)) {
+            floats_of(w, codes, k, block);
+            continue;
+        }
+        if (k == end) end = panel_parameters(w, panel, k, &p);
+        stored_codes(w, codes, k, block);
+        scale_codes(w->scheme, &p, block);
+    }
+}

@@ -1,0 +1,182 @@
+/* The products with integer codes and float activations, instantiated by i8.isa.c and i4.isa.c through the
+ * constant `bits`.
+ *
+ * With c(k) an output's signed codes, h = 2^(bits-1), X the sum of x by the 16-lane rule (prepare), and
+ *
+ *     A = 2^-E * the chain fma(2^E * c(k), x(k), acc) over k = 0..cols-1, from +0;  E = 24 for i8, 28 for i4
+ *
+ * (the decoder gives 2^E * c for free, and a power of two changes no rounding), an output is
+ *
+ *     tensor, channel   absmax s*A     affine s*fma(-z, X, A)     minmax, notes fma(m, X, s*fma(h, X, A))
+ *     input             with x(k)*s(k) for x(k) and prepare's X for this granularity:
+ *                       absmax A     affine, minmax A + X
+ *     group             from +0, groups in increasing order, with A and X of the group:
+ *                       absmax acc = fma(s, A, acc)     affine acc = fma(s, fma(-z, X, A), acc)
+ *                       minmax acc = fma(m, X, fma(s, fma(h, X, A), acc)) */
+#ifndef QUANT_INTEGER_MATMUL_H
+#define QUANT_INTEGER_MATMUL_H
+#include "qtensor/chain_block.h"
+#include "qtensor/codes.h"
+#include "qtensor/params.h"
+
+/* Rows and vectors of a tile; AVX2 needs some of its 16 registers for the decoder, more of them for nibbles.
+ */
+#if defined(GPT2Q_ISA_avx2)
+#define INTEGER_ROWS                4
+#define INTEGER_VECTORS(bits, rows) ((rows) == 1 ? ((bits) == 8 ? 4 : 2) : (rows) == 2 ? 2 : 1)
+#else
+#define INTEGER_ROWS                TILE_ROWS
+#define INTEGER_VECTORS(bits, rows) TILE_VECTORS(rows)
+#endif
+
+/* Goes on with the chains over four inputs whose bytes are signed codes, times 16 for int4. */
+ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS],
+                              const float *const x[TILE_ROWS], int k, const int rows, const int vectors)
+{
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        vf w[VECTORS];
+        for (int v = 0; v < vectors; v++) w[v] = vc_float(four[v], j);
+        for (int r = 0; r < rows; r++) {
+            vf xk = vf_set1(x[r][k + j]);
+            for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(w[v], xk, acc[r][v]);
+        }
+    }
+}
+
+/* Goes on with the chains over one step of the layout. */
+ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS],
+                              int k, const int bits, const int rows, const int vectors)
+{
+    vc four[VECTORS];
+    for (int v = 0; v < vectors; v++) {
+        vc stored = vc_load(p + 64 * v);
+        four[v] = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
+    }
+    chain_four(acc, four, x, k, rows, vectors);
+    if (bits == 8) return;
+    for (int v = 0; v < vectors; v++) four[v] = vc_signed_high(vc_load(p + 64 * v));
+    chain_four(acc, four, x, k + 4, rows, vectors);
+}
+
+/* chains [rows][64] = the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first
+ * vector.
+ *
+ * An unfinished last step is filled up with -0 for x. Codes beyond the last input are 0, so these terms are
+ * +0 * -0 = -0, the one number whose addition changes nothing, not even the sign of a zero. */
+ALWAYS_INLINE void code_chains(const uint8_t *codes, const float *const x[TILE_ROWS], int k0, int k1,
+                               float *chains, struct ahead *ahead, const int bits, const int rows,
+                               const int vectors)
+{
+    const int step = bits == 8 ? 4 : 8;
+    const uint8_t *p = codes + (size_t)(k0 / step) * (PANEL * 4);
+    vf acc[TILE_ROWS][VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
+    int k = k0;
+    for (; k + step <= k1; k += step, p += PANEL * 4) {
+        fetch_ahead(ahead);
+        chain_step(acc, p, x, k, bits, rows, vectors);
+    }
+    if (k < k1) {
+        float filled[TILE_ROWS][8];
+        const float *last[TILE_ROWS];
+        for (int r = 0; r < rows; r++) {
+            for (int j = 0; j < 8; j++) filled[r][j] = k + j < k1 ? x[r][k + j] : -0.0f;
+            last[r] = filled[r];
+        }
+        chain_step(acc, p, last, 0, bits, rows, vectors);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) vf_store(chains + r * PANEL + 16 * v, acc[r][v]);
+}
+
+/* The head's formulas for one vector of one row and one group's, or all, inputs: total goes on. */
+ALWAYS_INLINE vf finish_chain(struct scheme s, vf chain, struct params p, float sum, vf total, const int bits)
+{
+    const vf x = vf_set1(sum), h = vf_set1(bits == 8 ? 128.0f : 8.0f);
+    vf a = vf_mul(chain, vf_set1(bits == 8 ? 0x1p-24f : 0x1p-28f));
+    if (s.gran == QG_INPUT) return s.method == QM_ABSMAX ? a : vf_add(a, x);
+    if (s.method == QM_AFFINE) a = vf_fma(vf_neg(p.z), x, a);
+    if (has_minimum(s)) a = vf_fma(h, x, a);
+    a = s.gran == QG_GROUP ? vf_fma(p.s, a, total) : vf_mul(p.s, a);
+    return has_minimum(s) ? vf_fma(p.z, x, a) : a;
+}
+
+/* Takes the chains of one group, or of all inputs, into the totals; both [rows][64]. */
+ALWAYS_INLINE void finish_chains(const struct tile *t, int g, int groups, int v0, const float *chains,
+                                 float *totals, const int bits, const int rows, const int vectors)
+{
+    const struct scheme s = t->w->scheme;
+    for (int v = 0; v < vectors; v++) {
+        struct params p = params_at(t, g, v0 + v);
+        for (int r = 0; r < rows; r++) {
+            float *total = totals + r * PANEL + 16 * v;
+            float sum = t->x->sums ? t->x->sums[(size_t)(t->row + r) * (size_t)groups + (size_t)g] : 0.0f;
+            vf a = vf_load(chains + r * PANEL + 16 * v);
+            vf_store(total, finish_chain(s, a, p, sum, vf_load(total), bits));
+        }
+    }
+}
+
+ALWAYS_INLINE void integer_tile(const struct tile *given, const int bits, const int rows, const int vectors)
+{
+    struct tile_copy copy;
+    const struct tile *t = tile_copied(&copy, given);
+    const struct qtensor *w = t->w;
+    const int groups = t->groups, group = t->group;
+    const float *x[TILE_ROWS];
+    for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
+    for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
+        const uint8_t *codes = w->codes + (size_t)t->panel * w->panel_bytes + 64 * (size_t)v0;
+        struct ahead ahead = t->ahead;
+        float chains[TILE_ROWS * PANEL], totals[TILE_ROWS * PANEL];
+        memset(totals, 0, sizeof totals);
+        for (int g = 0; g < groups; g++) {
+            code_chains(codes, x, g * group, (g + 1) * group, chains, &ahead, bits, rows, vectors);
+            finish_chains(t, g, groups, v0, chains, totals, bits, rows, vectors);
+        }
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++)
+                store_outputs(t, r, v0 + v, vf_load(totals + r * PANEL + 16 * v));
+    }
+}
+
+#if CHAIN_BLOCKS
+/* The signed codes of inputs [k0, k1) as floats, times 2^24, and for int4 another 2^4; k0 at a step. */
+ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (*out)[PANEL], const int bits)
+{
+    const int step = bits == 8 ? 4 : 8;
+    for (int k = k0; k < k1; k += step, codes += PANEL * 4)
+        for (int v = 0; v < VECTORS; v++) {
+            vc stored = vc_load(codes + 64 * v), low = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
+            vc high = bits == 8 ? low : vc_signed_high(stored);
+            for (int j = 0; j < step; j++)
+                if (k + j < k1) vf_store(out[k - k0 + j] + 16 * v, vc_float(j < 4 ? low : high, j % 4));
+        }
+}
+
+ALWAYS_INLINE void integer_block(const struct tile *given, int n, const int bits)
+{
+    struct chain_block b;
+    struct tile_copy copy;
+    const struct tile *t = tile_copied(&copy, given);
+    const int groups = t->groups, group = t->group;
+    const uint8_t *panel = t->w->codes + (size_t)t->panel * t->w->panel_bytes;
+    memset(b.totals, 0, (size_t)n * sizeof b.totals[0]);
+    for (int g = 0; g < groups; g++) {
+        const int end = (g + 1) * group;
+        memset(b.chains, 0, (size_t)n * sizeof b.chains[0]);
+        for (int k0 = g * group, k1; k0 < end; k0 = k1) {
+            k1 = k0 + STRETCH < end ? k0 + STRETCH : end;
+            const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
+            const uint8_t *codes = panel + (size_t)k0 * per_input;
+            codes_to_floats(codes, k0, k1, b.stretch, bits);
+            chain_stretch(t, b.stretch[0], codes, (size_t)(k1 - k0) * per_input, k0, k1, n, &b);
+        }
+        finish_chains(t, g, groups, 0, b.chains[0], b.totals[0], bits, n, VECTORS);
+    }
+    store_block(t, b.totals, n);
+}
+#endif
+#endif

@@ -1,0 +1,23 @@
+/* Instruction sets: one row each, chosen once, at load. */
+#ifndef QUANT_ISA_H
+#define QUANT_ISA_H
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "qtensor/format.h"
+#include "qtensor/pack.h"
+
+struct isa {
+    const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx" */
+    bool (*supported)(void); /* this CPU and its operating system can run it */
+    const struct kernels *kernels;
+    const struct format_ops *formats; /* [QF_COUNT] */
+    const struct pack_ops *pack;      /* of the quantizer */
+};
+
+/* Rows from the definition (scalar, index 0) to the best; compiled in, whether or not this CPU has them. */
+size_t isa_count(void);
+const struct isa *isa_at(size_t i);
+/* NULL or "": $GPT2Q_ISA if set and not empty, else the best supported one. An unknown name or one that this CPU lacks is an
+ * error that lists the names it has. */
+gpt2q_status isa_choose(const char *name, const struct isa **out, gpt2q_error *err);
+#endif

@@ -1,0 +1,22 @@
+/* Methods: how scale, zero and codes follow from the range of the weights that share them. */
+#ifndef QUANT_METHOD_H
+#define QUANT_METHOD_H
+#include "qtensor/qtensor.h"
+
+struct choice {
+    float scale, zero;            /* as stored; zero is the zero point or the minimum */
+    float divisor, shift, offset; /* stored code = clamp(rint((w - shift) / divisor) + offset), see pack.h */
+};
+
+struct method {
+    /* From the least and the largest weight; half: scale and minimum are stored as float16, and codes are
+     * computed with what is stored. */
+    struct choice (*choose)(float lo, float hi, int bits, bool half);
+    float least;   /* of the stored codes */
+    bool truncate; /* the notes' cast */
+};
+
+const struct method *method_of(enum qmethod method);
+/* Whether what is stored is finite. */
+bool choice_is_finite(struct choice c);
+#endif

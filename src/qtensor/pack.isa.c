@@ -1,0 +1,211 @@
+/* The quantizer's inner loops (pack.h): lanes are outputs, so nothing is reduced across lanes but the range
+ * of an input. */
+#include "qtensor/codes.h"
+#include "qtensor/formats_table.h"
+
+#define VECTORS (PANEL / 16)
+
+/* ---- reading a source ---- */
+
+static size_t element_bytes(enum dtype dtype) { return dtype == DT_F32 ? 4 : 2; }
+
+/* 64 elements side by side, of any alignment. */
+static void convert64(enum dtype dtype, const uint8_t *from, float *out)
+{
+    uint16_t half[PANEL];
+    if (dtype == DT_F32) {
+        memcpy(out, from, PANEL * sizeof *out);
+        return;
+    }
+    memcpy(half, from, sizeof half);
+    for (int i = 0; i < PANEL; i += 16)
+        vf_store(out + i, dtype == DT_F16 ? vf_load_f16(half + i) : vf_load_bf16(half + i));
+}
+
+static float convert1(enum dtype dtype, const uint8_t *from)
+{
+    float f;
+    uint16_t half;
+    if (dtype == DT_F32) {
+        memcpy(&f, from, sizeof f);
+        return f;
+    }
+    memcpy(&half, from, sizeof half);
+    return dtype == DT_F16 ? float_from_f16(half) : float_from_bf16(half);
+}
+
+/* Rows of 64 outputs by up to 64 inputs at a time, turned: inputs side by side become outputs side by side.
+ */
+static void read_turned(const struct qsource *src, int first, int outputs, int k0, int k1, float *block)
+{
+    size_t size = element_bytes(src->dtype);
+    for (int k = k0; k < k1; k += PANEL) {
+        int n = k1 - k < PANEL ? k1 - k : PANEL;
+        float run[PANEL];
+        for (int o = 0; o < outputs; o++) {
+            const uint8_t *from =
+                (const uint8_t *)src->data + ((size_t)(first + o) * src->row_stride + (size_t)k) * size;
+            if (n == PANEL)
+                convert64(src->dtype, from, run);
+            else
+                for (int i = 0; i < n; i++) run[i] = convert1(src->dtype, from + (size_t)i * size);
+            for (int i = 0; i < n; i++) block[(size_t)(k - k0 + i) * PANEL + (size_t)o] = run[i];
+        }
+    }
+}
+
+static void pack_read(const struct qsource *src, int panel, int k0, int k1, float *block)
+{
+    int first = panel * PANEL, outputs = src->rows - first < PANEL ? src->rows - first : PANEL;
+    size_t size = element_bytes(src->dtype);
+    if (src->col_stride == 1)
+        read_turned(src, first, outputs, k0, k1, block);
+    else
+        for (int k = k0; k < k1; k++) {
+            float *out = block + (size_t)(k - k0) * PANEL;
+            const uint8_t *from = (const uint8_t *)src->data +
+                                  ((size_t)first * src->row_stride + (size_t)k * src->col_stride) * size;
+            if (src->row_stride == 1 && outputs == PANEL)
+                convert64(src->dtype, from, out);
+            else
+                for (int o = 0; o < outputs; o++)
+                    out[o] = convert1(src->dtype, from + (size_t)o * src->row_stride * size);
+        }
+    for (int k = k0; k < k1; k++)
+        for (int o = outputs; o < PANEL; o++)
+            block[(size_t)(k - k0) * PANEL + (size_t)o] = block[(size_t)(k - k0) * PANEL];
+}
+
+/* ---- ranges ---- */
+
+/* x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
+static bool pack_range(const float *block, size_t stride, int k, struct range *r)
+{
+    vf lo[VECTORS], hi[VECTORS], strange[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        lo[v] = vf_load(r->lo + 16 * v);
+        hi[v] = vf_load(r->hi + 16 * v);
+        strange[v] = vf_zero();
+    }
+    for (int i = 0; i < k; i++, block += stride)
+        for (int v = 0; v < VECTORS; v++) {
+            vf w = vf_load(block + 16 * v);
+            lo[v] = vf_min(w, lo[v]);
+            hi[v] = vf_max(w, hi[v]);
+            strange[v] = vf_fma(w, vf_zero(), strange[v]);
+        }
+    for (int v = 0; v < VECTORS; v++) {
+        vf_store(r->lo + 16 * v, lo[v]);
+        vf_store(r->hi + 16 * v, hi[v]);
+    }
+    return vf_sum(vf_add(vf_add(strange[0], strange[1]), vf_add(strange[2], strange[3]))) == 0.0f;
+}
+
+static bool pack_input_range(const float *block, size_t stride, int k, float *lo, float *hi)
+{
+    vf strange = vf_zero();
+    for (int i = 0; i < k; i++) {
+        vf least = vf_set1(lo[i]), most = vf_set1(hi[i]);
+        for (int v = 0; v < PANEL; v += 16) {
+            vf w = vf_load(block + (size_t)i * stride + v);
+            least = vf_min(w, least);
+            most = vf_max(w, most);
+            strange = vf_fma(w, vf_zero(), strange);
+        }
+        lo[i] = -vf_hmax(vf_neg(least));
+        hi[i] = vf_hmax(most);
+    }
+    return vf_sum(strange) == 0.0f;
+}
+
+/* ---- codes ---- */
+
+ALWAYS_INLINE vf truncated(vf t)
+{
+    vf r = vf_rint(t); /* t >= 0 */
+    return vf_select_lt(t, r, vf_sub(r, vf_set1(1.0f)), r);
+}
+
+struct lanes {
+    vf divisor, shift, offset, least, most;
+};
+
+ALWAYS_INLINE struct lanes lanes_at(const struct coding *c, int v)
+{
+    return (struct lanes){vf_load(c->divisor + v), vf_load(c->shift + v), vf_load(c->offset + v),
+                          vf_set1(c->least), vf_set1(c->most)};
+}
+
+/* Stored codes, as floats, of 16 outputs of input i; beyond the last input the code of 0. */
+ALWAYS_INLINE vf stored_code(const float *block, size_t stride, int i, int k, const struct coding *c,
+                             struct lanes l, float zero, const bool by_input, const bool truncate)
+{
+    if (i >= k) return vf_set1(zero);
+    if (by_input) {
+        l.divisor = vf_set1(c->input_divisor[i]);
+        l.shift = vf_set1(c->input_shift[i]);
+        l.offset = vf_set1(c->input_offset[i]);
+    }
+    vf t = vf_div(vf_sub(vf_load(block + (size_t)i * stride), l.shift), l.divisor);
+    if (truncate) return truncated(vf_min(vf_max(t, l.least), l.most));
+    return vf_min(vf_max(vf_add(vf_rint(t), l.offset), l.least), l.most);
+}
+
+ALWAYS_INLINE void encode(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes,
+                          const int bits, const bool by_input, const bool truncate)
+{
+    const int step = bits == 8 ? 4 : 8;
+    const float zero = bits == 8 ? 128.0f : 8.0f;
+    for (int v = 0; v < VECTORS; v++) {
+        const struct lanes l = lanes_at(c, 16 * v);
+        const float *w = block + 16 * v;
+        for (int i = 0; i < k; i += step) {
+            vi q[4];
+            for (int j = 0; j < 4; j++) {
+                vf code = stored_code(w, stride, i + j, k, c, l, zero, by_input, truncate);
+                if (bits == 4) { /* the high nibble */
+                    vf high = stored_code(w, stride, i + 4 + j, k, c, l, zero, by_input, truncate);
+                    code = vf_fma(high, vf_set1(16.0f), code);
+                }
+                q[j] = vf_to_int(code);
+            }
+            vc_store(codes + (size_t)(i / step) * (PANEL * 4) + (size_t)v * 64,
+                     vc_pack(q[0], q[1], q[2], q[3]));
+        }
+    }
+}
+
+/* The choices that do not change over a block, made once. */
+ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, const struct coding *c,
+                                   uint8_t *codes, const int bits)
+{
+    if (c->input_divisor)
+        encode(block, stride, k, c, codes, bits, true, false);
+    else if (c->truncate)
+        encode(block, stride, k, c, codes, bits, false, true);
+    else
+        encode(block, stride, k, c, codes, bits, false, false);
+}
+
+static void pack_encode_i8(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
+{
+    encode_choosing(block, stride, k, c, codes, 8);
+}
+
+static void pack_encode_i4(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
+{
+    encode_choosing(block, stride, k, c, codes, 4);
+}
+
+static void pack_to_f16(const float *w, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i += 16) vf_store_f16(out + i, vf_load(w + i));
+}
+
+static void pack_to_bf16(const float *w, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i += 16) vf_store_bf16(out + i, vf_load(w + i));
+}
+
+const struct pack_ops ISA(pack_ops) = {pack_read,      pack_range,  pack_input_range, pack_encode_i8,
+                                       pack_encode_i4, pack_to_f16, pack_to_bf16};

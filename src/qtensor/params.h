@@ -1,0 +1,32 @@
+/* The scale, and the zero point or minimum, of 16 outputs. */
+#ifndef QUANT_PARAMS_H
+#define QUANT_PARAMS_H
+#include "qtensor/tile.h"
+
+struct params {
+    vf s, z;
+};
+
+/* Of vector v of the tile's panel, and of a group where groups have them; QG_INPUT has none, and they are 0.
+ */
+ALWAYS_INLINE struct params params_at(const struct tile *t, int group, int v)
+{
+    const struct qtensor *w = t->w;
+    struct params p = {vf_zero(), vf_zero()};
+    if (w->scheme.gran == QG_GROUP) {
+        size_t at = ((size_t)t->panel * (size_t)t->groups + (size_t)group) * PANEL + 16 * (size_t)v;
+        p.s = vf_load_f16((const uint16_t *)w->scale + at);
+        if (w->zero) p.z = vf_load_f16((const uint16_t *)w->zero + at);
+    } else if (w->scheme.gran == QG_CHANNEL) {
+        size_t at = (size_t)t->panel * PANEL + 16 * (size_t)v;
+        p.s = vf_load((const float *)w->scale + at);
+        if (w->zero) p.z = vf_load((const float *)w->zero + at);
+    } else if (w->scheme.gran == QG_TENSOR) {
+        p.s = vf_set1(*(const float *)w->scale);
+        if (w->zero) p.z = vf_set1(*(const float *)w->zero);
+    }
+    return p;
+}
+
+static inline bool has_minimum(struct scheme s) { return s.method == QM_MINMAX || s.method == QM_NOTES; }
+#endif

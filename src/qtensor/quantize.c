@@ -1,0 +1,407 @@
+/* From float weights to a qtensor, parallel over panels: read a panel as floats, take ranges, choose scales,
+ * encode. The methods are in method.c, the loops over weights in pack.isa.c.
+ *
+ * Scales shared by several panels (tensor, input) need a pass over all weights first; threads then meet at a
+ * barrier and each joins all partial ranges. Minima and maxima have no order, so codes do not depend on the
+ * number of threads.
+ *
+ * Refused, naming the tensor: weights that are not finite in integer schemes; scales or minima that overflow
+ * their type; weights beyond the range of f16 or bf16; shapes that do not fit the scheme. */
+#include "qtensor/quantize.h"
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "kernels/half.h"
+#include "qtensor/isa.h"
+#include "qtensor/method.h"
+#include <math.h>
+
+enum failure { FAILURE_NONE, FAILURE_NOT_FINITE, FAILURE_SCALE, FAILURE_RANGE };
+
+/* What a thread owns; allocated together, before the threads start. */
+struct worker {
+    float *block;               /* [cols][64] */
+    float *input_lo, *input_hi; /* [cols], QG_INPUT */
+    float lo, hi;               /* QG_TENSOR */
+    enum failure failure;
+};
+
+struct job {
+    const struct qsource *src;
+    const struct quantize_run *run;
+    const struct pack_ops *ops;
+    struct scheme scheme;
+    int cols, panels;
+    struct qtensor_layout layout;
+    uint8_t *codes;
+    void *scale, *zero;
+    const struct qtensor *w; /* the result, for run->on_panel */
+    struct worker *workers;
+    float *input_divisor, *input_shift, *input_offset; /* [cols], QG_INPUT */
+};
+
+/* ---- parameters ---- */
+
+static struct coding coding_create(struct scheme s)
+{
+    const struct method *m = method_of(s.method);
+    return (struct coding){
+        .least = m->least, .most = (float)((1 << scheme_bits(s)) - 1), .truncate = m->truncate};
+}
+
+static struct choice choose(const struct job *job, float lo, float hi, struct worker *self)
+{
+    bool half = job->scheme.gran == QG_GROUP;
+    struct choice c = method_of(job->scheme.method)->choose(lo, hi, scheme_bits(job->scheme), half);
+    if (!choice_is_finite(c) && !self->failure) self->failure = FAILURE_SCALE;
+    return c;
+}
+
+/* Parameter number i, as float or, for groups, float16. */
+static void store_parameters(const struct job *job, size_t i, struct choice c)
+{
+    if (job->scheme.gran == QG_GROUP) {
+        ((uint16_t *)job->scale)[i] = f16_from_float(c.scale);
+        if (job->zero) ((uint16_t *)job->zero)[i] = f16_from_float(c.zero);
+    } else {
+        ((float *)job->scale)[i] = c.scale;
+        if (job->zero) ((float *)job->zero)[i] = c.zero;
+    }
+}
+
+/* ---- ranges over all panels ---- */
+
+static struct range range_empty(void)
+{
+    struct range r;
+    for (int o = 0; o < PANEL; o++) r.lo[o] = INFINITY, r.hi[o] = -INFINITY;
+    return r;
+}
+
+static void tensor_range(const struct job *job, struct worker *self, int64_t p0, int64_t p1)
+{
+    struct range r = range_empty();
+    for (int64_t p = p0; p < p1; p++) {
+        job->ops->read(job->src, (int)p, 0, job->cols, self->block);
+        if (!job->ops->range(self->block, PANEL, job->cols, &r)) self->failure = FAILURE_NOT_FINITE;
+    }
+    self->lo = INFINITY, self->hi = -INFINITY;
+    for (int o = 0; o < PANEL; o++) {
+        self->lo = r.lo[o] < self->lo ? r.lo[o] : self->lo;
+        self->hi = r.hi[o] > self->hi ? r.hi[o] : self->hi;
+    }
+}
+
+static void tensor_choose(const struct job *job, struct worker *self, int n_threads, struct coding *c)
+{
+    float lo = INFINITY, hi = -INFINITY;
+    for (int t = 0; t < n_threads; t++) {
+        lo = job->workers[t].lo < lo ? job->workers[t].lo : lo;
+        hi = job->workers[t].hi > hi ? job->workers[t].hi : hi;
+    }
+    struct choice chosen = choose(job, lo, hi, self);
+    if (self == job->workers) store_parameters(job, 0, chosen);
+    for (int o = 0; o < PANEL; o++) {
+        c->divisor[o] = chosen.divisor;
+        c->shift[o] = chosen.shift;
+        c->offset[o] = chosen.offset;
+    }
+}
+
+static void input_range(const struct job *job, struct worker *self, int64_t p0, int64_t p1)
+{
+    for (int k = 0; k < job->cols; k++) self->input_lo[k] = INFINITY, self->input_hi[k] = -INFINITY;
+    for (int64_t p = p0; p < p1; p++) {
+        job->ops->read(job->src, (int)p, 0, job->cols, self->block);
+        if (!job->ops->input_range(self->block, PANEL, job->cols, self->input_lo, self->input_hi))
+            self->failure = FAILURE_NOT_FINITE;
+    }
+}
+
+static void input_choose(const struct job *job, struct worker *self, int thread, int n_threads)
+{
+    int64_t k0, k1;
+    threads_split(job->cols, thread, n_threads, &k0, &k1);
+    for (int64_t k = k0; k < k1; k++) {
+        float lo = INFINITY, hi = -INFINITY;
+        for (int t = 0; t < n_threads; t++) {
+            lo = job->workers[t].input_lo[k] < lo ? job->workers[t].input_lo[k] : lo;
+            hi = job->workers[t].input_hi[k] > hi ? job->workers[t].input_hi[k] : hi;
+        }
+        struct choice c = choose(job, lo, hi, self);
+        store_parameters(job, (size_t)k, c);
+        job->input_divisor[k] = c.divisor;
+        job->input_shift[k] = c.shift;
+        job->input_offset[k] = c.offset;
+    }
+}
+
+/* ---- one panel ---- */
+
+static void encode(const struct job *job, const struct worker *self, int k0, int k, const struct coding *c,
+                   uint8_t *codes)
+{
+    const float *block = self->block + (size_t)k0 * PANEL;
+    const int step = job->scheme.format == QF_I8 ? 4 : 8;
+    codes += (size_t)(k0 / step) * (PANEL * 4);
+    if (job->scheme.format == QF_I8)
+        job->ops->encode_i8(block, PANEL, k, c, codes);
+    else
+        job->ops->encode_i4(block, PANEL, k, c, codes);
+}
+
+/* Inputs [k0, k0 + k) of a panel with scales of their own, whose parameters begin at number `first`. */
+static void encode_own(const struct job *job, struct worker *self, int k0, int k, size_t first,
+                       uint8_t *codes, struct coding *c)
+{
+    const float *block = self->block + (size_t)k0 * PANEL;
+    struct range r = range_empty();
+    if (!job->ops->range(block, PANEL, k, &r)) self->failure = FAILURE_NOT_FINITE;
+    for (int o = 0; o < PANEL; o++) {
+        struct choice chosen = choose(job, r.lo[o], r.hi[o], self);
+        store_parameters(job, first + (size_t)o, chosen);
+        c->divisor[o] = chosen.divisor;
+        c->shift[o] = chosen.shift;
+        c->offset[o] = chosen.offset;
+    }
+    encode(job, self, k0, k, c, codes);
+}
+
+static const float *integer_panel(const struct job *job, struct worker *self, int panel, struct coding *c)
+{
+    uint8_t *codes = job->codes + (size_t)panel * job->layout.panel_bytes;
+    job->ops->read(job->src, panel, 0, job->cols, self->block);
+    switch (job->scheme.gran) {
+    case QG_TENSOR:
+    case QG_INPUT: encode(job, self, 0, job->cols, c, codes); break;
+    case QG_CHANNEL: encode_own(job, self, 0, job->cols, (size_t)panel * PANEL, codes, c); break;
+    case QG_GROUP: {
+        int groups = job->cols / job->scheme.group;
+        for (int g = 0; g < groups && !self->failure; g++)
+            encode_own(job, self, g * job->scheme.group, job->scheme.group,
+                       ((size_t)panel * (size_t)groups + (size_t)g) * PANEL, codes, c);
+        break;
+    }
+    }
+    return self->block;
+}
+
+/* The largest magnitude that does not round to infinity: f16 takes nothing beyond its largest number. */
+static float largest_of(enum qformat format) { return format == QF_F16 ? 65504.0f : 0x1.feffffp127f; }
+
+/* Returns the panel's weights as floats. */
+static const float *float_panel(const struct job *job, struct worker *self, int panel)
+{
+    uint8_t *out = job->codes + (size_t)panel * job->layout.panel_bytes;
+    size_t n = (size_t)job->cols * PANEL;
+    if (job->scheme.format == QF_F32) {
+        job->ops->read(job->src, panel, 0, job->cols, (float *)out);
+        return (const float *)out;
+    }
+    job->ops->read(job->src, panel, 0, job->cols, self->block);
+    struct range r = range_empty();
+    job->ops->range(self->block, PANEL, job->cols, &r);
+    for (int o = 0; o < PANEL; o++)
+        if (-r.lo[o] > largest_of(job->scheme.format) || r.hi[o] > largest_of(job->scheme.format))
+            self->failure = FAILURE_RANGE;
+    if (job->scheme.format == QF_F16)
+        job->ops->to_f16(self->block, n, (uint16_t *)out);
+    else
+        job->ops->to_bf16(self->block, n, (uint16_t *)out);
+    return self->block;
+}
+
+static void quantize_thread(void *arg, int thread, int n)
+{
+    const struct job *job = arg;
+    struct worker *self = &job->workers[thread];
+    struct coding c = coding_create(job->scheme);
+    bool integer = scheme_is_integer(job->scheme);
+    int64_t p0, p1;
+    threads_split(job->panels, thread, n, &p0, &p1);
+    if (integer && job->scheme.gran == QG_TENSOR) {
+        tensor_range(job, self, p0, p1);
+        threads_barrier();
+        tensor_choose(job, self, n, &c);
+        threads_barrier(); /* the first thread has stored what all share */
+    }
+    if (integer && job->scheme.gran == QG_INPUT) {
+        input_range(job, self, p0, p1);
+        threads_barrier();
+        input_choose(job, self, thread, n);
+        threads_barrier();
+        c.input_divisor = job->input_divisor;
+        c.input_shift = job->input_shift;
+        c.input_offset = job->input_offset;
+    }
+    for (int64_t p = p0; p < p1 && !self->failure; p++) {
+        const float *block = integer ? integer_panel(job, self, (int)p, &c) : float_panel(job, self, (int)p);
+        if (job->run->on_panel && !self->failure) job->run->on_panel(job->run->user, job->w, (int)p, block);
+    }
+}
+
+/* ---- the whole tensor ---- */
+
+static gpt2q_status element_failure(const struct job *job, gpt2q_error *err, float limit, const char *what)
+{
+    const struct qsource *src = job->src;
+    for (int o = 0; o < src->rows; o++)
+        for (int i = 0; i < src->cols; i++) {
+            float w;
+            qsource_read(src, o, i, 1, &w);
+            bool kept = isnan(w) && !scheme_is_integer(job->scheme); /* a NaN has a 16-bit form */
+            if (fabsf(w) <= limit || kept) continue;
+            return error_set(err, GPT2Q_UNSUPPORTED, "%s: the weight of output %d and input %d is %g, %s",
+                             src->name, o, i, (double)w, what);
+        }
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: a weight is %s", src->name, what);
+}
+
+static gpt2q_status report(const struct job *job, int n_threads, gpt2q_error *err)
+{
+    char scheme[SCHEME_TEXT_MAX];
+    enum failure failure = FAILURE_NONE;
+    for (int t = 0; t < n_threads; t++)
+        if (job->workers[t].failure && (!failure || job->workers[t].failure < failure))
+            failure = job->workers[t].failure;
+    scheme_print(job->scheme, scheme);
+    switch (failure) {
+    case FAILURE_NOT_FINITE: return element_failure(job, err, 0x1.fffffep127f, "which has no integer code");
+    case FAILURE_RANGE:
+        return element_failure(job, err, largest_of(job->scheme.format),
+                               job->scheme.format == QF_F16 ? "beyond the 65504 of f16"
+                                                            : "beyond the range of bf16");
+    case FAILURE_SCALE:
+        return error_set(err, GPT2Q_UNSUPPORTED,
+                         "%s: the weights are too large for %s, a scale or minimum overflows %s",
+                         job->src->name, scheme, job->scheme.gran == QG_GROUP ? "float16" : "float32");
+    default: return GPT2Q_OK;
+    }
+}
+
+/* What the threads work in: n workers, each with its block and ranges, and the codings of inputs. NULL: no
+ * memory. */
+static void *workspace(struct job *job, int n_threads)
+{
+    size_t cols = (size_t)job->cols, n = (size_t)n_threads;
+    size_t inputs = job->scheme.gran == QG_INPUT && scheme_is_integer(job->scheme) ? cols : 0;
+    size_t each = cols * PANEL + 2 * round_up(inputs, 16),
+           workers_bytes = round_up(n * sizeof(struct worker), MEM_ALIGN);
+    size_t bytes;
+    if (!checked_mul(n, each, &bytes) || !checked_add(bytes, 3 * inputs, &bytes)) return NULL;
+    if (!checked_mul(bytes, sizeof(float), &bytes) || !checked_add(bytes, workers_bytes, &bytes)) return NULL;
+    char *memory = mem_alloc(bytes);
+    if (!memory) return NULL;
+    job->workers = (struct worker *)memory;
+    float *floats = (float *)(memory + workers_bytes);
+    for (size_t t = 0; t < n; t++, floats += each)
+        job->workers[t] = (struct worker){.block = floats,
+                                          .input_lo = floats + cols * PANEL,
+                                          .input_hi = floats + cols * PANEL + round_up(inputs, 16)};
+    job->input_divisor = floats;
+    job->input_shift = floats + inputs;
+    job->input_offset = floats + 2 * inputs;
+    return memory;
+}
+
+/* Where the parts of a tensor lie in its memory, each from a multiple of 64. False where the scheme does not
+ * fit. */
+struct placement {
+    struct qtensor_layout layout;
+    size_t scale, zero, bytes;
+};
+
+static bool place(struct scheme scheme, int rows, int cols, struct placement *out)
+{
+    struct qtensor_layout *l = &out->layout;
+    size_t sum;
+    if (!qtensor_layout(scheme, rows, cols, l)) return false;
+    if (!checked_add(l->codes_bytes, l->scale_bytes + l->zero_bytes, &sum)) return false;
+    if (!checked_add(sum, (size_t)3 * MEM_ALIGN, &sum)) return false;
+    out->scale = round_up(l->codes_bytes, MEM_ALIGN);
+    out->zero = round_up(out->scale + l->scale_bytes, MEM_ALIGN);
+    out->bytes = round_up(out->zero + l->zero_bytes, MEM_ALIGN);
+    return true;
+}
+
+size_t qtensor_memory(struct scheme scheme, int rows, int cols)
+{
+    struct placement at;
+    return place(scheme, rows, cols, &at) ? at.bytes : 0;
+}
+
+static const struct pack_ops *ops_of(const struct quantize_run *run)
+{
+    const struct isa *isa = run->isa;
+    if (!isa && isa_choose(NULL, &isa, NULL)) isa = isa_at(0); /* an unknown name: the bits are the same */
+    return isa->pack;
+}
+
+static gpt2q_status misfit(const struct qsource *src, struct scheme scheme, gpt2q_error *err)
+{
+    char text[SCHEME_TEXT_MAX];
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs%s",
+                     src->name, scheme_print(scheme, text), src->rows, src->cols,
+                     scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
+}
+
+/* Points the tensor and the job into memory. */
+static void lay_out(struct job *job, const struct placement *at, void *memory, struct qtensor *out)
+{
+    const struct qtensor_layout *l = &at->layout;
+    job->codes = memory;
+    job->scale = l->scale_bytes ? job->codes + at->scale : NULL;
+    job->zero = l->zero_bytes ? job->codes + at->zero : NULL;
+    *out = (struct qtensor){.scheme = job->scheme,
+                            .rows = job->src->rows,
+                            .cols = job->cols,
+                            .codes = job->codes,
+                            .panel_bytes = l->panel_bytes,
+                            .scale = job->scale,
+                            .zero = job->zero,
+                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
+}
+
+gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme scheme, void *memory,
+                                   const struct quantize_run *run, struct qtensor *out, gpt2q_error *err)
+{
+    struct placement at;
+    struct qtensor w;
+    int n_threads = run->n_threads;
+    *out = (struct qtensor){0};
+    if (!place(scheme, src->rows, src->cols, &at)) return misfit(src, scheme, err);
+    struct job job = {.src = src,
+                      .run = run,
+                      .ops = ops_of(run),
+                      .scheme = scheme,
+                      .cols = src->cols,
+                      .layout = at.layout,
+                      .w = &w};
+    job.panels = (src->rows + PANEL - 1) / PANEL;
+    lay_out(&job, &at, memory, &w);
+    if (n_threads > job.panels) n_threads = job.panels;
+    if (n_threads < 1) n_threads = 1;
+    void *work = workspace(&job, n_threads);
+    if (!work) return error_memory(err, "quantizing", (size_t)job.cols * PANEL * sizeof(float));
+    threads_run(n_threads, quantize_thread, &job);
+    gpt2q_status status = report(&job, n_threads, err);
+    mem_free(work);
+    if (!status) *out = w;
+    return status;
+}
+
+gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, const struct quantize_run *run,
+                              struct qtensor *out, gpt2q_error *err)
+{
+    *out = (struct qtensor){0};
+    size_t bytes = qtensor_memory(scheme, src->rows, src->cols);
+    if (!bytes) return misfit(src, scheme, err);
+    void *memory = mem_alloc(bytes);
+    if (!memory) return error_memory(err, src->name, bytes);
+    gpt2q_status status = qtensor_quantize_into(src, scheme, memory, run, out, err);
+    if (status)
+        mem_free(memory);
+    else
+        out->owned = memory;
+    return status;
+}
