@@ -63,16 +63,16 @@ extern "C" {
 
 /* ---- status and error -------------------------------------------------------------------------------------------- */
 
-#define GPT2Q_STATUS_MAP(X)                                                                                            \
-    X(OK, "done")                                                                                                      \
-    X(INVALID_ARGUMENT, "invalid argument")                                                                            \
-    X(IO, "input or output failed")                                                                                    \
-    X(FORMAT, "malformed file")                                                                                        \
-    X(UNSUPPORTED, "not supported")                                                                                    \
-    X(OUT_OF_MEMORY, "out of memory")                                                                                  \
-    X(CONTEXT_FULL, "context full")                                                                                    \
-    X(NON_FINITE, "logits are not finite")                                                                             \
-    X(QUEUE_FULL, "queue full")                                                                                        \
+#define GPT2Q_STATUS_MAP(X)                                                                                  \
+    X(OK, "done")                                                                                            \
+    X(INVALID_ARGUMENT, "invalid argument")                                                                  \
+    X(IO, "input or output failed")                                                                          \
+    X(FORMAT, "malformed file")                                                                              \
+    X(UNSUPPORTED, "not supported")                                                                          \
+    X(OUT_OF_MEMORY, "out of memory")                                                                        \
+    X(CONTEXT_FULL, "context full")                                                                          \
+    X(NON_FINITE, "logits are not finite")                                                                   \
+    X(QUEUE_FULL, "queue full")                                                                              \
     X(CANCELLED, "cancelled")
 
 typedef enum gpt2q_status {
@@ -104,7 +104,8 @@ typedef struct gpt2q_config { /* the spelling of Hugging Face's config.json */
 } gpt2q_config;
 
 typedef struct gpt2q_model_params {
-    const char *scheme; /* how weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as stored in a .gpt2q */
+    const char *
+        scheme; /* how weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as stored in a .gpt2q */
     const char *const *overrides; /* n_overrides strings "GLOB=SPEC" by tensor name, the last match wins */
     size_t n_overrides;
     const char *isa;   /* "scalar", "avx2", "avx512" ...; NULL: $GPT2Q_ISA, else the best of this machine */
@@ -160,14 +161,14 @@ GPT2Q_API void gpt2q_batch_argmax_only(gpt2q_batch *batch, bool argmax_only);
 typedef struct gpt2q_context gpt2q_context;
 
 typedef struct gpt2q_context_params {
-    int32_t n_ctx;          /* positions of one sequence at most; 0: n_positions */
-    int32_t n_seq_max;      /* sequences held at once (1) */
-    int32_t n_batch;        /* tokens of one forward pass at most; longer batches are run in parts (512) */
-    int32_t n_outputs;      /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
-    int64_t n_cache;        /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
-    int32_t n_threads;      /* 0: the cores this process may use */
+    int32_t n_ctx;           /* positions of one sequence at most; 0: n_positions */
+    int32_t n_seq_max;       /* sequences held at once (1) */
+    int32_t n_batch;         /* tokens of one forward pass at most; longer batches are run in parts (512) */
+    int32_t n_outputs;       /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
+    int64_t n_cache;         /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
+    int32_t n_threads;       /* 0: the cores this process may use */
     const char *activations; /* "f32", "i16", "i8"; NULL: the default for the weights' scheme */
-    const char *kv;         /* "f32" (exact), "f16", "i8"; NULL: f32 */
+    const char *kv;          /* "f32" (exact), "f16", "i8"; NULL: f32 */
 } gpt2q_context_params;
 
 GPT2Q_API gpt2q_context_params gpt2q_context_params_default(void);
@@ -188,7 +189,8 @@ GPT2Q_API void gpt2q_context_truncate(gpt2q_context *ctx, int32_t sequence, int3
 /* Called after each named intermediate (names of Hugging Face's modules: "embed", "h.0.ln_1", "h.0.attn.c_attn", ...,
  * "ln_f", "logits"), data (rows, cols) row-major. What the observer writes into data is what the pass goes on with.
  * rows_first is the row of the batch that row 0 is. NULL removes it; unused it costs nothing. */
-typedef void gpt2q_observer(void *user, const char *name, float *data, int32_t rows_first, int32_t rows, int32_t cols);
+typedef void gpt2q_observer(void *user, const char *name, float *data, int32_t rows_first, int32_t rows,
+                            int32_t cols);
 GPT2Q_API void gpt2q_context_observe(gpt2q_context *ctx, gpt2q_observer *observer, void *user);
 
 /* ---- sampling ------------------------------------------------------------------------------------------------------ */
@@ -208,7 +210,12 @@ GPT2Q_API gpt2q_sampling gpt2q_sampling_default(void);
 
 typedef struct gpt2q_scheduler gpt2q_scheduler;
 
-typedef enum gpt2q_finish { GPT2Q_FINISH_LENGTH, GPT2Q_FINISH_STOP, GPT2Q_FINISH_CANCELLED, GPT2Q_FINISH_ERROR } gpt2q_finish;
+typedef enum gpt2q_finish {
+    GPT2Q_FINISH_LENGTH,
+    GPT2Q_FINISH_STOP,
+    GPT2Q_FINISH_CANCELLED,
+    GPT2Q_FINISH_ERROR
+} gpt2q_finish;
 
 typedef struct gpt2q_token_logprob {
     int32_t id;
@@ -219,18 +226,19 @@ typedef struct gpt2q_token_logprob {
 typedef struct gpt2q_position {
     int32_t id;
     bool in_prompt;
-    float logprob;                  /* of id, from the raw logits; NaN: not asked, or the first token of the prompt */
+    float logprob; /* of id, from the raw logits; NaN: not asked, or the first token of the prompt */
     const gpt2q_token_logprob *top; /* n_logprobs entries, best first; NULL where logprob is NaN */
 } gpt2q_position;
 
 typedef struct gpt2q_result {
     gpt2q_finish finish;
-    gpt2q_error error;              /* with GPT2Q_FINISH_ERROR */
+    gpt2q_error error;               /* with GPT2Q_FINISH_ERROR */
     const int32_t *prompt_ids, *ids; /* prompt after truncation; every token made, the last one included */
     size_t n_prompt, n_ids;
-    const char *text;               /* completion: without a final end of text, cut before the stop string; any bytes */
+    const char *text; /* completion: without a final end of text, cut before the stop string; any bytes */
     size_t text_len;
-    const gpt2q_position *positions; /* with logprobs: the completion's, preceded by the prompt's if echo; else NULL */
+    const gpt2q_position
+        *positions; /* with logprobs: the completion's, preceded by the prompt's if echo; else NULL */
     size_t n_positions;
     double queued_s, prefill_s, decode_s;
 } gpt2q_result;
@@ -245,18 +253,19 @@ typedef struct gpt2q_request {
     size_t prompt_len;
     const int32_t *ids; /* ids, if not NULL; an empty prompt is [bos_token_id] */
     size_t n_ids;
-    int32_t max_tokens;      /* 0: score the prompt only */
-    int32_t n_samples;       /* sample j uses seed + j */
-    int32_t n_logprobs;      /* -1: none; 0: of the tokens themselves only; K: and the K best */
-    bool echo;               /* positions cover the prompt too */
+    int32_t max_tokens; /* 0: score the prompt only */
+    int32_t n_samples;  /* sample j uses seed + j */
+    int32_t n_logprobs; /* -1: none; 0: of the tokens themselves only; K: and the K best */
+    bool echo;          /* positions cover the prompt too */
     bool ignore_eos;
-    bool truncate_left;      /* a prompt too long loses its oldest tokens; else it is an error */
+    bool truncate_left; /* a prompt too long loses its oldest tokens; else it is an error */
     gpt2q_sampling sampling;
-    int32_t speculate;       /* 0: off; N: where the text repeats itself, N tokens at most are proposed and checked in one
+    int32_t
+        speculate; /* 0: off; N: where the text repeats itself, N tokens at most are proposed and checked in one
                               * pass, as the context's n_outputs and n_batch have room (none if padded). The answer is the same */
     const char *const *stop; /* n_stop zero-terminated strings */
     size_t n_stop;
-    gpt2q_text_fn *on_text;  /* may be NULL */
+    gpt2q_text_fn *on_text; /* may be NULL */
     gpt2q_end_fn *on_end;
     void *user;
 } gpt2q_request;
@@ -266,12 +275,14 @@ typedef struct gpt2q_scheduler_params {
     int32_t n_chunk; /* prompt tokens per step, all rows together; 0: what is left of n_batch */
     int32_t n_queue; /* waiting requests at most (64) */
     bool no_prefix_sharing;
-    bool padded;     /* for study: a rectangular cache, padded on the left, in place of the ragged one. The answers are the
+    bool
+        padded; /* for study: a rectangular cache, padded on the left, in place of the ragged one. The answers are the
                       * same. Takes 2 * n_rows of the context's sequences; prompts are prefilled whole */
 } gpt2q_scheduler_params;
 
 typedef struct gpt2q_scheduler_stats {
-    uint64_t requests, errors, prompt_tokens, completion_tokens, steps, rows; /* rows: decoded rows, all steps together */
+    uint64_t requests, errors, prompt_tokens, completion_tokens, steps,
+        rows; /* rows: decoded rows, all steps together */
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
     uint64_t proposed_tokens, accepted_tokens; /* with speculate; of requests that ended */

@@ -20,11 +20,11 @@ const char *shared_path(const char *relative);
 /* A program's result where none of its tests can run here: one test, skipped, with a line that says why. */
 int skip_all(const char *why);
 /* skip() with a line that says what is missing. */
-#define need_shared(variable, relative)                                                                                \
-    const char *variable = shared_path(relative);                                                                      \
-    if (!variable) {                                                                                                   \
-        print_message("skipped: %s is not here\n", relative);                                                          \
-        skip();                                                                                                        \
+#define need_shared(variable, relative)                                                                      \
+    const char *variable = shared_path(relative);                                                            \
+    if (!variable) {                                                                                         \
+        print_message("skipped: %s is not here\n", relative);                                                \
+        skip();                                                                                              \
     }
 
 /* n bytes that end exactly at an unreadable page; freed by guard_free. */
@@ -36,9 +36,9 @@ struct rng {
     uint64_t state;
 };
 uint64_t rng_next(struct rng *r);
-uint32_t rng_below(struct rng *r, uint32_t n);  /* 0..n-1 */
-float rng_uniform(struct rng *r);               /* [-1, 1) */
-float rng_normal(struct rng *r);                /* near enough: sum of uniforms */
+uint32_t rng_below(struct rng *r, uint32_t n); /* 0..n-1 */
+float rng_uniform(struct rng *r);              /* [-1, 1) */
+float rng_normal(struct rng *r);               /* near enough: sum of uniforms */
 
 /* Where temporary files go: $TMPDIR, or where that is not set /tmp. */
 const char *temp_base(void);

@@ -19,9 +19,11 @@ static struct {
 
 static void options(struct option_set *set)
 {
-    option_add(set, (struct option){'f', "file", OPTION_STRING, &opt.file, "FILE", "take the prompt from a file, or from standard input (-)", 0, 0});
+    option_add(set, (struct option){'f', "file", OPTION_STRING, &opt.file, "FILE",
+                                    "take the prompt from a file, or from standard input (-)", 0, 0});
     generation_options_add(set, &opt.generation);
-    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0});
+    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
+                                    "one JSON document on stdout and nothing else", 0, 0});
     model_options_add(set, &opt.model);
 }
 
@@ -48,8 +50,10 @@ struct generation {
 static void *copy_of(struct generation *g, const void *p, size_t count, size_t size)
 {
     void *copy = mem_array(count, size);
-    if (!copy) g->out_of_memory = true;
-    else if (count) memcpy(copy, p, count * size);
+    if (!copy)
+        g->out_of_memory = true;
+    else if (count)
+        memcpy(copy, p, count * size);
     return copy;
 }
 
@@ -118,7 +122,9 @@ static void add_sample(cJSON *to, const struct generation *g, const struct sampl
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)(g->request.sampling.seed + (uint64_t)number));
     cJSON_AddRawToObject(to, "seed", seed);
-    if (g->request.n_logprobs >= 0) cJSON_AddItemToObject(to, "logprobs", json_logprobs(s->positions, s->result.n_positions, g->request.n_logprobs));
+    if (g->request.n_logprobs >= 0)
+        cJSON_AddItemToObject(to, "logprobs",
+                              json_logprobs(s->positions, s->result.n_positions, g->request.n_logprobs));
 }
 
 struct timings {
@@ -145,11 +151,13 @@ static void print_json(const struct generation *g, const char *activations)
 {
     cJSON *doc = cJSON_CreateObject();
     struct timings t = timings_of(g);
-    cJSON_AddItemToObject(doc, "model", json_text(gpt2q_model_name(g->model), strlen(gpt2q_model_name(g->model))));
+    cJSON_AddItemToObject(doc, "model",
+                          json_text(gpt2q_model_name(g->model), strlen(gpt2q_model_name(g->model))));
     cJSON_AddStringToObject(doc, "scheme", gpt2q_model_scheme(g->model));
     cJSON_AddStringToObject(doc, "activations", activations);
     cJSON_AddItemToObject(doc, "prompt", json_text(g->prompt, g->prompt_len));
-    cJSON_AddItemToObject(doc, "prompt_ids", json_ids(g->samples[0].prompt_ids, g->samples[0].result.n_prompt));
+    cJSON_AddItemToObject(doc, "prompt_ids",
+                          json_ids(g->samples[0].prompt_ids, g->samples[0].result.n_prompt));
     if (g->request.n_samples == 1) {
         add_sample(doc, g, &g->samples[0], 0);
     } else {
@@ -177,7 +185,9 @@ static void print_plain(const struct generation *g)
     }
     for (int32_t i = 0; i < g->request.n_samples; i++) {
         const struct sample *s = &g->samples[i];
-        if (g->request.n_samples > 1) printf("%s[sample %d, seed %llu]\n", i ? "\n" : "", (int)i, (unsigned long long)(g->request.sampling.seed + (uint64_t)i));
+        if (g->request.n_samples > 1)
+            printf("%s[sample %d, seed %llu]\n", i ? "\n" : "", (int)i,
+                   (unsigned long long)(g->request.sampling.seed + (uint64_t)i));
         if (!model_tokenizer(g->model)) {
             if (g->request.echo) print_ids(s->prompt_ids, s->result.n_prompt);
             print_ids(s->ids, s->result.n_ids);
@@ -193,10 +203,14 @@ static void print_timings(const struct generation *g)
 {
     struct timings t = timings_of(g);
     fflush(stdout);
-    fprintf(stderr, "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s); %zu tokens made in %.3f s (%.0f/s)", gpt2q_model_name(g->model),
-            gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s, t.prefill_rate, t.n_made, t.decode_s, t.decode_rate);
+    fprintf(
+        stderr,
+        "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s); %zu tokens made in %.3f s (%.0f/s)",
+        gpt2q_model_name(g->model), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s,
+        t.prefill_rate, t.n_made, t.decode_s, t.decode_rate);
     if (g->request.speculate)
-        fprintf(stderr, ", %" PRIu64 " of %" PRIu64 " proposed accepted", g->stats.accepted_tokens, g->stats.proposed_tokens);
+        fprintf(stderr, ", %" PRIu64 " of %" PRIu64 " proposed accepted", g->stats.accepted_tokens,
+                g->stats.proposed_tokens);
     fputc('\n', stderr);
 }
 
@@ -232,8 +246,10 @@ static int generate(struct generation *g, gpt2q_context *ctx)
     g->stats = gpt2q_scheduler_get_stats(scheduler);
     gpt2q_scheduler_free(scheduler);
     if (code) return code;
-    if (opt.json) print_json(g, gpt2q_context_activations(ctx));
-    else print_plain(g);
+    if (opt.json)
+        print_json(g, gpt2q_context_activations(ctx));
+    else
+        print_plain(g);
     if (!opt.json && !opt.model.quiet) print_timings(g);
     return signal_exit_code();
 }
@@ -245,8 +261,10 @@ static int with_model(struct generation *g)
     double begin = clock_seconds();
     int code = open_model(&opt.model, opt.generation.ids, &model);
     if (code) return code;
-    int32_t rows = g->request.n_samples < 8 ? g->request.n_samples : 8, outputs = output_rows(&opt.generation, rows);
-    if (opt.generation.echo && opt.generation.logprobs >= 0 && outputs < 64) outputs = 64; /* what scoring a prompt proceeds by */
+    int32_t rows = g->request.n_samples < 8 ? g->request.n_samples : 8,
+            outputs = output_rows(&opt.generation, rows);
+    if (opt.generation.echo && opt.generation.logprobs >= 0 && outputs < 64)
+        outputs = 64; /* what scoring a prompt proceeds by */
     g->model = model;
     code = create_context(&opt.model, model, rows, outputs, &ctx);
     g->load_s = clock_seconds() - begin;
@@ -300,9 +318,12 @@ const struct command command_generate = {
     .name = "generate",
     .arguments = "[PROMPT]",
     .summary = "continue a prompt",
-    .description = "The continuation is written as it is made; the prompt comes first where stdout is a terminal, and a line of timings goes to\n"
-                   "stderr. Order of sampling: repetition penalty, temperature, top-k, top-p, min-p; ties go to the lower id.\n"
-                   "With --truncate left a prompt that fills the context keeps its newest tokens, with room for -n more (for half the\n"
+    .description = "The continuation is written as it is made; the prompt comes first where stdout is a "
+                   "terminal, and a line of timings goes to\n"
+                   "stderr. Order of sampling: repetition penalty, temperature, top-k, top-p, min-p; ties go "
+                   "to the lower id.\n"
+                   "With --truncate left a prompt that fills the context keeps its newest tokens, with room "
+                   "for -n more (for half the\n"
                    "context at most).\n",
     .examples = "  gpt2q generate \"The quick brown fox\"\n"
                 "  gpt2q generate -n 100 -t 0.8 --top-p 0.95 --seed 7 \"Once upon a time\"\n"

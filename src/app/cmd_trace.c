@@ -16,10 +16,14 @@ static struct {
 
 static void options(struct option_set *set)
 {
-    option_add(set, (struct option){'o', "output", OPTION_STRING, &opt.output, "FILE", "the safetensors file to write", 0, 0});
-    option_add(set, (struct option){'f', "file", OPTION_STRING, &opt.file, "FILE", "take the prompt from a file, or from standard input (-)", 0, 0});
-    option_add(set, (struct option){0, "ids", OPTION_FLAG, &opt.ids, NULL, "the prompt is ids (\"464 2068\"); needs no vocabulary", 0, 0});
-    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL, "list what was written as JSON on stdout", 0, 0});
+    option_add(set, (struct option){'o', "output", OPTION_STRING, &opt.output, "FILE",
+                                    "the safetensors file to write", 0, 0});
+    option_add(set, (struct option){'f', "file", OPTION_STRING, &opt.file, "FILE",
+                                    "take the prompt from a file, or from standard input (-)", 0, 0});
+    option_add(set, (struct option){0, "ids", OPTION_FLAG, &opt.ids, NULL,
+                                    "the prompt is ids (\"464 2068\"); needs no vocabulary", 0, 0});
+    option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
+                                    "list what was written as JSON on stdout", 0, 0});
     model_options_add(set, &opt.model);
 }
 
@@ -53,11 +57,15 @@ static void keep(void *user, const char *name, float *data, int32_t rows_first, 
 {
     struct trace *t = user;
     struct intermediate *item = item_named(t, name, cols);
-    if (item) memcpy(item->data + (size_t)rows_first * (size_t)cols, data, (size_t)rows * (size_t)cols * sizeof(float));
-    else t->out_of_memory = true;
+    if (item)
+        memcpy(item->data + (size_t)rows_first * (size_t)cols, data,
+               (size_t)rows * (size_t)cols * sizeof(float));
+    else
+        t->out_of_memory = true;
 }
 
-static int write_items(const struct trace *t, struct file_writer *w, const struct st_declaration *d, gpt2q_error *err)
+static int write_items(const struct trace *t, struct file_writer *w, const struct st_declaration *d,
+                       gpt2q_error *err)
 {
     struct st_metadata format = {.key = (char[]){"format"}, .value = (char[]){"pt"}};
     gpt2q_status s = st_write_header(w, d, t->n_items + 1, &format, 1, false, err);
@@ -78,12 +86,17 @@ static int write_trace(const struct trace *t)
     if (!d) return failure("out of memory: %zu intermediates", t->n_items);
     d[0] = (struct st_declaration){.name = "input_ids", .dtype = ST_I64, .n_dims = 1, .shape = {t->n}};
     for (size_t i = 0; i < t->n_items; i++)
-        d[i + 1] = (struct st_declaration){.name = t->items[i].name, .dtype = ST_F32, .n_dims = 2, .shape = {t->n, (uint64_t)t->items[i].cols}};
+        d[i + 1] = (struct st_declaration){.name = t->items[i].name,
+                                           .dtype = ST_F32,
+                                           .n_dims = 2,
+                                           .shape = {t->n, (uint64_t)t->items[i].cols}};
     int code = file_writer_open(&w, opt.output, &err) ? failed(&err) : EXIT_DONE;
     if (!code) {
         code = write_items(t, &w, d, &err);
-        if (code) file_writer_abort(&w);
-        else if (file_writer_commit(&w, &err)) code = failed(&err);
+        if (code)
+            file_writer_abort(&w);
+        else if (file_writer_commit(&w, &err))
+            code = failed(&err);
     }
     mem_free(d);
     return code;
@@ -92,7 +105,9 @@ static int write_trace(const struct trace *t)
 static void report(const struct trace *t, const gpt2q_model *model)
 {
     if (!opt.json) {
-        if (!opt.model.quiet) fprintf(stderr, "%s: %zu intermediates of %zu tokens written to %s\n", gpt2q_model_name(model), t->n_items, t->n, opt.output);
+        if (!opt.model.quiet)
+            fprintf(stderr, "%s: %zu intermediates of %zu tokens written to %s\n", gpt2q_model_name(model),
+                    t->n_items, t->n, opt.output);
         return;
     }
     cJSON *doc = cJSON_CreateObject();
@@ -113,7 +128,8 @@ static int run_pass(struct trace *t, gpt2q_context *ctx)
     gpt2q_status s = gpt2q_decode(ctx, batch, &err);
     gpt2q_batch_free(batch);
     if (s) return failed(&err);
-    return t->out_of_memory ? failure("out of memory: the intermediates of %zu tokens do not fit", t->n) : EXIT_DONE;
+    return t->out_of_memory ? failure("out of memory: the intermediates of %zu tokens do not fit", t->n)
+                            : EXIT_DONE;
 }
 
 static int trace_ids(struct trace *t, const gpt2q_model *model)
@@ -122,7 +138,8 @@ static int trace_ids(struct trace *t, const gpt2q_model *model)
     int64_t n_ctx = opt.model.ctx ? opt.model.ctx : c->n_positions;
     if (t->n == 0 && c->bos_token_id >= 0) t->ids[t->n++] = c->bos_token_id;
     if (t->n == 0) return failure("the prompt is empty and the model has no bos_token_id to stand for it");
-    if ((int64_t)t->n > n_ctx) return failure("the prompt has %zu tokens but the context only %lld", t->n, (long long)n_ctx);
+    if ((int64_t)t->n > n_ctx)
+        return failure("the prompt has %zu tokens but the context only %lld", t->n, (long long)n_ctx);
     t->capacity = (size_t)c->n_layer * 9 + 3;
     t->items = mem_zarray(t->capacity, sizeof *t->items);
     if (!t->items) return failure("out of memory: %zu intermediates", t->capacity);
@@ -176,8 +193,10 @@ const struct command command_trace = {
     .name = "trace",
     .arguments = "PROMPT",
     .summary = "every intermediate of a forward pass",
-    .description = "Writes input_ids and every intermediate, float32 (tokens, width): embed, then for each block N h.N.ln_1, h.N.attn.c_attn,\n"
-                   "h.N.attn.heads, h.N.attn.c_proj, h.N.ln_2, h.N.mlp.c_fc, h.N.mlp.act, h.N.mlp.c_proj, h.N.out, then ln_f and logits.\n",
+    .description = "Writes input_ids and every intermediate, float32 (tokens, width): embed, then for each "
+                   "block N h.N.ln_1, h.N.attn.c_attn,\n"
+                   "h.N.attn.heads, h.N.attn.c_proj, h.N.ln_2, h.N.mlp.c_fc, h.N.mlp.act, h.N.mlp.c_proj, "
+                   "h.N.out, then ln_f and logits.\n",
     .examples = "  gpt2q trace -q f32 -o trace.safetensors \"The quick brown fox\"\n"
                 "  gpt2q trace -m gpt2 --ids \"464 2068 7586\" -o trace.safetensors\n",
     .options = options,

@@ -19,7 +19,8 @@ int model_options_check(const struct model_options *o);
 /* Opens the model the options name. An exit code; *out is NULL unless it is EXIT_DONE. */
 int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out);
 /* A context for n_rows sequences; n_outputs rows of logits (0: n_rows). */
-int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs, gpt2q_context **out);
+int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs,
+                   gpt2q_context **out);
 /* Prints err and returns the exit code that belongs to it. */
 int failed(const gpt2q_error *err);
 
@@ -63,6 +64,6 @@ void print_text(const char *bytes, size_t n);
 /* ---- signals ---- */
 /* From now on SIGINT and SIGTERM are noted; a second one ends the program at once. */
 void signals_watch(void);
-int signal_seen(void);       /* 0 or the signal's number */
-int signal_exit_code(void);  /* 130, 143, or EXIT_DONE if none was seen */
+int signal_seen(void);      /* 0 or the signal's number */
+int signal_exit_code(void); /* 130, 143, or EXIT_DONE if none was seen */
 #endif

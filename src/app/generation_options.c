@@ -17,21 +17,49 @@ const struct generation_options generation_defaults = {
 void generation_options_add(struct option_set *set, struct generation_options *o)
 {
     *o = generation_defaults;
-    option_add(set, (struct option){'n', "max-tokens", OPTION_INTEGER, &o->max_tokens, "N", "tokens to make at most; 0 scores the prompt only (default: 64)", 0, INT32_MAX});
-    option_add(set, (struct option){'t', "temperature", OPTION_NUMBER, &o->temperature, "T", "0 is greedy (the default); above 0 tokens are drawn", 0, 1e6});
-    option_add(set, (struct option){0, "top-k", OPTION_INTEGER, &o->top_k, "K", "draw from the K likeliest tokens only (0: all)", 0, INT32_MAX});
-    option_add(set, (struct option){0, "top-p", OPTION_NUMBER, &o->top_p, "P", "draw from the fewest likeliest tokens whose probability reaches P (1: all)", 1e-30, 1});
-    option_add(set, (struct option){0, "min-p", OPTION_NUMBER, &o->min_p, "P", "draw from tokens of at least P times the likeliest's probability (0: all)", 0, 1});
-    option_add(set, (struct option){0, "repetition-penalty", OPTION_NUMBER, &o->repetition_penalty, "R", "divide positive and multiply negative logits of tokens seen by R (1: none)", 1e-6, 1e6});
-    option_add(set, (struct option){0, "seed", OPTION_SEED, &o->seed, "S", "the same seed draws the same tokens (default: 0)", 0, 0});
-    option_add(set, (struct option){0, "samples", OPTION_INTEGER, &o->samples, "N", "completions; sample j draws with seed S+j (default: 1)", 1, 1024});
-    option_add(set, (struct option){0, "stop", OPTION_LIST, &o->stop, "TEXT", "end before this text; repeatable", 0, 0});
-    option_add(set, (struct option){0, "ignore-eos", OPTION_FLAG, &o->ignore_eos, NULL, "go on after <|endoftext|>", 0, 0});
-    option_add(set, (struct option){0, "logprobs", OPTION_INTEGER, &o->logprobs, "K", "log-probabilities of the tokens and of the K likeliest in their place (with --json)", 0, INT32_MAX});
-    option_add(set, (struct option){0, "echo", OPTION_FLAG, &o->echo, NULL, "the text begins with the prompt; log-probabilities cover it too", 0, 0});
-    option_add(set, (struct option){0, "speculate", OPTION_INTEGER, &o->speculate, "N", "where the text repeats itself, propose up to N tokens and check them in one pass: the same answer, sooner (0: off, the default)", 0, SPECULATION_MAX});
-    option_add(set, (struct option){0, "truncate", OPTION_STRING, &o->truncate, "error|left", "a prompt too long for the context is an error (the default), or loses its oldest tokens", 0, 0});
-    option_add(set, (struct option){0, "ids", OPTION_FLAG, &o->ids, NULL, "prompts are ids (\"464 2068\"); needs no vocabulary", 0, 0});
+    option_add(set, (struct option){'n', "max-tokens", OPTION_INTEGER, &o->max_tokens, "N",
+                                    "tokens to make at most; 0 scores the prompt only (default: 64)", 0,
+                                    INT32_MAX});
+    option_add(set, (struct option){'t', "temperature", OPTION_NUMBER, &o->temperature, "T",
+                                    "0 is greedy (the default); above 0 tokens are drawn", 0, 1e6});
+    option_add(set, (struct option){0, "top-k", OPTION_INTEGER, &o->top_k, "K",
+                                    "draw from the K likeliest tokens only (0: all)", 0, INT32_MAX});
+    option_add(set,
+               (struct option){0, "top-p", OPTION_NUMBER, &o->top_p, "P",
+                               "draw from the fewest likeliest tokens whose probability reaches P (1: all)",
+                               1e-30, 1});
+    option_add(set, (struct option){
+                        0, "min-p", OPTION_NUMBER, &o->min_p, "P",
+                        "draw from tokens of at least P times the likeliest's probability (0: all)", 0, 1});
+    option_add(set,
+               (struct option){0, "repetition-penalty", OPTION_NUMBER, &o->repetition_penalty, "R",
+                               "divide positive and multiply negative logits of tokens seen by R (1: none)",
+                               1e-6, 1e6});
+    option_add(set, (struct option){0, "seed", OPTION_SEED, &o->seed, "S",
+                                    "the same seed draws the same tokens (default: 0)", 0, 0});
+    option_add(set, (struct option){0, "samples", OPTION_INTEGER, &o->samples, "N",
+                                    "completions; sample j draws with seed S+j (default: 1)", 1, 1024});
+    option_add(set, (struct option){0, "stop", OPTION_LIST, &o->stop, "TEXT",
+                                    "end before this text; repeatable", 0, 0});
+    option_add(set, (struct option){0, "ignore-eos", OPTION_FLAG, &o->ignore_eos, NULL,
+                                    "go on after <|endoftext|>", 0, 0});
+    option_add(set, (struct option){
+                        0, "logprobs", OPTION_INTEGER, &o->logprobs, "K",
+                        "log-probabilities of the tokens and of the K likeliest in their place (with --json)",
+                        0, INT32_MAX});
+    option_add(set, (struct option){0, "echo", OPTION_FLAG, &o->echo, NULL,
+                                    "the text begins with the prompt; log-probabilities cover it too", 0, 0});
+    option_add(set, (struct option){0, "speculate", OPTION_INTEGER, &o->speculate, "N",
+                                    "where the text repeats itself, propose up to N tokens and check them in "
+                                    "one pass: the same answer, sooner (0: off, the default)",
+                                    0, SPECULATION_MAX});
+    option_add(set,
+               (struct option){
+                   0, "truncate", OPTION_STRING, &o->truncate, "error|left",
+                   "a prompt too long for the context is an error (the default), or loses its oldest tokens",
+                   0, 0});
+    option_add(set, (struct option){0, "ids", OPTION_FLAG, &o->ids, NULL,
+                                    "prompts are ids (\"464 2068\"); needs no vocabulary", 0, 0});
 }
 
 int generation_options_check(const struct generation_options *o)
@@ -76,9 +104,13 @@ int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n)
 {
     gpt2q_error err;
     *text = NULL;
-    if (argc > 1) return usage_error("one prompt is expected, not %d arguments: put quotes around it, \"%s %s ...\"", argc, argv[0], argv[1]);
+    if (argc > 1)
+        return usage_error("one prompt is expected, not %d arguments: put quotes around it, \"%s %s ...\"",
+                           argc, argv[0], argv[1]);
     if (argc == 1 && file) return usage_error("a prompt and --file were given: one of them is expected");
-    if (argc == 0 && !file) return usage_error("a prompt is expected: gpt2q generate \"Once upon a time\", or --file FILE, or - for standard input");
+    if (argc == 0 && !file)
+        return usage_error("a prompt is expected: gpt2q generate \"Once upon a time\", or --file FILE, or - "
+                           "for standard input");
     if (argc == 1 && !strcmp(argv[0], "-")) file = "-";
     if (!file) {
         *n = strlen(argv[0]);
@@ -104,7 +136,8 @@ gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error
         if (end == p || errno || v < 0 || v > INT32_MAX || (*end && !strchr(" \t\r\n,", *end))) {
             mem_free(*ids);
             *ids = NULL;
-            return error_set(err, GPT2Q_INVALID_ARGUMENT, "'%.20s' in the ids is not a whole number of a token", p);
+            return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                             "'%.20s' in the ids is not a whole number of a token", p);
         }
         (*ids)[(*n)++] = (int32_t)v;
         p = end;

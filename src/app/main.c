@@ -8,7 +8,9 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static const struct command *const commands[] = {&command_generate, &command_batch, &command_compare, &command_eval, &command_trace, &command_quantize, &command_inspect, &command_explain, &command_tokenize, &command_bench};
+static const struct command *const commands[] = {
+    &command_generate, &command_batch,   &command_compare, &command_eval,     &command_trace,
+    &command_quantize, &command_inspect, &command_explain, &command_tokenize, &command_bench};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void overview(void)
@@ -16,13 +18,15 @@ static void overview(void)
     printf("Usage: gpt2q COMMAND [OPTION]... [ARGUMENT]...\n"
            "Run GPT-2 on quantized weights on a CPU.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    printf("  help       show the help of a command\n"
-           "\n'gpt2q help COMMAND' or 'gpt2q COMMAND --help' says more. 'gpt2q --version' says what this build and this machine are.\n"
-           "\nExamples:\n"
-           "  gpt2q generate \"The quick brown fox\"        continue a prompt with the default model\n"
-           "  gpt2q generate -m gpt2 -q i8 -n 20 \"Hello\"  another model, its weights held in int8\n"
-           "  gpt2q inspect models/tales-7m               what a model holds\n"
-           "\nExit codes: 0 done; 1 it could not be done; 2 wrong usage; 130 interrupted (143 by SIGTERM).\n");
+    printf(
+        "  help       show the help of a command\n"
+        "\n'gpt2q help COMMAND' or 'gpt2q COMMAND --help' says more. 'gpt2q --version' says what this build "
+        "and this machine are.\n"
+        "\nExamples:\n"
+        "  gpt2q generate \"The quick brown fox\"        continue a prompt with the default model\n"
+        "  gpt2q generate -m gpt2 -q i8 -n 20 \"Hello\"  another model, its weights held in int8\n"
+        "  gpt2q inspect models/tales-7m               what a model holds\n"
+        "\nExit codes: 0 done; 1 it could not be done; 2 wrong usage; 130 interrupted (143 by SIGTERM).\n");
 }
 
 static int version(void)
@@ -101,13 +105,15 @@ static int dispatch(int argc, char **argv)
     if (!strcmp(argv[1], "help")) return help(argc - 2, argv + 2);
     const struct command *command = find(argv[1]);
     if (command) return run(command, argc - 2, argv + 2);
-    if (argv[1][0] == '-') return usage_error("unknown option '%s': a command comes first, 'gpt2q help' lists them", argv[1]);
+    if (argv[1][0] == '-')
+        return usage_error("unknown option '%s': a command comes first, 'gpt2q help' lists them", argv[1]);
     return unknown_command(argv[1]);
 }
 
 int main(int argc, char **argv)
 {
     int code = dispatch(argc, argv);
-    if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE) code = failure("standard output cannot be written");
+    if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE)
+        code = failure("standard output cannot be written");
     return code;
 }

@@ -9,19 +9,42 @@
 void model_options_add(struct option_set *set, struct model_options *o)
 {
     *o = (struct model_options){0};
-    option_add(set, (struct option){'m', "model", OPTION_STRING, &o->model, "PATH|NAME",
-                                    "a Hugging Face directory, a .gpt2q file, or a name in the Hugging Face cache on disk (default: $GPT2Q_MODEL, else the model that comes with gpt2q)", 0, 0});
-    option_add(set, (struct option){'q', "quantize", OPTION_STRING, &o->scheme, "SPEC",
-                                    "how weights are held: f32, f16, bf16, i8[:GRAN][:METHOD], i4[:GRAN][:METHOD] or notes; GRAN is tensor, channel, input or gN, METHOD absmax, minmax or affine (default: i8, that is i8:channel:absmax)", 0, 0});
-    option_add(set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC", "hold the tensors whose name matches otherwise; repeatable, the last match wins", 0, 0});
+    option_add(set,
+               (struct option){'m', "model", OPTION_STRING, &o->model, "PATH|NAME",
+                               "a Hugging Face directory, a .gpt2q file, or a name in the Hugging Face cache "
+                               "on disk (default: $GPT2Q_MODEL, else the model that comes with gpt2q)",
+                               0, 0});
+    option_add(set,
+               (struct option){'q', "quantize", OPTION_STRING, &o->scheme, "SPEC",
+                               "how weights are held: f32, f16, bf16, i8[:GRAN][:METHOD], i4[:GRAN][:METHOD] "
+                               "or notes; GRAN is tensor, channel, input or gN, METHOD absmax, minmax or "
+                               "affine (default: i8, that is i8:channel:absmax)",
+                               0, 0});
+    option_add(
+        set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC",
+                             "hold the tensors whose name matches otherwise; repeatable, the last match wins",
+                             0, 0});
     option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "TYPE",
-                                    "f32: dequantize on the fly; i16, i8: integer activations, one scale per token (default: i16 for i8 and i4 weights, else f32)", 0, 0});
-    option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N", "threads (default: the cores this process may use)", 1, THREADS_MAX});
-    option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "NAME", "force an instruction set: scalar, avx2, avxvnni, avx512, avx512vnni, amx; also $GPT2Q_ISA. The results are the same bits", 0, 0});
-    option_add(set, (struct option){'c', "ctx", OPTION_INTEGER, &o->ctx, "N", "positions for prompt and completion together (default: the model's n_positions)", 1, 1 << 20});
-    option_add(set, (struct option){0, "kv", OPTION_STRING, &o->kv, "TYPE", "how keys and values are cached: f32 (exact, the default), f16, i8", 0, 0});
-    option_add(set, (struct option){0, "quiet", OPTION_FLAG, &o->quiet, NULL, "say nothing on stderr but errors", 0, 0});
-    option_add(set, (struct option){0, "verbose", OPTION_FLAG, &o->verbose, NULL, "say more on stderr", 0, 0});
+                                    "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
+                                    "token (default: i16 for i8 and i4 weights, else f32)",
+                                    0, 0});
+    option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N",
+                                    "threads (default: the cores this process may use)", 1, THREADS_MAX});
+    option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "NAME",
+                                    "force an instruction set: scalar, avx2, avxvnni, avx512, avx512vnni, "
+                                    "amx; also $GPT2Q_ISA. The results are the same bits",
+                                    0, 0});
+    option_add(set, (struct option){
+                        'c', "ctx", OPTION_INTEGER, &o->ctx, "N",
+                        "positions for prompt and completion together (default: the model's n_positions)", 1,
+                        1 << 20});
+    option_add(set,
+               (struct option){0, "kv", OPTION_STRING, &o->kv, "TYPE",
+                               "how keys and values are cached: f32 (exact, the default), f16, i8", 0, 0});
+    option_add(set, (struct option){0, "quiet", OPTION_FLAG, &o->quiet, NULL,
+                                    "say nothing on stderr but errors", 0, 0});
+    option_add(set,
+               (struct option){0, "verbose", OPTION_FLAG, &o->verbose, NULL, "say more on stderr", 0, 0});
 }
 
 static int check_isa(const char *name)
@@ -43,7 +66,8 @@ static int check_word(const char *option, const char *value, const char *const *
     for (size_t i = 0; i < n; i++)
         if (!strcmp(value, names[i])) return EXIT_DONE;
     const char *near = nearest_name(value, names, n);
-    return usage_error("--%s is '%s' where f32, %s is expected%s%s%s", option, value, names[1][0] == 'i' ? "i16 or i8" : "f16 or i8", near ? ": did you mean '" : "",
+    return usage_error("--%s is '%s' where f32, %s is expected%s%s%s", option, value,
+                       names[1][0] == 'i' ? "i16 or i8" : "f16 or i8", near ? ": did you mean '" : "",
                        near ? near : "", near ? "'?" : "");
 }
 
@@ -60,12 +84,14 @@ int model_options_check(const struct model_options *o)
     for (size_t i = 0; i < o->overrides.n; i++) {
         const char *equals = strrchr(o->overrides.items[i], '=');
         struct scheme override;
-        if (!equals) return usage_error("--tensor is '%s' where GLOB=SPEC is expected", o->overrides.items[i]);
+        if (!equals)
+            return usage_error("--tensor is '%s' where GLOB=SPEC is expected", o->overrides.items[i]);
         if (scheme_parse(equals + 1, &override, &err)) return usage_error("%s", err.message);
     }
     bool integer = scheme_is_integer(scheme) && scheme.method != QM_NOTES;
     if (o->scheme && o->activations && strcmp(o->activations, "f32") && !integer)
-        return usage_error("activations %s go with i8 and i4 weights only, not with %s", o->activations, o->scheme);
+        return usage_error("activations %s go with i8 and i4 weights only, not with %s", o->activations,
+                           o->scheme);
     return EXIT_DONE;
 }
 
@@ -87,7 +113,8 @@ int open_model(const struct model_options *o, bool weights_only, gpt2q_model **o
     return gpt2q_model_open(o->model, &p, out, &err) ? failed(&err) : EXIT_DONE;
 }
 
-int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs, gpt2q_context **out)
+int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs,
+                   gpt2q_context **out)
 {
     gpt2q_error err;
     gpt2q_context_params p = gpt2q_context_params_default();

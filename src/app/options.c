@@ -51,7 +51,8 @@ static size_t edit_distance(const char *a, const char *b)
             size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
             if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
     return d[n][m];
@@ -103,11 +104,14 @@ static bool parse_seed(const char *text, uint64_t *out)
 static bool bad_value(const struct option *o, const char *text)
 {
     if (o->type == OPTION_SEED)
-        usage_error("--%s is '%s' where an integer from 0 to 18446744073709551615 is expected", o->name, text);
+        usage_error("--%s is '%s' where an integer from 0 to 18446744073709551615 is expected", o->name,
+                    text);
     else if (o->max >= 1e18)
-        usage_error("--%s is '%s' where %s of at least %g is expected", o->name, text, o->type == OPTION_INTEGER ? "an integer" : "a number", o->min);
+        usage_error("--%s is '%s' where %s of at least %g is expected", o->name, text,
+                    o->type == OPTION_INTEGER ? "an integer" : "a number", o->min);
     else
-        usage_error("--%s is '%s' where %s from %g to %g is expected", o->name, text, o->type == OPTION_INTEGER ? "an integer" : "a number", o->min, o->max);
+        usage_error("--%s is '%s' where %s from %g to %g is expected", o->name, text,
+                    o->type == OPTION_INTEGER ? "an integer" : "a number", o->min, o->max);
     return false;
 }
 
@@ -136,8 +140,10 @@ static bool unknown(const struct option_set *set, const char *name)
     for (size_t i = 0; i < set->n; i++) names[i] = set->options[i].name;
     names[set->n] = "help";
     near = nearest_name(name, names, set->n + 1);
-    if (near) usage_error("unknown option '--%s': did you mean '--%s'?", name, near);
-    else usage_error("unknown option '--%s': 'gpt2q help %s' lists what there is", name, command_name);
+    if (near)
+        usage_error("unknown option '--%s': did you mean '--%s'?", name, near);
+    else
+        usage_error("unknown option '--%s': 'gpt2q help %s' lists what there is", name, command_name);
     return false;
 }
 
@@ -197,7 +203,8 @@ bool options_parse(const struct command *command, int argc, char **argv, int *n_
             argv[(*n_arguments)++] = word;
         } else if (!strcmp(word, "--")) {
             only_arguments = true;
-        } else if (!(word[1] == '-' ? parse_long(&set, argc, argv, &i, help) : parse_short(&set, argc, argv, &i, help))) {
+        } else if (!(word[1] == '-' ? parse_long(&set, argc, argv, &i, help)
+                                    : parse_short(&set, argc, argv, &i, help))) {
             return false;
         }
         if (*help) return true;
@@ -238,7 +245,8 @@ void command_help(const struct command *c)
         const struct option *o = &set.options[i];
         char left[80], letter[8] = "    ";
         if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, o->metavar ? "=" : "", o->metavar ? o->metavar : "");
+        snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, o->metavar ? "=" : "",
+                 o->metavar ? o->metavar : "");
         printf("%-29s ", left);
         if (strlen(left) > 29) printf("\n%30s", "");
         print_wrapped(o->help, 30);
@@ -251,6 +259,7 @@ void command_list_options(const struct command *c)
 {
     struct option_set set = {.n = 0};
     c->options(&set);
-    for (size_t i = 0; i < set.n; i++) printf("--%s%s\n", set.options[i].name, set.options[i].metavar ? "=" : "");
+    for (size_t i = 0; i < set.n; i++)
+        printf("--%s%s\n", set.options[i].name, set.options[i].metavar ? "=" : "");
     printf("--help\n");
 }

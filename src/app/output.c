@@ -26,9 +26,12 @@ static cJSON *text_with_nul(const char *text, size_t n)
     *p++ = '"';
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\') p += sprintf(p, "\\%c", c);
-        else if (c < 0x20) p += sprintf(p, "\\u%04x", c);
-        else *p++ = (char)c;
+        if (c == '"' || c == '\\')
+            p += sprintf(p, "\\%c", c);
+        else if (c < 0x20)
+            p += sprintf(p, "\\u%04x", c);
+        else
+            *p++ = (char)c;
     }
     strcpy(p, "\"");
     cJSON *item = need(cJSON_CreateRaw(raw));
@@ -72,7 +75,8 @@ cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k)
             continue;
         }
         cJSON *entry = json_logprob(p->id, p->logprob), *top = need(cJSON_AddArrayToObject(entry, "top"));
-        for (int32_t j = 0; j < k; j++) cJSON_AddItemToArray(top, json_logprob(p->top[j].id, p->top[j].logprob));
+        for (int32_t j = 0; j < k; j++)
+            cJSON_AddItemToArray(top, json_logprob(p->top[j].id, p->top[j].logprob));
         cJSON_AddItemToArray(array, entry);
     }
     return array;

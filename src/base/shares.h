@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 struct share { /* one a thread, each on a cache line of its own */
-    _Alignas(64) atomic_uint_least64_t left; /* items [begin, end): begin in the high half, end in the low one */
+    _Alignas(64)
+        atomic_uint_least64_t left; /* items [begin, end): begin in the high half, end in the low one */
 };
 
 /* Offers the items [begin, end) as thread's share. 0 <= begin <= end <= INT32_MAX. */

@@ -9,7 +9,9 @@
 gpt2q_status gpt2q_batch_create(int32_t capacity, gpt2q_batch **out, gpt2q_error *err)
 {
     *out = NULL;
-    if (capacity < 1) return error_set(err, GPT2Q_INVALID_ARGUMENT, "a batch needs room for at least 1 token, not %d", (int)capacity);
+    if (capacity < 1)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "a batch needs room for at least 1 token, not %d",
+                         (int)capacity);
     gpt2q_batch *b = mem_zalloc(sizeof *b);
     if (b) b->tokens = mem_array((size_t)capacity, sizeof *b->tokens);
     if (!b || !b->tokens) {
@@ -35,7 +37,8 @@ void gpt2q_batch_argmax_only(gpt2q_batch *b, bool argmax_only) { b->argmax_only 
 bool gpt2q_batch_add(gpt2q_batch *b, int32_t token, int32_t position, int32_t sequence, bool wants_logits)
 {
     if (b->n == b->capacity) return false;
-    b->tokens[b->n++] = (struct batch_token){.token = token, .position = position, .sequence = sequence, .wants_logits = wants_logits};
+    b->tokens[b->n++] = (struct batch_token){
+        .token = token, .position = position, .sequence = sequence, .wants_logits = wants_logits};
     return true;
 }
 
@@ -45,7 +48,8 @@ static const char *const activation_names[ACTIVATIONS_COUNT] = {"f32", "i16", "i
 const char *activations_print(enum activations a) { return activation_names[a]; }
 
 /* The scheme that decides: that of the blocks' matrices, which are alike but for overrides. */
-gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, enum activations *out, gpt2q_error *err)
+gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, enum activations *out,
+                               gpt2q_error *err)
 {
     bool integer = scheme_is_integer(w->scheme) && w->scheme.method != QM_NOTES;
     if (!text) {
@@ -56,13 +60,15 @@ gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, e
         if (strcmp(text, activation_names[i])) continue;
         if (i != ACTIVATIONS_F32 && !integer) {
             char scheme[SCHEME_TEXT_MAX];
-            return error_set(err, GPT2Q_INVALID_ARGUMENT, "activations %s go with i8 and i4 weights only, not with %s", text,
+            return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                             "activations %s go with i8 and i4 weights only, not with %s", text,
                              scheme_print(w->scheme, scheme));
         }
         *out = (enum activations)i;
         return GPT2Q_OK;
     }
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown activations '%s': f32, i16 or i8 is expected", text);
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown activations '%s': f32, i16 or i8 is expected",
+                     text);
 }
 
 static gpt2q_status kv_parse(const char *text, enum kv_format *out, gpt2q_error *err)
@@ -75,23 +81,30 @@ static gpt2q_status kv_parse(const char *text, enum kv_format *out, gpt2q_error 
         *out = (enum kv_format)i;
         return GPT2Q_OK;
     }
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown cache format '%s': f32, f16 or i8 is expected", text);
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown cache format '%s': f32, f16 or i8 is expected",
+                     text);
 }
 
-gpt2q_context_params gpt2q_context_params_default(void) { return (gpt2q_context_params){.n_seq_max = 1, .n_batch = 512}; }
+gpt2q_context_params gpt2q_context_params_default(void)
+{
+    return (gpt2q_context_params){.n_seq_max = 1, .n_batch = 512};
+}
 
 static gpt2q_status check_range(const char *what, int64_t value, int64_t max, gpt2q_error *err)
 {
     if (value >= 1 && value <= max) return GPT2Q_OK;
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s is %lld where 1 to %lld is expected", what, (long long)value, (long long)max);
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s is %lld where 1 to %lld is expected", what,
+                     (long long)value, (long long)max);
 }
 
-static gpt2q_status complete(const gpt2q_config *c, const gpt2q_context_params *given, gpt2q_context_params *p, gpt2q_error *err)
+static gpt2q_status complete(const gpt2q_config *c, const gpt2q_context_params *given,
+                             gpt2q_context_params *p, gpt2q_error *err)
 {
     *p = given ? *given : gpt2q_context_params_default();
     if (p->n_ctx == 0) p->n_ctx = c->n_positions;
     if (p->n_outputs == 0) p->n_outputs = p->n_seq_max;
-    if (p->n_cache == 0) p->n_cache = (int64_t)p->n_seq_max * ((p->n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK);
+    if (p->n_cache == 0)
+        p->n_cache = (int64_t)p->n_seq_max * ((p->n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK);
     if (p->n_threads == 0) p->n_threads = threads_available();
     gpt2q_status s = check_range("n_ctx", p->n_ctx, c->n_positions, err);
     if (!s) s = check_range("n_seq_max", p->n_seq_max, 1 << 16, err);
@@ -110,18 +123,22 @@ static gpt2q_status build(gpt2q_context *ctx, const gpt2q_context_params *p, gpt
     gpt2q_status s = activations_parse(p->activations, w, &activations, err);
     if (!s) s = kv_parse(p->kv, &kv, err);
     if (!s) s = kv_cache_create(&ctx->cache, kv, &w->config, p->n_seq_max, p->n_ctx, p->n_cache, err);
-    if (!s) s = forward_create(&ctx->forward, w, ctx->model->isa, &ctx->cache, activations, p->n_batch, p->n_outputs, p->n_threads, err);
+    if (!s)
+        s = forward_create(&ctx->forward, w, ctx->model->isa, &ctx->cache, activations, p->n_batch,
+                           p->n_outputs, p->n_threads, err);
     if (s) return s;
     size_t row = (size_t)w->config.vocab_size * sizeof(float);
     ctx->logits = mem_array((size_t)p->n_outputs, row);
     ctx->argmax = mem_array((size_t)p->n_outputs, sizeof *ctx->argmax);
     ctx->extended = mem_array((size_t)p->n_seq_max, sizeof *ctx->extended);
-    if (!ctx->logits || !ctx->argmax || !ctx->extended) return error_memory(err, "logits", (size_t)p->n_outputs * row);
+    if (!ctx->logits || !ctx->argmax || !ctx->extended)
+        return error_memory(err, "logits", (size_t)p->n_outputs * row);
     for (int i = 0; i < p->n_seq_max; i++) ctx->extended[i] = -1;
     return GPT2Q_OK;
 }
 
-gpt2q_status gpt2q_context_create(const gpt2q_model *model, const gpt2q_context_params *params, gpt2q_context **out, gpt2q_error *err)
+gpt2q_status gpt2q_context_create(const gpt2q_model *model, const gpt2q_context_params *params,
+                                  gpt2q_context **out, gpt2q_error *err)
 {
     *out = NULL;
     gpt2q_context_params p;
@@ -153,7 +170,10 @@ void gpt2q_context_free(gpt2q_context *ctx)
     mem_free(ctx);
 }
 
-const char *gpt2q_context_activations(const gpt2q_context *ctx) { return activations_print(ctx->forward.activations); }
+const char *gpt2q_context_activations(const gpt2q_context *ctx)
+{
+    return activations_print(ctx->forward.activations);
+}
 
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile) { ctx->forward.profile = profile; }
 
@@ -163,14 +183,17 @@ static gpt2q_status check_token(const gpt2q_context *ctx, const struct batch_tok
 {
     const gpt2q_config *c = &ctx->model->weights.config;
     if (t->token < 0 || t->token >= c->vocab_size)
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "token id %d is outside the vocabulary of %d", (int)t->token, (int)c->vocab_size);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "token id %d is outside the vocabulary of %d",
+                         (int)t->token, (int)c->vocab_size);
     if (t->sequence < 0 || t->sequence >= ctx->cache.n_seq)
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "sequence %d is outside the %d of this context", (int)t->sequence, ctx->cache.n_seq);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "sequence %d is outside the %d of this context",
+                         (int)t->sequence, ctx->cache.n_seq);
     if (t->position != ctx->cache.length[t->sequence])
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "sequence %d goes on at position %d, not %d", (int)t->sequence,
-                         (int)ctx->cache.length[t->sequence], (int)t->position);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "sequence %d goes on at position %d, not %d",
+                         (int)t->sequence, (int)ctx->cache.length[t->sequence], (int)t->position);
     if (t->position >= ctx->n_ctx)
-        return error_set(err, GPT2Q_CONTEXT_FULL, "position %d is beyond the context of %d", (int)t->position, (int)ctx->n_ctx);
+        return error_set(err, GPT2Q_CONTEXT_FULL, "position %d is beyond the context of %d", (int)t->position,
+                         (int)ctx->n_ctx);
     return GPT2Q_OK;
 }
 
@@ -183,11 +206,14 @@ static gpt2q_status reserve(gpt2q_context *ctx, const struct batch_token *tokens
         const struct batch_token *t = &tokens[i];
         s = check_token(ctx, t, err);
         if (!s && (outputs += t->wants_logits) > ctx->n_outputs)
-            s = error_set(err, GPT2Q_INVALID_ARGUMENT, "the batch wants more rows of logits than the %d of this context", (int)ctx->n_outputs);
+            s = error_set(err, GPT2Q_INVALID_ARGUMENT,
+                          "the batch wants more rows of logits than the %d of this context",
+                          (int)ctx->n_outputs);
         if (s) break;
         int32_t before = ctx->cache.length[t->sequence];
         if (!kv_cache_extend(&ctx->cache, t->sequence, 1))
-            s = error_set(err, GPT2Q_CONTEXT_FULL, "the cache of %d positions is full", ctx->cache.n_blocks * KV_BLOCK);
+            s = error_set(err, GPT2Q_CONTEXT_FULL, "the cache of %d positions is full",
+                          ctx->cache.n_blocks * KV_BLOCK);
         else if (ctx->extended[t->sequence] < 0)
             ctx->extended[t->sequence] = before;
     }
@@ -205,7 +231,8 @@ static int32_t part_end(const gpt2q_context *ctx, int32_t begin, int32_t n)
     return n - begin < ctx->n_batch ? n : begin + ctx->n_batch;
 }
 
-gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, bool argmax_only, gpt2q_error *err)
+gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, bool argmax_only,
+                            gpt2q_error *err)
 {
     ctx->n_logits = 0;
     ctx->argmax_only = argmax_only;
@@ -214,7 +241,8 @@ gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens
     for (int32_t begin = 0, end; begin < n; begin = end) {
         end = part_end(ctx, begin, n);
         float *logits = ctx->logits + (size_t)ctx->n_logits * (size_t)ctx->model->weights.config.vocab_size;
-        forward_pass(&ctx->forward, tokens + begin, end - begin, begin, logits, argmax_only ? ctx->argmax + ctx->n_logits : NULL);
+        forward_pass(&ctx->forward, tokens + begin, end - begin, begin, logits,
+                     argmax_only ? ctx->argmax + ctx->n_logits : NULL);
         for (int32_t i = begin; i < end; i++) ctx->n_logits += tokens[i].wants_logits;
     }
     return GPT2Q_OK;
@@ -235,7 +263,8 @@ int32_t gpt2q_argmax(const gpt2q_context *ctx, int32_t i)
 {
     assert(i >= 0 && i < ctx->n_logits);
     if (ctx->argmax_only) return ctx->argmax[i];
-    return kernels_argmax(ctx->model->isa->kernels, gpt2q_logits(ctx, i), (size_t)ctx->model->weights.config.vocab_size);
+    return kernels_argmax(ctx->model->isa->kernels, gpt2q_logits(ctx, i),
+                          (size_t)ctx->model->weights.config.vocab_size);
 }
 
 void gpt2q_context_truncate(gpt2q_context *ctx, int32_t sequence, int32_t length)

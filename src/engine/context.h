@@ -5,11 +5,13 @@
 
 /* "f32", "i16", "i8"; NULL: the default for the weights: i16 for i8 and i4 weights, f32 otherwise. Integer activations
  * with float weights are refused. */
-gpt2q_status activations_parse(const char *text, const struct gpt2_weights *weights, enum activations *out, gpt2q_error *err);
+gpt2q_status activations_parse(const char *text, const struct gpt2_weights *weights, enum activations *out,
+                               gpt2q_error *err);
 const char *activations_print(enum activations a);
 const char *gpt2q_context_activations(const gpt2q_context *ctx);
 /* From now on each pass adds the time of its parts; NULL ends that. */
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile);
 /* The batch of tokens as the scheduler builds it; argmax_only as of a batch. */
-gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, bool argmax_only, gpt2q_error *err);
+gpt2q_status context_decode(gpt2q_context *ctx, const struct batch_token *tokens, int32_t n, bool argmax_only,
+                            gpt2q_error *err);
 #endif

@@ -24,10 +24,10 @@ struct gpt2q_context {
     struct kv_cache cache;
     struct forward forward;
     int32_t n_ctx, n_batch, n_outputs;
-    int32_t n_logits; /* rows of the last decode */
-    bool argmax_only; /* of the last decode: only argmax has been made */
-    float *logits;    /* (n_outputs, vocab_size) */
-    int32_t *argmax;  /* (n_outputs) */
+    int32_t n_logits;  /* rows of the last decode */
+    bool argmax_only;  /* of the last decode: only argmax has been made */
+    float *logits;     /* (n_outputs, vocab_size) */
+    int32_t *argmax;   /* (n_outputs) */
     int32_t *extended; /* (n_seq_max): length before the decode under way, -1 where untouched */
 };
 #endif

@@ -3,7 +3,10 @@
 #include "kernels/scalar_math.h"
 #include <string.h>
 
-gpt2q_sampling gpt2q_sampling_default(void) { return (gpt2q_sampling){.repetition_penalty = 1.0f, .top_p = 1.0f}; }
+gpt2q_sampling gpt2q_sampling_default(void)
+{
+    return (gpt2q_sampling){.repetition_penalty = 1.0f, .top_p = 1.0f};
+}
 
 gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err)
 {
@@ -12,26 +15,31 @@ gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err)
         double value;
         bool ok;
     } rules[] = {
-        {"repetition_penalty", "above 0", (double)p->repetition_penalty, p->repetition_penalty > 0 && p->repetition_penalty <= 1e6f},
-        {"temperature", "0 (greedy) or more", (double)p->temperature, p->temperature >= 0 && p->temperature <= 1e6f},
+        {"repetition_penalty", "above 0", (double)p->repetition_penalty,
+         p->repetition_penalty > 0 && p->repetition_penalty <= 1e6f},
+        {"temperature", "0 (greedy) or more", (double)p->temperature,
+         p->temperature >= 0 && p->temperature <= 1e6f},
         {"top_k", "0 (all) or more", (double)p->top_k, p->top_k >= 0},
         {"top_p", "above 0 and at most 1", (double)p->top_p, p->top_p > 0 && p->top_p <= 1},
         {"min_p", "from 0 to 1", (double)p->min_p, p->min_p >= 0 && p->min_p <= 1},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok)
-            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s is %g where a number %s is expected", rules[i].name, rules[i].value, rules[i].expected);
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s is %g where a number %s is expected",
+                             rules[i].name, rules[i].value, rules[i].expected);
     return GPT2Q_OK;
 }
 
-gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, int32_t vocab_size, gpt2q_error *err)
+gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, int32_t vocab_size,
+                            gpt2q_error *err)
 {
     size_t n = (size_t)vocab_size;
     *s = (struct sampler){.kernels = kernels, .vocab_size = vocab_size};
     s->logits = mem_array(n, sizeof *s->logits);
     s->probabilities = mem_array(n, sizeof *s->probabilities);
     gpt2q_status status = ranking_create(&s->ranking, vocab_size, err);
-    if (!status && (!s->logits || !s->probabilities)) status = error_memory(err, "the sampler", n * 2 * sizeof *s->logits);
+    if (!status && (!s->logits || !s->probabilities))
+        status = error_memory(err, "the sampler", n * 2 * sizeof *s->logits);
     if (status) sampler_free(s);
     return status;
 }
@@ -91,7 +99,8 @@ static int32_t candidates(struct sampler *s, const gpt2q_sampling *p, float best
     int32_t n = p->top_k > 0 && p->top_k < s->vocab_size ? p->top_k : s->vocab_size;
     float *probability = s->probabilities;
     ranking_sort(&s->ranking, ranking_bucket_of(&s->ranking, n));
-    for (int32_t i = 0; i < n; i++) probability[i] = (s->logits[ranking_id(&s->ranking, i)] - best) / p->temperature;
+    for (int32_t i = 0; i < n; i++)
+        probability[i] = (s->logits[ranking_id(&s->ranking, i)] - best) / p->temperature;
     s->kernels->row_exp(probability, (size_t)n, 1.0f, 0.0f, probability);
     if (p->top_p < 1) n = nucleus(probability, n, (double)p->top_p);
     while (n > 1 && probability[n - 1] < p->min_p) n--;
@@ -136,13 +145,17 @@ static int32_t last_to_sort(const struct sampler *s, const gpt2q_sampling *p, do
     return last;
 }
 
-static double probability_at(const struct sampler *s, int32_t i) { return (double)s->probabilities[ranking_id(&s->ranking, i)]; }
+static double probability_at(const struct sampler *s, int32_t i)
+{
+    return (double)s->probabilities[ranking_id(&s->ranking, i)];
+}
 
 /* A probability that is less by more than the rounding of exponentials: smaller logits have none that is not less. */
 static bool surely_less(double probability, double min_p) { return probability < min_p * (1 - 0x1p-20); }
 
 /* How many of the sorted candidates top_p and min_p leave, and their sum; of the others each has `rest` at most. */
-static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error, float rest, double *sum)
+static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error,
+                        float rest, double *sum)
 {
     const double most = (double)p->top_p * (whole + error), least = (double)p->top_p * (whole - error);
     const double min_p = (double)p->min_p;
@@ -184,10 +197,13 @@ static int32_t draw_from_best(struct sampler *s, const gpt2q_sampling *p, float 
 
 static bool takes_the_best(const gpt2q_sampling *p) { return p->temperature == 0.0f || p->top_k == 1; }
 
-bool sampling_is_greedy(const gpt2q_sampling *p) { return takes_the_best(p) && p->repetition_penalty == 1.0f; }
+bool sampling_is_greedy(const gpt2q_sampling *p)
+{
+    return takes_the_best(p) && p->repetition_penalty == 1.0f;
+}
 
-int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history, int32_t n,
-                     int32_t position)
+int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history,
+                     int32_t n, int32_t position)
 {
     size_t size = (size_t)s->vocab_size;
     int32_t best = kernels_argmax(s->kernels, logits, size);
@@ -202,7 +218,8 @@ int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *lo
     return id == UNDECIDED ? draw_from_candidates(s, p, largest, number) : id;
 }
 
-float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q_token_logprob *top, int32_t k)
+float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q_token_logprob *top,
+                       int32_t k)
 {
     size_t n = (size_t)s->vocab_size;
     float best = s->kernels->row_max(logits, n);

@@ -19,7 +19,8 @@ struct sampler {
     struct ranking ranking;
 };
 
-gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, int32_t vocab_size, gpt2q_error *err);
+gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, int32_t vocab_size,
+                            gpt2q_error *err);
 void sampler_free(struct sampler *s);
 
 /* Refuses values out of range, by name: temperature >= 0, top_k >= 0, 0 < top_p <= 1, 0 <= min_p <= 1, repetition_penalty > 0. */
@@ -29,11 +30,12 @@ gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err);
 bool sampling_is_greedy(const gpt2q_sampling *p);
 
 /* The token at `position` of a sequence whose tokens so far are history (n). -1 if a logit is not finite. */
-int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history, int32_t n,
-                     int32_t position);
+int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history,
+                     int32_t n, int32_t position);
 
 /* log p(id) from the raw logits, and the k best (k <= vocab_size) into top, best first. */
-float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q_token_logprob *top, int32_t k);
+float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q_token_logprob *top,
+                       int32_t k);
 
 /* The number in [0, 1) of (seed, position): 53 bits of two rounds of the splitmix64 mixer. */
 double sampler_uniform(uint64_t seed, uint64_t position);

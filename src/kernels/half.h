@@ -30,7 +30,8 @@ static inline uint16_t bf16_from_float(float f)
 static inline float float_from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = h >> 10 & 31u, mantissa = h & 0x3FFu;
-    if (exponent == 31u) return float_from_bits(sign | 0x7F800000u | mantissa << 13 | (mantissa ? 0x400000u : 0u));
+    if (exponent == 31u)
+        return float_from_bits(sign | 0x7F800000u | mantissa << 13 | (mantissa ? 0x400000u : 0u));
     if (exponent) return float_from_bits(sign | (exponent + 112u) << 23 | mantissa << 13);
     float f = (float)mantissa * 0x1p-24f; /* zero and subnormal: exact */
     return sign ? -f : f;
@@ -41,9 +42,10 @@ static inline uint16_t f16_from_float(float f)
     uint32_t u = float_bits(f), sign = u >> 16 & 0x8000u;
     u &= 0x7FFFFFFFu;
     if (u > 0x7F800000u) return (uint16_t)(sign | 0x7E00u | (u >> 13 & 0x3FFu)); /* NaN */
-    if (u >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u);                     /* rounds to 65536 or more: infinity */
-    if (u < 0x38800000u) {                                                       /* below 2^-14: subnormal or zero */
-        float r = float_from_bits(u) + 0.5f; /* the unit in the last place of 0.5 is 2^-24, that of the result */
+    if (u >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u); /* rounds to 65536 or more: infinity */
+    if (u < 0x38800000u) {                                   /* below 2^-14: subnormal or zero */
+        float r =
+            float_from_bits(u) + 0.5f; /* the unit in the last place of 0.5 is 2^-24, that of the result */
         return (uint16_t)(sign | (float_bits(r) - 0x3F000000u));
     }
     u += 0xFFFu + (u >> 13 & 1u);

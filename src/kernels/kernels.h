@@ -27,7 +27,8 @@ static inline void best_join(struct best *to, struct best other)
 
 struct kernels {
     /* y (n) = (x - mean) / sqrt(variance + epsilon) * weight + bias; biased variance; sums by the 16-lane rule. y may be x. */
-    void (*layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n, float *y);
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n,
+                       float *y);
     /* y (n) = f(x); y may be x. */
     void (*activation[ACT_COUNT])(const float *x, size_t n, float *y);
     /* y (n) += x (n) */

@@ -128,7 +128,7 @@ typedef __m256i codes; /* in 16 bits, two products by one multiplication of sums
 #define I16_PRODUCTS 1
 #define DOT_SET1(v)  _mm256_set1_epi16(v)
 #define OPAQUE(x)    __asm__("" : "+x"(x))
-/* One block: by intrinsics gcc 12 keeps sums in memory. */
+                       /* One block: by intrinsics gcc 12 keeps sums in memory. */
 #define DOT_STEP(acc, x, y)                                                                                  \
     do {                                                                                                     \
         codes s_, t_;                                                                                        \

@@ -20,27 +20,41 @@ struct attention_unit {
 /* Floats from a row of a matrix to the next. An odd number of cache lines, so that the same outputs of all rows lie in different
  * sets of the caches; where somebody looks on, none but the row's own. */
 static size_t odd_lines(size_t cols) { return ((cols + 15) / 16 | 1) * 16; }
-static size_t row_stride(const struct forward *f, size_t cols) { return f->observer ? cols : odd_lines(cols); }
+static size_t row_stride(const struct forward *f, size_t cols)
+{
+    return f->observer ? cols : odd_lines(cols);
+}
 
 struct pass {
     struct forward *f;
     const struct batch_token *tokens;
     int n, n_runs, n_outputs, first_row;
-    bool append_apart; /* some run has several units a head: all keys must be cached before any of them attends */
+    bool
+        append_apart; /* some run has several units a head: all keys must be cached before any of them attends */
     float *logits;
     int32_t *argmax; /* NULL: the logits themselves are wanted */
 };
 
 /* The rows of a thread end where a cache line does. */
-static size_t best_stride(const struct forward *f) { return round_up((size_t)f->n_outputs, 64 / sizeof(struct best)); }
+static size_t best_stride(const struct forward *f)
+{
+    return round_up((size_t)f->n_outputs, 64 / sizeof(struct best));
+}
 
-gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa, struct kv_cache *cache,
-                            enum activations activations, int n_batch, int n_outputs, int n_threads, gpt2q_error *err)
+gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,
+                            struct kv_cache *cache, enum activations activations, int n_batch, int n_outputs,
+                            int n_threads, gpt2q_error *err)
 {
     const gpt2q_config *c = &weights->config;
-    *f = (struct forward){.weights = weights, .isa = isa, .cache = cache, .activations = activations, .n_batch = n_batch,
-                          .n_outputs = n_outputs, .n_threads = n_threads};
-    const size_t n = (size_t)n_batch, d = odd_lines((size_t)c->n_embd), qkv = 3 * (size_t)c->n_embd, inner = (size_t)c->n_inner;
+    *f = (struct forward){.weights = weights,
+                          .isa = isa,
+                          .cache = cache,
+                          .activations = activations,
+                          .n_batch = n_batch,
+                          .n_outputs = n_outputs,
+                          .n_threads = n_threads};
+    const size_t n = (size_t)n_batch, d = odd_lines((size_t)c->n_embd), qkv = 3 * (size_t)c->n_embd,
+                 inner = (size_t)c->n_inner;
     const size_t wide = odd_lines(qkv > inner ? qkv : inner);
     size_t prepared = 0;
     const struct gpt2_block *h = weights->h;
@@ -53,7 +67,8 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     }
     size_t head = qinput_layout(&(struct qinput){0}, &weights->lm_head, activations, n_outputs, NULL);
     if (head > prepared) prepared = head;
-    f->scores_floats = round_up(attention_scratch_floats(cache->max_blocks * KV_BLOCK), 1024); /* pages of their own */
+    f->scores_floats =
+        round_up(attention_scratch_floats(cache->max_blocks * KV_BLOCK), 1024); /* pages of their own */
     f->x = mem_array(n * d, sizeof(float));
     f->a = mem_array(n * d, sizeof(float));
     f->y = mem_array(n * d, sizeof(float));
@@ -66,14 +81,18 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     f->unit_begin = mem_array((size_t)n_threads + 1, sizeof *f->unit_begin);
     f->shares = mem_zarray((size_t)n_threads * PART_COUNT, sizeof *f->shares);
     f->runs = mem_array(n, sizeof *f->runs);
-    if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->best && f->scores && f->units && f->unit_begin && f->shares && f->runs) return GPT2Q_OK;
+    if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->best && f->scores && f->units &&
+        f->unit_begin && f->shares && f->runs)
+        return GPT2Q_OK;
     forward_free(f);
-    return error_memory(err, "the scratch of a forward pass", n * (wide + 3 * d + (size_t)n_threads * PANEL) * sizeof(float));
+    return error_memory(err, "the scratch of a forward pass",
+                        n * (wide + 3 * d + (size_t)n_threads * PANEL) * sizeof(float));
 }
 
 void forward_free(struct forward *f)
 {
-    void *all[] = {f->x, f->a, f->y, f->wide, f->prepared, f->tiles, f->best, f->scores, f->units, f->unit_begin, f->shares, f->runs};
+    void *all[] = {f->x,    f->a,      f->y,     f->wide,       f->prepared, f->tiles,
+                   f->best, f->scores, f->units, f->unit_begin, f->shares,   f->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
     *f = (struct forward){0};
 }
@@ -96,7 +115,8 @@ static void find_runs(struct pass *p)
 
 static int64_t unit_cost(const struct pass *p, const struct attention_unit *u)
 {
-    return (int64_t)u->n_rows * (p->tokens[u->row + u->n_rows - 1].position + 64); /* 64: the fixed part, in positions */
+    return (int64_t)u->n_rows *
+           (p->tokens[u->row + u->n_rows - 1].position + 64); /* 64: the fixed part, in positions */
 }
 
 static int list_units(struct pass *p, int64_t *total)
@@ -110,7 +130,8 @@ static int list_units(struct pass *p, int64_t *total)
         for (int head = 0; head < p->f->cache->n_head; head++)
             for (int k = 0; k < r.n_rows; k += ATTENTION_TILE) {
                 int rows = r.n_rows - k < ATTENTION_TILE ? r.n_rows - k : ATTENTION_TILE;
-                units[count] = (struct attention_unit){.run = i, .head = head, .row = r.row + k, .n_rows = rows};
+                units[count] =
+                    (struct attention_unit){.run = i, .head = head, .row = r.row + k, .n_rows = rows};
                 *total += unit_cost(p, &units[count++]);
             }
     }
@@ -153,7 +174,10 @@ static void mark(struct pass *p, int thread, enum forward_part part)
 }
 
 /* Where the threads share what a part does. */
-static struct share *shares_of(const struct pass *p, enum forward_part part) { return p->f->shares + (size_t)part * (size_t)p->f->n_threads; }
+static struct share *shares_of(const struct pass *p, enum forward_part part)
+{
+    return p->f->shares + (size_t)part * (size_t)p->f->n_threads;
+}
 
 /* Outputs [begin, end) of rows [r0, r1), those of row r0 at x and of each further one `stride` floats on. */
 struct outputs {
@@ -189,16 +213,23 @@ static int rows_of_block(const struct qinput *in)
 
 /* Points the product at n rows of x, quantizes the rows that are thread's for weights that want it, and offers thread's panels.
  * With `apart`, x was not written row by row by the same threads: all of it is awaited first. Returns when all rows are ready. */
-static void product_begin(struct pass *p, struct product *product, const float *x, int n, bool apart, int thread, int n_threads)
+static void product_begin(struct pass *p, struct product *product, const float *x, int n, bool apart,
+                          int thread, int n_threads)
 {
     struct forward *f = p->f;
     const struct qtensor *w = &product->w->weight;
     struct qinput *in = &product->in;
     int64_t begin, end;
-    *in = (struct qinput){.n = n, .cols = w->cols, .end = n, .f32 = x, .stride = row_stride(f, (size_t)w->cols), .kind = f->activations};
+    *in = (struct qinput){.n = n,
+                          .cols = w->cols,
+                          .end = n,
+                          .f32 = x,
+                          .stride = row_stride(f, (size_t)w->cols),
+                          .kind = f->activations};
     if (!f->isa->formats[w->scheme.format].matmul_q) in->kind = ACTIVATIONS_F32;
     product->block = rows_of_block(in);
-    threads_split((int64_t)qtensor_panels(w) * ((n + product->block - 1) / product->block), thread, n_threads, &begin, &end);
+    threads_split((int64_t)qtensor_panels(w) * ((n + product->block - 1) / product->block), thread, n_threads,
+                  &begin, &end);
     share_offer(shares_of(p, product->part), thread, begin, end);
     if (apart) threads_barrier();
     if (qinput_needs_prepare(w, in->kind)) {
@@ -211,7 +242,8 @@ static void product_begin(struct pass *p, struct product *product, const float *
     }
 }
 
-static void product_then(const struct pass *p, const struct product *product, struct outputs o, int panel, int thread)
+static void product_then(const struct pass *p, const struct product *product, struct outputs o, int panel,
+                         int thread)
 {
     linear_outputs(&product->w->weight, panel, &o.begin, &o.end);
     if (product->then) product->then(p, &o, thread);
@@ -229,11 +261,14 @@ static void product_run(struct pass *p, const struct product *product, int layer
     while (share_take(shares_of(p, product->part), thread, n_threads, &item)) {
         in.begin = item / panels * product->block;
         in.end = n - in.begin < product->block ? n : in.begin + product->block;
-        float *y = tiled ? f->tiles + (size_t)thread * (size_t)f->n_batch * PANEL
-                         : product->y + (size_t)in.begin * product->y_stride + (size_t)(item % panels) * PANEL;
+        float *y = tiled
+                       ? f->tiles + (size_t)thread * (size_t)f->n_batch * PANEL
+                       : product->y + (size_t)in.begin * product->y_stride + (size_t)(item % panels) * PANEL;
         const size_t stride = tiled ? PANEL : product->y_stride;
         linear_panel(f->isa, product->w, &in, y, stride, item % panels);
-        if (tiled) product_then(p, product, (struct outputs){.x = y, .stride = stride, .r0 = in.begin, .r1 = in.end}, item % panels, thread);
+        if (tiled)
+            product_then(p, product, (struct outputs){.x = y, .stride = stride, .r0 = in.begin, .r1 = in.end},
+                         item % panels, thread);
     }
     if (!f->observer) return;
     int64_t begin, end;
@@ -260,14 +295,16 @@ static void embed(struct pass *p, int thread, int n_threads)
     observe(p, thread, -1, "embed", p->f->x, p->n, d);
 }
 
-static void norm_rows(struct pass *p, const struct norm *norm, const char *name, int layer, int thread, int n_threads)
+static void norm_rows(struct pass *p, const struct norm *norm, const char *name, int layer, int thread,
+                      int n_threads)
 {
     const gpt2q_config *c = &p->f->weights->config;
     const int64_t stride = (int64_t)row_stride(p->f, (size_t)c->n_embd);
     int64_t r0, r1;
     threads_split(p->n, thread, n_threads, &r0, &r1);
     for (int64_t r = r0; r < r1; r++)
-        p->f->isa->kernels->layer_norm(p->f->x + r * stride, norm->weight, norm->bias, c->layer_norm_epsilon, c->n_embd, p->f->a + r * stride);
+        p->f->isa->kernels->layer_norm(p->f->x + r * stride, norm->weight, norm->bias, c->layer_norm_epsilon,
+                                       c->n_embd, p->f->a + r * stride);
     observe(p, thread, layer, name, p->f->a, p->n, c->n_embd);
 }
 
@@ -277,7 +314,11 @@ static void append_unit(struct pass *p, int layer, const struct attention_unit *
     const struct kv_view kv = kv_cache_view(p->f->cache, layer, p->tokens[u->row].sequence);
     const size_t stride = row_stride(p->f, 3 * (size_t)d);
     const float *k = p->f->wide + (size_t)u->row * stride + d + u->head * hd;
-    const struct kv_rows rows = {.k = k, .v = k + d, .stride = stride, .n_rows = u->n_rows, .first_position = p->tokens[u->row].position};
+    const struct kv_rows rows = {.k = k,
+                                 .v = k + d,
+                                 .stride = stride,
+                                 .n_rows = u->n_rows,
+                                 .first_position = p->tokens[u->row].position};
     p->f->isa->kernels->kv_append(&kv, u->head, &rows);
 }
 
@@ -301,8 +342,11 @@ static void attention(struct pass *p, int layer, int thread, int n_threads)
         struct kv_view kv = kv_cache_view(f->cache, layer, p->tokens[u->row].sequence);
         struct attention_rows rows = {.q = f->wide + (size_t)u->row * q_stride + u->head * hd,
                                       .y = f->a + (size_t)u->row * y_stride + u->head * hd,
-                                      .q_stride = q_stride, .y_stride = y_stride,
-                                      .n_rows = u->n_rows, .first_position = p->tokens[u->row].position, .scale = scale};
+                                      .q_stride = q_stride,
+                                      .y_stride = y_stride,
+                                      .n_rows = u->n_rows,
+                                      .first_position = p->tokens[u->row].position,
+                                      .scale = scale};
         f->isa->kernels->attention(&kv, u->head, &rows, f->scores + (size_t)thread * f->scores_floats);
     }
     observe(p, thread, layer, "attn.heads", f->a, p->n, d);
@@ -315,7 +359,8 @@ static void add_residual(const struct pass *p, const struct outputs *o, int thre
     const size_t stride = row_stride(f, (size_t)f->weights->config.n_embd), n = (size_t)(o->end - o->begin);
     const float *x = o->x;
     (void)thread;
-    for (int r = o->r0; r < o->r1; r++, x += o->stride) f->isa->kernels->add(f->x + (size_t)r * stride + o->begin, x, n);
+    for (int r = o->r0; r < o->r1; r++, x += o->stride)
+        f->isa->kernels->add(f->x + (size_t)r * stride + o->begin, x, n);
 }
 
 /* Into the hidden layer. */
@@ -326,7 +371,8 @@ static void activate(const struct pass *p, const struct outputs *o, int thread)
     const enum activation_function activation = config_activation(&f->weights->config);
     const float *x = o->x;
     (void)thread;
-    for (int r = o->r0; r < o->r1; r++, x += o->stride) f->isa->kernels->activation[activation](x, n, f->wide + (size_t)r * stride + o->begin);
+    for (int r = o->r0; r < o->r1; r++, x += o->stride)
+        f->isa->kernels->activation[activation](x, n, f->wide + (size_t)r * stride + o->begin);
 }
 
 static void block(struct pass *p, int layer, int thread, int n_threads)
@@ -334,11 +380,15 @@ static void block(struct pass *p, int layer, int thread, int n_threads)
     struct forward *f = p->f;
     const struct gpt2_block *b = &f->weights->h[layer];
     const gpt2q_config *c = &f->weights->config;
-    const size_t d = row_stride(f, (size_t)c->n_embd), qkv = row_stride(f, 3 * (size_t)c->n_embd), inner = row_stride(f, (size_t)c->n_inner);
+    const size_t d = row_stride(f, (size_t)c->n_embd), qkv = row_stride(f, 3 * (size_t)c->n_embd),
+                 inner = row_stride(f, (size_t)c->n_inner);
     struct product c_attn = {PART_C_ATTN, "attn.c_attn", &b->c_attn, .y = f->wide, .y_stride = qkv},
-                   attn_c_proj = {PART_ATTN_C_PROJ, "attn.c_proj", &b->attn_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
-                   c_fc = {PART_C_FC, "mlp.c_fc", &b->c_fc, .y = f->wide, .y_stride = inner, .then = activate},
-                   mlp_c_proj = {PART_MLP_C_PROJ, "mlp.c_proj", &b->mlp_c_proj, .y = f->y, .y_stride = d, .then = add_residual};
+                   attn_c_proj = {PART_ATTN_C_PROJ, "attn.c_proj", &b->attn_c_proj,
+                                  .y = f->y,        .y_stride = d, .then = add_residual},
+                   c_fc = {PART_C_FC,    "mlp.c_fc",        &b->c_fc,
+                           .y = f->wide, .y_stride = inner, .then = activate},
+                   mlp_c_proj = {PART_MLP_C_PROJ, "mlp.c_proj",  &b->mlp_c_proj,
+                                 .y = f->y,       .y_stride = d, .then = add_residual};
 
     norm_rows(p, &b->ln_1, "ln_1", layer, thread, n_threads);
     product_begin(p, &c_attn, f->a, p->n, false, thread, n_threads);
@@ -368,7 +418,10 @@ static void block(struct pass *p, int layer, int thread, int n_threads)
 
 /* ---- the largest logits: each thread's own, then those of all ---- */
 
-static struct best *best_of(const struct forward *f, int thread) { return f->best + (size_t)thread * best_stride(f); }
+static struct best *best_of(const struct forward *f, int thread)
+{
+    return f->best + (size_t)thread * best_stride(f);
+}
 
 static void forget_best(const struct forward *f, int rows)
 {
@@ -407,11 +460,16 @@ static void head(struct pass *p, int thread, int n_threads)
     threads_split(p->n_outputs, thread, n_threads, &o0, &o1);
     for (int r = 0; r < p->n; r++) {
         if (!p->tokens[r].wants_logits) continue;
-        if (o >= o0 && o < o1) memcpy(f->y + (size_t)o * stride, f->a + (size_t)r * stride, d * sizeof(float));
+        if (o >= o0 && o < o1)
+            memcpy(f->y + (size_t)o * stride, f->a + (size_t)r * stride, d * sizeof(float));
         o++;
     }
     const struct linear_weight weight = {.weight = w->lm_head};
-    struct product lm_head = {PART_LM_HEAD, "logits", &weight, .y = p->logits, .y_stride = (size_t)w->lm_head.rows,
+    struct product lm_head = {PART_LM_HEAD,
+                              "logits",
+                              &weight,
+                              .y = p->logits,
+                              .y_stride = (size_t)w->lm_head.rows,
                               .then = p->argmax ? keep_best : NULL};
     product_begin(p, &lm_head, f->y, p->n_outputs, false, thread, n_threads);
     mark(p, thread, PART_NORM);
@@ -428,10 +486,12 @@ static void pass_thread(void *arg, int thread, int n_threads)
     head(p, thread, n_threads);
 }
 
-void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits, int32_t *argmax)
+void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits,
+                  int32_t *argmax)
 {
     assert(n > 0 && n <= f->n_batch);
-    struct pass p = {.f = f, .tokens = tokens, .n = n, .first_row = first_row, .logits = logits, .argmax = argmax};
+    struct pass p = {
+        .f = f, .tokens = tokens, .n = n, .first_row = first_row, .logits = logits, .argmax = argmax};
     profile_begin(f->profile);
     find_runs(&p);
     assert(p.n_outputs <= f->n_outputs);

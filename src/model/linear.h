@@ -11,5 +11,6 @@ void linear_outputs(const struct qtensor *w, int panel, int *begin, int *end);
 
 /* Computes the outputs of a panel for the rows [x->begin, x->end), bias added last, to y: the panel's first output of
  * the first row, `stride` floats from a row to the next. x must be prepared where qinput_needs_prepare says so. */
-void linear_panel(const struct isa *isa, const struct linear_weight *w, const struct qinput *x, float *y, size_t stride, int panel);
+void linear_panel(const struct isa *isa, const struct linear_weight *w, const struct qinput *x, float *y,
+                  size_t stride, int panel);
 #endif

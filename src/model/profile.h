@@ -4,27 +4,28 @@
 #include "base/clock.h"
 
 /* name in reports */
-#define FORWARD_PART_MAP(X)                                                                                            \
-    X(EMBED, "embed")                                                                                                  \
-    X(NORM, "norm")                                                                                                    \
-    X(C_ATTN, "attn.c_attn")                                                                                           \
-    X(ATTENTION, "attention")                                                                                          \
-    X(ATTN_C_PROJ, "attn.c_proj")                                                                                      \
-    X(C_FC, "mlp.c_fc")                                                                                                \
-    X(MLP_C_PROJ, "mlp.c_proj")                                                                                        \
+#define FORWARD_PART_MAP(X)                                                                                  \
+    X(EMBED, "embed")                                                                                        \
+    X(NORM, "norm")                                                                                          \
+    X(C_ATTN, "attn.c_attn")                                                                                 \
+    X(ATTENTION, "attention")                                                                                \
+    X(ATTN_C_PROJ, "attn.c_proj")                                                                            \
+    X(C_FC, "mlp.c_fc")                                                                                      \
+    X(MLP_C_PROJ, "mlp.c_proj")                                                                              \
     X(LM_HEAD, "lm_head")
 
 enum forward_part {
 #define FORWARD_PART_ENUM(name, text) PART_##name,
     FORWARD_PART_MAP(FORWARD_PART_ENUM)
 #undef FORWARD_PART_ENUM
-    PART_COUNT
+        PART_COUNT
 };
 
 struct forward_profile {
     double seconds[PART_COUNT]; /* summed over passes and layers */
     double mark;                /* when the part under way began */
-    double sampling;            /* seconds that whoever runs the passes spent on choosing tokens; of the arg-max that a pass makes
+    double
+        sampling; /* seconds that whoever runs the passes spent on choosing tokens; of the arg-max that a pass makes
                                  * of its logits none, it is of LM_HEAD */
 };
 

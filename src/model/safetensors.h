@@ -6,16 +6,17 @@
 #define ST_MAX_DIMS 8
 
 /* name, bits of an element */
-#define ST_DTYPE_MAP(X)                                                                                                \
-    X(BOOL, 8) X(F4, 4) X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8)        \
-    X(F8_E4M3FNUZ, 8) X(F8_E5M2FNUZ, 8) X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32)  \
-    X(C64, 64) X(F64, 64) X(I64, 64) X(U64, 64)
+#define ST_DTYPE_MAP(X)                                                                                      \
+    X(BOOL, 8)                                                                                               \
+    X(F4, 4) X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8)         \
+        X(F8_E4M3FNUZ, 8) X(F8_E5M2FNUZ, 8) X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32)          \
+            X(U32, 32) X(F32, 32) X(C64, 64) X(F64, 64) X(I64, 64) X(U64, 64)
 
 enum st_dtype {
 #define ST_ENUM(name, bits) ST_##name,
     ST_DTYPE_MAP(ST_ENUM)
 #undef ST_ENUM
-    ST_DTYPE_COUNT
+        ST_DTYPE_COUNT
 };
 const char *st_dtype_name(enum st_dtype dtype);
 int st_dtype_bits(enum st_dtype dtype);
@@ -43,7 +44,8 @@ struct safetensors {
 /* Every size is checked as FORMATS.md 4 says; each error names the file and the tensor. */
 gpt2q_status safetensors_open(const char *path, struct safetensors *out, gpt2q_error *err);
 /* The same over bytes in memory that outlive it (tests, fuzzing); `name` for messages. */
-gpt2q_status safetensors_from_memory(const uint8_t *data, size_t size, const char *name, struct safetensors *out, gpt2q_error *err);
+gpt2q_status safetensors_from_memory(const uint8_t *data, size_t size, const char *name,
+                                     struct safetensors *out, gpt2q_error *err);
 void safetensors_close(struct safetensors *st);
 const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name); /* NULL: none */
 const char *safetensors_metadata(const struct safetensors *st, const char *key);          /* NULL: none */
@@ -58,10 +60,12 @@ struct st_declaration {
     uint64_t shape[ST_MAX_DIMS];
 };
 gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration *tensors, size_t n_tensors,
-                             const struct st_metadata *metadata, size_t n_metadata, bool align, gpt2q_error *err);
+                             const struct st_metadata *metadata, size_t n_metadata, bool align,
+                             gpt2q_error *err);
 /* The same header in memory, for mem_free. `path` is for messages. */
-gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_tensors, const struct st_metadata *metadata,
-                              size_t n_metadata, const char *path, char **header, size_t *n, gpt2q_error *err);
+gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_tensors,
+                              const struct st_metadata *metadata, size_t n_metadata, const char *path,
+                              char **header, size_t *n, gpt2q_error *err);
 /* Bytes of a declared tensor. */
 size_t st_declaration_size(const struct st_declaration *d);
 #endif

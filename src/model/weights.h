@@ -21,8 +21,8 @@ struct gpt2_block {
 
 /* A tensor as it is held, for reports. */
 struct tensor_info {
-    char *name;           /* checkpoint's, without "transformer." */
-    const char *dtype;    /* as stored in the file, "F16" */
+    char *name;        /* checkpoint's, without "transformer." */
+    const char *dtype; /* as stored in the file, "F16" */
     int n_dims;
     uint64_t shape[2];    /* checkpoint order */
     struct scheme scheme; /* QF_F32 for vectors and wpe (notes: QF_I8, QG_TENSOR, QM_NOTES) */
@@ -34,34 +34,36 @@ struct gpt2_weights {
     struct qtensor wte;     /* (vocab_size, n_embd) */
     struct qtensor lm_head; /* the same memory where tied and not overridden */
     bool lm_head_is_wte;
-    const float *wpe;       /* (n_positions, n_embd) */
+    const float *wpe; /* (n_positions, n_embd) */
     struct norm ln_f;
-    struct gpt2_block *h;   /* n_layer */
+    struct gpt2_block *h; /* n_layer */
 
-    struct scheme scheme;   /* the one asked for */
-    bool mixed;             /* overrides changed some */
+    struct scheme scheme;        /* the one asked for */
+    bool mixed;                  /* overrides changed some */
     struct tensor_info *tensors; /* in checkpoint order */
     size_t n_tensors;
     uint64_t bytes, parameters;
 
     struct safetensors *files; /* mapped while something points into them */
     size_t n_files;
-    void **owned;           /* allocations freed with the weights */
+    void **owned; /* allocations freed with the weights */
     size_t n_owned;
 };
 
 struct weights_params {
     struct scheme scheme;
-    const char *const *overrides; /* "GLOB=SPEC", the last match wins; names as in tensor_info, "lm_head.weight" also for a tied head */
+    const char *const *
+        overrides; /* "GLOB=SPEC", the last match wins; names as in tensor_info, "lm_head.weight" also for a tied head */
     size_t n_overrides;
     int n_threads;
     const struct isa *isa; /* that quantizes; NULL: $GPT2Q_ISA, or the best here */
 };
 
 /* Loads a Hugging Face directory (config.json, model.safetensors or model.safetensors.index.json with its shards). */
-gpt2q_status weights_load(const char *directory, const struct weights_params *params, struct gpt2_weights *out, gpt2q_error *err);
+gpt2q_status weights_load(const char *directory, const struct weights_params *params,
+                          struct gpt2_weights *out, gpt2q_error *err);
 /* Synthetic weights of a shape, for benchmarks: normal-like numbers from a counter, the same at every call. */
-gpt2q_status weights_synthesize(const gpt2q_config *config, const struct weights_params *params, struct gpt2_weights *out,
-                                gpt2q_error *err);
+gpt2q_status weights_synthesize(const gpt2q_config *config, const struct weights_params *params,
+                                struct gpt2_weights *out, gpt2q_error *err);
 void weights_free(struct gpt2_weights *w);
 #endif

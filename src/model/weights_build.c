@@ -43,8 +43,10 @@ gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, co
     w->h = mem_zarray((size_t)config->n_layer, sizeof *w->h);
     w->tensors = mem_zarray(n, sizeof *w->tensors);
     w->owned = mem_zarray(n, sizeof *w->owned);
-    *b = (struct weights_builder){
-        .w = w, .tied = tied, .run = {.n_threads = params->n_threads, .isa = params->isa}, .schemes = mem_zarray(n, sizeof *b->schemes)};
+    *b = (struct weights_builder){.w = w,
+                                  .tied = tied,
+                                  .run = {.n_threads = params->n_threads, .isa = params->isa},
+                                  .schemes = mem_zarray(n, sizeof *b->schemes)};
     gpt2q_status s = GPT2Q_OK;
     if (!w->h || !w->tensors || !w->owned || !b->schemes)
         s = error_memory(err, "a table of tensors", n * sizeof *w->tensors);

@@ -5,11 +5,25 @@
 
 enum weight_part {
     /* of block `layer` */
-    PART_LN_1_WEIGHT, PART_LN_1_BIAS, PART_C_ATTN_WEIGHT, PART_C_ATTN_BIAS, PART_ATTN_C_PROJ_WEIGHT, PART_ATTN_C_PROJ_BIAS,
-    PART_LN_2_WEIGHT, PART_LN_2_BIAS, PART_C_FC_WEIGHT, PART_C_FC_BIAS, PART_MLP_C_PROJ_WEIGHT, PART_MLP_C_PROJ_BIAS,
+    PART_LN_1_WEIGHT,
+    PART_LN_1_BIAS,
+    PART_C_ATTN_WEIGHT,
+    PART_C_ATTN_BIAS,
+    PART_ATTN_C_PROJ_WEIGHT,
+    PART_ATTN_C_PROJ_BIAS,
+    PART_LN_2_WEIGHT,
+    PART_LN_2_BIAS,
+    PART_C_FC_WEIGHT,
+    PART_C_FC_BIAS,
+    PART_MLP_C_PROJ_WEIGHT,
+    PART_MLP_C_PROJ_BIAS,
     BLOCK_PARTS,
     /* once */
-    PART_WTE = BLOCK_PARTS, PART_WPE, PART_LN_F_WEIGHT, PART_LN_F_BIAS, PART_LM_HEAD,
+    PART_WTE = BLOCK_PARTS,
+    PART_WPE,
+    PART_LN_F_WEIGHT,
+    PART_LN_F_BIAS,
+    PART_LM_HEAD,
     PART_COUNT
 };
 
@@ -23,7 +37,8 @@ size_t weight_slot(const gpt2q_config *config, struct weight_id id);
 struct weight_id weight_at(const gpt2q_config *config, size_t slot);
 
 #define WEIGHT_NAME_MAX 64
-const char *weight_print(struct weight_id id, char name[WEIGHT_NAME_MAX]); /* "h.0.ln_1.weight"; returns name */
+const char *weight_print(struct weight_id id,
+                         char name[WEIGHT_NAME_MAX]); /* "h.0.ln_1.weight"; returns name */
 
 enum weight_name {
     NAME_WEIGHT,  /* *id says which; its layer may be any number */

@@ -49,19 +49,21 @@ enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
  * (sized by qinput_layout), row by row. */
 struct qinput {
     int n, cols;
-    int begin, end;     /* the rows that matmul is asked for, [0, n) unless the caller wants fewer; begin is a multiple of QINPUT_BLOCK */
+    int begin,
+        end; /* the rows that matmul is asked for, [0, n) unless the caller wants fewer; begin is a multiple of QINPUT_BLOCK */
     const float *f32; /* x (n, cols), row r at f32 + r*stride */
     size_t stride;
     enum activations kind;
-    float *scaled;  /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
-    float *sums;    /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
+    float *scaled; /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
+    float *sums;   /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
     /* Codes of x (n, cols rounded up to 64), as format_ops.wide_codes says; padding is 0. As bytes: i16: 256*hi + lo; i8: hi
      * only. As 16-bit integers, in the same memory: each four inputs in the order 0 2 1 3, qinput_lanes rows interleaved. */
     int8_t *hi, *lo;
     int16_t *wide;
-    int slab;           /* inputs: of 16-bit codes all rows' for these, then all rows' for the next */
-    int32_t *code_sums; /* bytes: sums of hi, then of lo, over each group (n, 2, groups); 16 bits: (n, WIDE_SUMS, pieces) */
-    float *code_scale;  /* (n): x = code_scale * code */
+    int slab; /* inputs: of 16-bit codes all rows' for these, then all rows' for the next */
+    int32_t *
+        code_sums; /* bytes: sums of hi, then of lo, over each group (n, 2, groups); 16 bits: (n, WIDE_SUMS, pieces) */
+    float *code_scale; /* (n): x = code_scale * code */
 };
 
 static inline int qinput_lanes(const struct qinput *x) { return x->n < WIDE_LANES ? x->n : WIDE_LANES; }
@@ -71,7 +73,8 @@ static inline int16_t *qinput_wide(const struct qinput *x, int row, int k)
     const int lanes = qinput_lanes(x), lane = row % lanes, first = k / x->slab * x->slab;
     const int rest = (x->cols + 63) / 64 * 64 - first, width = rest < x->slab ? rest : x->slab;
     const size_t rows = ((size_t)x->n + (size_t)lanes - 1) / (size_t)lanes * (size_t)lanes;
-    return x->wide + (size_t)first * rows + (size_t)(row - lane) * (size_t)width + (size_t)((k - first) * lanes + 4 * lane);
+    return x->wide + (size_t)first * rows + (size_t)(row - lane) * (size_t)width +
+           (size_t)((k - first) * lanes + 4 * lane);
 }
 
 struct format_ops {
@@ -80,12 +83,15 @@ struct format_ops {
     void (*dequantize_row)(const struct qtensor *w, int row, float *y);
     /* For the rows that x asks for and the panels [p0, p1): output o of row r goes to
      * y[(r - x->begin) * y_stride + o - p0 * PANEL]; nothing beyond rows is written. */
-    void (*matmul)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
+    void (*matmul)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
+                   int p1);
     /* The same with integer activations; NULL where the format has none. */
-    void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0, int p1);
+    void (*matmul_q)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
+                     int p1);
     /* Fills what matmul (or matmul_q, by x->kind) needs of rows [r0, r1) of x beyond f32. NULL: nothing. */
     void (*prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1);
-    bool wide_codes[ACTIVATIONS_COUNT]; /* by kind: prepare makes codes of 16 bits, x->wide, in place of bytes */
+    bool wide_codes
+        [ACTIVATIONS_COUNT]; /* by kind: prepare makes codes of 16 bits, x->wide, in place of bytes */
 };
 
 /* Whether a product with this weight needs `prepare` (and so a barrier between it and matmul). */

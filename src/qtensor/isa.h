@@ -7,7 +7,7 @@
 #include "qtensor/pack.h"
 
 struct isa {
-    const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx" */
+    const char *name;        /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx" */
     bool (*supported)(void); /* this CPU and its operating system can run it */
     const struct kernels *kernels;
     const struct format_ops *formats; /* [QF_COUNT] */

@@ -89,7 +89,8 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
         out.slab = qtensor_slab(w);
         out.hi = codes;
         if (memory && kind == ACTIVATIONS_I16) out.lo = out.hi + rows * stride;
-        out.code_sums = take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w, kind) * sizeof(int32_t));
+        out.code_sums =
+            take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w, kind) * sizeof(int32_t));
         out.code_scale = take(memory, &used, rows * sizeof(float));
     }
     if (x && memory) *x = out;

@@ -34,23 +34,26 @@ struct scheme {
 
 struct qtensor {
     struct scheme scheme;
-    int rows, cols;      /* outputs, inputs */
+    int rows, cols; /* outputs, inputs */
     const uint8_t *codes;
-    size_t panel_bytes;  /* from one panel to the next */
+    size_t panel_bytes; /* from one panel to the next */
     const void *scale, *zero;
-    size_t bytes;        /* payload: codes, scales and zeros with their padding */
-    void *owned;         /* freed by qtensor_free; NULL where everything is mapped */
+    size_t bytes; /* payload: codes, scales and zeros with their padding */
+    void *owned;  /* freed by qtensor_free; NULL where everything is mapped */
 };
 
 static inline int qtensor_panels(const struct qtensor *w) { return (w->rows + PANEL - 1) / PANEL; }
 /* Of inputs that share parameters, of one output: 1 but for QG_GROUP. */
-static inline int qtensor_groups(const struct qtensor *w) { return w->scheme.gran == QG_GROUP ? w->cols / w->scheme.group : 1; }
+static inline int qtensor_groups(const struct qtensor *w)
+{
+    return w->scheme.gran == QG_GROUP ? w->cols / w->scheme.group : 1;
+}
 static inline bool scheme_is_integer(struct scheme s) { return s.format == QF_I8 || s.format == QF_I4; }
 static inline int scheme_bits(struct scheme s) { return s.format == QF_I4 ? 4 : 8; }
 static inline bool scheme_equal(struct scheme a, struct scheme b)
 {
-    return a.format == b.format &&
-           (!scheme_is_integer(a) || (a.gran == b.gran && a.method == b.method && (a.gran != QG_GROUP || a.group == b.group)));
+    return a.format == b.format && (!scheme_is_integer(a) || (a.gran == b.gran && a.method == b.method &&
+                                                              (a.gran != QG_GROUP || a.group == b.group)));
 }
 
 /* Parses a SPEC ("i8", "i4:g32:affine", "notes"); an unknown one is GPT2Q_INVALID_ARGUMENT and suggests the nearest right one. */

@@ -23,7 +23,8 @@ struct qsource {
 struct quantize_run {
     int n_threads;
     const struct isa *isa; /* NULL: $GPT2Q_ISA, or the best here */
-    void (*on_panel)(void *user, const struct qtensor *w, int panel, const float *block); /* NULL: nobody asks */
+    void (*on_panel)(void *user, const struct qtensor *w, int panel,
+                     const float *block); /* NULL: nobody asks */
     void *user;
 };
 

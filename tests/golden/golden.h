@@ -18,5 +18,6 @@ struct run_settings {
 struct runner runner_open(const char *directory, struct run_settings settings);
 void runner_close(struct runner *r);
 /* Decodes ids at positions from `first` on in a sequence; logits of the last one, or of all. */
-void runner_decode(struct runner *r, const int32_t *ids, size_t n, int32_t first, int32_t sequence, bool all_logits);
+void runner_decode(struct runner *r, const int32_t *ids, size_t n, int32_t first, int32_t sequence,
+                   bool all_logits);
 #endif

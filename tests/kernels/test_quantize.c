@@ -98,7 +98,8 @@ static void compare_golden(const struct qsource *src, const char *spec, const cJ
 {
     struct qtensor w;
     gpt2q_error err = {0};
-    if (qtensor_quantize(src, scheme_of(spec), &(struct quantize_run){.n_threads = 2}, &w, &err)) fail_msg("%s", err.message);
+    if (qtensor_quantize(src, scheme_of(spec), &(struct quantize_run){.n_threads = 2}, &w, &err))
+        fail_msg("%s", err.message);
     int64_t sum = 0, abs_sum = 0;
     for (int o = 0; o < w.rows; o++)
         for (int i = 0; i < w.cols; i++) {
@@ -173,7 +174,9 @@ static void test_notes_tensor(void **state)
     float scale, min, v;
     assert_int_equal(safetensors_open(repo_path("models/tales-7m/model.safetensors"), &st, NULL), GPT2Q_OK);
     struct qsource src = source_of(&st, "h.0.attn.c_attn.weight");
-    assert_int_equal(qtensor_quantize(&src, scheme_of("notes"), &(struct quantize_run){.n_threads = 2}, &w, NULL), GPT2Q_OK);
+    assert_int_equal(
+        qtensor_quantize(&src, scheme_of("notes"), &(struct quantize_run){.n_threads = 2}, &w, NULL),
+        GPT2Q_OK);
     notes_parameters(&src, &scale, &min);
     assert_true(*(const float *)w.scale == scale && *(const float *)w.zero == min);
     for (int o = 0; o < w.rows; o += 7)
@@ -203,13 +206,17 @@ static void test_genuine_weights(void **state)
     assert_int_equal(safetensors_open(path, &st, NULL), GPT2Q_OK);
     struct qsource src = source_of(&st, "h.0.attn.c_attn.weight");
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        assert_int_equal(qtensor_quantize(&src, scheme_of(expected[i].spec), &(struct quantize_run){.n_threads = 2}, &w, NULL), GPT2Q_OK);
+        assert_int_equal(qtensor_quantize(&src, scheme_of(expected[i].spec),
+                                          &(struct quantize_run){.n_threads = 2}, &w, NULL),
+                         GPT2Q_OK);
         double percent = 100.0 * relative_error(&w, &src);
         if (fabs(percent / expected[i].percent - 1.0) > 1e-3)
             fail_msg("%s: %g %%, expected %g", expected[i].spec, percent, expected[i].percent);
         qtensor_free(&w);
     }
-    assert_int_equal(qtensor_quantize(&src, scheme_of("notes"), &(struct quantize_run){.n_threads = 2}, &w, NULL), GPT2Q_OK);
+    assert_int_equal(
+        qtensor_quantize(&src, scheme_of("notes"), &(struct quantize_run){.n_threads = 2}, &w, NULL),
+        GPT2Q_OK);
     for (int o = 0; o < 3; o++) { /* the notes print (in, out) */
         assert_int_equal(code_at(&w, o, 0) + 128, row0[o]);
         assert_int_equal(code_at(&w, o, 1) + 128, row1[o]);
@@ -401,7 +408,8 @@ static void expect_refused(const float *m, const char *spec, gpt2q_status status
     struct qsource src = {"h.0.w", DT_F32, m, 70, 16, 16, 1};
     struct qtensor w;
     gpt2q_error err = {0};
-    assert_int_equal(qtensor_quantize(&src, scheme_of(spec), &(struct quantize_run){.n_threads = 2}, &w, &err), status);
+    assert_int_equal(
+        qtensor_quantize(&src, scheme_of(spec), &(struct quantize_run){.n_threads = 2}, &w, &err), status);
     if (!strstr(err.message, "h.0.w") || !strstr(err.message, part))
         fail_msg("%s says: %s", spec, err.message);
     assert_null(w.owned);
@@ -438,7 +446,8 @@ static void test_no_memory(void **state)
     gpt2q_error err;
     for (int64_t allowed = 0; allowed < 2; allowed++) {
         mem_fail_after(allowed);
-        gpt2q_status status = qtensor_quantize(&src, scheme_of("i8"), &(struct quantize_run){.n_threads = 1}, &w, &err);
+        gpt2q_status status =
+            qtensor_quantize(&src, scheme_of("i8"), &(struct quantize_run){.n_threads = 1}, &w, &err);
         mem_fail_after(-1);
         assert_int_equal(status, GPT2Q_OUT_OF_MEMORY);
         assert_null(w.owned);

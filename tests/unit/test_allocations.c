@@ -9,7 +9,8 @@ static void decoding_allocates_nothing(void **state)
     (void)state;
     static const char *const schemes[] = {"f32", "i8"};
     for (size_t s = 0; s < 2; s++) {
-        struct runner r = runner_open(repo_path(tiny), (struct run_settings){.scheme = schemes[s], .n_threads = 2});
+        struct runner r =
+            runner_open(repo_path(tiny), (struct run_settings){.scheme = schemes[s], .n_threads = 2});
         int32_t id = 5;
         runner_decode(&r, &id, 1, 0, 0, false);
         uint64_t before = mem_count();
@@ -126,9 +127,11 @@ static void every_allocation_fails_once(void **state)
         mem_fail_after(i);
         gpt2q_status s = run_once(directory, &err);
         mem_fail_after(-1);
-        if (s == GPT2Q_OK) continue; /* what failed was optional: a vocabulary, or log-probabilities of one request */
+        if (s == GPT2Q_OK)
+            continue; /* what failed was optional: a vocabulary, or log-probabilities of one request */
         failures++;
-        if (s != GPT2Q_OUT_OF_MEMORY || !strstr(err.message, "memory")) fail_msg("allocation %d of %d: status %d, '%s'", (int)i, (int)n, s, err.message);
+        if (s != GPT2Q_OUT_OF_MEMORY || !strstr(err.message, "memory"))
+            fail_msg("allocation %d of %d: status %d, '%s'", (int)i, (int)n, s, err.message);
     }
     assert_true(failures > n / 2);
 }

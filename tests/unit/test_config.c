@@ -73,7 +73,7 @@ static void knows_aliases_and_twins(void **state)
 {
     (void)state;
     gpt2q_config c = parsed("{" GPT2 ",\"hidden_size\":64,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
-                                     "\"max_position_embeddings\":32}");
+                            "\"max_position_embeddings\":32}");
     assert_true(c.n_embd == 64 && c.n_layer == 2 && c.n_head == 4 && c.n_positions == 32 && c.n_inner == 256);
     assert_int_equal(parsed("{" GPT2 ",\"n_ctx\":128}").n_positions, 128);
     assert_int_equal(parsed("{" GPT2 ",\"n_ctx\":128,\"n_positions\":128}").n_positions, 128);
