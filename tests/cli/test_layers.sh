@@ -28,13 +28,13 @@ for folder in include src/base src/kernels src/qtensor tokenizer src/model src/e
     mkdir -p "$dir/$folder"
     printf 'int unused;\n' >"$dir/$folder/$(basename "$folder").h"
 done
-printf '#include "base/base.h"\n#include "quant.h"\n/* like -ffast-math\n * <omp.h> */\n#include <math.h>\n' \
+printf '#include "base/base.h"\n#include "qtensor.h"\n/* like -ffast-math\n * <omp.h> */\n#include <math.h>\n' \
     >"$dir/src/qtensor/good.c"
 printf 'BITS := -fno-fast-math -ffp-contract=off\n' >"$dir/Makefile"
 expect 0 '' "a tree without violations"
 
 plant src/base/up.c '#include "kernels/kernels.h"' 'src/base must not include src/kernels'
-plant src/kernels/up.c '# include "qtensor/quant.h"' 'src/kernels must not include src/qtensor'
+plant src/kernels/up.c '# include "qtensor/qtensor.h"' 'src/kernels must not include src/qtensor'
 plant src/qtensor/up.c '#include "../model/model.h"' 'src/qtensor must not include src/model'
 plant tokenizer/up.c '#include "model/model.h"' 'tokenizer must not include src/model'
 plant src/model/up.h '#include "engine/engine.h"' 'src/model must not include src/engine'
