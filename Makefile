@@ -37,11 +37,11 @@ LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
-# kernels/ and qtensor/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
+# kernels/, qtensor/ and train/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
 # another one share its objects but for *.dot.isa.c.
-LIB_DIRS  := src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/study
+LIB_DIRS  := src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/train src/study
 DOT_SRC   := $(wildcard src/kernels/*.dot.isa.c src/qtensor/*.dot.isa.c)
-ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/qtensor/*.isa.c))
+ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/qtensor/*.isa.c src/train/*.isa.c))
 LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 APP_SRC   := $(wildcard src/app/*.c src/app/*/*.c)
 ISAS      := scalar
