@@ -32,9 +32,12 @@ WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
 # -ffp-contract=off comes last: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
 BITS          := -fno-fast-math -ffp-contract=off
 ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -Iinclude -Isrc -I. $(CPPFLAGS)
-ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(PKG_CFLAGS) $(CFLAGS) $(BITS)
+ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
 LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
-ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) -lm
+# The compiler brings its OpenMP runtime (gcc: libgomp, clang: libomp). OPENMP_LIB is what others link libgpt2q.a with.
+OPENMP        ?= $(if $(filter Darwin,$(UNAME_S)),-Xpreprocessor )-fopenmp
+OPENMP_LIB    ?= $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)
+ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
 # kernels/, qtensor/ and train/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
@@ -160,7 +163,7 @@ install: all man ## program, libraries, header, man page, completion and default
 	ln -sf libgpt2q.so.$(VERSION) $(INTO)/lib/$(SONAME)
 	ln -sf $(SONAME) $(INTO)/lib/libgpt2q.so
 	install -m 644 include/gpt2q.h $(INTO)/include/gpt2q.h
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@PKGS@|$(PKGS)|' \
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@PKGS@|$(PKGS)|; s|@OPENMP@|$(OPENMP_LIB)|' \
 	  tools/gpt2q.pc.in > $(INTO)/lib/pkgconfig/gpt2q.pc
 	install -m 644 $(wildcard $(MODEL)/*) $(INTO)/share/gpt2q/$(MODEL)
 	install -m 644 tools/completion.bash $(INTO)/share/bash-completion/completions/gpt2q

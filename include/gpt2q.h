@@ -42,6 +42,12 @@
  * vocabulary in a batch made by hand) are asserted or refused, as said with each call. The library never prints, never
  * exits, and allocates nothing per token.
  *
+ * Threads: OpenMP makes them, for the library's own use. A decode, or the loading of a model, borrows a team of n_threads: the
+ * caller's thread, and others that sleep between calls. Calls at the same time, in several threads, have a team each. Teams end
+ * when the last model is closed; then the library may be unloaded, too. (LLVM's runtime keeps its threads, asleep.) The
+ * threads take no signals. After fork() the child may use its own and the parent's models and contexts, unless another
+ * thread was in a call that uses them; it must not fork within an observer and go on there.
+ *
  * The same request gives the same bits whatever the batch around it, the chunking of its prompt, the number of threads
  * and the instruction set. */
 #ifndef GPT2Q_H
@@ -109,7 +115,7 @@ typedef struct gpt2q_model_params {
     const char *const *overrides; /* n_overrides strings "GLOB=SPEC" by tensor name, the last match wins */
     size_t n_overrides;
     const char *isa;   /* "scalar", "avx2", "avx512" ...; NULL: $GPT2Q_ISA, else the best of this machine */
-    int32_t n_threads; /* threads for loading; 0: the cores this process may use */
+    int32_t n_threads; /* threads for loading; 0: OMP_NUM_THREADS, else the cores this process may use */
     bool weights_only; /* a directory without a vocabulary will do; then no text has ids and no id has text */
 } gpt2q_model_params;
 
@@ -166,7 +172,7 @@ typedef struct gpt2q_context_params {
     int32_t n_batch;         /* tokens of one forward pass at most; longer batches are run in parts (512) */
     int32_t n_outputs;       /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
     int64_t n_cache;         /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
-    int32_t n_threads;       /* 0: the cores this process may use */
+    int32_t n_threads;       /* at most; 0: OMP_NUM_THREADS, else the cores this process may use, CPU quota included */
     const char *activations; /* "f32", "i16", "i8"; NULL: the default for the weights' scheme */
     const char *kv;          /* "f32" (exact), "f16", "i8"; NULL: f32 */
 } gpt2q_context_params;

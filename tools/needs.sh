@@ -5,6 +5,8 @@ have_header() {
     printf '#include <%s>\n' "$1" | ${CC:-cc} $2 -x c -fsyntax-only - >/dev/null 2>&1
 }
 
+is_clang() { ${CC:-cc} --version 2>/dev/null | grep -q clang; }
+
 # The test for a key; a header counts only when the compiler finds it.
 have() {
     case $1 in
@@ -13,6 +15,8 @@ have() {
     pkg-config) command -v pkg-config >/dev/null 2>&1 ;;
     cjson) have_header cjson/cJSON.h "$(pkg-config --cflags libcjson 2>/dev/null)" ;;
     utf8proc) have_header utf8proc.h "$(pkg-config --cflags libutf8proc 2>/dev/null)" ;;
+    openmp) printf '#include <omp.h>\nint main(void) { return omp_get_num_procs() < 1; }\n' |
+        ${CC:-cc} -fopenmp -x c -o /dev/null - >/dev/null 2>&1 ;;
     cmocka) pkg-config --exists cmocka 2>/dev/null ;;
     esac
 }
@@ -23,13 +27,16 @@ package_name() {
     apt-get:cc) echo gcc libc6-dev ;;
     apt-get:cjson) echo libcjson-dev ;;
     apt-get:utf8proc) echo libutf8proc-dev ;;
+    apt-get:openmp) if is_clang; then echo libomp-dev; else echo gcc libgomp1; fi ;;
     apt-get:cmocka) echo libcmocka-dev ;;
     dnf:cc) echo gcc ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:cjson) echo cjson-devel ;;
     dnf:utf8proc) echo utf8proc-devel ;;
+    dnf:openmp) if is_clang; then echo libomp-devel; else echo libgomp; fi ;;
     dnf:cmocka) echo libcmocka-devel ;;
     brew:cc) echo gcc ;;
+    brew:openmp) echo libomp ;;
     *) echo "$2" ;;
     esac
 }
@@ -81,5 +88,5 @@ install_missing() {
     done
 }
 
-BUILD_NEEDS="cc make pkg-config cjson utf8proc"
+BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc"
 cores() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }

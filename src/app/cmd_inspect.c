@@ -32,7 +32,7 @@ static void options(struct option_set *set)
                    "look for NaN and infinities, and of a .gpt2q file for damage; exit 1 names the first", 0,
                    0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &opt.threads, "N",
-                                    "threads (default: the cores this process may use)", 1, THREADS_MAX});
+                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)", 1, THREADS_MAX});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
 }
@@ -41,7 +41,7 @@ static int report(struct inventory *v, const char *path)
 {
     gpt2q_error err;
     struct scheme scheme;
-    const struct quantize_run run = {.n_threads = opt.threads ? (int)opt.threads : threads_available()};
+    const struct quantize_run run = {.n_threads = opt.threads ? (int)opt.threads : threads_default()};
     if (opt.scheme && scheme_parse(opt.scheme, &scheme, &err)) return usage_error("%s", err.message);
     if (opt.check && inventory_check(v, &err)) return failed(&err);
     if (opt.tensor) return inspect_one(v, opt.tensor, opt.scheme ? &scheme : NULL, &run, opt.json);

@@ -229,7 +229,7 @@ static int run_path(const char *path)
     struct job job = {.path = path, .started_at = clock_seconds()};
     struct weights_params p = {.overrides = opt.model.overrides.items,
                                .n_overrides = opt.model.overrides.n,
-                               .n_threads = opt.model.threads ? (int)opt.model.threads : threads_available()};
+                               .n_threads = opt.model.threads ? (int)opt.model.threads : threads_default()};
     if (!file_is_directory(path)) return refuse_file(path);
     gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
     if (!s) s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);

@@ -29,7 +29,7 @@ void model_options_add(struct option_set *set, struct model_options *o)
                                     "token (default: i16 for i8 and i4 weights, else f32)",
                                     0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N",
-                                    "threads (default: the cores this process may use)", 1, THREADS_MAX});
+                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)", 1, THREADS_MAX});
     option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "NAME",
                                     "force an instruction set: scalar, avx2, avxvnni, avx512, avx512vnni, "
                                     "amx; also $GPT2Q_ISA. The results are the same bits",

@@ -1,58 +1,56 @@
 #include "base/threads.h"
+#include "base/cpu_quota.h"
 #include "base/memory.h"
 #include <fenv.h>
+#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <unistd.h>
 
-int threads_available(void)
+static int at_least_1(int n) { return n > 1 ? n : 1; }
+static int bounded(int n)
 {
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
+    int quota = cpu_quota_cores();
+    return at_least_1(quota && quota < n ? quota : n);
+}
+int threads_available(void) { return bounded(omp_get_num_procs()); }
+int threads_default(void)
+{
+    int n = omp_get_max_threads();
+    return bounded(n < THREADS_MAX ? n : THREADS_MAX);
 }
 
-/* A team is a caller's own: made at its first run, kept for the next, gone with the caller. Threads meet at a
- * counter rather than at the system's barrier, and wait for the next run in the same way: a pass has a
- * hundred meetings, and where other programs hold the cores a thread that waits must soon let them go on, or
- * the one it waits for never comes. */
-struct gate { /* to wait for a number to change: spinning, then yielding, then asleep */
-    _Alignas(64) atomic_uint number;
-    atomic_uint sleepers;
-    pthread_mutex_t lock; /* of sleeping */
-    pthread_cond_t changed;
-};
-
-struct member {
-    struct gate called; /* a number for each run it takes part in */
-    struct team *team;
-    pthread_t id;
-    int thread;
-};
-
+/* A team has a host: a thread that opens one parallel region and sleeps in it until the team ends. The region's other threads
+ * serve run after run, the caller of a run works in the host's place. So the runtime gives the threads their places, a library
+ * in a thread of somebody else's leaves nothing in that thread, and how the runtime waits, which on a busy machine is for a
+ * time slice, plays no part: the region ends once.
+ *
+ * `offer` is the phase under way: the threads that may take part, and the items that nobody has taken. Whoever takes items holds
+ * the phase open and may read what it is; nobody else may. */
 struct team {
-    _Alignas(64) atomic_uint arrived;
-    struct gate meeting;
-    unsigned n;
-    atomic_int spins; /* before a thread that waits yields: none where it holds the core of one that works */
-    threads_fn *fn;   /* of the run under way */
+    _Alignas(64) atomic_uint_least64_t offer; /* threads in the high half, items left in the low one */
+    _Alignas(64) atomic_uint done;            /* items of the phase */
+    _Alignas(64) struct phase phase;
+    threads_next_fn *next;
     void *arg;
-    struct member *members[THREADS_MAX]; /* [1, n_made) */
-    int n_made;
-    bool ending;
+    int n; /* threads of this run */
+    atomic_int
+        spins; /* of a thread that waits, before it yields: none where it holds the core of one that works */
+    int cores;
+    _Alignas(64) atomic_bool over; /* the run */
+    atomic_bool ending;            /* the team */
+    atomic_uint sleepers, caller_sleeps;
+    pthread_mutex_t lock;
+    pthread_cond_t offered, returned, changed; /* wakes threads, the caller, the host */
+    pthread_t host;
+    int size;      /* threads, the caller among them; known once the host has told */
+    int n_started; /* under the lock */
+    struct team *link;
 };
-static _Thread_local struct team *my_team; /* of the run under way */
-static pthread_key_t own_team;             /* the team that this thread calls */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-#define SPINS                                                                                                \
-    2000 /* some tens of microseconds: longer than shares of work differ, shorter than a time slice */
-#define YIELDS 50 /* others may go first; then it sleeps */
+#define SPINS  1000 /* some tens of microseconds: longer than items differ, shorter than a time slice */
+#define YIELDS 20   /* others may go first; then it sleeps */
 
 static inline void relax(void)
 {
@@ -63,142 +61,358 @@ static inline void relax(void)
 #endif
 }
 
-static void gate_create(struct gate *g)
+/* ---- a phase ---- */
+
+static int left_of(uint_least64_t offer) { return (int)(uint32_t)offer; }
+static bool may_take(uint_least64_t offer, int thread)
 {
-    pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->changed, NULL);
+    return left_of(offer) > 0 && thread < (int)(offer >> 32);
 }
 
-static bool gate_changed(struct gate *g, unsigned from) { return atomic_load(&g->number) != from; }
-
-static void gate_wait(struct gate *g, unsigned from, int spins)
+/* Takes the next items, fewer towards the end. */
+static int take(struct team *team, int thread, int *first)
 {
+    uint_least64_t offer = atomic_load_explicit(&team->offer, memory_order_relaxed);
+    int n;
+    do {
+        if (!may_take(offer, thread)) return 0;
+        n = left_of(offer) / (2 * (int)(offer >> 32));
+        if (!n) n = 1;
+    } while (!atomic_compare_exchange_weak(&team->offer, &offer, offer - (uint_least64_t)n));
+    *first = team->phase.n_items - left_of(offer);
+    return n;
+}
+
+/* Wakes as many as may be of use: not more than there are items or cores. The caller comes first, since it must return. */
+static void wake(struct team *team, int n, int n_items)
+{
+    int sleepers = (int)atomic_load(&team->sleepers);
+    if (!sleepers) return;
+    int awake = n - sleepers, limit = n_items < team->cores ? n_items : team->cores;
+    if (awake >= limit) return;
+    pthread_mutex_lock(&team->lock);
+    if (atomic_load(&team->caller_sleeps)) {
+        pthread_cond_signal(&team->returned);
+        awake++;
+    }
+    for (; awake < limit; awake++) pthread_cond_signal(&team->offered);
+    pthread_mutex_unlock(&team->lock);
+}
+
+/* From a phase that is done to the next. A phase of one item is done at once. */
+static void advance(struct team *team, int thread)
+{
+    struct phase phase;
+    const int n = team->n; /* once a phase is offered the run may end, and another begin */
+    while (team->next(team->arg, &phase)) {
+        if (phase.n_items <= 0) continue;
+        if (phase.n_items == 1) {
+            phase.fn(team->arg, 0, thread);
+            continue;
+        }
+        team->phase = phase;
+        atomic_store_explicit(&team->done, 0, memory_order_relaxed);
+        atomic_store(&team->offer, (uint_least64_t)n << 32 | (uint_least64_t)phase.n_items);
+        wake(team, n, phase.n_items);
+        return;
+    }
+    atomic_store(&team->over, true);
+    if (!atomic_load(&team->caller_sleeps)) return; /* who sleeps later sees that it is over */
+    pthread_mutex_lock(&team->lock);
+    pthread_cond_signal(&team->returned);
+    pthread_mutex_unlock(&team->lock);
+}
+
+static void do_items(struct team *team, int thread)
+{
+    int first, n;
+    while ((n = take(team, thread, &first)) > 0) {
+        const struct phase phase = team->phase;
+        for (int i = 0; i < n; i++) phase.fn(team->arg, first + i, thread);
+        if ((int)atomic_fetch_add(&team->done, (unsigned)n) + n == phase.n_items) advance(team, thread);
+    }
+}
+
+/* ---- waiting ---- */
+
+static bool is_due(struct team *team, int thread)
+{
+    if (may_take(atomic_load(&team->offer), thread)) return true;
+    return atomic_load(thread ? &team->ending : &team->over);
+}
+
+static void wait_until_due(struct team *team, int thread)
+{
+    const int spins = atomic_load_explicit(&team->spins, memory_order_relaxed);
     for (int i = 0; i < spins; i++) {
-        if (gate_changed(g, from)) return;
+        if (is_due(team, thread)) return;
         relax();
     }
     for (int i = 0; i < YIELDS; i++) {
-        if (gate_changed(g, from)) return;
+        if (is_due(team, thread)) return;
         sched_yield();
     }
-    pthread_mutex_lock(&g->lock);
-    atomic_fetch_add(&g->sleepers, 1);
-    while (!gate_changed(g, from)) pthread_cond_wait(&g->changed, &g->lock);
-    atomic_fetch_sub(&g->sleepers, 1);
-    pthread_mutex_unlock(&g->lock);
+    pthread_mutex_lock(&team->lock);
+    atomic_fetch_add(&team->sleepers, 1);
+    if (!thread) atomic_store(&team->caller_sleeps, 1);
+    while (!is_due(team, thread)) pthread_cond_wait(thread ? &team->offered : &team->returned, &team->lock);
+    if (!thread) atomic_store(&team->caller_sleeps, 0);
+    atomic_fetch_sub(&team->sleepers, 1);
+    pthread_mutex_unlock(&team->lock);
 }
 
-static void gate_advance(struct gate *g)
+/* ---- a team's life ---- */
+
+static _Thread_local bool inside; /* of an item: a run there is the caller's alone */
+
+static void started(struct team *team, int size)
 {
-    atomic_fetch_add(&g->number, 1);
-    if (!atomic_load(&g->sleepers)) return; /* who counts itself later sees the new number */
-    pthread_mutex_lock(&g->lock);
-    pthread_cond_broadcast(&g->changed);
-    pthread_mutex_unlock(&g->lock);
+    pthread_mutex_lock(&team->lock);
+    team->size = size;
+    if (++team->n_started == size) pthread_cond_broadcast(&team->changed);
+    pthread_mutex_unlock(&team->lock);
 }
 
-void threads_barrier(void)
+static void serve(struct team *team, int thread)
 {
-    struct team *team = my_team;
-    unsigned meeting = atomic_load(&team->meeting.number),
-             n = team->n; /* before others may begin another run */
-    if (atomic_fetch_add(&team->arrived, 1) + 1 < n) {
-        gate_wait(&team->meeting, meeting, atomic_load_explicit(&team->spins, memory_order_relaxed));
-        return;
-    }
-    atomic_store(&team->arrived, 0);
-    gate_advance(&team->meeting);
-}
-
-/* The share of one thread; whoever comes last ends the run. */
-static void run_share(struct team *team, int thread)
-{
-    fenv_t env;
-    my_team = team;
-    fegetenv(&env);
+    inside = true;
     fesetenv(FE_DFL_ENV);
-    team->fn(team->arg, thread, (int)team->n);
-    fesetenv(&env);
-    threads_barrier();
-    my_team = NULL;
-}
-
-static void *serve(void *arg)
-{
-    struct member *m = arg;
-    for (unsigned run = 0;; run++) {
-        gate_wait(&m->called, run, atomic_load_explicit(&m->team->spins, memory_order_relaxed));
-        if (m->team->ending) return NULL;
-        run_share(m->team, m->thread);
+    for (;;) {
+        wait_until_due(team, thread);
+        if (atomic_load(&team->ending)) return;
+        do_items(team, thread);
     }
 }
 
-static void team_free(void *arg)
+static void sleep_until_end(struct team *team)
+{
+    pthread_mutex_lock(&team->lock);
+    while (!atomic_load(&team->ending)) pthread_cond_wait(&team->changed, &team->lock);
+    pthread_mutex_unlock(&team->lock);
+}
+
+static void *host(void *arg)
 {
     struct team *team = arg;
-    team->ending = true;
-    for (int i = 1; i < team->n_made; i++) {
-        gate_advance(&team->members[i]->called);
-        pthread_join(team->members[i]->id, NULL);
-        mem_free(team->members[i]);
+#pragma omp parallel num_threads(team->n)
+    {
+        int thread = omp_get_thread_num();
+        started(team, omp_get_num_threads());
+        if (thread)
+            serve(team, thread);
+        else
+            sleep_until_end(team);
     }
+    return NULL;
+}
+
+static void team_end(struct team *team)
+{
+    pthread_mutex_lock(&team->lock);
+    atomic_store(&team->ending, true);
+    pthread_cond_broadcast(&team->changed);
+    pthread_cond_broadcast(&team->offered);
+    pthread_mutex_unlock(&team->lock);
+    pthread_join(team->host, NULL);
+    pthread_cond_destroy(&team->changed);
+    pthread_cond_destroy(&team->returned);
+    pthread_cond_destroy(&team->offered);
+    pthread_mutex_destroy(&team->lock);
     mem_free(team);
 }
 
-static void make_key(void) { pthread_key_create(&own_team, team_free); }
-
-static bool add_member(struct team *team)
+/* The program's signals are the program's: threads of a team take none. */
+static bool start_host(struct team *team)
 {
-    struct member *m = mem_zalloc(sizeof *m);
-    if (!m) return false;
-    *m = (struct member){.team = team, .thread = team->n_made};
-    gate_create(&m->called);
-    if (pthread_create(&m->id, NULL, serve, m)) {
-        mem_free(m);
-        return false;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool ok = !pthread_create(&team->host, NULL, host, team);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ok;
+}
+
+/* A team of n threads, or of as many as the runtime gives; NULL: none but the caller. */
+static struct team *team_create(int n)
+{
+    struct team *team = mem_zalloc(sizeof *team);
+    if (!team) return NULL;
+    team->n = n;
+    team->cores = omp_get_num_procs();
+    pthread_mutex_init(&team->lock, NULL);
+    pthread_cond_init(&team->offered, NULL);
+    pthread_cond_init(&team->returned, NULL);
+    pthread_cond_init(&team->changed, NULL);
+    if (!start_host(team)) {
+        mem_free(team);
+        return NULL;
     }
-    team->members[team->n_made++] = m;
+    pthread_mutex_lock(&team->lock);
+    while (!team->size || team->n_started < team->size) pthread_cond_wait(&team->changed, &team->lock);
+    pthread_mutex_unlock(&team->lock);
+    if (team->size > 1) return team;
+    team_end(team);
+    return NULL;
+}
+
+/* ---- teams that wait for a run ---- */
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+static struct team *idle; /* the one used last comes first */
+static int n_retained;
+
+static void before_fork(void) { pthread_mutex_lock(&pool_lock); }
+static void after_fork(void) { pthread_mutex_unlock(&pool_lock); }
+static void after_fork_in_child(void)
+{
+    while (idle) { /* their threads are the parent's */
+        struct team *team = idle;
+        idle = team->link;
+        mem_free(team);
+    }
+    pthread_mutex_unlock(&pool_lock);
+}
+static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork_in_child); }
+
+static void end_list(struct team *list)
+{
+    while (list) {
+        struct team *team = list;
+        list = team->link;
+        team_end(team);
+    }
+}
+
+void threads_retain(void)
+{
+    pthread_once(&pool_once, watch_forks);
+    pthread_mutex_lock(&pool_lock);
+    n_retained++;
+    pthread_mutex_unlock(&pool_lock);
+}
+
+void threads_release(void)
+{
+    struct team *all = NULL;
+    pthread_mutex_lock(&pool_lock);
+    if (!--n_retained) {
+        all = idle;
+        idle = NULL;
+    }
+    pthread_mutex_unlock(&pool_lock);
+    end_list(all);
+}
+
+/* An idle team of at least n threads; a smaller one makes room for it. */
+static struct team *team_borrow(int n)
+{
+    struct team *team, *small = NULL;
+    pthread_mutex_lock(&pool_lock);
+    struct team **at = &idle;
+    while (*at && (*at)->size < n) at = &(*at)->link;
+    if (!*at) at = &idle;
+    team = *at;
+    if (team) *at = team->link;
+    pthread_mutex_unlock(&pool_lock);
+    if (team && team->size < n) small = team, team = NULL;
+    if (small) {
+        small->link = NULL;
+        end_list(small);
+    }
+    return team ? team : team_create(n);
+}
+
+static void team_return(struct team *team)
+{
+    pthread_mutex_lock(&pool_lock);
+    team->link = idle;
+    idle = team;
+    pthread_mutex_unlock(&pool_lock);
+}
+
+/* ---- a run ---- */
+
+static void run_alone(threads_next_fn *next, void *arg)
+{
+    struct phase phase;
+    while (next(arg, &phase))
+        for (int i = 0; i < phase.n_items; i++) phase.fn(arg, i, 0);
+}
+
+static void run_together(struct team *team, int n, threads_next_fn *next, void *arg)
+{
+    team->n = n < team->size ? n : team->size;
+    atomic_store_explicit(&team->spins, team->n > team->cores ? 0 : SPINS, memory_order_relaxed);
+    team->next = next;
+    team->arg = arg;
+    atomic_store(&team->over, false);
+    for (advance(team, 0); !atomic_load(&team->over); wait_until_due(team, 0)) do_items(team, 0);
+}
+
+static void run_on_team(int n, threads_next_fn *next, void *arg)
+{
+    threads_retain();
+    struct team *team = team_borrow(n < THREADS_MAX ? n : THREADS_MAX);
+    if (team) {
+        run_together(team, n, next, arg);
+        team_return(team);
+    } else {
+        run_alone(next, arg);
+    }
+    threads_release();
+}
+
+void threads_run_phases(int n, threads_next_fn *next, void *arg)
+{
+    fenv_t env;
+    bool outer = inside;
+    inside = true;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    if (n > 1 && !outer)
+        run_on_team(n, next, arg);
+    else
+        run_alone(next, arg);
+    fesetenv(&env);
+    inside = outer;
+}
+
+struct one_phase {
+    void (*fn)(void *arg, int item, int thread);
+    threads_fn *share;
+    void *arg;
+    int n_items;
+    bool given;
+};
+static void one_item(void *arg, int item, int thread)
+{
+    const struct one_phase *p = arg;
+    p->fn(p->arg, item, thread);
+}
+static void one_share(void *arg, int item, int thread)
+{
+    const struct one_phase *p = arg;
+    (void)thread;
+    p->share(p->arg, item, p->n_items);
+}
+static bool give_one(void *arg, struct phase *next)
+{
+    struct one_phase *p = arg;
+    if (p->given) return false;
+    p->given = true;
+    *next = (struct phase){p->fn ? one_item : one_share, p->n_items};
     return true;
 }
 
-/* The caller's team, with n threads or as many as the system gives; NULL: none. */
-static struct team *team_of_caller(int n)
+void threads_run_items(int n, void (*fn)(void *arg, int item, int thread), int n_items, void *arg)
 {
-    pthread_once(&once, make_key);
-    struct team *team = pthread_getspecific(own_team);
-    if (!team) {
-        team = mem_zalloc(sizeof *team);
-        if (!team) return NULL;
-        gate_create(&team->meeting);
-        team->n_made = 1; /* the caller */
-        team->spins = SPINS;
-        pthread_setspecific(own_team, team);
-    }
-    while (team->n_made < n && add_member(team)) continue;
-    if (team->n_made < n) n = team->n_made;
-    if (team->n != (unsigned)n) team->spins = n > threads_available() ? 0 : SPINS;
-    team->n = (unsigned)n;
-    return team;
-}
-
-static void run_alone(threads_fn *fn, void *arg)
-{
-    struct team alone = {.n = 1, .fn = fn, .arg = arg};
-    run_share(&alone, 0);
+    struct one_phase p = {.fn = fn, .arg = arg, .n_items = n_items};
+    threads_run_phases(n, give_one, &p);
 }
 
 void threads_run(int n, threads_fn *fn, void *arg)
 {
-    struct team *outer = my_team, *team = NULL;
-    if (n > 1 && !outer) team = team_of_caller(n < THREADS_MAX ? n : THREADS_MAX);
-    if (!team) {
-        run_alone(fn, arg);
-        my_team = outer;
-        return;
-    }
-    team->fn = fn;
-    team->arg = arg;
-    for (unsigned i = 1; i < team->n; i++) gate_advance(&team->members[i]->called);
-    run_share(team, 0);
-    my_team = outer;
+    struct one_phase p = {.share = fn, .arg = arg, .n_items = at_least_1(n)};
+    threads_run_phases(n, give_one, &p);
 }

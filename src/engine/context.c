@@ -105,7 +105,7 @@ static gpt2q_status complete(const gpt2q_config *c, const gpt2q_context_params *
     if (p->n_outputs == 0) p->n_outputs = p->n_seq_max;
     if (p->n_cache == 0)
         p->n_cache = (int64_t)p->n_seq_max * ((p->n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK);
-    if (p->n_threads == 0) p->n_threads = threads_available();
+    if (p->n_threads == 0) p->n_threads = threads_default();
     gpt2q_status s = check_range("n_ctx", p->n_ctx, c->n_positions, err);
     if (!s) s = check_range("n_seq_max", p->n_seq_max, 1 << 16, err);
     if (!s) s = check_range("n_batch", p->n_batch, 1 << 16, err);

@@ -68,7 +68,7 @@ static gpt2q_status load_directory(const char *path, const gpt2q_model_params *p
     struct weights_params wp = {.overrides = params->overrides,
                                 .n_overrides = params->n_overrides,
                                 .isa = m->isa,
-                                .n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
+                                .n_threads = params->n_threads > 0 ? params->n_threads : threads_default()};
     gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
     s = tokenizer_open(path, &m->tokenizer, params->weights_only ? NULL : err);
@@ -105,6 +105,7 @@ gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params
     *out = NULL;
     gpt2q_model *m = mem_zalloc(sizeof *m);
     if (!m) return error_memory(err, "a model", sizeof *m);
+    threads_retain();
     char *found = NULL;
     gpt2q_status s = model_locate(path, &found, err);
     if (!s) s = load(found, params ? params : &defaults, m, err);
@@ -124,7 +125,8 @@ gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, cons
     *out = NULL;
     gpt2q_model *m = mem_zalloc(sizeof *m);
     if (!m) return error_memory(err, "a model", sizeof *m);
-    struct weights_params wp = {.n_threads = params->n_threads > 0 ? params->n_threads : threads_available()};
+    threads_retain();
+    struct weights_params wp = {.n_threads = params->n_threads > 0 ? params->n_threads : threads_default()};
     gpt2q_status s = isa_choose(params->isa, &m->isa, err);
     wp.isa = m->isa;
     if (!s) s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
@@ -145,6 +147,7 @@ void gpt2q_model_close(gpt2q_model *m)
     tokenizer_free(m->tokenizer);
     mem_free(m->name);
     mem_free(m);
+    threads_release();
 }
 
 const gpt2q_config *gpt2q_model_config(const gpt2q_model *m) { return &m->weights.config; }

@@ -1,11 +1,10 @@
 /* GPT-2's forward pass over a ragged batch: a list of (token, position, sequence, wants logits), any mixture of prompt chunks and
  * single tokens, with no padding. It owns the scratch of a pass; weights and cache belong to others.
  *
- * A pass is one parallel region: every thread runs the same function, does its share of rows (norms), heads (attention) or
- * outputs (products) and, of the last two, what a slower thread has not begun, and meets the others at barriers. */
+ * A pass is one run of phases (base/threads.h): rows of norms, panels of products, heads of attention. How many threads it uses
+ * follows from its work. Files: forward.c owns the scratch and plans a pass, forward_phases.c has the phases. */
 #ifndef MODEL_FORWARD_H
 #define MODEL_FORWARD_H
-#include "base/shares.h"
 #include "model/kv_cache.h"
 #include "model/linear.h"
 #include "model/profile.h"
@@ -39,8 +38,7 @@ struct forward {
     float *scores; /* attention's scratch, (n_threads, scores_floats) */
     size_t scores_floats;
     struct attention_unit *units;
-    int32_t *unit_begin;  /* (n_threads + 1) */
-    struct share *shares; /* (PART_COUNT, n_threads) */
+    int32_t *output_row; /* (n_outputs) the rows that want logits */
     struct batch_run *runs;
 };
 

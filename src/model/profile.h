@@ -1,4 +1,4 @@
-/* Where the time of a forward pass goes, as its first thread sees it: waiting for the others counts to the part that ends. */
+/* Where the time of a forward pass goes. Waiting for other threads counts to the part that ends. */
 #ifndef MODEL_PROFILE_H
 #define MODEL_PROFILE_H
 #include "base/clock.h"
@@ -25,8 +25,8 @@ struct forward_profile {
     double seconds[PART_COUNT]; /* summed over passes and layers */
     double mark;                /* when the part under way began */
     double
-        sampling; /* seconds that whoever runs the passes spent on choosing tokens; of the arg-max that a pass makes
-                                 * of its logits none, it is of LM_HEAD */
+        sampling; /* seconds that the caller of the passes spent on choosing tokens. The arg-max that a pass computes itself
+                      * counts under LM_HEAD. */
 };
 
 static inline void profile_begin(struct forward_profile *profile)

@@ -1,8 +1,8 @@
 /* From float weights to a qtensor, parallel over panels: read a panel as floats, take ranges, choose scales,
  * encode. The methods are in method.c, the loops over weights in pack.isa.c.
  *
- * Scales shared by several panels (tensor, input) need a pass over all weights first; threads then meet at a
- * barrier and each joins all partial ranges. Minima and maxima have no order, so codes do not depend on the
+ * Scales shared by several panels (tensor, input) need a phase over all weights first, and one that joins the partial
+ * ranges. Minima and maxima have no order, so codes do not depend on the
  * number of threads.
  *
  * Refused, naming the tensor: weights that are not finite in integer schemes; scales or minima that overflow
@@ -211,25 +211,32 @@ static const float *float_panel(const struct job *job, struct worker *self, int 
     return self->block;
 }
 
-static void quantize_thread(void *arg, int thread, int n)
+/* ---- the runs; a share is some panels, or inputs, with a worker of its own ---- */
+
+static void find_ranges(void *arg, int share, int n)
 {
     const struct job *job = arg;
-    struct worker *self = &job->workers[thread];
+    int64_t p0, p1;
+    threads_split(job->panels, share, n, &p0, &p1);
+    (job->scheme.gran == QG_TENSOR ? tensor_range : input_range)(job, &job->workers[share], p0, p1);
+}
+
+static void choose_inputs(void *arg, int share, int n)
+{
+    const struct job *job = arg;
+    input_choose(job, &job->workers[share], share, n);
+}
+
+static void encode_panels(void *arg, int share, int n)
+{
+    const struct job *job = arg;
+    struct worker *self = &job->workers[share];
     struct coding c = coding_create(job->scheme);
     bool integer = scheme_is_integer(job->scheme);
     int64_t p0, p1;
-    threads_split(job->panels, thread, n, &p0, &p1);
-    if (integer && job->scheme.gran == QG_TENSOR) {
-        tensor_range(job, self, p0, p1);
-        threads_barrier();
-        tensor_choose(job, self, n, &c);
-        threads_barrier(); /* the first thread has stored what all share */
-    }
+    threads_split(job->panels, share, n, &p0, &p1);
+    if (integer && job->scheme.gran == QG_TENSOR) tensor_choose(job, self, n, &c);
     if (integer && job->scheme.gran == QG_INPUT) {
-        input_range(job, self, p0, p1);
-        threads_barrier();
-        input_choose(job, self, thread, n);
-        threads_barrier();
         c.input_divisor = job->input_divisor;
         c.input_shift = job->input_shift;
         c.input_offset = job->input_offset;
@@ -238,6 +245,14 @@ static void quantize_thread(void *arg, int thread, int n)
         const float *block = integer ? integer_panel(job, self, (int)p, &c) : float_panel(job, self, (int)p);
         if (job->run->on_panel && !self->failure) job->run->on_panel(job->run->user, job->w, (int)p, block);
     }
+}
+
+static void quantize_job(struct job *job, int n_threads)
+{
+    const bool integer = scheme_is_integer(job->scheme), inputs = integer && job->scheme.gran == QG_INPUT;
+    if (inputs || (integer && job->scheme.gran == QG_TENSOR)) threads_run(n_threads, find_ranges, job);
+    if (inputs) threads_run(n_threads, choose_inputs, job);
+    threads_run(n_threads, encode_panels, job);
 }
 
 /* ---- the whole tensor ---- */
@@ -383,7 +398,7 @@ gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme sche
     if (n_threads < 1) n_threads = 1;
     void *work = workspace(&job, n_threads);
     if (!work) return error_memory(err, "quantizing", (size_t)job.cols * PANEL * sizeof(float));
-    threads_run(n_threads, quantize_thread, &job);
+    quantize_job(&job, n_threads);
     gpt2q_status status = report(&job, n_threads, err);
     mem_free(work);
     if (!status) *out = w;

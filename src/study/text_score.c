@@ -53,7 +53,7 @@ gpt2q_status text_score(const struct text_score_params *p, struct score *score, 
     int32_t vocab = gpt2q_model_config(p->model)->vocab_size;
     struct reader_params reader = p->reader;
     bool with_reference = p->hooks && p->hooks->reference;
-    int n_threads = reader.n_threads ? reader.n_threads : threads_available();
+    int n_threads = reader.n_threads ? reader.n_threads : threads_default();
     const struct isa *isa;
     *score = (struct score){0};
     *seconds = 0;

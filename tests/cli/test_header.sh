@@ -24,7 +24,7 @@ awk '/^ \*     #include <gpt2q.h>/ { on = 1 } on && /^ \* [^ ]/ { exit } on { pr
 [ -x "${GPT2Q:-}" ] || { echo "skipped: there is no program to compare with"; exit 77; }
 MAKEFLAGS='' make -s CONFIG="${CONFIG:-release}" CC="$cc" "$build/libgpt2q.a"
 $cc -std=c11 -Wall -Wextra -Werror -Iinclude -o "$dir/example" "$dir/example.c" "$build/libgpt2q.a" \
-    -pthread $(pkg-config --libs libcjson libutf8proc) -lm
+    -pthread -fopenmp $(pkg-config --libs libcjson libutf8proc) -lm
 "$dir/example" models/tales-7m >"$dir/said"
 "$GPT2Q" generate -m models/tales-7m -q i8 -n 16 --quiet "Once upon a time" >"$dir/expected"
 [ -s "$dir/said" ] || fail "the example says nothing"

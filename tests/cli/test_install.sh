@@ -28,7 +28,7 @@ cflags=$(pkg-config --cflags gpt2q | sed "s|$dir/root/usr/include[^ ]*||g")
 ${CC:-cc} $cflags -o "$dir/shared" "$dir/use.c" $(pkg-config --libs gpt2q) || fail "does not link with the shared library"
 version=$(LD_LIBRARY_PATH=$prefix/lib "$dir/shared")
 [ "$version" = "$(pkg-config --modversion gpt2q)" ] || fail "the library is $version, gpt2q.pc another"
-${CC:-cc} $cflags -o "$dir/static" "$dir/use.c" "$prefix/lib/libgpt2q.a" -pthread -lcjson -lutf8proc -lm ||
+${CC:-cc} $cflags -o "$dir/static" "$dir/use.c" "$prefix/lib/libgpt2q.a" $(pkg-config --static --libs gpt2q | sed 's/-lgpt2q//') ||
     fail "does not link with the archive"
 [ "$("$dir/static")" = "$version" ] || fail "the archive is of another version"
 

@@ -26,19 +26,29 @@ struct task {
     int panels;
 };
 
-static void run_task(void *arg, int thread, int n)
+static void prepare_share(void *arg, int share, int n)
+{
+    struct task *t = arg;
+    int64_t r0, r1;
+    threads_split(t->x.n, share, n, &r0, &r1);
+    t->isa->formats[t->w->scheme.format].prepare(t->w, &t->x, (int)r0, (int)r1);
+}
+
+static void multiply_share(void *arg, int share, int n)
 {
     struct task *t = arg;
     const struct format_ops *ops = &t->isa->formats[t->w->scheme.format];
     int64_t p0, p1;
-    if (qinput_needs_prepare(t->w, t->x.kind)) {
-        threads_split(t->x.n, thread, n, &p0, &p1);
-        ops->prepare(t->w, &t->x, (int)p0, (int)p1);
-        threads_barrier();
-    }
-    threads_split(t->panels, thread, n, &p0, &p1);
+    threads_split(t->panels, share, n, &p0, &p1);
     (t->x.kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(t->w, &t->x, t->y + p0 * PANEL,
                                                                  (size_t)t->w->rows, (int)p0, (int)p1);
+}
+
+static void run_task(int threads, void *arg)
+{
+    struct task *t = arg;
+    if (qinput_needs_prepare(t->w, t->x.kind)) threads_run(threads, prepare_share, t);
+    threads_run(threads, multiply_share, t);
 }
 
 struct reading {
@@ -48,13 +58,15 @@ struct reading {
     uint64_t sums[THREADS_MAX];
 };
 
-static void run_read(void *arg, int thread, int n)
+static void read_share(void *arg, int share, int n)
 {
     struct reading *r = arg;
     int64_t begin, end;
-    threads_split((int64_t)r->blocks, thread, n, &begin, &end);
-    r->sums[thread] = r->limits->read(r->data + begin * 256, (size_t)(end - begin) * 256);
+    threads_split((int64_t)r->blocks, share, n, &begin, &end);
+    r->sums[share] = r->limits->read(r->data + begin * 256, (size_t)(end - begin) * 256);
 }
+
+static void run_read(int threads, void *reading) { threads_run(threads, read_share, reading); }
 
 static double best(const double *v)
 {
@@ -63,10 +75,10 @@ static double best(const double *v)
     return least;
 }
 
-static double seconds(int threads, threads_fn *fn, void *arg)
+static double seconds(int threads, void (*run)(int threads, void *arg), void *arg)
 {
     double start = clock_seconds();
-    threads_run(threads, fn, arg);
+    run(threads, arg);
     return clock_seconds() - start;
 }
 

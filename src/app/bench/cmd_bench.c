@@ -62,7 +62,7 @@ static void options(struct option_set *set)
     option_add(set, (struct option){0, "batch", OPTION_STRING, &opt.batch, "N,...",
                                     "decode N sequences together (default: 1)", 0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_STRING, &opt.threads, "N,...",
-                                    "threads (default: the cores this process may use)", 0, 0});
+                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)", 0, 0});
     option_add(set, (struct option){0, "tokenizer", OPTION_STRING, &opt.tokenizer, "FILE",
                                     "time tokenizing a text", 0, 0});
     option_add(set, (struct option){0, "repeat", OPTION_INTEGER, &opt.repeat, "R",
@@ -269,7 +269,7 @@ static int run(int argc, char **argv)
         return usage_error("--shape and --model exclude each other");
     if (opt.shape && shape_parse(opt.shape, &shape, &err)) return usage_error("%s", err.message);
     int code = model_options_check(&opt.model);
-    if (!code) code = parse_numbers("threads", opt.threads, THREADS_MAX, threads_available(), &threads);
+    if (!code) code = parse_numbers("threads", opt.threads, THREADS_MAX, threads_default(), &threads);
     if (code) return code;
     struct bench_plan plan = {.model_path = opt.model.model,
                               .isa = opt.model.isa,

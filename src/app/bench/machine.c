@@ -39,8 +39,7 @@ struct measurement {
     size_t bytes; /* that all threads read in a step */
     size_t steps;
     struct { /* of a thread, on cache lines of its own */
-        _Alignas(128) double seconds;
-        uint64_t sink; /* keeps the work from being left out */
+        _Alignas(128) uint64_t sink; /* keeps the work from being left out */
     } threads[THREADS_MAX];
 };
 
@@ -80,24 +79,18 @@ static void dot_work(struct measurement *w, int thread, int n)
     w->threads[thread].sink += w->m->kernels->dot(w->steps);
 }
 
-static void timed_thread(void *arg, int thread, int n)
+static void do_share(void *arg, int share, int n)
 {
     struct measurement *w = arg;
-    threads_barrier(); /* starting a team is not what is measured */
-    double start = clock_seconds();
-    w->work(w, thread, n);
-    w->threads[thread].seconds = clock_seconds() - start;
+    w->work(w, share, n);
 }
 
-/* Until the last thread is done. */
+/* Until the last share is done. */
 static double time_once(struct measurement *w, int threads)
 {
-    double last = 0;
-    for (int i = 0; i < threads; i++) w->threads[i].seconds = 0;
-    threads_run(threads, timed_thread, w);
-    for (int i = 0; i < threads; i++)
-        if (w->threads[i].seconds > last) last = w->threads[i].seconds;
-    return last;
+    double start = clock_seconds();
+    threads_run(threads, do_share, w);
+    return clock_seconds() - start;
 }
 
 /* Steps of every thread in a second: the best of a few tries, because a limit is what the machine can do, not
