@@ -8,6 +8,7 @@
  *     session.c  a context, and one test on it
  *     run.c  models and rounds
  *     profile.c  a step by its parts
+ *     neighbours.c  the busy neighbours of --beside
  *     report.c  table, JSON, CSV, Markdown */
 #ifndef APP_BENCH_H
 #define APP_BENCH_H
@@ -94,7 +95,7 @@ struct bench_plan {
     struct bench_scheme *schemes;
     struct bench_test *tests;
     const int32_t *threads;
-    int n_models, n_schemes, n_tests, n_threads, repeat;
+    int n_models, n_schemes, n_tests, n_threads, repeat, beside;
     enum kv_format kv_format; /* of kv */
     bool all_logits, profile, quiet;
     struct tokenizer *tokenizer; /* of --tokenizer, and the text */

@@ -1,6 +1,7 @@
 /* gpt2q bench: speed against the machine's limits. Here are the options, and the plan of tests that they
  * make. */
 #include "app/bench/bench.h"
+#include "app/bench/neighbours.h"
 #include "app/commands.h"
 #include "app/common.h"
 #include "base/file.h"
@@ -28,7 +29,7 @@ struct numbers {
 static struct {
     const char *shape, *schemes, *prefill, *batch, *threads, *tokenizer;
     struct model_options model; /* of these, bench has -m, -q, -a, --isa, --kv and --quiet */
-    int64_t decode, position, repeat;
+    int64_t decode, position, repeat, beside;
     bool all_logits, profile, json, csv, markdown;
 } opt;
 
@@ -62,12 +63,18 @@ static void options(struct option_set *set)
     option_add(set, (struct option){0, "batch", OPTION_STRING, &opt.batch, "N,...",
                                     "decode N sequences together (default: 1)", 0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_STRING, &opt.threads, "N,...",
-                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)", 0, 0});
+                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)",
+                                    0, 0});
     option_add(set, (struct option){0, "tokenizer", OPTION_STRING, &opt.tokenizer, "FILE",
                                     "time tokenizing a text", 0, 0});
     option_add(set, (struct option){0, "repeat", OPTION_INTEGER, &opt.repeat, "R",
                                     "rounds, each of all tests in turn; medians are reported (default: 5)", 1,
                                     1000});
+    option_add(set,
+               (struct option){0, "beside", OPTION_INTEGER, &opt.beside, "N",
+                               "keep N busy neighbours running meanwhile, as on a machine that others use "
+                               "(default: 0)",
+                               0, NEIGHBOURS_MAX});
     option_add(set,
                (struct option){
                    0, "profile", OPTION_FLAG, &opt.profile, NULL,
@@ -237,7 +244,10 @@ static int measure(struct bench_plan *plan)
     if (machine_create(&plan->machine, isa->name, plan->threads, plan->n_threads, plan->n_models,
                        plan->repeat * plan->n_models, &err))
         return failed(&err);
+    code = neighbours_start(plan->beside);
+    if (code) return code;
     code = bench_run(plan);
+    neighbours_end();
     if (code == EXIT_DONE || code == signal_exit_code())
         bench_report(plan, opt.json       ? BENCH_JSON
                            : opt.csv      ? BENCH_CSV
@@ -282,6 +292,7 @@ static int run(int argc, char **argv)
                               .threads = threads.items,
                               .n_threads = threads.n,
                               .repeat = (int)opt.repeat,
+                              .beside = (int)opt.beside,
                               .all_logits = opt.all_logits,
                               .profile = opt.profile,
                               .quiet = opt.model.quiet};
@@ -307,7 +318,8 @@ const struct command command_bench = {
                    "and ~ marks a figure whose rounds differ too much to conclude from.\n",
     .examples = "  gpt2q bench                                  # the default model\n"
                 "  gpt2q bench --shape gpt2 --schemes f32,i8@i8 # GPT-2 124M, synthetic weights\n"
-                "  gpt2q bench --shape gpt2 --decode 32 --batch 1,8,32 --threads 1,2 --json\n",
+                "  gpt2q bench --shape gpt2 --decode 32 --batch 1,8,32 --threads 1,2 --json\n"
+                "  gpt2q bench --beside 8 --threads 1,2         # on a busy machine\n",
     .options = options,
     .run = run,
 };

@@ -38,7 +38,7 @@ struct measurement {
     void (*work)(struct measurement *w, int thread, int n);
     size_t bytes; /* that all threads read in a step */
     size_t steps;
-    struct { /* of a thread, on cache lines of its own */
+    struct {                         /* of a thread, on cache lines of its own */
         _Alignas(128) uint64_t sink; /* keeps the work from being left out */
     } threads[THREADS_MAX];
 };

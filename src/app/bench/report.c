@@ -53,6 +53,8 @@ static void print_machine(struct bench_plan *plan, const char *prefix)
 {
     struct machine *m = &plan->machine;
     printf("%s%s, instruction set %s\n", prefix, m->cpu, m->isa);
+    if (plan->beside)
+        printf("%sbeside %d busy neighbour%s\n", prefix, plan->beside, plan->beside > 1 ? "s" : "");
     for (int i = 0; i < m->n_limits; i++) {
         struct machine_limits *l = &m->limits[i];
         if (!l->gflops_f32.n) continue;
@@ -216,6 +218,7 @@ static void report_json(struct bench_plan *plan)
 {
     cJSON *doc = cJSON_CreateObject();
     cJSON_AddItemToObject(doc, "machine", machine_json(&plan->machine));
+    cJSON_AddNumberToObject(doc, "beside", plan->beside);
     cJSON *results = cJSON_AddArrayToObject(doc, "results");
     for (int i = 0; i < plan->n_tests; i++) {
         struct row row;
