@@ -44,8 +44,9 @@ struct team {
     pthread_mutex_t lock;
     pthread_cond_t offered, returned, changed; /* wakes threads, the caller, the host */
     pthread_t host;
-    int size;      /* threads, the caller among them; known once the host has told */
-    int n_started; /* under the lock */
+    int size;          /* threads, the caller among them; known once the host has told */
+    int n_started;     /* under the lock */
+    bool caller_slept; /* in this run */
     struct team *link;
 };
 
@@ -154,7 +155,10 @@ static void wait_until_due(struct team *team, int thread)
     }
     pthread_mutex_lock(&team->lock);
     atomic_fetch_add(&team->sleepers, 1);
-    if (!thread) atomic_store(&team->caller_sleeps, 1);
+    if (!thread) {
+        team->caller_slept = true;
+        atomic_store(&team->caller_sleeps, 1);
+    }
     while (!is_due(team, thread)) pthread_cond_wait(thread ? &team->offered : &team->returned, &team->lock);
     if (!thread) atomic_store(&team->caller_sleeps, 0);
     atomic_fetch_sub(&team->sleepers, 1);
@@ -346,36 +350,41 @@ static void run_together(struct team *team, int n, threads_next_fn *next, void *
     atomic_store_explicit(&team->spins, team->n > team->cores ? 0 : SPINS, memory_order_relaxed);
     team->next = next;
     team->arg = arg;
+    team->caller_slept = false;
     atomic_store(&team->over, false);
     for (advance(team, 0); !atomic_load(&team->over); wait_until_due(team, 0)) do_items(team, 0);
 }
 
-static void run_on_team(int n, threads_next_fn *next, void *arg)
+static bool run_on_team(int n, threads_next_fn *next, void *arg)
 {
+    bool slept = false;
     threads_retain();
     struct team *team = team_borrow(n < THREADS_MAX ? n : THREADS_MAX);
     if (team) {
         run_together(team, n, next, arg);
+        slept = team->caller_slept;
         team_return(team);
     } else {
         run_alone(next, arg);
     }
     threads_release();
+    return slept;
 }
 
-void threads_run_phases(int n, threads_next_fn *next, void *arg)
+bool threads_run_phases(int n, threads_next_fn *next, void *arg)
 {
     fenv_t env;
-    bool outer = inside;
+    bool outer = inside, slept = false;
     inside = true;
     fegetenv(&env);
     fesetenv(FE_DFL_ENV);
     if (n > 1 && !outer)
-        run_on_team(n, next, arg);
+        slept = run_on_team(n, next, arg);
     else
         run_alone(next, arg);
     fesetenv(&env);
     inside = outer;
+    return slept;
 }
 
 struct one_phase {

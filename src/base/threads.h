@@ -35,8 +35,9 @@ struct phase {
 typedef bool threads_next_fn(void *arg, struct phase *next);
 
 /* Runs the phases on at most n threads. Within an item it runs them on the caller alone, and so it does where the system gives no
- * threads. The caller's rounding and denormal modes are its own again afterwards. */
-void threads_run_phases(int n, threads_next_fn *next, void *arg);
+ * threads. The caller's rounding and denormal modes are its own again afterwards. Returns whether the caller had to sleep until
+ * others were done: then the cores are not free, and a short run is faster alone. */
+bool threads_run_phases(int n, threads_next_fn *next, void *arg);
 
 /* One phase. */
 void threads_run_items(int n, void (*fn)(void *arg, int item, int thread), int n_items, void *arg);

@@ -105,7 +105,7 @@ static void list_units(struct pass *p)
 
 /* What makes a second thread worth its while, in bytes of weights that a pass reads and multiply-adds that it makes: a thread has
  * at least that much to do. Less than that costs more to share than it brings. */
-#define BYTES_OF_THREAD ((int64_t)6 << 20)
+#define BYTES_OF_THREAD ((int64_t)2 << 20)
 #define PRODUCTS_A_BYTE 8
 
 static int64_t work_of(const struct linear_weight *w, int n)
@@ -114,21 +114,40 @@ static int64_t work_of(const struct linear_weight *w, int n)
     return (int64_t)w->weight.bytes + products / PRODUCTS_A_BYTE;
 }
 
-/* Threads that the work of a pass is worth. Any number gives the same bits. */
-static int threads_of_pass(const struct pass *p)
+static int64_t work_of_pass(const struct pass *p)
 {
     const struct gpt2_weights *w = p->f->weights;
-    int64_t work = 0;
-    if (p->f->n_threads == 1) return 1;
+    const struct linear_weight head = {.weight = w->lm_head};
+    int64_t work = p->n_outputs ? work_of(&head, p->n_outputs) : 0;
     for (int l = 0; l < w->config.n_layer; l++) {
         const struct gpt2_block *h = &w->h[l];
         work += work_of(&h->c_attn, p->n) + work_of(&h->attn_c_proj, p->n) + work_of(&h->c_fc, p->n) +
                 work_of(&h->mlp_c_proj, p->n);
     }
-    const struct linear_weight head = {.weight = w->lm_head};
-    if (p->n_outputs) work += work_of(&head, p->n_outputs);
-    int64_t n = work / BYTES_OF_THREAD;
-    return n < 1 ? 1 : n < p->f->n_threads ? (int)n : p->f->n_threads;
+    return work;
+}
+
+/* A short pass takes less than a time slice. Where the core of one of its threads is given to another program, the pass takes
+ * that program's whole slice: many times what sharing the pass could save. So after a short pass in which the caller had to
+ * sleep, the next ones are made alone, twice as many each time that a trial fails. Any number of threads gives the same bits. */
+#define SHORT_PASS       ((int64_t)32 << 20)
+#define PASSES_ALONE_MAX 1024
+
+static void run_pass(struct pass *p)
+{
+    struct forward *f = p->f;
+    const int64_t work = f->n_threads > 1 ? work_of_pass(p) : 0, worth = work / BYTES_OF_THREAD;
+    const bool is_short = work < SHORT_PASS;
+    int n = worth < f->n_threads ? (int)worth : f->n_threads;
+    if (n > 1 && is_short && f->passes_alone > 0) {
+        f->passes_alone--;
+        n = 1;
+    }
+    const bool slept = threads_run_phases(n, pass_next_phase, p);
+    if (n <= 1 || !is_short) return;
+    f->back_off = slept ? 2 * f->back_off + 16 : f->back_off / 2;
+    if (f->back_off > PASSES_ALONE_MAX) f->back_off = PASSES_ALONE_MAX;
+    if (slept) f->passes_alone = f->back_off;
 }
 
 /* ---- the largest logits: each thread's own, then those of all ---- */
@@ -173,7 +192,7 @@ void forward_pass(struct forward *f, const struct batch_token *tokens, int n, in
     if (f->observer)
         run_observed(&p);
     else
-        threads_run_phases(threads_of_pass(&p), pass_next_phase, &p);
+        run_pass(&p);
     if (argmax) join_best(f, p.n_outputs, argmax);
     profile_end(f->profile, p.n_outputs ? PART_LM_HEAD : PART_NORM);
 }

@@ -40,6 +40,9 @@ struct forward {
     struct attention_unit *units;
     int32_t *output_row; /* (n_outputs) the rows that want logits */
     struct batch_run *runs;
+
+    int passes_alone,
+        back_off; /* short passes to come that one thread makes, since others hold the cores; how many next time */
 };
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,
