@@ -101,9 +101,13 @@ GPT2Q_API const char *gpt2q_version(void);
 
 typedef struct gpt2q_model gpt2q_model;
 
+#define GPT2Q_MORE_EOS 15
+
 typedef struct gpt2q_config { /* the spelling of Hugging Face's config.json */
     int32_t vocab_size, n_positions, n_embd, n_layer, n_head, n_inner;
-    int32_t bos_token_id, eos_token_id;
+    int32_t bos_token_id, eos_token_id; /* -1: none, or none that the vocabulary has */
+    int32_t n_more_eos;                 /* further ids that end a text as eos_token_id does */
+    int32_t more_eos_token_ids[GPT2Q_MORE_EOS];
     float layer_norm_epsilon;
     char activation_function[16];
     bool scale_attn_weights, scale_attn_by_inverse_layer_idx, tie_word_embeddings;

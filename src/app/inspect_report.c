@@ -19,6 +19,16 @@ static cJSON *json_count(uint64_t n) { return json_real((double)n); }
 
 static cJSON *json_token(int32_t id) { return id < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(id); }
 
+static cJSON *json_ends(const gpt2q_config *c)
+{
+    if (c->n_more_eos == 0) return json_token(c->eos_token_id);
+    cJSON *list = cJSON_CreateArray();
+    cJSON_AddItemToArray(list, json_token(c->eos_token_id));
+    for (int32_t i = 0; i < c->n_more_eos; i++)
+        cJSON_AddItemToArray(list, json_token(c->more_eos_token_ids[i]));
+    return list;
+}
+
 static cJSON *config_json(const gpt2q_config *c)
 {
     cJSON *o = cJSON_CreateObject();
@@ -29,7 +39,7 @@ static cJSON *config_json(const gpt2q_config *c)
     cJSON_AddNumberToObject(o, "n_head", c->n_head);
     cJSON_AddNumberToObject(o, "n_inner", c->n_inner);
     cJSON_AddItemToObject(o, "bos_token_id", json_token(c->bos_token_id));
-    cJSON_AddItemToObject(o, "eos_token_id", json_token(c->eos_token_id));
+    cJSON_AddItemToObject(o, "eos_token_id", json_ends(c));
     cJSON_AddNumberToObject(o, "layer_norm_epsilon", (double)c->layer_norm_epsilon);
     cJSON_AddStringToObject(o, "activation_function", c->activation_function);
     cJSON_AddBoolToObject(o, "scale_attn_weights", c->scale_attn_weights);

@@ -25,6 +25,7 @@
 struct scanner {
     const unsigned char *text;
     size_t size, at, values;
+    bool wild;         /* integers beyond 2^53 pass */
     const char *wrong; /* the first thing that was wrong, at `at` */
 };
 
@@ -87,7 +88,7 @@ static bool scan_number(struct scanner *s)
     if (n >= sizeof digits) return fail(s, "a number has more than 63 characters");
     memcpy(digits, s->text + begin, n);
     digits[n] = '\0';
-    if (integer && beyond_max_integer(digits)) return fail(s, "an integer is beyond 2^53");
+    if (integer && !s->wild && beyond_max_integer(digits)) return fail(s, "an integer is beyond 2^53");
     if (!isfinite(strtod(digits, NULL))) return fail(s, "a number is beyond the range of a double");
     s->at = begin + n;
     return true;
@@ -272,10 +273,11 @@ static gpt2q_status check_keys(const cJSON *value, const char *name, gpt2q_error
                      : GPT2Q_OK;
 }
 
-gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err)
+static gpt2q_status parse(const char *text, size_t size, const char *name, bool wild, cJSON **out,
+                          gpt2q_error *err)
 {
     *out = NULL;
-    struct scanner scanner = {.text = (const unsigned char *)text, .size = size};
+    struct scanner scanner = {.text = (const unsigned char *)text, .size = size, .wild = wild};
     if (!scan_document(&scanner)) {
         return error_set(err, GPT2Q_FORMAT, "%s: not valid JSON: %s at byte %zu of %zu", name, scanner.wrong,
                          scanner.at, size);
@@ -289,6 +291,16 @@ gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON *
     }
     *out = root;
     return GPT2Q_OK;
+}
+
+gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err)
+{
+    return parse(text, size, name, false, out, err);
+}
+
+gpt2q_status json_parse_wild(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err)
+{
+    return parse(text, size, name, true, out, err);
 }
 
 /* ---- fields ---- */

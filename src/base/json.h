@@ -13,6 +13,9 @@
 /* `name` is the file (or line, or field), for messages. The tree is freed by cJSON_Delete; *out is NULL on
  * failure. */
 gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err);
+/* The same for the files of other programs that come with a model: integers beyond 2^53 (tokenizer_config.json says
+ * 1000000000000000019884624838656 where it means "no limit") pass. json_integer does not give them. */
+gpt2q_status json_parse_wild(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err);
 
 /* A field of an object. Absent or null: *present is false and *out is left alone; an error if it is of
  * another type, not an integer, or outside [min, max]. */

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "model/config.h"
 #include <math.h>
 #include <string.h>
 
@@ -162,7 +163,7 @@ static void add_token(struct row *row, const gpt2q_model *model, int32_t id)
     speculation_earn(&row->speculation, accepted);
     if (row->n_ids == row->n_prompt) row->first_token_at = clock_seconds();
     row->ids[row->n_ids++] = id;
-    if (id == model->weights.config.eos_token_id && !row->job->request.ignore_eos) {
+    if (config_is_end(&model->weights.config, id) && !row->job->request.ignore_eos) {
         row->done = true;
         row->finish = GPT2Q_FINISH_STOP;
         return;

@@ -7,8 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define MAX_CONFIG ((size_t)1 << 20)
-
 static gpt2q_status check_type(const struct binding *b, const char *file, const gpt2q_config *config,
                                gpt2q_error *err)
 {
@@ -118,22 +116,10 @@ struct qsource binding_source(const struct bindings *l, const struct binding *b,
     return weights_source(&l->config, b->id, name, dtype_of(b->tensor), b->tensor->data);
 }
 
-static gpt2q_status read_config(struct bindings *l, gpt2q_error *err)
-{
-    char *path = path_join(l->directory, "config.json"), *text = NULL;
-    if (!path) return error_memory(err, "a path", strlen(l->directory));
-    size_t size;
-    gpt2q_status s = file_read(path, MAX_CONFIG, &text, &size, err);
-    if (!s) s = config_parse(text, size, path, &l->config, err);
-    mem_free(text);
-    mem_free(path);
-    return s;
-}
-
 gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_error *err)
 {
     *out = (struct bindings){.directory = directory};
-    gpt2q_status s = read_config(out, err);
+    gpt2q_status s = config_open(directory, &out->config, err);
     if (!s) s = checkpoint_open(directory, &out->checkpoint, err);
     if (!s) s = bind_all(out, err);
     if (s) bindings_close(out);

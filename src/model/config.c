@@ -2,9 +2,11 @@
  * what does not is passed over, and what this engine does not do (another architecture, cross attention, an
  * unknown activation) is refused by name. The limits keep every product of sizes within 64 bits. */
 #include "model/config.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,12 +17,23 @@
 #define MAX_HEAD      4096
 #define MAX_INNER     (1 << 20)
 #define DEFAULT_EOS   50256
+#define MAX_CONFIG    ((size_t)1 << 20) /* bytes of a file */
 
 static const char *const activation_names[ACT_COUNT] = {[ACT_GELU_NEW] = "gelu_new",
                                                         [ACT_RELU] = "relu",
                                                         [ACT_SILU] = "silu",
                                                         [ACT_GELU] = "gelu",
                                                         [ACT_TANH] = "tanh"};
+
+/* The names by which files know them. */
+static const struct {
+    const char *name;
+    enum activation_function function;
+} activations[] = {{"gelu_new", ACT_GELU_NEW},  {"gelu_pytorch_tanh", ACT_GELU_NEW},
+                   {"gelu_fast", ACT_GELU_NEW}, {"relu", ACT_RELU},
+                   {"silu", ACT_SILU},          {"swish", ACT_SILU},
+                   {"gelu", ACT_GELU},          {"gelu_python", ACT_GELU},
+                   {"tanh", ACT_TANH}};
 
 #define MAX_NAMES 3
 
@@ -67,15 +80,63 @@ static gpt2q_status read_sizes(const cJSON *root, const char *file, gpt2q_config
                      (int)c->n_head);
 }
 
-/* Absent: transformers' default, if the vocabulary has it; null: none. */
-static gpt2q_status read_token(const cJSON *root, const char *file, const char *key, int32_t vocab_size,
-                               int32_t *id, gpt2q_error *err)
+static gpt2q_status wrong_token(const char *file, const char *key, gpt2q_error *err)
 {
-    int64_t value = DEFAULT_EOS < vocab_size && !cJSON_HasObjectItem(root, key) ? DEFAULT_EOS : -1;
-    bool present;
-    gpt2q_status s = json_integer(root, key, file, 0, vocab_size - 1, &value, &present, err);
-    *id = (int32_t)value;
-    return s;
+    return error_set(err, GPT2Q_FORMAT, "%s: %s must be an integer%s, or null", file, key,
+                     strcmp(key, "eos_token_id") ? "" : ", a list of integers");
+}
+
+/* Adds an id to those that end a text, unless it is there or the vocabulary has it not: then it never comes. */
+static gpt2q_status add_end(gpt2q_config *c, int32_t id, const char *file, gpt2q_error *err)
+{
+    if (id < 0 || id >= c->vocab_size || config_is_end(c, id)) return GPT2Q_OK;
+    if (c->eos_token_id < 0)
+        c->eos_token_id = id;
+    else if (c->n_more_eos == GPT2Q_MORE_EOS)
+        return error_set(err, GPT2Q_UNSUPPORTED, "%s: eos_token_id lists more than %d ids", file,
+                         GPT2Q_MORE_EOS + 1);
+    else
+        c->more_eos_token_ids[c->n_more_eos++] = id;
+    return GPT2Q_OK;
+}
+
+/* An integer of 53 bits as an id, -1 where it can be none. */
+static bool is_token(const cJSON *item, int32_t *id)
+{
+    double v = cJSON_IsNumber(item) ? item->valuedouble : 0.5;
+    *id = v >= 0 && v <= MAX_VOCAB ? (int32_t)v : -1;
+    return v == floor(v);
+}
+
+/* bos_token_id, and eos_token_id, which may be a list. Null: none. */
+static gpt2q_status read_tokens(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
+{
+    const cJSON *bos = cJSON_GetObjectItemCaseSensitive(root, "bos_token_id");
+    const cJSON *eos = cJSON_GetObjectItemCaseSensitive(root, "eos_token_id"), *item;
+    int32_t id = -1;
+    gpt2q_status s = GPT2Q_OK;
+    if (bos && !cJSON_IsNull(bos) && !is_token(bos, &id)) return wrong_token(file, "bos_token_id", err);
+    if (bos) c->bos_token_id = id < c->vocab_size ? id : -1;
+    if (!eos) return s;
+    c->eos_token_id = -1, c->n_more_eos = 0;
+    if (cJSON_IsArray(eos)) {
+        cJSON_ArrayForEach(item, eos)
+        {
+            if (!s && !is_token(item, &id)) s = wrong_token(file, "eos_token_id", err);
+            if (!s) s = add_end(c, id, file, err);
+        }
+        return s;
+    }
+    if (cJSON_IsNull(eos)) return s;
+    return is_token(eos, &id) ? add_end(c, id, file, err) : wrong_token(file, "eos_token_id", err);
+}
+
+bool config_is_end(const gpt2q_config *c, int32_t id)
+{
+    if (id < 0) return false;
+    bool end = id == c->eos_token_id;
+    for (int32_t i = 0; i < c->n_more_eos; i++) end |= id == c->more_eos_token_ids[i];
+    return end;
 }
 
 static gpt2q_status read_flags(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
@@ -114,14 +175,17 @@ static gpt2q_status read_activation(const cJSON *root, const char *file, gpt2q_c
     if (!item || cJSON_IsNull(item)) return GPT2Q_OK;
     if (!cJSON_IsString(item))
         return error_set(err, GPT2Q_FORMAT, "%s: activation_function is not a string", file);
-    for (int i = 0; i < ACT_COUNT; i++) {
-        if (strcmp(item->valuestring, activation_names[i]) != 0) continue;
-        snprintf(c->activation_function, sizeof c->activation_function, "%s", activation_names[i]);
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        if (strcmp(item->valuestring, activations[i].name) != 0) continue;
+        snprintf(c->activation_function, sizeof c->activation_function, "%s",
+                 activation_names[activations[i].function]);
         return GPT2Q_OK;
     }
-    return error_set(err, GPT2Q_UNSUPPORTED,
-                     "%s: activation_function is \"%s\", supported are gelu_new, relu, silu, gelu and tanh",
-                     file, item->valuestring);
+    return error_set(
+        err, GPT2Q_UNSUPPORTED,
+        "%s: activation_function is \"%s\", supported are gelu_new (gelu_pytorch_tanh, gelu_fast), "
+        "relu, silu (swish), gelu (gelu_python) and tanh",
+        file, item->valuestring);
 }
 
 static gpt2q_status read_config(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
@@ -131,12 +195,12 @@ static gpt2q_status read_config(const cJSON *root, const char *file, gpt2q_confi
     bool present;
     gpt2q_status s = read_model_type(root, file, err);
     if (!s) s = read_sizes(root, file, c, err);
-    if (!s) s = read_token(root, file, "bos_token_id", c->vocab_size, &c->bos_token_id, err);
-    if (!s) s = read_token(root, file, "eos_token_id", c->vocab_size, &c->eos_token_id, err);
+    c->bos_token_id = c->eos_token_id = DEFAULT_EOS < c->vocab_size ? DEFAULT_EOS : -1;
+    if (!s) s = read_tokens(root, file, c, err);
     if (!s) s = read_flags(root, file, c, err);
     if (!s) s = read_activation(root, file, c, err);
-    /* Not 0: a constant row would be divided by its standard deviation, 0. */
-    if (!s) s = json_number(root, "layer_norm_epsilon", file, 1e-30, 1, &epsilon, &present, err);
+    /* With 0, a constant row is divided by its standard deviation, 0: the logits are not finite, and that is said. */
+    if (!s) s = json_number(root, "layer_norm_epsilon", file, 0, 1, &epsilon, &present, err);
     c->layer_norm_epsilon = (float)epsilon;
     return s;
 }
@@ -153,11 +217,48 @@ gpt2q_status config_parse(const char *text, size_t size, const char *name, gpt2q
                       .scale_attn_weights = true,
                       .tie_word_embeddings = true};
     cJSON *root;
-    gpt2q_status s = json_parse(text, size, name, &root, err);
+    gpt2q_status s = json_parse_wild(text, size, name, &root, err);
     if (!s) s = read_config(root, name, &c, err);
     cJSON_Delete(root);
     *out = s ? (gpt2q_config){0} : c;
     return s;
+}
+
+/* Reads one of the directory's files of at most MAX_CONFIG bytes with `read`; *present is whether it is there. */
+static gpt2q_status open_in(const char *directory, const char *name, bool needed, bool *present,
+                            gpt2q_status (*read)(const char *text, size_t size, const char *name,
+                                                 gpt2q_config *c, gpt2q_error *err),
+                            gpt2q_config *c, gpt2q_error *err)
+{
+    char *path = path_join(directory, name), *text = NULL;
+    size_t n;
+    if (!path) return error_memory(err, "a path", strlen(directory));
+    gpt2q_status s = GPT2Q_OK;
+    *present = needed || file_exists(path);
+    if (*present) s = file_read(path, MAX_CONFIG, &text, &n, err);
+    if (!s && *present) s = read(text, n, path, c, err);
+    mem_free(text);
+    mem_free(path);
+    return s;
+}
+
+static gpt2q_status parse_generation(const char *text, size_t size, const char *name, gpt2q_config *c,
+                                     gpt2q_error *err)
+{
+    cJSON *root;
+    gpt2q_status s = json_parse_wild(text, size, name, &root, err);
+    if (!s && !cJSON_IsObject(root)) s = error_set(err, GPT2Q_FORMAT, "%s: is not a JSON object", name);
+    c->bos_token_id = c->eos_token_id = -1, c->n_more_eos = 0;
+    if (!s) s = read_tokens(root, name, c, err);
+    cJSON_Delete(root);
+    return s;
+}
+
+gpt2q_status config_open(const char *directory, gpt2q_config *out, gpt2q_error *err)
+{
+    bool present;
+    gpt2q_status s = open_in(directory, "config.json", true, &present, config_parse, out, err);
+    return s ? s : open_in(directory, "generation_config.json", false, &present, parse_generation, out, err);
 }
 
 static const char *print_token(int32_t id, char text[16])
@@ -166,11 +267,21 @@ static const char *print_token(int32_t id, char text[16])
     return id < 0 ? "null" : text;
 }
 
+/* A number, null, or a list of them. */
+static const char *print_ends(const gpt2q_config *c, char text[16 * (GPT2Q_MORE_EOS + 2)])
+{
+    if (c->n_more_eos == 0) return print_token(c->eos_token_id, text);
+    int n = sprintf(text, "[%d", (int)c->eos_token_id);
+    for (int32_t i = 0; i < c->n_more_eos; i++) n += sprintf(text + n, ", %d", (int)c->more_eos_token_ids[i]);
+    sprintf(text + n, "]");
+    return text;
+}
+
 char *config_print(const gpt2q_config *c)
 {
     static const char *const truth[] = {"false", "true"};
-    const size_t size = 1024; /* twice what the longest values of every field take */
-    char *text = mem_alloc(size), bos[16], eos[16];
+    const size_t size = 1024; /* more than what the longest values of every field take */
+    char *text = mem_alloc(size), bos[16], eos[16 * (GPT2Q_MORE_EOS + 2)];
     if (!text) return NULL;
     int n =
         snprintf(text, size,
@@ -181,7 +292,7 @@ char *config_print(const gpt2q_config *c)
                  "  \"scale_attn_weights\": %s,\n  \"scale_attn_by_inverse_layer_idx\": %s,\n"
                  "  \"tie_word_embeddings\": %s\n}\n",
                  (int)c->vocab_size, (int)c->n_positions, (int)c->n_embd, (int)c->n_layer, (int)c->n_head,
-                 (int)c->n_inner, print_token(c->bos_token_id, bos), print_token(c->eos_token_id, eos),
+                 (int)c->n_inner, print_token(c->bos_token_id, bos), print_ends(c, eos),
                  (double)c->layer_norm_epsilon, c->activation_function, truth[c->scale_attn_weights],
                  truth[c->scale_attn_by_inverse_layer_idx], truth[c->tie_word_embeddings]);
     assert(n > 0 && (size_t)n < size);

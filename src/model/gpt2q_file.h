@@ -18,8 +18,9 @@
 #include "model/safetensors.h"
 #include "model/weights_names.h"
 
-#define GPT2Q_FILE_FORMAT  "gpt2q"
-#define GPT2Q_FILE_VERSION 1
+#define GPT2Q_FILE_FORMAT "gpt2q"
+/* The newest version that is read. A file says 2 where it holds what a reader of version 1 would pass over. */
+#define GPT2Q_FILE_VERSION 2
 
 #define GPT2Q_KEY_VERSION   "gpt2q.version"
 #define GPT2Q_KEY_CONFIG    "gpt2q.config"

@@ -33,11 +33,11 @@ static gpt2q_status read_version(const struct gpt2q_file *f, gpt2q_error *err)
     char *end;
     long version = strtol(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || version < 1)
-        return error_set(err, GPT2Q_FORMAT, "%s: " GPT2Q_KEY_VERSION " is \"%s\", expected %d",
+        return error_set(err, GPT2Q_FORMAT, "%s: " GPT2Q_KEY_VERSION " is \"%s\", expected 1 to %d",
                          f->st.map.path, text, GPT2Q_FILE_VERSION);
-    if (version == GPT2Q_FILE_VERSION) return GPT2Q_OK;
+    if (version <= GPT2Q_FILE_VERSION) return GPT2Q_OK;
     return error_set(err, GPT2Q_UNSUPPORTED,
-                     "%s: is of version %ld, this gpt2q reads version %d: a newer gpt2q is needed",
+                     "%s: is of version %ld, this gpt2q reads versions up to %d: a newer gpt2q is needed",
                      f->st.map.path, version, GPT2Q_FILE_VERSION);
 }
 

@@ -15,6 +15,8 @@
 #define DEFAULT_MODEL "tales-7m"
 #define MAX_PATH      4096
 #define MAX_REF       256
+#define MAX_NAME      256 /* of a variable */
+#define OPENAI        "openai-community"
 
 /* Joins for the caller to mem_free; NULL when memory is out or a part is NULL, so that calls nest. */
 static char *join(char *directory, const char *name)
@@ -47,18 +49,85 @@ static const char *variable(const char *name)
     return value && *value ? value : NULL;
 }
 
+static bool is_variable_char(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* The value of the variable that "$NAME" or "${NAME}" at `text` names, and how long this is; NULL: it stays as it
+ * is. */
+static const char *reference_value(const char *text, size_t *length)
+{
+    bool braces = text[1] == '{';
+    const char *begin = text + 1 + braces, *end = begin;
+    while (is_variable_char(*end)) end++;
+    size_t n = (size_t)(end - begin);
+    char name[MAX_NAME];
+    *length = 1 + 2 * (size_t)braces + n;
+    if (n == 0 || n >= sizeof name || (braces && *end != '}')) return NULL;
+    memcpy(name, begin, n);
+    name[n] = '\0';
+    return getenv(name);
+}
+
+/* A path with its leading ~ and its $VARIABLES expanded, as Python's expanduser and expandvars do it; for
+ * mem_free, NULL when memory is out. Where the result is too long, the path stays as it is. */
+static char *expand(const char *path)
+{
+    const char *home = variable("HOME"), *at = path;
+    char out[MAX_PATH];
+    size_t n = 0;
+    if (home && *at == '~' && (at[1] == '/' || !at[1]))
+        n = (size_t)snprintf(out, sizeof out, "%s", home), at++;
+    while (*at && n < sizeof out - 1) {
+        size_t length;
+        const char *value = *at == '$' ? reference_value(at, &length) : NULL;
+        if (value) {
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s", value);
+            at += length;
+        } else {
+            out[n++] = *at++;
+        }
+    }
+    if (n >= sizeof out - 1) return mem_strdup(path);
+    out[n] = '\0';
+    return mem_strdup(out);
+}
+
 /* The cache's folder; "" where not even a home is known. */
 static char *cache_folder(void)
 {
-    const char *hub = variable("HF_HUB_CACHE"), *hf = variable("HF_HOME"), *xdg = variable("XDG_CACHE_HOME");
-    const char *home = variable("HOME");
-    if (hub) return mem_strdup(hub);
-    if (hf) return path_join(hf, "hub");
-    if (xdg) return path_join(xdg, "huggingface/hub");
-    return home ? path_join(home, ".cache/huggingface/hub") : mem_strdup("");
+    static const struct {
+        const char *variable, *below;
+    } places[] = {{"HF_HUB_CACHE", ""},
+                  {"HUGGINGFACE_HUB_CACHE", ""}, /* the older name */
+                  {"HF_HOME", "hub"},
+                  {"XDG_CACHE_HOME", "huggingface/hub"},
+                  {"HOME", ".cache/huggingface/hub"}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const char *value = variable(places[i].variable);
+        if (!value) continue;
+        char *folder = expand(value);
+        return *places[i].below ? join(folder, places[i].below) : folder;
+    }
+    return mem_strdup("");
 }
 
 /* ---- places: each gives *path if there is something, NULL if not ---- */
+
+/* Whether there is a model: a file, or a folder that holds more than what a broken download leaves. */
+static gpt2q_status holds_model(const char *path, bool *holds, gpt2q_error *err)
+{
+    static const char *const files[] = {"config.json", "tokenizer.json", "vocab.json"};
+    *holds = file_exists(path) && !file_is_directory(path);
+    for (size_t i = 0; !*holds && i < sizeof files / sizeof *files; i++) {
+        char *file = path_join(path, files[i]);
+        if (!file) return error_memory(err, "a path", strlen(path));
+        *holds = file_exists(file);
+        mem_free(file);
+    }
+    return GPT2Q_OK;
+}
 
 /* models/NAME beside the program, or beside its folder (a program in a build or bin folder). */
 static gpt2q_status look_beside(const char *folder, const char *name, char **path, gpt2q_error *err)
@@ -67,11 +136,14 @@ static gpt2q_status look_beside(const char *folder, const char *name, char **pat
     for (size_t i = 0; *folder && i < sizeof relative / sizeof *relative; i++) {
         char *candidate = join(path_join(folder, relative[i]), name);
         if (!candidate) return error_memory(err, "a path", strlen(folder));
-        if (file_exists(candidate)) {
+        bool holds;
+        gpt2q_status s = holds_model(candidate, &holds, err);
+        if (!s && holds) {
             *path = candidate;
             return GPT2Q_OK;
         }
         mem_free(candidate);
+        if (s) return s;
     }
     return GPT2Q_OK;
 }
@@ -147,21 +219,22 @@ static gpt2q_status look_in_cache(const char *cache, const char *org, const char
     return s;
 }
 
-/* "name" or "org/name" in the cache; OpenAI's models are known under their bare names too. */
+/* "name" or "org/name" in the cache. OpenAI's models are known under their bare names, too, and lie under the one by which they
+ * were asked for. */
 static gpt2q_status look_up(const char *cache, const char *name, char **path, gpt2q_error *err)
 {
     const char *slash = strchr(name, '/');
     if (!*cache) return GPT2Q_OK;
-    if (slash) {
-        char *org = mem_memdup(name, (size_t)(slash - name));
-        if (!org) return error_memory(err, "a name", strlen(name));
-        gpt2q_status s = look_in_cache(cache, org, slash + 1, path, err);
-        mem_free(org);
-        return s;
+    if (!slash) {
+        gpt2q_status s = look_in_cache(cache, "", name, path, err);
+        return s || *path ? s : look_in_cache(cache, OPENAI, name, path, err);
     }
-    gpt2q_status s = look_in_cache(cache, "", name, path, err);
-    if (s || *path) return s;
-    return look_in_cache(cache, "openai-community", name, path, err);
+    char *org = mem_memdup(name, (size_t)(slash - name));
+    if (!org) return error_memory(err, "a name", strlen(name));
+    gpt2q_status s = look_in_cache(cache, org, slash + 1, path, err);
+    if (!s && !*path && !strcmp(org, OPENAI)) s = look_in_cache(cache, "", slash + 1, path, err);
+    mem_free(org);
+    return s;
 }
 
 /* ---- names ---- */
@@ -183,9 +256,9 @@ static gpt2q_status locate_name(const char *folder, const char *name, char **pat
     if (!s && !*path) {
         s = error_set(
             err, GPT2Q_IO,
-            "no model \"%s\": it is no path here, not in %s/models or %s/../models, nor in the Hugging Face "
-            "cache %s",
-            name, folder, folder, cache);
+            "no model \"%s\" (tools/fetch-model %s gets it): it is no path here, not in %s/models or "
+            "%s/../models, nor in the Hugging Face cache %s",
+            name, name, folder, folder, cache);
     }
     mem_free(cache);
     return s;
@@ -207,17 +280,28 @@ static gpt2q_status locate_default(const char *folder, char **path, gpt2q_error 
     return *path ? GPT2Q_OK : error_memory(err, "a path", sizeof installed);
 }
 
+/* A name that is a path: taken as it is, but an empty folder of a model's name, which a broken download may have
+ * left, gives way to a model elsewhere. */
+static gpt2q_status locate_path(const char *folder, const char *name, char **path, gpt2q_error *err)
+{
+    bool holds = true;
+    gpt2q_status s = is_name(name) ? holds_model(name, &holds, err) : GPT2Q_OK;
+    if (!s && !holds && locate_name(folder, name, path, NULL) == GPT2Q_OUT_OF_MEMORY)
+        s = error_memory(err, "a path", strlen(name));
+    if (s || *path) return s;
+    *path = mem_strdup(name);
+    return *path ? GPT2Q_OK : error_memory(err, "a path", strlen(name));
+}
+
 gpt2q_status model_locate(const char *name, char **path, gpt2q_error *err)
 {
     *path = NULL;
     if (!name || !*name) name = variable("GPT2Q_MODEL");
-    if (name && file_exists(name)) {
-        *path = mem_strdup(name);
-        return *path ? GPT2Q_OK : error_memory(err, "a path", strlen(name));
-    }
     char *folder = program_folder();
     if (!folder) return error_memory(err, "a path", MAX_PATH);
-    gpt2q_status s = name ? locate_name(folder, name, path, err) : locate_default(folder, path, err);
+    gpt2q_status s = !name               ? locate_default(folder, path, err)
+                     : file_exists(name) ? locate_path(folder, name, path, err)
+                                         : locate_name(folder, name, path, err);
     mem_free(folder);
     if (s) {
         mem_free(*path);

@@ -151,13 +151,16 @@ static bool add_metadata(struct gpt2q_writer *w, const char *key, const char *na
     return m->key && m->value;
 }
 
+/* 2 where an older gpt2q would do something else with the file, which must refuse it. */
+static int file_version(const gpt2q_config *config) { return config->n_more_eos > 0 ? 2 : 1; }
+
 static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantizer *q, const char *source,
                                    gpt2q_error *err)
 {
     char version[16], spec[SCHEME_TEXT_MAX], name[WEIGHT_NAME_MAX];
     gpt2q_config config = q->bindings.config;
     config.tie_word_embeddings = q->bindings.tied; /* what the files showed */
-    snprintf(version, sizeof version, "%d", GPT2Q_FILE_VERSION);
+    snprintf(version, sizeof version, "%d", file_version(&config));
     char *text = config_print(&config);
     w->metadata = mem_zarray(w->n_weights + 5, sizeof *w->metadata);
     bool ok = text && w->metadata && add_metadata(w, "format", "", GPT2Q_FILE_FORMAT) &&

@@ -6,8 +6,6 @@
 #include "model/gpt2q_read.h"
 #include <string.h>
 
-#define MAX_CONFIG ((size_t)1 << 20)
-
 /* ---- opening ---- */
 
 static uint64_t count_elements(const uint64_t *shape, int n_dims)
@@ -72,19 +70,6 @@ static gpt2q_status list_files(struct inventory *v, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-static gpt2q_status read_config(const char *directory, struct inventory *v, gpt2q_error *err)
-{
-    char *path = path_join(directory, "config.json"), *text = NULL;
-    if (!path) return error_memory(err, "a path", strlen(directory));
-    size_t n;
-    gpt2q_status s = file_read(path, MAX_CONFIG, &text, &n, err);
-    if (!s) s = config_parse(text, n, path, &v->config, err);
-    v->has_config = !s;
-    mem_free(text);
-    mem_free(path);
-    return s;
-}
-
 static gpt2q_status open_file(const char *path, struct checkpoint *out, gpt2q_error *err)
 {
     out->files = mem_zarray(1, sizeof *out->files);
@@ -139,7 +124,7 @@ gpt2q_status inventory_open(const char *path, struct inventory *out, gpt2q_error
     gpt2q_status s;
     if (file_is_directory(path)) {
         out->kind = INVENTORY_HUGGINGFACE;
-        s = read_config(path, out, err);
+        s = config_open(path, &out->config, err), out->has_config = !s;
         if (!s) s = checkpoint_open(path, &out->checkpoint, err);
     } else {
         s = open_file(path, &out->checkpoint, err);

@@ -21,6 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(a.vocab_size == b.vocab_size && a.n_positions == b.n_positions && a.n_embd == b.n_embd &&
            a.n_layer == b.n_layer);
     assert(a.n_head == b.n_head && a.n_inner == b.n_inner && a.eos_token_id == b.eos_token_id);
+    assert(a.n_more_eos == b.n_more_eos);
+    for (int32_t i = 0; i < a.n_more_eos; i++) assert(config_is_end(&b, a.more_eos_token_ids[i]));
     assert(a.layer_norm_epsilon == b.layer_norm_epsilon && config_activation(&a) == config_activation(&b));
     return 0;
 }

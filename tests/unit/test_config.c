@@ -91,8 +91,89 @@ static void takes_the_default_end_of_text_only_where_there_is_one(void **state)
     assert_int_equal(parsed("{" GPT2 ",\"vocab_size\":50256}").eos_token_id, -1);
     assert_int_equal(parsed("{" GPT2 ",\"vocab_size\":50260}").eos_token_id, 50256);
     assert_int_equal(parsed("{" GPT2 ",\"bos_token_id\":null}").bos_token_id, -1);
-    refused("{" GPT2 ",\"vocab_size\":100,\"eos_token_id\":100}", GPT2Q_FORMAT,
-            "config.json: eos_token_id must be an integer from 0 to 99, not 100");
+    assert_int_equal(parsed("{" GPT2 ",\"vocab_size\":100,\"eos_token_id\":100}").eos_token_id, -1);
+    assert_int_equal(parsed("{" GPT2 ",\"vocab_size\":100,\"bos_token_id\":50256}").bos_token_id, -1);
+    assert_int_equal(parsed("{" GPT2 ",\"eos_token_id\":-1}").eos_token_id, -1);
+    assert_int_equal(parsed("{" GPT2 ",\"eos_token_id\":1e300}").eos_token_id, -1);
+}
+
+static bool ends_are(const gpt2q_config *c, size_t n, const int32_t *ids)
+{
+    for (int32_t id = -1; id < c->vocab_size; id++) {
+        bool expected = false;
+        for (size_t i = 0; i < n; i++) expected |= ids[i] == id;
+        if (config_is_end(c, id) != expected) return false;
+    }
+    return true;
+}
+#define ENDS(c, ...)                                                                                         \
+    assert_true(ends_are(&(c), sizeof((int32_t[]){__VA_ARGS__}) / 4, (int32_t[]){__VA_ARGS__}))
+
+static void several_ends(void **state)
+{
+    (void)state;
+    gpt2q_config c = parsed("{" GPT2 ",\"eos_token_id\":[265, 10, 265, 50257, 999999, -1]}");
+    assert_true(c.eos_token_id == 265 && c.n_more_eos == 1);
+    ENDS(c, 265, 10);
+    char *text = config_print(&c);
+    assert_non_null(strstr(text, "\"eos_token_id\": [265, 10]"));
+    gpt2q_config again = parsed(text);
+    ENDS(again, 265, 10);
+    mem_free(text);
+    c = parsed("{" GPT2 ",\"eos_token_id\":[]}");
+    ENDS(c, -2);
+    c = parsed("{" GPT2 ",\"eos_token_id\":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,50256]}");
+    assert_int_equal(c.n_more_eos, GPT2Q_MORE_EOS);
+    text = config_print(&c);
+    mem_free(text);
+    refused("{" GPT2 ",\"eos_token_id\":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}", GPT2Q_UNSUPPORTED,
+            "config.json: eos_token_id lists more than 16 ids");
+    refused("{" GPT2 ",\"eos_token_id\":\"x\"}", GPT2Q_FORMAT,
+            "config.json: eos_token_id must be an integer, a list of integers, or null");
+    refused("{" GPT2 ",\"eos_token_id\":[1, null]}", GPT2Q_FORMAT,
+            "config.json: eos_token_id must be an integer, a list of integers, or null");
+    refused("{" GPT2 ",\"bos_token_id\":[1]}", GPT2Q_FORMAT,
+            "config.json: bos_token_id must be an integer, or null");
+    refused("{" GPT2 ",\"bos_token_id\":0.5}", GPT2Q_FORMAT,
+            "config.json: bos_token_id must be an integer, or null");
+}
+
+static void opened_with(const char *directory, const char *generation, gpt2q_config *c)
+{
+    char path[4200];
+    gpt2q_error err;
+    snprintf(path, sizeof path, "%s/generation_config.json", directory);
+    write_file(path, generation, strlen(generation));
+    if (config_open(directory, c, &err)) fail_msg("%s", err.message);
+}
+
+/* generation_config.json has the last word, also where it says nothing (transformers 5). */
+static void generation_config(void **state)
+{
+    (void)state;
+    static const char text[] = "{" GPT2 ",\"vocab_size\":300,\"bos_token_id\":7,\"eos_token_id\":[265, 10]}";
+    char *directory = temp_directory(), path[4200];
+    gpt2q_config c;
+    gpt2q_error err;
+    assert_int_equal(config_open(directory, &c, &err), GPT2Q_IO);
+    snprintf(path, sizeof path, "%s/config.json", directory);
+    write_file(path, text, strlen(text));
+    assert_int_equal(config_open(directory, &c, &err), GPT2Q_OK);
+    ENDS(c, 265, 10);
+    assert_int_equal(c.bos_token_id, 7);
+    opened_with(directory, "{\"eos_token_id\":[1,2,300],\"bos_token_id\":3,\"max_length\":1e20}", &c);
+    ENDS(c, 1, 2);
+    assert_int_equal(c.bos_token_id, 3);
+    opened_with(directory, "{\"eos_token_id\":50256}", &c);
+    ENDS(c, -2);
+    opened_with(directory, "{}", &c);
+    ENDS(c, -2);
+    assert_true(c.bos_token_id == -1 && c.vocab_size == 300);
+    snprintf(path, sizeof path, "%s/generation_config.json", directory);
+    write_file(path, "[]", 2);
+    assert_int_equal(config_open(directory, &c, &err), GPT2Q_FORMAT);
+    assert_non_null(strstr(err.message, "generation_config.json: is not a JSON object"));
+    temp_remove(directory);
 }
 
 static void refuses_what_it_cannot_do(void **state)
@@ -105,9 +186,18 @@ static void refuses_what_it_cannot_do(void **state)
     refused("{\"model_type\":2}", GPT2Q_FORMAT, "config.json: model_type is not a string");
     refused("{" GPT2 ",\"add_cross_attention\":true}", GPT2Q_UNSUPPORTED,
             "config.json: add_cross_attention is true, which is not supported");
-    refused(
-        "{" GPT2 ",\"activation_function\":\"mish\"}", GPT2Q_UNSUPPORTED,
-        "config.json: activation_function is \"mish\", supported are gelu_new, relu, silu, gelu and tanh");
+    refused("{" GPT2 ",\"activation_function\":\"mish\"}", GPT2Q_UNSUPPORTED,
+            "config.json: activation_function is \"mish\", supported are gelu_new (gelu_pytorch_tanh, "
+            "gelu_fast), relu, silu (swish), gelu (gelu_python) and tanh");
+    static const char *const aliases[][2] = {{"gelu_pytorch_tanh", "gelu_new"},
+                                             {"gelu_fast", "gelu_new"},
+                                             {"swish", "silu"},
+                                             {"gelu_python", "gelu"}};
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{" GPT2 ",\"activation_function\":\"%s\"}", aliases[i][0]);
+        assert_string_equal(parsed(text).activation_function, aliases[i][1]);
+    }
     refused("{" GPT2 ",\"n_embd\":770}", GPT2Q_FORMAT,
             "config.json: n_embd 770 is not a multiple of n_head 12");
     refused("{" GPT2 ",\"n_embd\":0}", GPT2Q_FORMAT,
@@ -118,8 +208,9 @@ static void refuses_what_it_cannot_do(void **state)
             "config.json: vocab_size must be an integer from 1 to 16777216, not 16777217");
     refused("{" GPT2 ",\"n_head\":\"12\"}", GPT2Q_FORMAT,
             "config.json: n_head must be an integer from 1 to 4096, not a string");
-    refused("{" GPT2 ",\"layer_norm_epsilon\":0}", GPT2Q_FORMAT,
-            "config.json: layer_norm_epsilon must be a number from 1e-30 to 1, not 0");
+    refused("{" GPT2 ",\"layer_norm_epsilon\":-1e-9}", GPT2Q_FORMAT,
+            "config.json: layer_norm_epsilon must be a number from 0 to 1, not -1.0000000000000001e-09");
+    assert_true(parsed("{" GPT2 ",\"layer_norm_epsilon\":0}").layer_norm_epsilon == 0);
     refused("{" GPT2 ",\"scale_attn_weights\":1}", GPT2Q_FORMAT,
             "config.json: scale_attn_weights must be true or false, not 1");
     refused("{" GPT2 ",\"n_layer\":2,\"n_layer\":2}", GPT2Q_FORMAT,
@@ -162,6 +253,8 @@ int main(void)
         cmocka_unit_test(reads_every_key),
         cmocka_unit_test(knows_aliases_and_twins),
         cmocka_unit_test(takes_the_default_end_of_text_only_where_there_is_one),
+        cmocka_unit_test(several_ends),
+        cmocka_unit_test(generation_config),
         cmocka_unit_test(refuses_what_it_cannot_do),
         cmocka_unit_test(prints_what_it_reads),
     };

@@ -200,7 +200,8 @@ static void refused_by_name(void **state)
     static const struct {
         const char *from, *to, *words;
     } cases[] = {
-        {"\"gpt2q.version\":\"1\"", "\"gpt2q.version\":\"2\"", "is of version 2, this gpt2q reads version 1"},
+        {"\"gpt2q.version\":\"1\"", "\"gpt2q.version\":\"3\"",
+         "is of version 3, this gpt2q reads versions up to 2"},
         {"\"gpt2q.version\":\"1\"", "\"gpt2q.version\":\"x\"", "gpt2q.version is \"x\""},
         {"\"gpt2q.version\"", "\"gpt2q.versiom\"", "gpt2q.version is missing"},
         {"\"format\":\"gpt2q\"", "\"format\":\"gpt2x\"", "is no .gpt2q file"},

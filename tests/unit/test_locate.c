@@ -54,7 +54,8 @@ static int set_up(void **state)
 {
     (void)state;
     root = temp_directory();
-    static const char *const variables[] = {"GPT2Q_MODEL", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
+    static const char *const variables[] = {"GPT2Q_MODEL", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",
+                                            "XDG_CACHE_HOME"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
     setenv("HOME", root, 1);
     return 0;
@@ -115,6 +116,69 @@ static void finds_snapshots(void **state)
     located("me/tiny", below("cache/models--me--tiny/snapshots/ddd"));
 }
 
+static void expands_variables(void **state)
+{
+    (void)state;
+    make_directory("a b/models--x/snapshots/s");
+    make_directory("a b/hub/models--x/snapshots/s");
+    setenv("TEST_LOCATE", "a b", 1);
+    static const struct {
+        const char *variable, *value, *found;
+    } cases[] = {{"HF_HUB_CACHE", "~/a b", "a b/models--x/snapshots/s"},
+                 {"HUGGINGFACE_HUB_CACHE", "$HOME/$TEST_LOCATE", "a b/models--x/snapshots/s"},
+                 {"HF_HUB_CACHE", "${HOME}/${TEST_LOCATE}/", "a b/models--x/snapshots/s"},
+                 {"HF_HOME", "~/$TEST_LOCATE", "a b/hub/models--x/snapshots/s"},
+                 {"HF_HOME", "$HOME/a b", "a b/hub/models--x/snapshots/s"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path;
+        setenv(cases[i].variable, cases[i].value, 1);
+        assert_int_equal(model_locate("x", &path, NULL), GPT2Q_OK);
+        char resolved[4200], expected[4200];
+        assert_non_null(realpath(path, resolved));
+        assert_non_null(realpath(below(cases[i].found), expected));
+        assert_string_equal(resolved, expected);
+        mem_free(path);
+        unsetenv(cases[i].variable);
+    }
+    setenv("HF_HUB_CACHE", "/$NO_SUCH_VARIABLE/${x/$", 1); /* stays */
+    not_located("x", "cache /$NO_SUCH_VARIABLE/${x/$");
+    setenv("HF_HUB_CACHE", "~nobody/x", 1);
+    not_located("x", "cache ~nobody/x");
+    setenv("HF_HUB_CACHE", below("a b"), 1); /* the newer name wins */
+    setenv("HUGGINGFACE_HUB_CACHE", "/nowhere", 1);
+    located("x", below("a b/models--x/snapshots/s"));
+}
+
+/* OpenAI's models lie under the name by which they were asked for. */
+static void knows_both_names_of_openai(void **state)
+{
+    (void)state;
+    setenv("HF_HUB_CACHE", below("both"), 1);
+    make_directory("both/models--gpt2/snapshots/s");
+    located("openai-community/gpt2", below("both/models--gpt2/snapshots/s"));
+    not_located("someone/gpt2", "no model");
+    make_directory("both/models--openai-community--gpt2/snapshots/t");
+    located("openai-community/gpt2", below("both/models--openai-community--gpt2/snapshots/t"));
+    located("gpt2", below("both/models--gpt2/snapshots/s"));
+}
+
+/* An empty folder here hides no cache, but is what was meant where there is none. */
+static void empty_folders_give_way(void **state)
+{
+    (void)state;
+    char here[4096];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(root), 0);
+    setenv("HF_HUB_CACHE", below("way"), 1);
+    make_directory("tiny");
+    located("tiny", "tiny");
+    make_directory("way/models--tiny/snapshots/s");
+    located("tiny", below("way/models--tiny/snapshots/s"));
+    write_file(below("tiny/config.json"), "{}", 2);
+    located("tiny", "tiny");
+    assert_int_equal(chdir(here), 0);
+}
+
 static void follows_the_reference(void **state)
 {
     (void)state;
@@ -150,9 +214,20 @@ static void looks_beside_the_program(void **state)
     mkdir(folder, 0700);
     strcat(folder, "/test-locate");
     mkdir(folder, 0700);
+    not_located("test-locate", program); /* what a broken download leaves */
+    not_located("test-locate/..", "no such file or directory");
+    not_located("test-locate..", "no such file or directory");
+    char config[4300];
+    snprintf(config, sizeof config, "%s/config.json", folder);
+    write_file(config, "{}", 2);
     located("test-locate", folder);
+    unlink(config);
+    make_directory("hub/models--test-locate/snapshots/aaa");
+    setenv("HF_HUB_CACHE", below("hub"), 1);
+    located("test-locate", below("hub/models--test-locate/snapshots/aaa"));
+    unsetenv("HF_HUB_CACHE");
     rmdir(folder);
-    not_located("test-locate", program);
+    not_located("test-locate", "no model \"test-locate\" (tools/fetch-model test-locate gets it)");
     *strrchr(folder, '/') = '\0';
     rmdir(folder);
 }
@@ -184,6 +259,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(takes_paths_as_they_are, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_the_environment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_snapshots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(expands_variables, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(knows_both_names_of_openai, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(empty_folders_give_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(follows_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(looks_beside_the_program, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gives_back_all_memory_when_there_is_none, set_up, tear_down),
