@@ -167,7 +167,7 @@ static int show_stored(const struct inventory *inventory, struct view *v, bool j
     if (weight_is_matrix(t->id.part)) {
         numbers.w = v->w = weight_matrix(&w, t->id);
         numbers.rows = v->w->rows, numbers.cols = v->w->cols;
-        v->coded = scheme_is_integer(v->scheme);
+        v->coded = scheme_has_codes(v->scheme);
     } else {
         numbers.values = *weight_floats(&w, t->id);
         numbers.cols = (int)t->shape[t->n_dims - 1],
@@ -183,12 +183,12 @@ static int show_quantized(struct view *v, const struct numbers *numbers, const s
     gpt2q_error err;
     struct quantized q;
     struct qsource src;
-    bool notes = scheme_is_integer(v->scheme) && v->scheme.method == QM_NOTES;
+    const bool notes = scheme_is_notes(v->scheme);
     inventory_source(v->tensor, !notes, &src);
     if (quantized_create(&src, v->scheme, !notes, run, &q, &err)) return failed(&err);
     v->of = &q;
     v->w = notes ? NULL : &q.matrix;
-    v->coded = scheme_is_integer(v->scheme);
+    v->coded = scheme_has_codes(v->scheme);
     int code = show(v, numbers, json);
     quantized_free(&q);
     return code;

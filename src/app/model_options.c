@@ -88,9 +88,9 @@ int model_options_check(const struct model_options *o)
             return usage_error("--tensor is '%s' where GLOB=SPEC is expected", o->overrides.items[i]);
         if (scheme_parse(equals + 1, &override, &err)) return usage_error("%s", err.message);
     }
-    bool integer = scheme_is_integer(scheme) && scheme.method != QM_NOTES;
+    const bool integer = scheme_takes(scheme, ACTIVATIONS_I16);
     if (o->scheme && o->activations && strcmp(o->activations, "f32") && !integer)
-        return usage_error("activations %s go with i8 and i4 weights only, not with %s", o->activations,
+        return usage_error("activations %s go with integer codes only, not with %s", o->activations,
                            o->scheme);
     return EXIT_DONE;
 }

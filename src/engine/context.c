@@ -51,17 +51,16 @@ const char *activations_print(enum activations a) { return activation_names[a]; 
 gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, enum activations *out,
                                gpt2q_error *err)
 {
-    bool integer = scheme_is_integer(w->scheme) && w->scheme.method != QM_NOTES;
     if (!text) {
-        *out = integer ? ACTIVATIONS_I16 : ACTIVATIONS_F32;
+        *out = scheme_activations(w->scheme);
         return GPT2Q_OK;
     }
     for (int i = 0; i < ACTIVATIONS_COUNT; i++) {
         if (strcmp(text, activation_names[i])) continue;
-        if (i != ACTIVATIONS_F32 && !integer) {
+        if (!scheme_takes(w->scheme, (enum activations)i)) {
             char scheme[SCHEME_TEXT_MAX];
             return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                             "activations %s go with i8 and i4 weights only, not with %s", text,
+                             "activations %s go with integer codes only, not with %s", text,
                              scheme_print(w->scheme, scheme));
         }
         *out = (enum activations)i;

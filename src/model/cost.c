@@ -15,9 +15,8 @@ static void add_product(struct cost *to, const struct qtensor *w, const float *b
                         enum activations activations, int n)
 {
     double ops = 2.0 * w->rows * w->cols * n;
-    bool integer = scheme_is_integer(w->scheme) && w->scheme.method != QM_NOTES;
     to->bytes += (double)w->bytes + (bias ? 4.0 * w->rows : 0);
-    if (!integer || activations == ACTIVATIONS_F32)
+    if (activations == ACTIVATIONS_F32 || !scheme_takes(w->scheme, activations))
         to->f32_flops += ops;
     else
         to->i8_ops += activations == ACTIVATIONS_I16 ? 2 * ops : ops;

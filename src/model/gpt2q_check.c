@@ -15,7 +15,7 @@ struct subject {
 
 static gpt2q_status bad_code(const struct subject *s, int row, int k, const char *why)
 {
-    int code = qtensor_stored_code(s->w, row, k) - (1 << (scheme_bits(s->w->scheme) - 1));
+    int code = qtensor_stored_code(s->w, row, k) - scheme_middle(s->w->scheme);
     return error_set(s->err, GPT2Q_FORMAT, "%s: the code of output %d and input %d of %s is %d, %s", s->file,
                      row, k, s->name, code, why);
 }
@@ -36,8 +36,8 @@ gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, cons
                                  gpt2q_error *err)
 {
     const struct subject s = {w, file, name, err};
-    int step = w->scheme.format == QF_I8 ? 4 : 8; /* inputs in 4 bytes */
-    if (!scheme_is_integer(w->scheme) || w->scheme.method != QM_ABSMAX)
+    int step = format_facts[w->scheme.format].inputs;
+    if (!scheme_has_codes(w->scheme) || w->scheme.grid != QGRID_ABSMAX)
         return GPT2Q_OK; /* every code is one */
     size_t n = (size_t)qtensor_panels(w) * w->panel_bytes;
     for (size_t i = 0; (i += find_lowest(w->codes + i, n - i, w->scheme.format)) < n; i++) {
@@ -73,9 +73,12 @@ static float parameter(const struct qtensor *w, const void *values, size_t i)
 /* The code that stands for the weight 0 (for the minimum), as it is stored, for parameter i. */
 static int neutral_code(const struct qtensor *w, size_t i)
 {
-    int middle = 1 << (scheme_bits(w->scheme) - 1);
-    if (w->scheme.method == QM_ABSMAX) return middle;
-    return w->scheme.method == QM_AFFINE ? middle + (int)parameter(w, w->zero, i) : 0;
+    const int middle = scheme_middle(w->scheme);
+    switch (scheme_zero(w->scheme)) {
+    case QZERO_NONE: return middle;
+    case QZERO_POINT: return middle + (int)parameter(w, w->zero, i);
+    default: return 0;
+    }
 }
 
 /* The codes under parameter i, whose scale is 0. */
@@ -102,15 +105,16 @@ static gpt2q_status check_scale(const struct subject *s, size_t i)
 {
     float scale = parameter(s->w, s->w->scale, i);
     if (scale == 0.0f && !signbit(scale)) return check_zero_scale(s, i);
-    if (isfinite(scale) && scale > 0.0f) return GPT2Q_OK;
-    return error_set(s->err, GPT2Q_FORMAT, "%s: scale %zu of %s is %g, expected a finite number >= 0",
-                     s->file, i, s->name, (double)scale);
+    const bool either_sign = s->w->scheme.grid == QGRID_SIGNED;
+    if (isfinite(scale) && (scale > 0.0f || (either_sign && scale < 0.0f))) return GPT2Q_OK;
+    return error_set(s->err, GPT2Q_FORMAT, "%s: scale %zu of %s is %g, expected a finite number%s", s->file,
+                     i, s->name, (double)scale, either_sign ? " that is not -0" : " >= 0");
 }
 
 static gpt2q_status check_zero(const struct subject *s, size_t i)
 {
-    float zero = parameter(s->w, s->w->zero, i), half = (float)(1 << (scheme_bits(s->w->scheme) - 1));
-    bool affine = s->w->scheme.method == QM_AFFINE;
+    float zero = parameter(s->w, s->w->zero, i), half = (float)scheme_middle(s->w->scheme);
+    bool affine = scheme_zero(s->w->scheme) == QZERO_POINT;
     if (isfinite(zero) && (!affine || (zero == truncf(zero) && zero >= -half && zero < half)))
         return GPT2Q_OK;
     return error_set(s->err, GPT2Q_FORMAT, "%s: %s %zu of %s is %g, expected %s", s->file,
@@ -141,7 +145,7 @@ gpt2q_status qtensor_check_scales(const struct qtensor *w, const char *file, con
                                   gpt2q_error *err)
 {
     const struct subject s = {w, file, name, err};
-    if (!scheme_is_integer(w->scheme)) return GPT2Q_OK;
+    if (!scheme_has_codes(w->scheme)) return GPT2Q_OK;
     size_t n = count_parameters(w);
     gpt2q_status status = GPT2Q_OK;
     for (size_t i = 0; w->zero && i < n && !status; i++) status = check_zero(&s, i);

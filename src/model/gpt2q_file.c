@@ -1,5 +1,6 @@
 #include "model/gpt2q_file.h"
 #include "qtensor/qtensor.h"
+#include <string.h>
 
 void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols)
 {
@@ -21,14 +22,14 @@ static void add_part(struct stored_weight *w, const char *suffix, struct st_decl
 
 static struct st_declaration codes_of_matrix(struct scheme s, uint64_t panels, uint64_t cols)
 {
-    static const enum st_dtype dtypes[QF_COUNT] = {
-        [QF_F32] = ST_F32, [QF_F16] = ST_F16, [QF_BF16] = ST_BF16, [QF_I8] = ST_U8, [QF_I4] = ST_U8};
-    if (!scheme_is_integer(s))
-        return (struct st_declaration){
-            .dtype = dtypes[s.format], .n_dims = 3, .shape = {panels, cols, PANEL}};
-    uint64_t step = s.format == QF_I8 ? 4 : 8; /* inputs in 4 bytes */
-    return (struct st_declaration){
-        .dtype = ST_U8, .n_dims = 4, .shape = {panels, (cols + step - 1) / step, PANEL, 4}};
+    const struct format_facts *format = &format_facts[s.format];
+    const uint64_t inputs = (uint64_t)format->inputs, steps = (cols + inputs - 1) / inputs;
+    enum st_dtype dtype = ST_F32;
+    for (int d = 0; d < ST_DTYPE_COUNT; d++)
+        if (!strcmp(format->dtype, st_dtype_name((enum st_dtype)d))) dtype = (enum st_dtype)d;
+    struct st_declaration d = {.dtype = dtype, .n_dims = 3, .shape = {panels, steps, PANEL}};
+    if (format->has_codes) d.shape[d.n_dims++] = (uint64_t)format->bytes;
+    return d;
 }
 
 static struct st_declaration scales_of_matrix(struct scheme s, uint64_t panels, uint64_t cols)
@@ -47,9 +48,9 @@ static void describe_matrix(struct stored_weight *w, int rows, int cols)
 {
     uint64_t panels = ((uint64_t)rows + PANEL - 1) / PANEL;
     add_part(w, ".codes", codes_of_matrix(w->scheme, panels, (uint64_t)cols));
-    if (!scheme_is_integer(w->scheme)) return;
+    if (!scheme_has_codes(w->scheme)) return;
     add_part(w, ".scale", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
-    if (w->scheme.method != QM_ABSMAX)
+    if (scheme_zero(w->scheme) != QZERO_NONE)
         add_part(w, ".zero", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
 }
 
@@ -72,7 +73,7 @@ bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, str
         add_part(out, "", whole);
         return true;
     }
-    if (scheme.format != QF_I8 || scheme.method != QM_NOTES) return false;
+    if (!scheme_is_notes(scheme)) return false;
     whole.dtype = ST_U8;
     add_part(out, ".codes", whole);
     add_part(out, ".scale", one);

@@ -25,7 +25,7 @@ struct tensor_info {
     const char *dtype; /* as stored in the file, "F16" */
     int n_dims;
     uint64_t shape[2];    /* checkpoint order */
-    struct scheme scheme; /* QF_F32 for vectors and wpe (notes: QF_I8, QG_TENSOR, QM_NOTES) */
+    struct scheme scheme; /* QF_F32 for vectors and wpe (notes: QF_I8, QG_TENSOR, QGRID_NOTES) */
     size_t bytes;         /* payload in this scheme */
 };
 

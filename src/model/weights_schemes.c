@@ -8,11 +8,9 @@
 #include <fnmatch.h>
 #include <string.h>
 
-static bool is_notes(struct scheme s) { return s.format == QF_I8 && s.method == QM_NOTES; }
-
 struct scheme weight_scheme(enum weight_part part, struct scheme asked)
 {
-    return weight_is_matrix(part) || is_notes(asked) ? asked : (struct scheme){.format = QF_F32};
+    return weight_is_matrix(part) || scheme_is_notes(asked) ? asked : (struct scheme){.format = QF_F32};
 }
 
 struct override {

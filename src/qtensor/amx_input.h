@@ -2,8 +2,8 @@
  * a tile is 1,024 consecutive bytes, [row][64]; the tiles of the low bytes after all of the high ones. Of so
  * few tokens that one tile has room for them, the rows of low bytes follow those of high ones in the same
  * tiles. */
-#ifndef QUANT_AMX_INPUT_H
-#define QUANT_AMX_INPUT_H
+#ifndef QTENSOR_AMX_INPUT_H
+#define QTENSOR_AMX_INPUT_H
 #include "qtensor/format.h"
 
 #define AMX_TILE_BYTES 1024

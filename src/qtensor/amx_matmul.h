@@ -11,8 +11,8 @@
  * stretch of inputs at a time, which all tokens take before the next: some whole groups, or a part of one,
  * whose sums go on in memory. Of the schemes that are used most they are made signed ones, so that sums begin
  * with nothing. */
-#ifndef QUANT_AMX_MATMUL_H
-#define QUANT_AMX_MATMUL_H
+#ifndef QTENSOR_AMX_MATMUL_H
+#define QTENSOR_AMX_MATMUL_H
 #include "kernels/amx.h"
 #include "qtensor/amx_input.h"
 #include "qtensor/code_matmul.h"
@@ -145,9 +145,9 @@ struct amx_done {
 };
 
 /* They become outputs or, of groups, go into the tokens' totals. */
-ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enum qgran gran,
-                              enum qmethod method, int group, const int bits, const bool two_planes,
-                              const bool few, const bool is_signed)
+ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enum qgran gran, enum qgrid grid,
+                              int group, const int bits, const bool two_planes, const bool few,
+                              const bool is_signed)
 {
     const int vectors = few ? VECTORS : 2, g = d->group, v0 = d->v0, tokens = d->block.tokens;
     const int first_rows = d->block.rows[0];
@@ -156,7 +156,7 @@ ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enu
     tile_copied(&copy, p->t);
     struct tile *t = &copy.t;
     copy.w.scheme.gran = gran;
-    copy.w.scheme.method = method;
+    copy.w.scheme.grid = grid;
     t->group = group;
     t->row += d->block.token;
     t->y += (size_t)d->block.token * t->y_stride;
@@ -312,26 +312,26 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
 
 /* All tokens of a tile: one instance for each kind of activations, for few and for many. The end of a sum is
  * a function of its own for the schemes that are used most. */
-#define AMX_FINISH(name, gran, method, bits, two_planes, few, is_signed)                                     \
+#define AMX_FINISH(name, gran, grid, bits, two_planes, few, is_signed)                                       \
     static __attribute__((noinline)) void name(struct amx_panel *p, const struct amx_done *d)                \
     {                                                                                                        \
         /* what is constant for the compiler: that sums are small */                                         \
         if (p->t->group <= 512)                                                                              \
-            amx_finish(p, d, gran, method, 512, bits, two_planes, few, is_signed);                           \
+            amx_finish(p, d, gran, grid, 512, bits, two_planes, few, is_signed);                             \
         else                                                                                                 \
-            amx_finish(p, d, gran, method, p->t->group, bits, two_planes, few, is_signed);                   \
+            amx_finish(p, d, gran, grid, p->t->group, bits, two_planes, few, is_signed);                     \
     }
 #define AMX_INSTANCE(name, bits, two_planes, few)                                                            \
-    AMX_FINISH(name##_channel, QG_CHANNEL, QM_ABSMAX, bits, two_planes, few, bits == 4)                      \
-    AMX_FINISH(name##_group, QG_GROUP, QM_ABSMAX, bits, two_planes, few, bits == 4)                          \
-    AMX_FINISH(name##_other, p->t->w->scheme.gran, p->t->w->scheme.method, bits, two_planes, few, false)     \
+    AMX_FINISH(name##_channel, QG_CHANNEL, QGRID_ABSMAX, bits, two_planes, few, bits == 4)                   \
+    AMX_FINISH(name##_group, QG_GROUP, QGRID_ABSMAX, bits, two_planes, few, bits == 4)                       \
+    AMX_FINISH(name##_other, p->t->w->scheme.gran, p->t->w->scheme.grid, bits, two_planes, few, false)       \
     AMX_PRODUCTS(name##_products, few, false, bits)                                                          \
     AMX_PRODUCTS(name##_products_signed, few, bits == 4, bits)                                               \
     static void name(const struct tile *t, int n)                                                            \
     {                                                                                                        \
         const struct scheme s = t->w->scheme;                                                                \
-        const bool channel = s.method == QM_ABSMAX && s.gran == QG_CHANNEL;                                  \
-        const bool group = s.method == QM_ABSMAX && s.gran == QG_GROUP, often = channel || group;            \
+        const bool channel = scheme_zero(s) == QZERO_NONE && s.gran == QG_CHANNEL;                           \
+        const bool group = scheme_zero(s) == QZERO_NONE && s.gran == QG_GROUP, often = channel || group;     \
         amx_panel_run(t, n, often ? name##_products_signed : name##_products,                                \
                       channel ? name##_channel                                                               \
                       : group ? name##_group                                                                 \

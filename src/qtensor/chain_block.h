@@ -4,8 +4,8 @@
  *
  * With 32 registers one tile holds all 64 outputs of a panel and reads it as one stream. With 16 it holds 16,
  * and a tile of all inputs would read the panel four times from the second-level cache. */
-#ifndef QUANT_CHAIN_BLOCK_H
-#define QUANT_CHAIN_BLOCK_H
+#ifndef QTENSOR_CHAIN_BLOCK_H
+#define QTENSOR_CHAIN_BLOCK_H
 #include "qtensor/tile.h"
 
 #if defined(GPT2Q_ISA_avx2)

@@ -15,8 +15,8 @@
  *     group             from +0, groups in increasing order, then acc*a at the end:
  *                       absmax acc = fma(s, J(S), acc)     affine acc = fma(s, J(D), acc)
  *                       minmax acc = fma(m, J(X), fma(s, J(U), acc)) */
-#ifndef QUANT_CODE_MATMUL_H
-#define QUANT_CODE_MATMUL_H
+#ifndef QTENSOR_CODE_MATMUL_H
+#define QTENSOR_CODE_MATMUL_H
 #include "qtensor/codes.h"
 #include "qtensor/params.h"
 #include "qtensor/wide.h"
@@ -78,7 +78,7 @@ ALWAYS_INLINE bool sums_are_small(const struct tile *t)
 {
     const struct scheme s = t->w->scheme;
     return t->group <=
-           (s.method == QM_ABSMAX && s.gran != QG_INPUT ? 1024 : 512); /* times 128 * 128, 255 * 128 */
+           (scheme_zero(s) == QZERO_NONE && s.gran != QG_INPUT ? 1024 : 512); /* times 128 * 128, 255 * 128 */
 }
 
 /* J of one vector, from the sums of one token's planes. */
@@ -102,7 +102,7 @@ ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two
     if (has_minimum(s)) return vi_zero();
     int32_t x_sum = two_planes ? code_sum_of(t, g, row / 2, row % 2) : code_sum_of(t, g, row, 0);
     if (s.gran == QG_INPUT) return vi_set1(-x_sum);
-    if (s.method == QM_ABSMAX) return vi_set1(-h * x_sum);
+    if (scheme_zero(s) == QZERO_NONE) return vi_set1(-h * x_sum);
     return vi_mul(vi_add(vi_set1(h), vf_to_int(params_at(t, g, v).z)), vi_set1(-x_sum));
 }
 

@@ -14,8 +14,8 @@
  * for 8 of them vi_add_pairs(acc, pairs)        acc + the lane's two such sums vi_join(hi, lo) 256*hi + lo as
  * a float, rounded once vi_mul(a, b)                    low 32 bits of the products vi_store_i8(p, a) 16
  * integers within int8 as bytes */
-#ifndef QUANT_CODES_H
-#define QUANT_CODES_H
+#ifndef QTENSOR_CODES_H
+#define QTENSOR_CODES_H
 #include "kernels/simd.h"
 
 #if defined(GPT2Q_ISA_avx512)

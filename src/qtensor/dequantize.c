@@ -1,5 +1,6 @@
 /* Dequantization, in the arithmetic of golden/make_goldens.py: each product and each sum is rounded to float.
- *     absmax  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m
+ *     absmax, signed  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m
+ * A format with codes says where the code of an input lies, in code_NAME; the rest follows from it.
  * By rows for whoever wants an output's weights; by panels, in memory's own order, for whoever wants all. */
 #include "qtensor/dequantize.h"
 #include "kernels/half.h"
@@ -49,32 +50,56 @@ static float parameter(const struct qtensor *w, const void *values, int row, int
 static void scale_row(const struct qtensor *w, int row, float *y)
 {
     int step = w->scheme.gran == QG_GROUP ? w->scheme.group : w->scheme.gran == QG_INPUT ? 1 : w->cols;
-    float middle = w->scheme.format == QF_I8 ? 128.0f : 8.0f;
+    float middle = (float)scheme_middle(w->scheme);
     for (int k0 = 0; k0 < w->cols; k0 += step) {
         float s = parameter(w, w->scale, row, k0), z = parameter(w, w->zero, row, k0);
-        for (int k = k0; k < k0 + step; k++) switch (w->scheme.method) {
-            case QM_ABSMAX: y[k] = (y[k] - middle) * s; break;
-            case QM_AFFINE: y[k] = (y[k] - middle - z) * s; break;
-            default: y[k] = y[k] * s + z; break;
+        for (int k = k0; k < k0 + step; k++) switch (scheme_zero(w->scheme)) {
+            case QZERO_NONE: y[k] = (y[k] - middle) * s; break;
+            case QZERO_POINT: y[k] = (y[k] - middle - z) * s; break;
+            case QZERO_MINIMUM: y[k] = y[k] * s + z; break;
             }
     }
 }
 
-void dequantize_row_i8(const struct qtensor *w, int row, float *y)
+/* ---- codes: that of input k of the output whose first byte in the panel is at `lane` ---- */
+
+static inline unsigned code_i8(const uint8_t *lane, int k)
 {
-    const uint8_t *lane = w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;
-    for (int k = 0; k < w->cols; k++) y[k] = (float)lane[(size_t)(k / 4) * (PANEL * 4) + (size_t)(k % 4)];
-    scale_row(w, row, y);
+    return lane[(size_t)(k / 4) * (PANEL * 4) + (size_t)(k % 4)];
 }
 
-void dequantize_row_i4(const struct qtensor *w, int row, float *y)
+static inline unsigned code_i4(const uint8_t *lane, int k)
 {
-    const uint8_t *lane = w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;
-    for (int k = 0; k < w->cols; k++) {
-        unsigned pair = lane[(size_t)(k / 8) * (PANEL * 4) + (size_t)(k % 4)];
-        y[k] = (float)(k % 8 < 4 ? pair & 15u : pair >> 4);
-    }
-    scale_row(w, row, y);
+    unsigned pair = lane[(size_t)(k / 8) * (PANEL * 4) + (size_t)(k % 4)];
+    return k % 8 < 4 ? pair & 15u : pair >> 4;
+}
+
+static const uint8_t *lane_of(const struct qtensor *w, int row)
+{
+    return w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;
+}
+
+/* What follows from code_NAME: rows of weights, and the codes of a panel's outputs at one input. */
+#define CODE_FUNCTIONS(name)                                                                                 \
+    void dequantize_row_##name(const struct qtensor *w, int row, float *y)                                   \
+    {                                                                                                        \
+        const uint8_t *lane = lane_of(w, row);                                                               \
+        for (int k = 0; k < w->cols; k++) y[k] = (float)code_##name(lane, k);                                \
+        scale_row(w, row, y);                                                                                \
+    }                                                                                                        \
+    static void panel_codes_##name(const uint8_t *panel, int k, float *out)                                  \
+    {                                                                                                        \
+        for (int o = 0; o < PANEL; o++) out[o] = (float)code_##name(panel + 4 * o, k);                       \
+    }                                                                                                        \
+    static int stored_code_##name(const uint8_t *lane, int k) { return (int)code_##name(lane, k); }
+#define CODE_FUNCTIONS_OF(format, name, kind, ...) OF_CODES(kind)(CODE_FUNCTIONS(name))
+QFORMATS(CODE_FUNCTIONS_OF)
+
+#define STORED_CODE_OF(format, name, kind, ...) OF_CODES(kind)([format] = stored_code_##name, )
+int qtensor_stored_code(const struct qtensor *w, int row, int k)
+{
+    static int (*const of[QF_COUNT])(const uint8_t *, int) = {QFORMATS(STORED_CODE_OF)};
+    return of[w->scheme.format](lane_of(w, row), k);
 }
 
 /* ---- panels ---- */
@@ -89,29 +114,21 @@ int panel_parameters(const struct qtensor *w, int panel, int k, struct panel_par
     return by_group ? (k / w->scheme.group + 1) * w->scheme.group : by_input ? k + 1 : w->cols;
 }
 
-static void stored_codes(const struct qtensor *w, const uint8_t *panel, int k, float *out)
-{
-    if (w->scheme.format == QF_I8) {
-        const uint8_t *codes = panel + (size_t)(k / 4) * (PANEL * 4) + (size_t)(k % 4);
-        for (int o = 0; o < PANEL; o++) out[o] = (float)codes[4 * o];
-    } else {
-        const uint8_t *pairs = panel + (size_t)(k / 8) * (PANEL * 4) + (size_t)(k % 4);
-        const int shift = k % 8 < 4 ? 0 : 4;
-        for (int o = 0; o < PANEL; o++) out[o] = (float)(pairs[4 * o] >> shift & 15);
-    }
-}
+#define PANEL_CODES_OF(format, name, kind, ...) OF_CODES(kind)([format] = panel_codes_##name, )
+static void (*const panel_codes[QF_COUNT])(const uint8_t *panel, int k,
+                                           float *out) = {QFORMATS(PANEL_CODES_OF)};
 
 static void scale_codes(struct scheme scheme, const struct panel_parameters *p, float *y)
 {
-    const float middle = scheme.format == QF_I8 ? 128.0f : 8.0f;
-    switch (scheme.method) {
-    case QM_ABSMAX:
+    const float middle = (float)scheme_middle(scheme);
+    switch (scheme_zero(scheme)) {
+    case QZERO_NONE:
         for (int o = 0; o < PANEL; o++) y[o] = (y[o] - middle) * p->scale[o];
         break;
-    case QM_AFFINE:
+    case QZERO_POINT:
         for (int o = 0; o < PANEL; o++) y[o] = (y[o] - middle - p->zero[o]) * p->scale[o];
         break;
-    default:
+    case QZERO_MINIMUM:
         for (int o = 0; o < PANEL; o++) y[o] = y[o] * p->scale[o] + p->zero[o];
         break;
     }
@@ -136,12 +153,12 @@ void dequantize_panel(const struct qtensor *w, int panel, int k0, int k1, float 
     const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
     struct panel_parameters p;
     for (int k = k0, end = k0; k < k1; k++, block += PANEL) {
-        if (!scheme_is_integer(w->scheme)) {
+        if (!scheme_has_codes(w->scheme)) {
             floats_of(w, codes, k, block);
             continue;
         }
         if (k == end) end = panel_parameters(w, panel, k, &p);
-        stored_codes(w, codes, k, block);
+        panel_codes[w->scheme.format](codes, k, block);
         scale_codes(w->scheme, &p, block);
     }
 }

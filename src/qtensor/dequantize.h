@@ -1,14 +1,13 @@
 /* What each format's codes mean, as floats. One definition for all instruction sets. */
-#ifndef QUANT_DEQUANTIZE_H
-#define QUANT_DEQUANTIZE_H
+#ifndef QTENSOR_DEQUANTIZE_H
+#define QTENSOR_DEQUANTIZE_H
 #include "qtensor/qtensor.h"
 
 /* Row `row` of W, y (cols). */
-void dequantize_row_f32(const struct qtensor *w, int row, float *y);
-void dequantize_row_f16(const struct qtensor *w, int row, float *y);
-void dequantize_row_bf16(const struct qtensor *w, int row, float *y);
-void dequantize_row_i8(const struct qtensor *w, int row, float *y);
-void dequantize_row_i4(const struct qtensor *w, int row, float *y);
+#define DEQUANTIZE_ROW(format, name, ...)                                                                    \
+    void dequantize_row_##name(const struct qtensor *w, int row, float *y);
+QFORMATS(DEQUANTIZE_ROW)
+#undef DEQUANTIZE_ROW
 
 /* Inputs [k0, k1) of the 64 outputs of a panel, block [k1 - k0][64]: the same floats. Outputs beyond the last
  * mean nothing. */

@@ -4,8 +4,8 @@
  *
  * The including file defines FLOAT_ELEMENT, the type in memory; FLOAT_LOAD(p), 16 of them as vf; and
  * FLOATS_IN_PLACE(p), p where they are floats already, else NULL. */
-#ifndef QUANT_FLOAT_MATMUL_H
-#define QUANT_FLOAT_MATMUL_H
+#ifndef QTENSOR_FLOAT_MATMUL_H
+#define QTENSOR_FLOAT_MATMUL_H
 #include "qtensor/chain_block.h"
 
 ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int vectors)

@@ -3,17 +3,28 @@
  * One order of summation: lanes run over outputs, never over the reduction; each output is one chain of fused multiply-adds
  * in increasing k from +0, over codes where the weight is quantized (the formula stands in each format's file head).
  * The same for every number of rows, so a kernel for many rows may differ from that for one in all but its bits. */
-#ifndef QUANT_FORMAT_H
-#define QUANT_FORMAT_H
+#ifndef QTENSOR_FORMAT_H
+#define QTENSOR_FORMAT_H
 #include "qtensor/qtensor.h"
 
 enum activations { ACTIVATIONS_F32, ACTIVATIONS_I16, ACTIVATIONS_I8, ACTIVATIONS_COUNT };
 
-/* A piece: a group, or as many consecutive inputs of one, a power of two, as int32 has room for the sum of: the largest code of the
- * kind of activations times the largest distance of a weight's code from its zero. */
+/* The activations that a scheme takes: f32 always, integers where the format has products of codes; notes takes f32 alone. */
+static inline bool scheme_takes(struct scheme s, enum activations kind)
+{
+    return kind == ACTIVATIONS_F32 || (format_facts[s.format].takes_codes && !scheme_is_notes(s));
+}
+/* Where none are named: i16 for integer codes, on every machine and for every number of rows. */
+static inline enum activations scheme_activations(struct scheme s)
+{
+    return scheme_takes(s, ACTIVATIONS_I16) ? ACTIVATIONS_I16 : ACTIVATIONS_F32;
+}
+
+/* A piece is a group, or the longest power-of-two run of it whose integer sum cannot overflow int32: the largest code of the kind of
+ * activations times the largest distance of a weight's code from its zero, for each input. */
 static inline int qtensor_piece(const struct qtensor *w, enum activations kind)
 {
-    const int32_t code = (w->scheme.format == QF_I8 ? 256 : 16) / (w->scheme.method == QM_ABSMAX ? 2 : 1);
+    const int32_t code = (1 << scheme_bits(w->scheme)) / (scheme_zero(w->scheme) == QZERO_NONE ? 2 : 1);
     const int32_t most = INT32_MAX / (kind == ACTIVATIONS_I16 ? 32639 : 127) / code;
     int group = w->cols / qtensor_groups(w), piece = 128;
     while (2 * piece <= most && piece < group) piece *= 2;

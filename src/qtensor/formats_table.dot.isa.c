@@ -4,20 +4,23 @@
 #include "qtensor/dequantize.h"
 #include "qtensor/wide.h"
 
-const struct format_ops ISA(formats_table)[QF_COUNT] = {
-    [QF_F32] = {"f32", dequantize_row_f32, BASE(matmul_f32), NULL, NULL, {false}},
-    [QF_F16] = {"f16", dequantize_row_f16, BASE(matmul_f16), NULL, NULL, {false}},
-    [QF_BF16] = {"bf16", dequantize_row_bf16, BASE(matmul_bf16), NULL, NULL, {false}},
-    [QF_I8] = {"i8",
-               dequantize_row_i8,
-               BASE(matmul_i8),
-               ISA(matmul_q_i8),
-               ISA(prepare),
-               {[ACTIVATIONS_I16] = WIDE_CODES, [ACTIVATIONS_I8] = WIDE_CODES}},
-    [QF_I4] = {"i4",
-               dequantize_row_i4,
-               BASE(matmul_i4),
-               ISA(matmul_q_i4),
-               ISA(prepare),
-               {[ACTIVATIONS_I16] = WIDE_CODES}},
-};
+#define OPS_FLOATS(name, bits)                                                                               \
+    {                                                                                                        \
+#name, dequantize_row_##name, BASE(matmul_##name), NULL, NULL, { false }                             \
+    }
+#define OPS_CODES_F(name, bits)                                                                              \
+    {                                                                                                        \
+#name, dequantize_row_##name, BASE(matmul_##name), NULL, ISA(prepare), { false }                     \
+    }
+#define OPS_CODES(name, bits)                                                                                \
+    {                                                                                                        \
+#name, dequantize_row_##name, BASE(matmul_##name), ISA(matmul_q_##name), ISA(prepare), WIDE(bits)    \
+    }
+/* int8 activations of int4 and less stay bytes. */
+#define WIDE(bits)                                                                                           \
+    {                                                                                                        \
+        [ACTIVATIONS_I16] = WIDE_CODES, [ACTIVATIONS_I8] = WIDE_CODES && (bits) == 8                         \
+    }
+#define OPS_ROW(format, name, kind, bits, ...) [format] = OPS_##kind(name, bits),
+
+const struct format_ops ISA(formats_table)[QF_COUNT] = {QFORMATS(OPS_ROW)};

@@ -13,8 +13,8 @@
  *     group             from +0, groups in increasing order, with A and X of the group:
  *                       absmax acc = fma(s, A, acc)     affine acc = fma(s, fma(-z, X, A), acc)
  *                       minmax acc = fma(m, X, fma(s, fma(h, X, A), acc)) */
-#ifndef QUANT_INTEGER_MATMUL_H
-#define QUANT_INTEGER_MATMUL_H
+#ifndef QTENSOR_INTEGER_MATMUL_H
+#define QTENSOR_INTEGER_MATMUL_H
 #include "qtensor/chain_block.h"
 #include "qtensor/codes.h"
 #include "qtensor/params.h"
@@ -96,8 +96,8 @@ ALWAYS_INLINE vf finish_chain(struct scheme s, vf chain, struct params p, float 
 {
     const vf x = vf_set1(sum), h = vf_set1(bits == 8 ? 128.0f : 8.0f);
     vf a = vf_mul(chain, vf_set1(bits == 8 ? 0x1p-24f : 0x1p-28f));
-    if (s.gran == QG_INPUT) return s.method == QM_ABSMAX ? a : vf_add(a, x);
-    if (s.method == QM_AFFINE) a = vf_fma(vf_neg(p.z), x, a);
+    if (s.gran == QG_INPUT) return scheme_zero(s) == QZERO_NONE ? a : vf_add(a, x);
+    if (scheme_zero(s) == QZERO_POINT) a = vf_fma(vf_neg(p.z), x, a);
     if (has_minimum(s)) a = vf_fma(h, x, a);
     a = s.gran == QG_GROUP ? vf_fma(p.s, a, total) : vf_mul(p.s, a);
     return has_minimum(s) ? vf_fma(p.z, x, a) : a;

@@ -1,6 +1,6 @@
 /* Instruction sets: one row each, chosen once, at load. */
-#ifndef QUANT_ISA_H
-#define QUANT_ISA_H
+#ifndef QTENSOR_ISA_H
+#define QTENSOR_ISA_H
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "qtensor/format.h"

@@ -1,8 +1,8 @@
 /* From float weights to codes in panels: the part of the quantizer that runs over every weight, one row per
  * instruction set. The scalar row is the definition. A block is a part of a panel as floats, [k][64] with
  * `stride` floats from one k to the next. */
-#ifndef QUANT_PACK_H
-#define QUANT_PACK_H
+#ifndef QTENSOR_PACK_H
+#define QTENSOR_PACK_H
 #include "qtensor/quantize.h"
 
 /* Smallest and largest weight of each of the 64 outputs of a panel. */
@@ -21,6 +21,8 @@ struct coding {
     bool truncate;
 };
 
+typedef void encode_fn(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes);
+
 struct pack_ops {
     /* Inputs [k0, k1) of a panel of the source as floats, block [k1 - k0][64]. Outputs beyond the last repeat
      * the panel's first one, so that they never change a range. */
@@ -29,9 +31,8 @@ struct pack_ops {
     bool (*range)(const float *block, size_t stride, int k, struct range *r);
     /* Widens lo[i], hi[i] by the 64 weights of input i, for k inputs. False where one is not finite. */
     bool (*input_range)(const float *block, size_t stride, int k, float *lo, float *hi);
-    /* k inputs to int8 or int4 codes (k a multiple of the layout's step, but for the end of a row). */
-    void (*encode_i8)(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes);
-    void (*encode_i4)(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes);
+    /* By format, for those with codes: k inputs to codes (k a multiple of the layout's step, but for the end of a row). */
+    encode_fn *encode[QF_COUNT];
     /* n floats to 16 bits, n a multiple of 16. */
     void (*to_f16)(const float *w, size_t n, uint16_t *out);
     void (*to_bf16)(const float *w, size_t n, uint16_t *out);

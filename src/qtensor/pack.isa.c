@@ -187,12 +187,12 @@ ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, con
         encode(block, stride, k, c, codes, bits, false, false);
 }
 
-static void pack_encode_i8(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
+static void encode_i8(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
 {
     encode_choosing(block, stride, k, c, codes, 8);
 }
 
-static void pack_encode_i4(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
+static void encode_i4(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
 {
     encode_choosing(block, stride, k, c, codes, 4);
 }
@@ -207,5 +207,6 @@ static void pack_to_bf16(const float *w, size_t n, uint16_t *out)
     for (size_t i = 0; i < n; i += 16) vf_store_bf16(out + i, vf_load(w + i));
 }
 
-const struct pack_ops ISA(pack_ops) = {pack_read,      pack_range,  pack_input_range, pack_encode_i8,
-                                       pack_encode_i4, pack_to_f16, pack_to_bf16};
+#define ENCODE_OF(format, name, kind, ...) OF_CODES(kind)([format] = encode_##name, )
+const struct pack_ops ISA(pack_ops) = {pack_read,   pack_range,  pack_input_range, {QFORMATS(ENCODE_OF)},
+                                       pack_to_f16, pack_to_bf16};

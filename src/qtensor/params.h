@@ -1,6 +1,6 @@
 /* The scale, and the zero point or minimum, of 16 outputs. */
-#ifndef QUANT_PARAMS_H
-#define QUANT_PARAMS_H
+#ifndef QTENSOR_PARAMS_H
+#define QTENSOR_PARAMS_H
 #include "qtensor/tile.h"
 
 struct params {
@@ -28,5 +28,5 @@ ALWAYS_INLINE struct params params_at(const struct tile *t, int group, int v)
     return p;
 }
 
-static inline bool has_minimum(struct scheme s) { return s.method == QM_MINMAX || s.method == QM_NOTES; }
+static inline bool has_minimum(struct scheme s) { return scheme_zero(s) == QZERO_MINIMUM; }
 #endif

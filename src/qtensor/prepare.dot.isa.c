@@ -32,9 +32,9 @@ static float lane_sum(const float *x, int n)
 /* The correction that inputs' zero points or minima make to a whole row (QG_INPUT). */
 ALWAYS_INLINE vf input_term(const struct qtensor *w, enum activations kind, vf z, vf x, vf x0)
 {
-    if (w->scheme.method == QM_AFFINE) return vf_neg(vf_mul(z, x));
+    if (scheme_zero(w->scheme) == QZERO_POINT) return vf_neg(vf_mul(z, x));
     if (kind != ACTIVATIONS_F32) return vf_mul(z, x0);
-    return vf_fma(z, x0, vf_mul(vf_set1(w->scheme.format == QF_I8 ? 128.0f : 8.0f), x));
+    return vf_fma(z, x0, vf_mul(vf_set1((float)scheme_middle(w->scheme)), x));
 }
 
 static float input_sum(const struct qtensor *w, enum activations kind, const float *x, const float *x0)
@@ -117,11 +117,11 @@ static uint32_t sum_with_zeros(const int16_t *codes, int step, const float *z, i
 static void sum_inputs(const struct qtensor *w, const int16_t *codes, int step, int k, int n, int32_t *sums,
                        int pieces)
 {
-    const bool eight = w->scheme.format == QF_I8,
-               minimum = w->scheme.method == QM_MINMAX || w->scheme.method == QM_NOTES;
-    uint32_t products, x = quad_sums(codes, step, (n + 7) / 8 * 8, &products), h = eight ? 128 : 8;
+    const bool eight = scheme_bits(w->scheme) == 8, minimum = scheme_zero(w->scheme) == QZERO_MINIMUM;
+    uint32_t products, x = quad_sums(codes, step, (n + 7) / 8 * 8, &products),
+                       h = (uint32_t)scheme_middle(w->scheme);
     uint32_t start = minimum ? h * x : 0, few = start - h * x, many = start - (eight ? 0 : h * x) - products;
-    if (w->scheme.gran == QG_INPUT && w->scheme.method == QM_AFFINE) {
+    if (w->scheme.gran == QG_INPUT && scheme_zero(w->scheme) == QZERO_POINT) {
         uint32_t zeros = sum_with_zeros(codes, step, (const float *)w->zero + k, n);
         few -= zeros;
         many -= zeros;
@@ -202,8 +202,8 @@ static void encode_row(const float *x, int n, float scale, float qmax, struct by
 static int32_t weighted_code_sum(const struct qtensor *w, const int8_t *codes, size_t next)
 {
     int32_t sum = 0;
-    const int32_t h = w->scheme.format == QF_I8 ? 128 : 8;
-    const float *z = w->scheme.method == QM_AFFINE ? w->zero : NULL;
+    const int32_t h = scheme_middle(w->scheme);
+    const float *z = scheme_zero(w->scheme) == QZERO_POINT ? w->zero : NULL;
     for (int k = 0; k < w->cols; k++)
         sum += codes[(size_t)(k / 64) * next + (size_t)(k % 64)] * (h + (z ? (int32_t)z[k] : 0));
     return sum;

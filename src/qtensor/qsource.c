@@ -1,7 +1,7 @@
 /* Reading a float matrix where it lies in a checkpoint, element by element, and the notes' parameters of a
  * whole tensor. The fast reader of the quantizer is pack.isa.c. */
 #include "kernels/half.h"
-#include "qtensor/method.h"
+#include "qtensor/grid.h"
 #include "qtensor/quantize.h"
 
 static float element(const struct qsource *src, int o, int i)
@@ -33,7 +33,7 @@ void notes_parameters(const struct qsource *src, float *scale, float *min)
             lo = w < lo ? w : lo;
             hi = w > hi ? w : hi;
         }
-    struct choice c = method_of(QM_NOTES)->choose(lo, hi, 8, false);
+    struct choice c = grid_of(QGRID_NOTES)->choose(lo, hi, 8, false);
     *scale = c.scale;
     *min = c.zero;
 }

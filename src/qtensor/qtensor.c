@@ -17,15 +17,6 @@ void qtensor_free(struct qtensor *w)
     *w = (struct qtensor){0};
 }
 
-int qtensor_stored_code(const struct qtensor *w, int row, int k)
-{
-    const uint8_t *lane =
-        w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4 + (size_t)(k % 4);
-    if (w->scheme.format == QF_I8) return lane[(size_t)(k / 4) * (PANEL * 4)];
-    int pair = lane[(size_t)(k / 8) * (PANEL * 4)];
-    return k % 8 < 4 ? pair & 15 : pair >> 4;
-}
-
 static bool scales_layout(struct scheme s, size_t panels, int cols, size_t *bytes)
 {
     size_t groups = s.gran == QG_GROUP ? (size_t)(cols / s.group) : 1;
@@ -39,20 +30,21 @@ static bool scales_layout(struct scheme s, size_t panels, int cols, size_t *byte
 
 bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *out)
 {
-    static const size_t element[QF_COUNT] = {4, 2, 2};
+    const struct format_facts *format = &format_facts[s.format];
     *out = (struct qtensor_layout){0};
     if (rows <= 0 || cols <= 0 || rows > INT_MAX - PANEL) return false;
     size_t panels = ((size_t)rows + PANEL - 1) / PANEL, k = (size_t)cols;
-    if (!scheme_is_integer(s)) {
-        if (!checked_mul(k, PANEL * element[s.format], &out->panel_bytes)) return false;
+    if (!scheme_has_codes(s)) {
+        if (!checked_mul(k, PANEL * (size_t)format->bytes, &out->panel_bytes)) return false;
         return checked_mul(panels, out->panel_bytes, &out->codes_bytes);
     }
     if (cols > INTEGER_COLS_MAX) return false;
     if (s.gran == QG_GROUP && (s.group <= 0 || s.group % 8 != 0 || cols % s.group != 0)) return false;
-    out->panel_bytes = s.format == QF_I8 ? round_up(k, 4) * PANEL : round_up(k, 8) / 2 * PANEL;
+    out->panel_bytes =
+        round_up(k, (size_t)format->inputs) / (size_t)format->inputs * (size_t)format->bytes * PANEL;
     if (!checked_mul(panels, out->panel_bytes, &out->codes_bytes)) return false;
     if (!scales_layout(s, panels, cols, &out->scale_bytes)) return false;
-    out->zero_bytes = s.method == QM_ABSMAX ? 0 : out->scale_bytes;
+    out->zero_bytes = scheme_zero(s) == QZERO_NONE ? 0 : out->scale_bytes;
     return true;
 }
 
@@ -60,8 +52,8 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
 
 bool qinput_needs_prepare(const struct qtensor *w, enum activations kind)
 {
-    return scheme_is_integer(w->scheme) &&
-           (kind != ACTIVATIONS_F32 || w->scheme.gran == QG_INPUT || w->scheme.method != QM_ABSMAX);
+    return scheme_has_codes(w->scheme) &&
+           (kind != ACTIVATIONS_F32 || w->scheme.gran == QG_INPUT || scheme_zero(w->scheme) != QZERO_NONE);
 }
 
 /* The next `bytes` of memory (NULL: none), rounded up to 64. */
@@ -81,7 +73,7 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
     if (x) out.f32 = x->f32, out.stride = x->stride;
     if (qinput_needs_prepare(w, kind)) {
         if (s.gran == QG_INPUT) out.scaled = take(memory, &used, rows * cols * sizeof(float));
-        if (s.method != QM_ABSMAX) out.sums = take(memory, &used, rows * groups * sizeof(float));
+        if (scheme_zero(s) != QZERO_NONE) out.sums = take(memory, &used, rows * groups * sizeof(float));
     }
     if (kind != ACTIVATIONS_F32) {
         void *codes = take(memory, &used, 2 * (n == 1 ? 1 : round_up(rows, QINPUT_ROWS)) * stride);

@@ -1,7 +1,7 @@
 /* The weight of a linear layer, W (rows = outputs, cols = inputs), in any format; and the scheme that says how it is held.
  *
- * Three words, never mixed. FORMAT: how codes lie in memory. SCHEME: format, granularity, and how zero is represented. METHOD
- * (algorithm): how scales and codes were chosen from float weights; only quantize.c knows.
+ * Words, never mixed. FORMAT: how codes lie in memory (formats.h). GRID: how zero is represented and which codes are used.
+ * SCHEME: format, granularity and grid. METHOD: how scales and codes were chosen from float weights; nothing here knows it.
  *
  * Layout. A panel is 64 consecutive outputs, interleaved; the last panel is padded with outputs that are never read.
  *     f32 f16 bf16   [k][64]
@@ -12,24 +12,42 @@
  *     group    float16 [panels][cols/group][64]
  *
  * What a code q stands for (golden/make_goldens.py gives the arithmetic):
- *     absmax           s*q                       zero = NULL
+ *     absmax, signed   s*q                       zero = NULL; signed: s of either sign, code -2^(bits-1) is used
  *     affine           s*(q - z)                 zero holds z, an integer as a float (float16 for groups)
  *     minmax, notes    s*(q + 2^(bits-1)) + m    zero holds m, the minimum */
-#ifndef QUANT_QTENSOR_H
-#define QUANT_QTENSOR_H
+#ifndef QTENSOR_QTENSOR_H
+#define QTENSOR_QTENSOR_H
 #include "base/status.h"
+#include "qtensor/formats.h"
 
 #define PANEL 64
 
-enum qformat { QF_F32, QF_F16, QF_BF16, QF_I8, QF_I4, QF_COUNT };
+#define FORMAT_ENUM(format, ...) format,
+enum qformat { QFORMATS(FORMAT_ENUM) QF_COUNT };
+#undef FORMAT_ENUM
 enum qgran { QG_TENSOR, QG_CHANNEL, QG_INPUT, QG_GROUP };
-enum qmethod { QM_ABSMAX, QM_MINMAX, QM_AFFINE, QM_NOTES, QM_COUNT };
+/* NOTES is minmax for the course notebook, whose codes are truncated; it covers vectors, too, and takes float activations only. */
+enum qgrid { QGRID_ABSMAX, QGRID_SIGNED, QGRID_MINMAX, QGRID_AFFINE, QGRID_NOTES, QGRID_COUNT };
+/* All that kernels know of a grid: q alone, q - zero point, or q + minimum. */
+enum qzero { QZERO_NONE, QZERO_POINT, QZERO_MINIMUM };
+
+struct format_facts {
+    const char *name;  /* in a SPEC */
+    const char *dtype; /* of the file's element */
+    int bits;          /* of a code or a float */
+    int inputs, bytes; /* an output's step: so many inputs in so many bytes */
+    bool has_codes;    /* integer codes with scales; else floats */
+    bool takes_codes;  /* has products with integer activations */
+    enum qgran gran;   /* of a SPEC that names none */
+    int group;
+};
+extern const struct format_facts format_facts[QF_COUNT];
 
 struct scheme {
     enum qformat format;
-    enum qgran gran;     /* of i8 and i4 */
-    enum qmethod method; /* of i8 and i4 */
-    int group;           /* inputs of a group, a multiple of 8; QG_GROUP only */
+    enum qgran gran; /* of formats with codes */
+    enum qgrid grid; /* of formats with codes */
+    int group;       /* inputs of a group, a multiple of 8; QG_GROUP only */
 };
 
 struct qtensor {
@@ -48,22 +66,32 @@ static inline int qtensor_groups(const struct qtensor *w)
 {
     return w->scheme.gran == QG_GROUP ? w->cols / w->scheme.group : 1;
 }
-static inline bool scheme_is_integer(struct scheme s) { return s.format == QF_I8 || s.format == QF_I4; }
-static inline int scheme_bits(struct scheme s) { return s.format == QF_I4 ? 4 : 8; }
+static inline bool scheme_has_codes(struct scheme s) { return format_facts[s.format].has_codes; }
+static inline int scheme_bits(struct scheme s) { return format_facts[s.format].bits; }
+/* The stored code that stands for code 0: 2^(bits-1). */
+static inline int scheme_middle(struct scheme s) { return 1 << (scheme_bits(s) - 1); }
+static inline enum qzero scheme_zero(struct scheme s)
+{
+    return s.grid <= QGRID_SIGNED ? QZERO_NONE : s.grid == QGRID_AFFINE ? QZERO_POINT : QZERO_MINIMUM;
+}
+static inline bool scheme_is_notes(struct scheme s) { return scheme_has_codes(s) && s.grid == QGRID_NOTES; }
 static inline bool scheme_equal(struct scheme a, struct scheme b)
 {
-    return a.format == b.format && (!scheme_is_integer(a) || (a.gran == b.gran && a.method == b.method &&
-                                                              (a.gran != QG_GROUP || a.group == b.group)));
+    return a.format == b.format && (!scheme_has_codes(a) || (a.gran == b.gran && a.grid == b.grid &&
+                                                             (a.gran != QG_GROUP || a.group == b.group)));
 }
 
 /* Parses a SPEC ("i8", "i4:g32:affine", "notes"); an unknown one is GPT2Q_INVALID_ARGUMENT and suggests the nearest right one. */
 gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err);
 /* The full form, "i8:channel:absmax"; returns text. */
 #define SCHEME_TEXT_MAX 32
+/* The names of granularities (without gN) and grids (without notes), as a SPEC has them. */
+extern const char *const gran_names[QG_GROUP];
+extern const char *const grid_names[QGRID_COUNT];
 const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX]);
 
 void qtensor_free(struct qtensor *w);
-/* The code of element (row, k) of i8 and i4, as it is stored: from 0 on. */
+/* The code of element (row, k) of a format with codes, as it is stored: from 0 on. */
 int qtensor_stored_code(const struct qtensor *w, int row, int k);
 
 /* Sizes of the parts of a tensor in a scheme, for allocation and for checking files. False where the scheme does not fit the

@@ -1,5 +1,5 @@
 /* From float weights to a qtensor, parallel over panels: read a panel as floats, take ranges, choose scales,
- * encode. The methods are in method.c, the loops over weights in pack.isa.c.
+ * encode. The grids are in grid.c, the loops over weights in pack.isa.c.
  *
  * Scales shared by several panels (tensor, input) need a phase over all weights first, and one that joins the partial
  * ranges. Minima and maxima have no order, so codes do not depend on the
@@ -13,7 +13,7 @@
 #include "base/threads.h"
 #include "kernels/half.h"
 #include "qtensor/isa.h"
-#include "qtensor/method.h"
+#include "qtensor/grid.h"
 #include <math.h>
 
 enum failure { FAILURE_NONE, FAILURE_NOT_FINITE, FAILURE_SCALE, FAILURE_RANGE };
@@ -44,7 +44,7 @@ struct job {
 
 static struct coding coding_create(struct scheme s)
 {
-    const struct method *m = method_of(s.method);
+    const struct grid *m = grid_of(s.grid);
     return (struct coding){
         .least = m->least, .most = (float)((1 << scheme_bits(s)) - 1), .truncate = m->truncate};
 }
@@ -52,7 +52,7 @@ static struct coding coding_create(struct scheme s)
 static struct choice choose(const struct job *job, float lo, float hi, struct worker *self)
 {
     bool half = job->scheme.gran == QG_GROUP;
-    struct choice c = method_of(job->scheme.method)->choose(lo, hi, scheme_bits(job->scheme), half);
+    struct choice c = grid_of(job->scheme.grid)->choose(lo, hi, scheme_bits(job->scheme), half);
     if (!choice_is_finite(c) && !self->failure) self->failure = FAILURE_SCALE;
     return c;
 }
@@ -142,12 +142,9 @@ static void encode(const struct job *job, const struct worker *self, int k0, int
                    uint8_t *codes)
 {
     const float *block = self->block + (size_t)k0 * PANEL;
-    const int step = job->scheme.format == QF_I8 ? 4 : 8;
-    codes += (size_t)(k0 / step) * (PANEL * 4);
-    if (job->scheme.format == QF_I8)
-        job->ops->encode_i8(block, PANEL, k, c, codes);
-    else
-        job->ops->encode_i4(block, PANEL, k, c, codes);
+    const struct format_facts *format = &format_facts[job->scheme.format];
+    codes += (size_t)(k0 / format->inputs) * (PANEL * (size_t)format->bytes);
+    job->ops->encode[job->scheme.format](block, PANEL, k, c, codes);
 }
 
 /* Inputs [k0, k0 + k) of a panel with scales of their own, whose parameters begin at number `first`. */
@@ -232,7 +229,7 @@ static void encode_panels(void *arg, int share, int n)
     const struct job *job = arg;
     struct worker *self = &job->workers[share];
     struct coding c = coding_create(job->scheme);
-    bool integer = scheme_is_integer(job->scheme);
+    bool integer = scheme_has_codes(job->scheme);
     int64_t p0, p1;
     threads_split(job->panels, share, n, &p0, &p1);
     if (integer && job->scheme.gran == QG_TENSOR) tensor_choose(job, self, n, &c);
@@ -264,7 +261,7 @@ static gpt2q_status element_failure(const struct job *job, gpt2q_error *err, flo
         for (int i = 0; i < src->cols; i++) {
             float w;
             qsource_read(src, o, i, 1, &w);
-            bool kept = isnan(w) && !scheme_is_integer(job->scheme); /* a NaN has a 16-bit form */
+            bool kept = isnan(w) && !scheme_has_codes(job->scheme); /* a NaN has a 16-bit form */
             if (fabsf(w) <= limit || kept) continue;
             return error_set(err, GPT2Q_UNSUPPORTED, "%s: the weight of output %d and input %d is %g, %s",
                              src->name, o, i, (double)w, what);
@@ -299,7 +296,7 @@ static gpt2q_status report(const struct job *job, int n_threads, gpt2q_error *er
 static void *workspace(struct job *job, int n_threads)
 {
     size_t cols = (size_t)job->cols, n = (size_t)n_threads;
-    size_t inputs = job->scheme.gran == QG_INPUT && scheme_is_integer(job->scheme) ? cols : 0;
+    size_t inputs = job->scheme.gran == QG_INPUT && scheme_has_codes(job->scheme) ? cols : 0;
     size_t each = cols * PANEL + 2 * round_up(inputs, 16),
            workers_bytes = round_up(n * sizeof(struct worker), MEM_ALIGN);
     size_t bytes;

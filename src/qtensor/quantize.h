@@ -1,7 +1,7 @@
-/* From float weights to a qtensor: pack, and for integers choose scales and codes by a method, exactly as
+/* From float weights to a qtensor: pack, and for codes choose scales and codes by rounding to nearest, exactly as
  * golden/make_goldens.py `quantize` and `notes_u8` define it (float32, rint half to even). */
-#ifndef QUANT_QUANTIZE_H
-#define QUANT_QUANTIZE_H
+#ifndef QTENSOR_QUANTIZE_H
+#define QTENSOR_QUANTIZE_H
 #include "qtensor/qtensor.h"
 
 struct isa;

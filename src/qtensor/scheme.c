@@ -1,8 +1,8 @@
 /* SPECs in text: parsing, the full form, and the nearest right one for a wrong one.
  *
- *     SPEC = f32 | f16 | bf16 | i8[:GRAN][:METHOD] | i4[:GRAN][:METHOD] | notes
+ *     SPEC = FLOAT | CODES[:GRAN][:GRID] | notes      with the names of formats.h
  *
- * Refused: anything else, groups that are not a multiple of 8 (a step of the int4 layout), and details on a
+ * Refused: anything else, groups that are not a multiple of 8 (a step of a layout), and details on a
  * format that has none. */
 #include "qtensor/qtensor.h"
 #include <stdio.h>
@@ -11,20 +11,28 @@
 #define GROUP_MAX (1 << 20)
 #define SPEC_MAX  48 /* longer texts are compared by their beginning */
 
-static const char *const format_names[QF_COUNT] = {"f32", "f16", "bf16", "i8", "i4"};
-static const char *const gran_names[] = {"tensor", "channel", "input"};
-static const char *const method_names[QM_COUNT] = {"absmax", "minmax", "affine", "notes"};
+#define CODES_FLOATS  false
+#define CODES_CODES   true
+#define CODES_CODES_F true
+#define TAKES_FLOATS  false
+#define TAKES_CODES   true
+#define TAKES_CODES_F false
+#define FORMAT_FACTS(format, name, kind, bits, inputs, bytes, dtype, gran, group)                            \
+    [format] = {#name, dtype, bits, inputs, bytes, CODES_##kind, TAKES_##kind, gran, group},
+const struct format_facts format_facts[QF_COUNT] = {QFORMATS(FORMAT_FACTS)};
+const char *const gran_names[QG_GROUP] = {"tensor", "channel", "input"};
+const char *const grid_names[QGRID_COUNT] = {"absmax", "signed", "minmax", "affine", "notes"};
 
 const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX])
 {
     char group[16] = "";
-    if (!scheme_is_integer(s) || s.method == QM_NOTES) {
-        snprintf(text, SCHEME_TEXT_MAX, "%s", scheme_is_integer(s) ? "notes" : format_names[s.format]);
+    if (!scheme_has_codes(s) || scheme_is_notes(s)) {
+        snprintf(text, SCHEME_TEXT_MAX, "%s", scheme_has_codes(s) ? "notes" : format_facts[s.format].name);
         return text;
     }
     if (s.gran == QG_GROUP) snprintf(group, sizeof group, "g%d", s.group);
-    snprintf(text, SCHEME_TEXT_MAX, "%s:%s:%s", format_names[s.format],
-             s.gran == QG_GROUP ? group : gran_names[s.gran], method_names[s.method]);
+    snprintf(text, SCHEME_TEXT_MAX, "%s:%s:%s", format_facts[s.format].name,
+             s.gran == QG_GROUP ? group : gran_names[s.gran], grid_names[s.grid]);
     return text;
 }
 
@@ -67,19 +75,18 @@ static void nearest_try(struct nearest *best, const char *candidate)
 /* Tries every SPEC, short forms first, so that a tie suggests the shorter one. */
 static void nearest_spec(const char *wanted, struct nearest *best)
 {
-    static const char *const bases[] = {"f32", "f16", "bf16", "i8", "i4", "notes"};
     static const char *const grans[] = {"", ":tensor", ":channel", ":input", ":g16", ":g32", ":g64", ":g128"};
-    static const char *const methods[] = {"", ":absmax", ":minmax", ":affine"};
     char cut[SPEC_MAX + 1], candidate[SPEC_MAX + 1];
     snprintf(cut, sizeof cut, "%.*s", SPEC_MAX, wanted);
     best->wanted = cut;
     best->distance = SPEC_MAX + 1;
-    for (size_t b = 0; b < sizeof bases / sizeof *bases; b++) nearest_try(best, bases[b]);
-    for (size_t b = 0; b < 2; b++)
-        for (size_t g = 0; g < sizeof grans / sizeof *grans; g++)
-            for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
-                snprintf(candidate, sizeof candidate, "%s%s%s", format_names[QF_I8 + b], grans[g],
-                         methods[m]);
+    for (int f = 0; f < QF_COUNT; f++) nearest_try(best, format_facts[f].name);
+    nearest_try(best, "notes");
+    for (int f = 0; f < QF_COUNT; f++)
+        for (size_t g = 0; format_facts[f].has_codes && g < sizeof grans / sizeof *grans; g++)
+            for (int grid = -1; grid < QGRID_NOTES; grid++) {
+                snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name, grans[g],
+                         grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
                 nearest_try(best, candidate);
             }
 }
@@ -120,27 +127,28 @@ static int take_group(const char **at)
 gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err)
 {
     const char *at = spec;
-    struct scheme s = {.gran = QG_CHANNEL, .method = QM_ABSMAX};
+    struct scheme s = {.grid = QGRID_ABSMAX};
     if (strcmp(spec, "notes") == 0) {
-        *out = (struct scheme){.format = QF_I8, .gran = QG_TENSOR, .method = QM_NOTES};
+        *out = (struct scheme){.format = QF_I8, .gran = QG_TENSOR, .grid = QGRID_NOTES};
         return GPT2Q_OK;
     }
     int format = 0;
-    while (format < QF_COUNT && !take(&at, format_names[format])) format++;
+    while (format < QF_COUNT && !take(&at, format_facts[format].name)) format++;
     if (format == QF_COUNT) return unknown_scheme(spec, err);
     s.format = (enum qformat)format;
-    if (scheme_is_integer(s)) {
+    s.gran = format_facts[format].gran;
+    s.group = format_facts[format].group;
+    if (scheme_has_codes(s)) {
         int gran = 0, group = take_group(&at);
         if (group < 0)
             return error_set(err, GPT2Q_INVALID_ARGUMENT,
                              "scheme \"%s\": a group is a multiple of 8 inputs, such as g32", spec);
-        if (s.format == QF_I4 && !group) s.gran = QG_GROUP, s.group = 32;
         if (group) s.gran = QG_GROUP, s.group = group;
         while (!group && gran < QG_GROUP && !take(&at, gran_names[gran])) gran++;
         if (!group && gran < QG_GROUP) s.gran = (enum qgran)gran, s.group = 0;
-        int method = 0;
-        while (method < QM_NOTES && !take(&at, method_names[method])) method++;
-        if (method < QM_NOTES) s.method = (enum qmethod)method;
+        int grid = 0;
+        while (grid < QGRID_NOTES && !take(&at, grid_names[grid])) grid++;
+        if (grid < QGRID_NOTES) s.grid = (enum qgrid)grid;
     }
     if (*at) return unknown_scheme(spec, err);
     *out = s;

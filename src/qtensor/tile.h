@@ -4,8 +4,8 @@
  * A tile is one panel by 1 to TILE_ROWS rows of x, for which every output is one chain over all inputs, kept
  * in registers. Which rows share a tile changes no bit. Panels are the outer loop: a panel's codes come from
  * memory once and then from the cache. */
-#ifndef QUANT_TILE_H
-#define QUANT_TILE_H
+#ifndef QTENSOR_TILE_H
+#define QTENSOR_TILE_H
 #include "kernels/simd.h"
 #include "qtensor/format.h"
 

@@ -17,8 +17,8 @@
  *                                   `step` integers apart
  *   quad_sums(p, step, n, &pairs)   of n such integers, n a multiple of 8: their sum; in pairs the sum of
  *                                   x0 x1 + x2 x3 of every quad; modulo 2^32 */
-#ifndef QUANT_WIDE_H
-#define QUANT_WIDE_H
+#ifndef QTENSOR_WIDE_H
+#define QTENSOR_WIDE_H
 #include "qtensor/codes.h"
 
 #if defined(GPT2Q_ISA_avx2) && !defined(GPT2Q_ISA_avxvnni)

@@ -18,8 +18,8 @@
  * where the sums of the last two terms are made once per token (prepare) and once per output. It costs four
  * instructions for 32 products, as plain products do, but only one of them is a multiplication, of which a
  * core makes fewer in a cycle than additions. 32,639 + 128 still is an int16. */
-#ifndef QUANT_WIDE_MATMUL_H
-#define QUANT_WIDE_MATMUL_H
+#ifndef QTENSOR_WIDE_MATMUL_H
+#define QTENSOR_WIDE_MATMUL_H
 #include "qtensor/params.h"
 #include "qtensor/wide.h"
 
@@ -83,7 +83,7 @@ ALWAYS_INLINE vi wide_start(const struct ends *e, int r, int v, int piece, vf z,
 {
     if (parts && !e->begins) return vi_load(e->running + r * PANEL + 16 * v);
     vi start = vi_set1(e->start[(size_t)r * e->stride + (size_t)piece]);
-    if (e->scheme.method != QM_AFFINE || e->scheme.gran == QG_INPUT) return start;
+    if (scheme_zero(e->scheme) != QZERO_POINT || e->scheme.gran == QG_INPUT) return start;
     return vi_sub(start, vi_mul(vf_to_int(z), vi_set1(e->x[(size_t)r * e->stride + (size_t)piece])));
 }
 

@@ -91,17 +91,17 @@ static struct tensor_errors total_of_panel(const struct sums *s, const struct qt
     return total(s, outputs, (double)outputs * (double)w->cols);
 }
 
-/* Rounding to the nearest code is off by half a step, truncating by a whole one; the rest is the rounding of
- * floats. Returns the first input that may have other bounds. */
+/* Rounding to the nearest code is off by half a step. Truncating is off by a whole one, and so is signed, where a weight as large
+ * as the largest has the other sign. The rest is the rounding of floats. Returns the first input that may have other bounds. */
 static int fill_bounds(const struct qtensor *w, int panel, int k, float *bound)
 {
     struct panel_parameters p;
-    const float step = w->scheme.method == QM_NOTES ? 1.001f : 0.501f;
-    const bool has_minimum = w->scheme.method == QM_MINMAX || w->scheme.method == QM_NOTES;
-    if (!scheme_is_integer(w->scheme)) return fill_unbounded(bound), w->cols;
+    const float step = w->scheme.grid == QGRID_NOTES || w->scheme.grid == QGRID_SIGNED ? 1.001f : 0.501f;
+    const bool has_minimum = scheme_zero(w->scheme) == QZERO_MINIMUM;
+    if (!scheme_has_codes(w->scheme)) return fill_unbounded(bound), w->cols;
     int end = panel_parameters(w, panel, k, &p);
     for (int o = 0; o < PANEL; o++)
-        bound[o] = p.scale[o] * step + (has_minimum ? fabsf(p.zero[o]) * 0x1p-20f : 0.0f);
+        bound[o] = fabsf(p.scale[o]) * step + (has_minimum ? fabsf(p.zero[o]) * 0x1p-20f : 0.0f);
     return end;
 }
 

@@ -84,8 +84,8 @@ static gpt2q_status quantize(const float *values, int rows, int cols, enum expla
                              int codes[][EXPLAIN_SIDE_MAX], double *scale, double *zero, double *mean_error,
                              gpt2q_error *err)
 {
-    static const enum qmethod methods[EXPLAIN_COUNT] = {QM_ABSMAX, QM_MINMAX, QM_AFFINE};
-    const struct scheme scheme = {.format = QF_I8, .gran = QG_TENSOR, .method = methods[method]};
+    static const enum qgrid grids[EXPLAIN_COUNT] = {QGRID_ABSMAX, QGRID_MINMAX, QGRID_AFFINE};
+    const struct scheme scheme = {.format = QF_I8, .gran = QG_TENSOR, .grid = grids[method]};
     const struct qsource src = {.name = "W",
                                 .dtype = DT_F32,
                                 .data = values,

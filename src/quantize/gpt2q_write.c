@@ -135,7 +135,7 @@ static gpt2q_status describe_weights(struct gpt2q_writer *w, const struct quanti
         return error_set(
             err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs%s",
             weight_print(id, name), scheme_print(scheme, text), rows, cols,
-            scheme_is_integer(scheme) && scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
+            scheme_has_codes(scheme) && scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
     }
     return GPT2Q_OK;
 }

@@ -60,7 +60,7 @@ static gpt2q_status measure(struct inventory_tensor *t, const struct quantize_ru
     t->measured = true;
     t->bytes = q.bytes_after;
     t->errors = q.errors;
-    t->one_scale = scheme_is_integer(t->scheme) && t->scheme.gran == QG_TENSOR;
+    t->one_scale = scheme_has_codes(t->scheme) && t->scheme.gran == QG_TENSOR;
     if (t->one_scale && q.is_matrix)
         qtensor_owner(&q.matrix, 0, &t->scale, &t->zero);
     else if (t->one_scale)

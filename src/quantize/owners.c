@@ -23,13 +23,13 @@ void qtensor_owner(const struct qtensor *w, size_t i, float *scale, float *zero)
 {
     *scale = stored_at(w, w->scale, i);
     *zero = w->zero ? stored_at(w, w->zero, i) : 0.0f;
-    if (w->scheme.method != QM_MINMAX) return;
-    float lowest = (float)-(1 << (scheme_bits(w->scheme) - 1));
+    if (scheme_zero(w->scheme) != QZERO_MINIMUM || scheme_is_notes(w->scheme)) return;
+    float lowest = (float)-scheme_middle(w->scheme);
     *zero = *scale > 0 ? lowest - *zero / *scale : 0.0f;
 }
 
 int qtensor_code(const struct qtensor *w, int row, int k)
 {
     int code = qtensor_stored_code(w, row, k);
-    return w->scheme.method == QM_NOTES ? code : code - (1 << (scheme_bits(w->scheme) - 1));
+    return scheme_is_notes(w->scheme) ? code : code - scheme_middle(w->scheme);
 }

@@ -67,7 +67,7 @@ gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *mode
 
 static void count_codes(const struct qtensor *w, struct weight_histogram *h)
 {
-    if (!scheme_is_integer(w->scheme)) return;
+    if (!scheme_has_codes(w->scheme)) return;
     h->n_codes = 1 << scheme_bits(w->scheme);
     for (size_t r = 0; r < (size_t)w->rows; r++)
         for (size_t k = 0; k < (size_t)w->cols; k++) h->codes[qtensor_stored_code(w, (int)r, (int)k)]++;

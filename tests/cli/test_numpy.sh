@@ -56,11 +56,11 @@ def dequantize(t, name, scheme, shape, conv1d):
     if scheme in ('f32', 'f16'): w = by_output(c, rows).astype(np.float32)
     elif scheme == 'bf16': w = by_output(c, rows).astype(np.uint32).__lshift__(16).view(np.float32)
     else:
-        format, gran, method = ('i8', 'tensor', 'notes') if scheme == 'notes' else scheme.split(':')
+        format, gran, grid = ('i8', 'tensor', 'notes') if scheme == 'notes' else scheme.split(':')
         bits = int(format[1:]); q = codes(c, bits, rows, cols); half = np.float32(2 ** (bits - 1))
         s = parameters(t, name + '.scale', gran, rows, cols)
-        if method == 'absmax': w = (q - half) * s
-        elif method == 'affine': w = (q - half - parameters(t, name + '.zero', gran, rows, cols)) * s
+        if grid in ('absmax', 'signed'): w = (q - half) * s
+        elif grid == 'affine': w = (q - half - parameters(t, name + '.zero', gran, rows, cols)) * s
         else: w = q * s + parameters(t, name + '.zero', gran, rows, cols)
     return w.T if conv1d else w
 
@@ -79,14 +79,14 @@ for name in ('vocab.json', 'merges.txt'):
 assert len(expected) == sum(k.startswith('scheme.') for k in metadata)
 PYTHON
 model=tests/golden/data/tiny-odd
-for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input; do
+for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input i4:channel:signed i8:signed i8:input:signed; do
     rm -rf "$dir/export"
     "$gpt2q" quantize -m $model -q $scheme -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
     "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 done
 # Groups, overrides, and a tied head with numbers of its own.
 rm -rf "$dir/export"
-"$gpt2q" quantize -m tests/golden/data/tiny-gelu -q i4:g8:minmax --tensor 'h.0.mlp.*=i8:g16:affine' --tensor wte.weight=f32 --tensor lm_head.weight=i4:g32 \
+"$gpt2q" quantize -m tests/golden/data/tiny-gelu -q i4:g8:minmax --tensor 'h.0.mlp.*=i8:g16:affine' --tensor 'h.0.attn.*=i4:g8:signed' --tensor wte.weight=f32 --tensor lm_head.weight=i4:g32 \
     -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 # The tokenizer's files are inside as they are.

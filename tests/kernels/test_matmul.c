@@ -6,43 +6,18 @@
 #include "kernels/half.h"
 #include "qtensor/isa.h"
 #include "qtensor/quantize.h"
+#include "tests/schemes.h"
 #include <math.h>
 
-static const char *const schemes[] = {"f32",
-                                      "f16",
-                                      "bf16",
-                                      "i8:tensor:absmax",
-                                      "i8:channel:absmax",
-                                      "i8:channel:minmax",
-                                      "i8:tensor:affine",
-                                      "i8:channel:affine",
-                                      "i8:input:absmax",
-                                      "i8:input:minmax",
-                                      "i8:input:affine",
-                                      "notes",
-                                      "i8:g8:absmax",
-                                      "i8:g24:minmax",
-                                      "i8:g64:affine",
-                                      "i8:g136:absmax",
-                                      "i4:tensor:minmax",
-                                      "i4:channel:absmax",
-                                      "i4:channel:affine",
-                                      "i4:input:minmax",
-                                      "i4:input:affine",
-                                      "i4:g32:absmax",
-                                      "i4:g32:minmax",
-                                      "i4:g8:affine",
-                                      "i8:g264:affine",
-                                      "i4:g264:minmax",
-                                      "i4:g520:absmax"};
-#define SCHEMES (sizeof schemes / sizeof *schemes)
+static const char *const *schemes; /* every_scheme's */
+static size_t n_schemes;
 
 /* ---- a weight, its input, a product
  * ------------------------------------------------------------------------------------ */
 
 static bool fits(struct scheme s, int cols)
 {
-    return !scheme_is_integer(s) || s.gran != QG_GROUP || cols % s.group == 0;
+    return !scheme_has_codes(s) || s.gran != QG_GROUP || cols % s.group == 0;
 }
 
 /* A weight whose codes end at a guard page. */
@@ -124,7 +99,7 @@ static void product(const struct isa *isa, const struct qtensor *w, enum activat
 
 static enum activations last_kind(const struct qtensor *w)
 {
-    return scheme_is_integer(w->scheme) ? ACTIVATIONS_I8 : ACTIVATIONS_F32;
+    return scheme_takes(w->scheme, ACTIVATIONS_I8) ? ACTIVATIONS_I8 : ACTIVATIONS_F32;
 }
 
 /* ---- instruction sets
@@ -157,7 +132,7 @@ static void test_every_isa_gives_the_scalar_bits(void **state)
                                     {2, 8},    {63, 24},  {100, 60}, {130, 64}, {70, 96},
                                     {66, 257}, {67, 528}, {65, 520}, {66, 544}, {1, 3072}};
     (void)state;
-    for (size_t s = 0; s < SCHEMES; s++)
+    for (size_t s = 0; s < n_schemes; s++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             int rows = shapes[i][0], cols = shapes[i][1];
             if (!fits(scheme_of(schemes[s]), cols)) continue;
@@ -178,7 +153,7 @@ static void compare_numbers_of_rows(int cols)
     float *x = input_create(most, (size_t)cols, 5);
     float *alone = mem_array((size_t)most * (size_t)rows, sizeof *alone),
           *y = mem_array((size_t)most * (size_t)rows, sizeof *y);
-    for (size_t s = 0; s < SCHEMES; s++) {
+    for (size_t s = 0; s < n_schemes; s++) {
         if (!fits(scheme_of(schemes[s]), cols)) continue;
         struct weight w = weight_create(schemes[s], rows, cols, s);
         for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
@@ -236,7 +211,7 @@ static void compare_blocks_of_rows(const struct isa *isa, const struct qtensor *
 static void test_blocks_of_rows(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < SCHEMES; s++) {
+    for (size_t s = 0; s < n_schemes; s++) {
         if (!fits(scheme_of(schemes[s]), 192)) continue;
         struct weight w = weight_create(schemes[s], 70, 192, s);
         for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
@@ -251,7 +226,7 @@ static void test_panels_write_their_outputs_only(void **state)
     (void)state;
     const int rows = 150, cols = 24, n = 7;
     float *x = input_create(n, (size_t)cols, 6), y[7 * 150];
-    for (size_t s = 0; s < SCHEMES; s++) {
+    for (size_t s = 0; s < n_schemes; s++) {
         if (!fits(scheme_of(schemes[s]), cols)) continue;
         struct weight w = weight_create(schemes[s], rows, cols, s);
         for (int kind = 0; kind <= (int)last_kind(&w.w); kind++)
@@ -406,7 +381,7 @@ static void seen_input(const struct qtensor *w, enum activations kind, const flo
 {
     int codes[512];
     float scaled[512];
-    bool by_input = scheme_is_integer(w->scheme) && w->scheme.gran == QG_INPUT;
+    bool by_input = scheme_has_codes(w->scheme) && w->scheme.gran == QG_INPUT;
     for (int k = 0; k < w->cols; k++) {
         scaled[k] = by_input ? x[k] * ((const float *)w->scale)[k] : x[k];
         seen[k] = (double)x[k];
@@ -415,7 +390,7 @@ static void seen_input(const struct qtensor *w, enum activations kind, const flo
     float scale = token_codes(scaled, w->cols, kind == ACTIVATIONS_I8 ? 127 : 32639, codes);
     for (int k = 0; k < w->cols; k++) {
         double s = by_input ? (double)((const float *)w->scale)[k] : 1.0;
-        seen[k] = s > 0.0 ? (double)scale * codes[k] / s : 0.0;
+        seen[k] = s != 0.0 ? (double)scale * codes[k] / s : 0.0;
     }
 }
 
@@ -425,11 +400,11 @@ static void test_scalar_against_double(void **state)
     enum { ROWS = 70, COLS = 192 };
     float *x = input_create(1, COLS, 11), y[ROWS], row[COLS];
     double seen[COLS];
-    for (size_t s = 0; s < SCHEMES; s++) {
+    for (size_t s = 0; s < n_schemes; s++) {
         if (!fits(scheme_of(schemes[s]), COLS)) continue;
         struct weight w = weight_create(schemes[s], ROWS, COLS, s + 50);
         bool minimum =
-            w.w.scheme.gran == QG_INPUT && w.w.scheme.method == QM_MINMAX && scheme_is_integer(w.w.scheme);
+            w.w.scheme.gran == QG_INPUT && w.w.scheme.grid == QGRID_MINMAX && scheme_has_codes(w.w.scheme);
         for (int kind = 0; kind <= (int)last_kind(&w.w); kind++) {
             product(isa_at(0), &w.w, (enum activations)kind, x, COLS, 1, y, ROWS, 0, 2);
             seen_input(&w.w, (enum activations)kind, x, seen);
@@ -615,6 +590,7 @@ static void test_activation_codes_at_ties(void **state)
 
 int main(void)
 {
+    schemes = every_scheme(&n_schemes);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_isa_gives_the_scalar_bits),
         cmocka_unit_test(test_rows_do_not_depend_on_their_number),

@@ -8,6 +8,7 @@
 #include "model/safetensors.h"
 #include "qtensor/isa.h"
 #include "qtensor/quantize.h"
+#include "tests/schemes.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 
@@ -88,7 +89,7 @@ static void compare_zero(const struct qtensor *w, const cJSON *golden, int n)
     double zero = number_at(golden, "zero_first", n), s = (double)parameter_at(w, w->scale, n);
     float stored = parameter_at(w, w->zero, n);
     double qmin = w->scheme.format == QF_I8 ? -128.0 : -8.0;
-    if (w->scheme.method == QM_AFFINE || w->scheme.method == QM_ABSMAX)
+    if (scheme_zero(w->scheme) != QZERO_MINIMUM)
         assert_true((double)stored == zero);
     else
         assert_true(fabs(qmin - (double)stored / s - zero) <= 1e-5 * (1.0 + fabs(zero)));
@@ -229,20 +230,14 @@ static void test_genuine_weights(void **state)
 /* ---- the same codes however they are made
  * ---------------------------------------------------------------------------------- */
 
-static const char *const schemes[] = {"f32",
-                                      "f16",
-                                      "bf16",
-                                      "notes",
-                                      "i8:tensor:affine",
-                                      "i8",
-                                      "i8:g8:minmax",
-                                      "i8:input:minmax",
-                                      "i8:input:affine",
-                                      "i4:channel:affine",
-                                      "i4:g24",
-                                      "i4:g8:affine",
-                                      "i4:input",
-                                      "i4:tensor:minmax"};
+static const char *const *schemes; /* every_scheme's */
+static size_t n_schemes;
+
+static bool fits(const char *spec, int cols)
+{
+    const struct scheme s = scheme_of(spec);
+    return !scheme_has_codes(s) || s.gran != QG_GROUP || cols % s.group == 0;
+}
 
 static void quantized_equal(const struct qtensor *a, const struct qtensor *b)
 {
@@ -282,8 +277,9 @@ static void test_isas_threads_and_orientations_agree(void **state)
     struct qsource by_row = {"m", DT_F32, m, ROWS, COLS, COLS, 1},
                    by_column = {"m", DT_F32, turned, ROWS, COLS, 1, ROWS};
     struct qsource misaligned = {"m", DT_F32, turned_bytes + 1, ROWS, COLS, 1, ROWS};
-    for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++) {
+    for (size_t s = 0; s < n_schemes; s++) {
         struct qtensor expected, w;
+        if (!fits(schemes[s], COLS)) continue;
         quantize_with(&by_row, schemes[s], isa_at(0), 1, &expected);
         for (size_t i = 0; i < isa_count(); i++) {
             if (!isa_at(i)->supported()) continue;
@@ -315,8 +311,9 @@ static void test_half_sources(void **state)
         }
         struct qsource wide = {"m", DT_F32, m, ROWS, COLS, COLS, 1};
         struct qsource narrow = {"m", bf16 ? DT_BF16 : DT_F16, half, ROWS, COLS, COLS, 1};
-        for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++) {
+        for (size_t s = 0; s < n_schemes; s++) {
             struct qtensor a, b;
+            if (!fits(schemes[s], COLS)) continue;
             quantize_ok(&wide, schemes[s], 1, &a);
             quantize_ok(&narrow, schemes[s], 1, &b);
             quantized_equal(&a, &b);
@@ -348,6 +345,39 @@ static double largest_error(const float *m, const char *spec)
     return most;
 }
 
+/* signed: the scale takes the sign that gives the weight of largest magnitude the code -2^(bits-1), the negative weight where two are
+ * equal; the other end is clamped. */
+static void test_signed_grid(void **state)
+{
+    (void)state;
+    static const struct {
+        float lo, hi;
+        double scale; /* of int4 */
+        int lo_code, hi_code;
+    } cases[] = {{-4, 2, 0.5, -8, 4}, {-2, 4, -0.5, 4, -8}, {-4, 4, 0.5, -8, 7},
+                 {0, 4, -0.5, 0, -8}, {-4, 0, 0.5, -8, 0},  {0, 0, 0, 0, 0}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        float m[8] = {cases[c].lo, cases[c].hi};
+        const struct qsource src = {"m", DT_F32, m, 1, 8, 8, 1};
+        struct qtensor w;
+        quantize_ok(&src, "i4:g8:signed", 1, &w);
+        assert_true((double)parameter_at(&w, w.scale, 0) == cases[c].scale && !w.zero);
+        assert_int_equal(code_at(&w, 0, 0), cases[c].lo_code);
+        assert_int_equal(code_at(&w, 0, 1), cases[c].hi_code);
+        assert_int_equal(code_at(&w, 0, 2), 0);
+        qtensor_free(&w);
+    }
+    /* the scale is rounded to float16 before codes are computed: 1 / -8 of 0.3 is -0.0375, as float16 -0.037506 */
+    float m[8] = {0.3f, 0.01875f};
+    const struct qsource src = {"m", DT_F32, m, 1, 8, 8, 1};
+    struct qtensor w;
+    quantize_ok(&src, "i4:g8:signed", 1, &w);
+    assert_true(parameter_at(&w, w.scale, 0) == float_from_f16(f16_from_float(-0.0375f)));
+    assert_int_equal(code_at(&w, 0, 0), -8);
+    assert_int_equal(code_at(&w, 0, 1), 0); /* 0.49993 of a step */
+    qtensor_free(&w);
+}
+
 static void test_special_matrices(void **state)
 {
     (void)state;
@@ -358,10 +388,13 @@ static void test_special_matrices(void **state)
         lattice[i] = (float)(i % 15 - 7);
     }
     lattice[15] = lattice[31] = 7.0f;
-    for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++) {
-        if (strcmp(schemes[s], "i4:g24") == 0) continue;
+    for (size_t s = 0; s < n_schemes; s++) {
+        const struct scheme scheme = scheme_of(schemes[s]);
+        if (!fits(schemes[s], 16)) continue;
         assert_true(largest_error(zero, schemes[s]) == 0.0);
-        double step = strncmp(schemes[s], "i4", 2) == 0 ? 6.0 / 15.0 : 6.0 / 127.0;
+        const int bits = scheme_bits(scheme) < 8 ? scheme_bits(scheme) : 8;
+        const double step =
+            6.0 / (scheme_zero(scheme) == QZERO_NONE ? (1 << (bits - 1)) - 1 : (1 << bits) - 1);
         assert_true(largest_error(positive, schemes[s]) <= step * 0.501 + 0.003);
     }
     /* one value: exact but for a rounding of scale times code; as a minimum exactly */
@@ -456,12 +489,14 @@ static void test_no_memory(void **state)
 
 int main(void)
 {
+    schemes = every_scheme(&n_schemes);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens),
         cmocka_unit_test(test_notes_tensor),
         cmocka_unit_test(test_genuine_weights),
         cmocka_unit_test(test_isas_threads_and_orientations_agree),
         cmocka_unit_test(test_half_sources),
+        cmocka_unit_test(test_signed_grid),
         cmocka_unit_test(test_special_matrices),
         cmocka_unit_test(test_ties_and_extremes),
         cmocka_unit_test(test_group_scale_underflow),

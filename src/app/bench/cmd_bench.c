@@ -125,7 +125,7 @@ static int add_scheme(struct bench_plan *plan, char *spec)
     if (at) *at++ = 0;
     struct model_options check = {.scheme = spec, .activations = at ? at : opt.model.activations};
     if (scheme_parse(spec, &scheme, &err)) return usage_error("%s", err.message);
-    bool integer = scheme_is_integer(scheme) && scheme.method != QM_NOTES;
+    const bool integer = scheme_takes(scheme, ACTIVATIONS_I16);
     if (!at && !integer) check.activations = NULL; /* -a is a default, for those that it fits */
     int code = model_options_check(&check), m = 0;
     if (code) return code;

@@ -46,12 +46,7 @@ static uint64_t estimated_bytes(const char *spec, uint64_t parameters)
 {
     struct scheme s;
     if (!spec || scheme_parse(spec, &s, NULL)) return parameters * 4;
-    return parameters *
-           (s.format == QF_F32  ? 32u
-            : s.format == QF_I8 ? 9u
-            : s.format == QF_I4 ? 5u
-                                : 16u) /
-           8;
+    return parameters * (unsigned)(scheme_bits(s) + format_facts[s.format].has_codes) / 8;
 }
 
 static gpt2q_status open_bench_model(const struct bench_plan *plan, struct bench_model *m, gpt2q_error *err)

@@ -58,7 +58,7 @@ static int parse_scheme(char *word, struct compared *out)
     char *at = strchr(word, '@');
     if (at) *at = '\0';
     if (scheme_parse(word, &scheme, &err)) return usage_error("%s", err.message);
-    bool integer = scheme_is_integer(scheme) && scheme.method != QM_NOTES;
+    const bool integer = scheme_takes(scheme, ACTIVATIONS_I16);
     struct model_options check = {.scheme = word,
                                   .activations = at        ? at + 1
                                                  : integer ? opt.model.activations

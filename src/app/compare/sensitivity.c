@@ -16,8 +16,7 @@ static size_t list_levels(const struct comparison *c, const char *levels[LEVELS_
     for (size_t i = 1; i <= c->n_schemes; i++) {
         struct scheme scheme, other;
         const char *spec = i < c->n_schemes ? c->schemes[i].spec : c->sensitivity_to;
-        bool known =
-            scheme_parse(spec, &scheme, NULL) || (scheme_is_integer(scheme) && scheme.method == QM_NOTES);
+        bool known = scheme_parse(spec, &scheme, NULL) || scheme_is_notes(scheme);
         for (size_t k = 0; k < n && !known; k++)
             if (!scheme_parse(levels[k], &other, NULL) && scheme_equal(scheme, other)) {
                 known = true;

@@ -1,12 +1,14 @@
-/* The methods of golden/make_goldens.py, one function and one row each, in float32. With levels = 2^bits - 1,
+/* The grids of golden/make_goldens.py and golden/calibrated, one function and one row each, in float32. With levels = 2^bits - 1,
  * qmin = -2^(bits-1) and qmax = -qmin - 1; the stored code is q - qmin.
  *
  *     absmax   s = max|w| / qmax          q = rint(w/s), the most negative code unused; 0 where s = 0
+ *     signed   s = m / qmin               m: the weight of largest magnitude, the negative one where both are equal;
+ *                                         q = clamp(rint(w/s), qmin, qmax); 0 where s = 0
  *     minmax   s = (max - min)/levels     m = min; q = rint((w - m)/s) + qmin; a constant has s = 0 and is m
  *     affine   s = (max - min)/levels     of the range widened to contain 0; z = rint(qmin - min/s),
  *                                         q = rint(w/s) + z
  *     notes    minmax with the code truncated, not rounded */
-#include "qtensor/method.h"
+#include "qtensor/grid.h"
 #include "kernels/half.h"
 #include <math.h>
 
@@ -19,6 +21,13 @@ static struct choice choose_absmax(float lo, float hi, int bits, bool half)
     float largest = -lo > hi ? -lo : hi;
     float s = stored(largest / (middle(bits) - 1.0f), half);
     return (struct choice){.scale = s, .divisor = s > 0.0f ? s : INFINITY, .offset = middle(bits)};
+}
+
+static struct choice choose_signed(float lo, float hi, int bits, bool half)
+{
+    float s = stored((-lo >= hi ? lo : hi) / -middle(bits), half);
+    if (s == 0.0f) s = 0.0f; /* not -0 */
+    return (struct choice){.scale = s, .divisor = s != 0.0f ? s : INFINITY, .offset = middle(bits)};
 }
 
 static struct choice choose_minmax(float lo, float hi, int bits, bool half)
@@ -44,15 +53,14 @@ static struct choice choose_notes(float lo, float hi, int bits, bool half)
     return c;
 }
 
-const struct method *method_of(enum qmethod method)
+const struct grid *grid_of(enum qgrid grid)
 {
-    static const struct method rows[QM_COUNT] = {
-        [QM_ABSMAX] = {choose_absmax, 1.0f, false},
-        [QM_MINMAX] = {choose_minmax, 0.0f, false},
-        [QM_AFFINE] = {choose_affine, 0.0f, false},
-        [QM_NOTES] = {choose_notes, 0.0f, true},
+    static const struct grid rows[QGRID_COUNT] = {
+        [QGRID_ABSMAX] = {choose_absmax, 1.0f, false}, [QGRID_SIGNED] = {choose_signed, 0.0f, false},
+        [QGRID_MINMAX] = {choose_minmax, 0.0f, false}, [QGRID_AFFINE] = {choose_affine, 0.0f, false},
+        [QGRID_NOTES] = {choose_notes, 0.0f, true},
     };
-    return &rows[method];
+    return &rows[grid];
 }
 
 bool choice_is_finite(struct choice c) { return isfinite(c.scale) && isfinite(c.zero); }

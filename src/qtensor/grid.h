@@ -1,6 +1,7 @@
-/* Methods: how scale, zero and codes follow from the range of the weights that share them. */
-#ifndef QUANT_METHOD_H
-#define QUANT_METHOD_H
+/* Grids: how scale, zero and codes follow from the range of the weights that share them. This is rounding to nearest; calibrated
+ * methods choose other ranges or codes for the same grids. */
+#ifndef QTENSOR_GRID_H
+#define QTENSOR_GRID_H
 #include "qtensor/qtensor.h"
 
 struct choice {
@@ -8,7 +9,7 @@ struct choice {
     float divisor, shift, offset; /* stored code = clamp(rint((w - shift) / divisor) + offset), see pack.h */
 };
 
-struct method {
+struct grid {
     /* From the least and the largest weight; half: scale and minimum are stored as float16, and codes are
      * computed with what is stored. */
     struct choice (*choose)(float lo, float hi, int bits, bool half);
@@ -16,7 +17,7 @@ struct method {
     bool truncate; /* the notes' cast */
 };
 
-const struct method *method_of(enum qmethod method);
+const struct grid *grid_of(enum qgrid grid);
 /* Whether what is stored is finite. */
 bool choice_is_finite(struct choice c);
 #endif

@@ -1,0 +1,46 @@
+#include "tests/schemes.h"
+#include "qtensor/qtensor.h"
+#include <stdio.h>
+
+enum { MOST = 1024 };
+static char texts[MOST][SCHEME_TEXT_MAX];
+static const char *list[MOST];
+static size_t count;
+
+static void add(struct scheme s)
+{
+    char text[SCHEME_TEXT_MAX];
+    struct scheme again;
+    scheme_print(s, text);
+    if (count == MOST || scheme_parse(text, &again, NULL)) return; /* a combination that the format refuses */
+    snprintf(texts[count], sizeof texts[count], "%s", text);
+    list[count] = texts[count];
+    count++;
+}
+
+static void add_codes(enum qformat format)
+{
+    static const int groups[] = {8, 24, 32, 64, 136, 264, 520};
+    for (int grid = 0; grid < QGRID_NOTES; grid++) {
+        for (int gran = 0; gran < QG_GROUP; gran++)
+            add((struct scheme){.format = format, .gran = (enum qgran)gran, .grid = (enum qgrid)grid});
+        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+            add((struct scheme){
+                .format = format, .gran = QG_GROUP, .grid = (enum qgrid)grid, .group = groups[g]});
+    }
+}
+
+const char *const *every_scheme(size_t *n)
+{
+    if (!count) {
+        for (int f = 0; f < QF_COUNT; f++) {
+            if (format_facts[f].has_codes)
+                add_codes((enum qformat)f);
+            else
+                add((struct scheme){.format = (enum qformat)f});
+        }
+        add((struct scheme){.format = QF_I8, .gran = QG_TENSOR, .grid = QGRID_NOTES});
+    }
+    *n = count;
+    return list;
+}
