@@ -129,12 +129,14 @@ $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
 $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
-.PHONY: test test-long test-build bench-kernels sanitize tsan fuzz fuzz-run
+.PHONY: test test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
 test-long: ## all tests, those of many rounds with all their rounds
 	@GPT2Q_TEST_LONG=1 $(MAKE) test
+sweep: $(BUILD)/tests/kernels/test_sweep ## 100,000 products of sampled shapes, every instruction set against scalar
+	@GPT2Q_SWEEP=100000 $<
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers

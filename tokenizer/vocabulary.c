@@ -14,7 +14,7 @@ struct entry {
     bool literal; /* the name is the token's text, not spelled in the byte alphabet */
 };
 
-struct reader {
+struct vocabulary_reader {
     struct tokenizer *t;
     const char *file;
     const cJSON *vocab, *added, *merges; /* the last two of tokenizer.json only */
@@ -56,7 +56,7 @@ static const char *foreign_field(const cJSON *root, const cJSON *model)
     return NULL;
 }
 
-static gpt2q_status find_parts(struct reader *r, const cJSON *root, bool whole, gpt2q_error *err)
+static gpt2q_status find_parts(struct vocabulary_reader *r, const cJSON *root, bool whole, gpt2q_error *err)
 {
     const cJSON *model = whole ? field(root, "model") : NULL;
     r->vocab = whole ? field(model, "vocab") : root;
@@ -78,8 +78,8 @@ static gpt2q_status find_parts(struct reader *r, const cJSON *root, bool whole, 
 
 /* ---- names and ids ---- */
 
-static gpt2q_status read_id(const struct reader *r, const char *name, const cJSON *number, int32_t *id,
-                            gpt2q_error *err)
+static gpt2q_status read_id(const struct vocabulary_reader *r, const char *name, const cJSON *number,
+                            int32_t *id, gpt2q_error *err)
 {
     double value = cJSON_IsNumber(number) ? number->valuedouble : -1;
     if (value >= 0 && value <= MAX_ID && value == (double)(int32_t)value) {
@@ -98,7 +98,7 @@ static bool looks_special(const char *name)
 }
 
 /* Adds a token to the entries. */
-static gpt2q_status add_entry(struct reader *r, const char *name, const cJSON *number, bool added,
+static gpt2q_status add_entry(struct vocabulary_reader *r, const char *name, const cJSON *number, bool added,
                               gpt2q_error *err)
 {
     size_t n = strlen(name), length;
@@ -116,7 +116,7 @@ static gpt2q_status add_entry(struct reader *r, const char *name, const cJSON *n
     return s;
 }
 
-static gpt2q_status collect_entries(struct reader *r, gpt2q_error *err)
+static gpt2q_status collect_entries(struct vocabulary_reader *r, gpt2q_error *err)
 {
     const cJSON *item;
     size_t count = 0;
@@ -138,7 +138,7 @@ static gpt2q_status collect_entries(struct reader *r, gpt2q_error *err)
 }
 
 /* Gives every id its entry; one of added_tokens that repeats an entry of the vocabulary is dropped. */
-static gpt2q_status place_entries(struct reader *r, gpt2q_error *err)
+static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
 {
     size_t n = (size_t)r->t->bytes.n;
     r->entry_of = mem_array(n, sizeof *r->entry_of);
@@ -160,7 +160,7 @@ static gpt2q_status place_entries(struct reader *r, gpt2q_error *err)
 /* ---- bytes ---- */
 
 /* Room for the bytes of all tokens, and where those of each begin. */
-static gpt2q_status lay_out(struct reader *r, size_t *count, gpt2q_error *err)
+static gpt2q_status lay_out(struct vocabulary_reader *r, size_t *count, gpt2q_error *err)
 {
     struct token_bytes *bytes = &r->t->bytes;
     size_t n = (size_t)bytes->n;
@@ -180,7 +180,7 @@ static gpt2q_status lay_out(struct reader *r, size_t *count, gpt2q_error *err)
 }
 
 /* In the order of ids, so that the table is always the same. */
-static gpt2q_status place_bytes(struct reader *r, gpt2q_error *err)
+static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
 {
     struct tokenizer *t = r->t;
     size_t count = 0, length;
@@ -243,7 +243,7 @@ static gpt2q_status read_merges_array(struct merge_reader *m, const cJSON *merge
     return s;
 }
 
-static gpt2q_status read_tables(struct reader *r, const char *merges, size_t merges_size,
+static gpt2q_status read_tables(struct vocabulary_reader *r, const char *merges, size_t merges_size,
                                 const char *merges_name, gpt2q_error *err)
 {
     gpt2q_status s = collect_entries(r, err);
@@ -274,7 +274,7 @@ gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t voca
     cJSON *root;
     gpt2q_status s = json_parse(vocab, vocab_size, vocab_name, &root, err);
     if (s) return s;
-    struct reader r = {.t = t, .file = vocab_name};
+    struct vocabulary_reader r = {.t = t, .file = vocab_name};
     s = find_parts(&r, root, !merges, err);
     if (!s) s = read_tables(&r, merges, merges_size, merges_name, err);
     mem_free(r.entries);

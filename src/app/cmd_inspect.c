@@ -22,10 +22,9 @@ static void options(struct option_set *set)
                    0, 0});
     option_add(set, (struct option){0, "tensor", OPTION_STRING, &opt.tensor, "NAME",
                                     "one tensor: its numbers, their histogram, and with -q its codes", 0, 0});
-    option_add(set, (struct option){'q', "quantize", OPTION_STRING, &opt.scheme, "SPEC",
-                                    "what this scheme would make of it: f32, f16, bf16, i8[:GRAN][:METHOD], "
-                                    "i4[:GRAN][:METHOD] or notes",
-                                    0, 0});
+    option_add(set,
+               (struct option){'q', "quantize", OPTION_STRING, &opt.scheme, "SPEC",
+                               "what a scheme would make of it: a SPEC as in 'gpt2q generate --help'", 0, 0});
     option_add(set,
                (struct option){
                    0, "check", OPTION_FLAG, &opt.check, NULL,

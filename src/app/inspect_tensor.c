@@ -2,7 +2,7 @@
 #include "app/inspect.h"
 #include "app/tables.h"
 #include "base/memory.h"
-#include "quantize/owners.h"
+#include "quantize/parameters.h"
 #include "quantize/quantizer.h"
 #include "quantize/statistics.h"
 #include <inttypes.h>
@@ -31,12 +31,12 @@ static size_t codes_shown(const struct view *v, int codes[CODES_SHOWN])
     return n;
 }
 
-static size_t count_owners(const struct view *v) { return v->w ? qtensor_owners(v->w) : 1; }
+static size_t count_owners(const struct view *v) { return v->w ? qtensor_parameters(v->w) : 1; }
 
 static void owner(const struct view *v, size_t i, float *scale, float *zero)
 {
     if (v->w)
-        qtensor_owner(v->w, i, scale, zero);
+        qtensor_parameter(v->w, i, scale, zero);
     else
         *scale = v->of->scale, *zero = v->of->min;
 }

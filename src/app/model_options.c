@@ -6,6 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Lives as long as the program, like every help text. */
+static const char *spec_help(void)
+{
+    static char text[2 * SCHEME_HELP_MAX];
+    char specs[SCHEME_HELP_MAX];
+    snprintf(text, sizeof text,
+             "how weights are held: %s; GRAN is tensor, channel, input or gN, GRID absmax, signed, minmax or "
+             "affine (default: "
+             "i8, that is i8:channel:absmax)",
+             scheme_help(specs));
+    return text;
+}
+
 void model_options_add(struct option_set *set, struct model_options *o)
 {
     *o = (struct model_options){0};
@@ -14,12 +27,7 @@ void model_options_add(struct option_set *set, struct model_options *o)
                                "a Hugging Face directory, a .gpt2q file, or a name in the Hugging Face cache "
                                "on disk (default: $GPT2Q_MODEL, else the model that comes with gpt2q)",
                                0, 0});
-    option_add(set,
-               (struct option){'q', "quantize", OPTION_STRING, &o->scheme, "SPEC",
-                               "how weights are held: f32, f16, bf16, i8[:GRAN][:METHOD], i4[:GRAN][:METHOD] "
-                               "or notes; GRAN is tensor, channel, input or gN, METHOD absmax, minmax or "
-                               "affine (default: i8, that is i8:channel:absmax)",
-                               0, 0});
+    option_add(set, (struct option){'q', "quantize", OPTION_STRING, &o->scheme, "SPEC", spec_help(), 0, 0});
     option_add(
         set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC",
                              "hold the tensors whose name matches otherwise; repeatable, the last match wins",

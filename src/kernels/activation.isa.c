@@ -1,8 +1,8 @@
 /* Activation functions. GELU_NEW's tanh form is written through the logistic function, of which it
  * is a multiple: 0.5 (1 + tanh u) = 1 / (1 + exp(-2u)); one exp and one division, and no cancellation for
  * negative x. */
-#include "kernels/kernels_parts.h"
-#include "kernels/vmath.h"
+#include "kernels/kernels_parts.isa.h"
+#include "kernels/vmath.isa.h"
 
 /* x / (1 + exp(-z)) */
 ALWAYS_INLINE vf times_logistic(vf x, vf z) { return vf_div(x, vf_add(vf_set1(1.0f), vm_exp(vf_neg(z)))); }

@@ -8,8 +8,8 @@
  *
  * One row is bound by memory, and its blocks lie apart, where no hardware prefetcher follows. So a block
  * fetches what is used AHEAD blocks later: of the keys, then of the values, then of the next head's keys. */
-#include "kernels/kernels_parts.h"
-#include "kernels/vmath.h"
+#include "kernels/kernels_parts.isa.h"
+#include "kernels/vmath.isa.h"
 
 #define CHUNK                                                                                                \
     4 /* blocks walked together by all rows of a tile: their keys, or values, fit the first-level cache */
@@ -48,7 +48,7 @@ ALWAYS_INLINE vf load_kv_n(enum kv_format format, const uint8_t *p, int n)
     return vf_load_i8_n((const int8_t *)p, n);
 }
 
-struct tile {
+struct attention_tile {
     const struct kv_view *kv;
     size_t head_offset; /* of the head in a block */
     const float *q;     /* (n_rows, head_dim) */
@@ -59,7 +59,7 @@ struct tile {
     float *p; /* (n_rows, n_blocks * KV_BLOCK), a row at p + r*p_stride: scores, then probabilities */
 };
 
-ALWAYS_INLINE const uint8_t *block_at(const struct tile *w, int block)
+ALWAYS_INLINE const uint8_t *block_at(const struct attention_tile *w, int block)
 {
     return w->kv->pool + (size_t)w->kv->table[block] * w->kv->block_bytes + w->head_offset;
 }
@@ -68,7 +68,8 @@ ALWAYS_INLINE size_t values_offset(enum kv_format format, int head_dim)
     return (size_t)KV_BLOCK * (size_t)head_dim * element_bytes(format);
 }
 /* What block `block` of the keys, or values, fetches, its first byte. */
-ALWAYS_INLINE const uint8_t *ahead_of(enum kv_format format, const struct tile *w, int block, bool values)
+ALWAYS_INLINE const uint8_t *block_ahead(enum kv_format format, const struct attention_tile *w, int block,
+                                         bool values)
 {
     const int n = w->n_blocks, to = block + (n < AHEAD ? n : AHEAD);
     const size_t part = values_offset(format, w->kv->head_dim);
@@ -85,8 +86,8 @@ ALWAYS_INLINE const float *scales_at(const uint8_t *block, int head_dim)
 
 /* p[row..row+rows) over the blocks [block, block + across); blocks from `end` on repeat the last one and are
  * not stored. */
-ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const struct tile *w, int row,
-                              int block, int end)
+ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const struct attention_tile *w,
+                              int row, int block, int end)
 {
     const int head_dim = w->kv->head_dim;
     const size_t step = KV_BLOCK * element_bytes(format);
@@ -95,7 +96,7 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
     for (int j = 0; j < across; j++) {
         int b = block + j < end ? block + j : end - 1;
         key[j] = block_at(w, b);
-        ahead[j] = ahead_of(format, w, b, false);
+        ahead[j] = block_ahead(format, w, b, false);
         for (int r = 0; r < rows; r++) sum[r][j] = vf_zero();
     }
     const float *q = w->q + (size_t)row * w->q_stride;
@@ -119,8 +120,8 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
         }
 }
 
-ALWAYS_INLINE void score_rows(enum kv_format format, int rows, const struct tile *w, int row, int block,
-                              int end)
+ALWAYS_INLINE void score_rows(enum kv_format format, int rows, const struct attention_tile *w, int row,
+                              int block, int end)
 {
     for (; block < end; block += ACROSS(rows)) score_tile(format, rows, ACROSS(rows), w, row, block, end);
 }
@@ -129,7 +130,7 @@ ALWAYS_INLINE void score_rows(enum kv_format format, int rows, const struct tile
  * -------------------------------------------------------------------------------------------------- */
 
 /* Of the positions that the row sees. */
-ALWAYS_INLINE float largest_score(const struct tile *w, int row)
+ALWAYS_INLINE float largest_score(const struct attention_tile *w, int row)
 {
     const float *p = w->p + (size_t)row * w->p_stride;
     int n = w->first_position + row + 1, last = (n - 1) / KV_BLOCK, rest = n - last * KV_BLOCK;
@@ -140,7 +141,7 @@ ALWAYS_INLINE float largest_score(const struct tile *w, int row)
 
 /* Scores of a row, `top` the largest, to probabilities, before the division by their sum, which is returned.
  * Positions after the row's own are not terms. KV_I8: the values' scales are multiplied in, after the sum. */
-ALWAYS_INLINE float softmax(enum kv_format format, const struct tile *w, int row, float top)
+ALWAYS_INLINE float softmax(enum kv_format format, const struct attention_tile *w, int row, float top)
 {
     float *p = w->p + (size_t)row * w->p_stride;
     int n = w->first_position + row + 1, last = (n - 1) / KV_BLOCK, rest = n - last * KV_BLOCK;
@@ -159,8 +160,8 @@ ALWAYS_INLINE float softmax(enum kv_format format, const struct tile *w, int row
 
 /* y[row..row+rows) += p v over positions [t0, t1), from +0 where t0 is 0, for `lanes` channels of each of
  * `across` vectors from channel c on. */
-ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const struct tile *w, int row,
-                              int t0, int t1, int c, int lanes)
+ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const struct attention_tile *w,
+                              int row, int t0, int t1, int c, int lanes)
 {
     const size_t channel = element_bytes(format), step = (size_t)w->kv->head_dim * channel;
     const size_t offset = values_offset(format, w->kv->head_dim) + (size_t)c * channel;
@@ -174,7 +175,7 @@ ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const
         int block = t / KV_BLOCK, stop = (block + 1) * KV_BLOCK < t1 ? (block + 1) * KV_BLOCK : t1;
         const size_t at = (size_t)(t % KV_BLOCK) * step;
         const uint8_t *v = block_at(w, block) + offset + at;
-        const uint8_t *ahead = ahead_of(format, w, block, true) + (size_t)c * channel + at;
+        const uint8_t *ahead = block_ahead(format, w, block, true) + (size_t)c * channel + at;
         for (; t < stop; t++, v += step, ahead += step) {
             vf value[4];
             for (int j = 0; j < across; j++)
@@ -191,7 +192,8 @@ ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const
         for (int j = 0; j < across; j++) vf_store_n(y + (size_t)r * w->y_stride + 16 * j, sum[r][j], lanes);
 }
 
-ALWAYS_INLINE void value_rows(enum kv_format format, int rows, const struct tile *w, int row, int t0, int t1)
+ALWAYS_INLINE void value_rows(enum kv_format format, int rows, const struct attention_tile *w, int row,
+                              int t0, int t1)
 {
     int head_dim = w->kv->head_dim, c = 0;
     for (; c + 16 * ACROSS(rows) <= head_dim; c += 16 * ACROSS(rows))
@@ -220,7 +222,7 @@ ALWAYS_INLINE void value_rows(enum kv_format format, int rows, const struct tile
         for (; row_ < (w)->n_rows; row_++) f(format, 1, w, row_, from, to);                                  \
     } while (0)
 
-ALWAYS_INLINE void attend(enum kv_format format, const struct tile *w)
+ALWAYS_INLINE void attend(enum kv_format format, const struct attention_tile *w)
 {
     float top[ATTENTION_TILE], sum[ATTENTION_TILE];
     for (int b = 0; b < w->n_blocks; b += CHUNK) {
@@ -247,15 +249,16 @@ ALWAYS_INLINE void attend(enum kv_format format, const struct tile *w)
     }
 }
 
-static void attend_f32(const struct tile *w) { attend(KV_F32, w); }
-static void attend_f16(const struct tile *w) { attend(KV_F16, w); }
-static void attend_i8(const struct tile *w) { attend(KV_I8, w); }
+static void attend_f32(const struct attention_tile *w) { attend(KV_F32, w); }
+static void attend_f16(const struct attention_tile *w) { attend(KV_F16, w); }
+static void attend_i8(const struct attention_tile *w) { attend(KV_I8, w); }
 
 void ISA(attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch)
 {
-    static void (*const by_format[KV_COUNT])(const struct tile *) = {attend_f32, attend_f16, attend_i8};
+    static void (*const by_format[KV_COUNT])(const struct attention_tile *) = {attend_f32, attend_f16,
+                                                                               attend_i8};
     for (int r = 0; r < rows->n_rows; r += ATTENTION_TILE) {
-        struct tile w = {
+        struct attention_tile w = {
             .kv = kv,
             .head_offset = (size_t)head * kv_head_bytes(kv->format, kv->head_dim),
             .q = rows->q + (size_t)r * rows->q_stride,

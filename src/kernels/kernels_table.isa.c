@@ -1,6 +1,6 @@
 /* The row of one instruction set. */
 #include "kernels/kernels_table.h"
-#include "kernels/kernels_parts.h"
+#include "kernels/kernels_parts.isa.h"
 
 const struct kernels ISA(kernels_table) = {
     .layer_norm = ISA(layer_norm),

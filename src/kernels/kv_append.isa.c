@@ -4,7 +4,7 @@
  * KV_F16 rounds to nearest even. KV_I8: scale = max|x| / 127, code = rint(x / scale) within -127..127 (a
  * subnormal scale is inexact and could pass it); scale 0 has codes 0. A vector with a value that is not
  * finite gets a scale that is not finite either, so that it is noticed downstream. */
-#include "kernels/kernels_parts.h"
+#include "kernels/kernels_parts.isa.h"
 
 static void append_f32(float *keys, float *value_row, int head_dim, const float *k, const float *v)
 {

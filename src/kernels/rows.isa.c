@@ -1,7 +1,7 @@
 /* What is asked of a row of logits: its largest value, whose that is, and sums of exponentials in double (16
  * lanes, element i in lane i mod 16, then the tree). */
-#include "kernels/kernels_parts.h"
-#include "kernels/vmath.h"
+#include "kernels/kernels_parts.isa.h"
+#include "kernels/vmath.isa.h"
 
 /* Four chains of vf_max over [0, n), joined in a fixed order; NaN is passed over (the second operand is the
  * running one). */

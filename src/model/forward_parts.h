@@ -3,6 +3,7 @@
 #define MODEL_FORWARD_PARTS_H
 #include "base/threads.h"
 #include "model/forward.h"
+#include "qtensor/qinput.h"
 
 /* Tokens of one sequence in consecutive positions, side by side in the batch. */
 struct batch_run {

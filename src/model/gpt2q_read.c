@@ -123,14 +123,14 @@ static gpt2q_status check_part(const struct gpt2q_file *f, const struct st_decla
                      GPT2Q_ALIGN);
 }
 
-struct reader {
+struct gpt2q_reader {
     struct gpt2q_file *f;
     struct gpt2_weights *w;
     size_t n_used; /* tensors of the file */
 };
 
 /* The tensors of a weight, NULL beyond the last. */
-static gpt2q_status find_parts(struct reader *r, const struct stored_weight *d,
+static gpt2q_status find_parts(struct gpt2q_reader *r, const struct stored_weight *d,
                                const struct st_tensor *t[PARTS_MAX], gpt2q_error *err)
 {
     for (int i = 0; i < PARTS_MAX; i++) t[i] = NULL;
@@ -144,7 +144,7 @@ static gpt2q_status find_parts(struct reader *r, const struct stored_weight *d,
     return GPT2Q_OK;
 }
 
-static gpt2q_status read_matrix(struct reader *r, const struct stored_weight *d,
+static gpt2q_status read_matrix(struct gpt2q_reader *r, const struct stored_weight *d,
                                 const struct st_tensor *const t[PARTS_MAX], const char *name,
                                 gpt2q_error *err)
 {
@@ -161,7 +161,7 @@ static gpt2q_status read_matrix(struct reader *r, const struct stored_weight *d,
 }
 
 /* Under `notes`, floats are what their codes stand for. */
-static gpt2q_status read_coded_floats(struct reader *r, const struct stored_weight *d,
+static gpt2q_status read_coded_floats(struct gpt2q_reader *r, const struct stored_weight *d,
                                       const struct st_tensor *const t[PARTS_MAX], const char *name,
                                       gpt2q_error *err)
 {
@@ -184,7 +184,7 @@ static gpt2q_status read_coded_floats(struct reader *r, const struct stored_weig
     return GPT2Q_OK;
 }
 
-static void report_weight(struct reader *r, const struct stored_weight *d,
+static void report_weight(struct gpt2q_reader *r, const struct stored_weight *d,
                           const struct st_tensor *const t[PARTS_MAX], char *name)
 {
     struct tensor_info *info = &r->w->tensors[r->w->n_tensors++];
@@ -195,7 +195,8 @@ static void report_weight(struct reader *r, const struct stored_weight *d,
     r->w->bytes += info->bytes;
 }
 
-static gpt2q_status read_weight(struct reader *r, struct weight_id id, const char *key, gpt2q_error *err)
+static gpt2q_status read_weight(struct gpt2q_reader *r, struct weight_id id, const char *key,
+                                gpt2q_error *err)
 {
     struct stored_weight d;
     struct scheme scheme;
@@ -219,7 +220,7 @@ static gpt2q_status read_weight(struct reader *r, struct weight_id id, const cha
     return GPT2Q_OK;
 }
 
-static gpt2q_status read_all(struct reader *r, gpt2q_error *err)
+static gpt2q_status read_all(struct gpt2q_reader *r, gpt2q_error *err)
 {
     char name[WEIGHT_NAME_MAX], key[WEIGHT_NAME_MAX + sizeof GPT2Q_KEY_OF_WEIGHT];
     const gpt2q_config *c = &r->w->config;
@@ -235,7 +236,7 @@ static gpt2q_status read_all(struct reader *r, gpt2q_error *err)
 }
 
 /* A tensor that nothing reads would be a second reading of the file. */
-static gpt2q_status check_rest(const struct reader *r, gpt2q_error *err)
+static gpt2q_status check_rest(const struct gpt2q_reader *r, gpt2q_error *err)
 {
     const struct safetensors *st = &r->f->st;
     size_t n = r->n_used;
@@ -249,7 +250,7 @@ static gpt2q_status check_rest(const struct reader *r, gpt2q_error *err)
                      st->n_tensors - n);
 }
 
-static gpt2q_status prepare(struct reader *r, gpt2q_error *err)
+static gpt2q_status prepare(struct gpt2q_reader *r, gpt2q_error *err)
 {
     size_t n = weight_slots(&r->f->config);
     struct gpt2_weights *w = r->w;
@@ -269,7 +270,7 @@ static gpt2q_status prepare(struct reader *r, gpt2q_error *err)
 
 gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, gpt2q_error *err)
 {
-    struct reader r = {.f = f, .w = out};
+    struct gpt2q_reader r = {.f = f, .w = out};
     gpt2q_status s = prepare(&r, err);
     if (!s) s = read_all(&r, err);
     if (!s) s = check_rest(&r, err);

@@ -1,4 +1,5 @@
 #include "model/linear.h"
+#include "qtensor/qinput.h"
 
 void linear_outputs(const struct qtensor *w, int panel, int *begin, int *end)
 {

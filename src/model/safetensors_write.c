@@ -25,13 +25,13 @@ size_t st_declaration_size(const struct st_declaration *d)
 }
 
 /* Text that grows; after a failed allocation it stays as it is. */
-struct text {
+struct header_text {
     char *data;
     size_t used, capacity;
     bool failed;
 };
 
-static void put(struct text *t, const char *s, size_t n)
+static void put(struct header_text *t, const char *s, size_t n)
 {
     if (t->failed) return;
     if (n > t->capacity - t->used) {
@@ -48,16 +48,16 @@ static void put(struct text *t, const char *s, size_t n)
     t->used += n;
 }
 
-static void put_text(struct text *t, const char *s) { put(t, s, strlen(s)); }
+static void put_text(struct header_text *t, const char *s) { put(t, s, strlen(s)); }
 
-static void put_number(struct text *t, uint64_t n)
+static void put_number(struct header_text *t, uint64_t n)
 {
     char digits[24];
     snprintf(digits, sizeof digits, "%" PRIu64, n);
     put_text(t, digits);
 }
 
-static void put_string(struct text *t, const char *s)
+static void put_string(struct header_text *t, const char *s)
 {
     put_text(t, "\"");
     for (; *s; s++) {
@@ -73,7 +73,7 @@ static void put_string(struct text *t, const char *s)
     put_text(t, "\"");
 }
 
-static void put_metadata(struct text *t, const struct st_metadata *metadata, size_t n)
+static void put_metadata(struct header_text *t, const struct st_metadata *metadata, size_t n)
 {
     put_text(t, "\"__metadata__\":{");
     for (size_t i = 0; i < n; i++) {
@@ -85,7 +85,7 @@ static void put_metadata(struct text *t, const struct st_metadata *metadata, siz
     put_text(t, "}");
 }
 
-static void put_tensor(struct text *t, const struct st_declaration *d, uint64_t begin)
+static void put_tensor(struct header_text *t, const struct st_declaration *d, uint64_t begin)
 {
     put_string(t, d->name);
     put_text(t, ":{\"dtype\":");
@@ -102,7 +102,7 @@ static void put_tensor(struct text *t, const struct st_declaration *d, uint64_t 
     put_text(t, "]}");
 }
 
-static void put_header(struct text *t, const struct st_declaration *tensors, size_t n_tensors,
+static void put_header(struct header_text *t, const struct st_declaration *tensors, size_t n_tensors,
                        const struct st_metadata *metadata, size_t n_metadata)
 {
     put_text(t, "{");
@@ -121,7 +121,7 @@ gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_ten
                               const struct st_metadata *metadata, size_t n_metadata, const char *path,
                               char **header, size_t *n, gpt2q_error *err)
 {
-    struct text t = {0};
+    struct header_text t = {0};
     const uint8_t length[LENGTH_BYTES] = {0};
     put(&t, (const char *)length, sizeof length);
     put_header(&t, tensors, n_tensors, metadata, n_metadata);

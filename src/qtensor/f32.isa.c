@@ -1,10 +1,10 @@
-/* Weights as floats; the product is float_matmul.h's. */
+/* Weights as floats; the product is float_matmul.isa.h's. */
 #include "qtensor/formats_table.h"
 
 #define FLOAT_ELEMENT      float
 #define FLOAT_LOAD(p)      vf_load(p)
 #define FLOATS_IN_PLACE(p) (p)
-#include "qtensor/float_matmul.h"
+#include "qtensor/float_matmul.isa.h"
 
 void ISA(matmul_f32)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                      int p1)

@@ -2,7 +2,7 @@
  * product was added to. */
 #include "qtensor/formats_table.h"
 #include "qtensor/dequantize.h"
-#include "qtensor/wide.h"
+#include "qtensor/wide.isa.h"
 
 #define OPS_FLOATS(name, bits)                                                                               \
     {                                                                                                        \

@@ -1,15 +1,15 @@
-/* Weights as int4 codes and integer activations: the products of code_matmul.h or wide_matmul.h. */
-#include "qtensor/code_matmul.h"
+/* Weights as int4 codes and integer activations: the products of code_matmul.isa.h or wide_matmul.isa.h. */
+#include "qtensor/code_matmul.isa.h"
 #include "qtensor/formats_table.h"
-#include "qtensor/wide.h"
+#include "qtensor/wide.isa.h"
 #if WIDE_CODES
-#include "qtensor/wide_matmul.h"
+#include "qtensor/wide_matmul.isa.h"
 
 static void i4_wide(const struct tile *t, int rows) { wide_panel(t, rows, 4); }
 #endif
 
 #if defined(GPT2Q_ISA_amx)
-#include "qtensor/amx_matmul.h"
+#include "qtensor/amx_matmul.isa.h"
 
 AMX_TILE(4)
 #endif

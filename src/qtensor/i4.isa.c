@@ -1,6 +1,6 @@
-/* Weights as int4 codes and float activations: the products of integer_matmul.h. */
+/* Weights as int4 codes and float activations: the products of integer_matmul.isa.h. */
 #include "qtensor/formats_table.h"
-#include "qtensor/integer_matmul.h"
+#include "qtensor/integer_matmul.isa.h"
 
 static void i4_tile(const struct tile *t, int rows)
 {

@@ -1,8 +1,8 @@
-/* Weights as int8 codes and integer activations: the products of code_matmul.h or wide_matmul.h. */
+/* Weights as int8 codes and integer activations: the products of code_matmul.isa.h or wide_matmul.isa.h. */
 #include "qtensor/formats_table.h"
-#include "qtensor/wide.h"
+#include "qtensor/wide.isa.h"
 #if WIDE_CODES
-#include "qtensor/wide_matmul.h"
+#include "qtensor/wide_matmul.isa.h"
 
 static void i8_wide(const struct tile *t, int rows) { wide_panel(t, rows, 8); }
 
@@ -12,9 +12,9 @@ void ISA(matmul_q_i8)(const struct qtensor *w, const struct qinput *x, float *y,
     for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, WIDE_LANES, i8_wide);
 }
 #else
-#include "qtensor/code_matmul.h"
+#include "qtensor/code_matmul.isa.h"
 #if defined(GPT2Q_ISA_amx)
-#include "qtensor/amx_matmul.h"
+#include "qtensor/amx_matmul.isa.h"
 
 AMX_TILE(8)
 #endif

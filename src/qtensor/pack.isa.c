@@ -1,6 +1,6 @@
 /* The quantizer's inner loops (pack.h): lanes are outputs, so nothing is reduced across lanes but the range
  * of an input. */
-#include "qtensor/codes.h"
+#include "qtensor/codes.isa.h"
 #include "qtensor/formats_table.h"
 
 #define VECTORS (PANEL / 16)

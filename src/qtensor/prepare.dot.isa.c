@@ -13,11 +13,12 @@
  *                 (h + z(k))*code (affine)
  *     wide        in place of hi and lo the codes in 16 bits, with enum wide_sum of each piece */
 #if defined(GPT2Q_ISA_amx)
-#include "qtensor/amx_input.h"
+#include "qtensor/amx_input.isa.h"
 #endif
-#include "qtensor/codes.h"
+#include "qtensor/qinput.h"
+#include "qtensor/codes.isa.h"
 #include "qtensor/formats_table.h"
-#include "qtensor/wide.h"
+#include "qtensor/wide.isa.h"
 
 /* Sum by the 16-lane rule; lanes beyond the end keep what they have. */
 static float lane_sum(const float *x, int n)
@@ -98,7 +99,10 @@ static void encode_wide(struct qinput *x, int row, const float *from, float scal
         if (scale > 0.0f)
             for (; i < end; i += 16, codes += 4 * step)
                 vi_store_quads(codes, step, vf_to_int(encode(from, i, x->cols, scale, qmax)));
-        if (end == x->cols) end = (end + 63) / 64 * 64;
+        if (end == x->cols) { /* padding, as far as this slab goes: what follows it is another row's */
+            const int padded = (end + 63) / 64 * 64;
+            end = padded < first + x->slab ? padded : first + x->slab;
+        }
         for (; i < end; i += 4, codes += step) memset(codes, 0, 4 * sizeof *codes);
     }
 }

@@ -1,11 +1,10 @@
-/* Sizes of a quantized tensor's parts and of what a product with it needs of its input. Owns no arithmetic on
- * weights.
+/* Sizes of a quantized tensor's parts. Owns no arithmetic on weights.
  *
  * Refused: shapes whose sizes overflow, a group that does not divide the inputs, and integer schemes over
  * more than 65,536 inputs, so that an int32 sum of 255 * 128 per input is always exact. */
 #include "base/checked.h"
 #include "base/memory.h"
-#include "qtensor/format.h"
+#include "qtensor/qtensor.h"
 #include <limits.h>
 
 #define INTEGER_COLS_MAX 65536
@@ -46,45 +45,4 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
     if (!scales_layout(s, panels, cols, &out->scale_bytes)) return false;
     out->zero_bytes = scheme_zero(s) == QZERO_NONE ? 0 : out->scale_bytes;
     return true;
-}
-
-/* ---- the input of a product ---- */
-
-bool qinput_needs_prepare(const struct qtensor *w, enum activations kind)
-{
-    return scheme_has_codes(w->scheme) &&
-           (kind != ACTIVATIONS_F32 || w->scheme.gran == QG_INPUT || scheme_zero(w->scheme) != QZERO_NONE);
-}
-
-/* The next `bytes` of memory (NULL: none), rounded up to 64. */
-static void *take(char *memory, size_t *used, size_t bytes)
-{
-    void *p = memory ? memory + *used : NULL;
-    *used += round_up(bytes, MEM_ALIGN);
-    return p;
-}
-
-size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations kind, int n, void *memory)
-{
-    struct scheme s = w->scheme;
-    size_t used = 0, rows = (size_t)n, cols = (size_t)w->cols;
-    size_t groups = s.gran == QG_GROUP ? cols / (size_t)s.group : 1, stride = round_up(cols, 64);
-    struct qinput out = {.n = n, .cols = w->cols, .end = n, .kind = kind};
-    if (x) out.f32 = x->f32, out.stride = x->stride;
-    if (qinput_needs_prepare(w, kind)) {
-        if (s.gran == QG_INPUT) out.scaled = take(memory, &used, rows * cols * sizeof(float));
-        if (scheme_zero(s) != QZERO_NONE) out.sums = take(memory, &used, rows * groups * sizeof(float));
-    }
-    if (kind != ACTIVATIONS_F32) {
-        void *codes = take(memory, &used, 2 * (n == 1 ? 1 : round_up(rows, QINPUT_ROWS)) * stride);
-        out.wide = codes;
-        out.slab = qtensor_slab(w);
-        out.hi = codes;
-        if (memory && kind == ACTIVATIONS_I16) out.lo = out.hi + rows * stride;
-        out.code_sums =
-            take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w, kind) * sizeof(int32_t));
-        out.code_scale = take(memory, &used, rows * sizeof(float));
-    }
-    if (x && memory) *x = out;
-    return used;
 }

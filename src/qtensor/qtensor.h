@@ -85,6 +85,9 @@ static inline bool scheme_equal(struct scheme a, struct scheme b)
 gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err);
 /* The full form, "i8:channel:absmax"; returns text. */
 #define SCHEME_TEXT_MAX 32
+/* "f32, f16, bf16, i8[:GRAN][:GRID], i4[:GRAN][:GRID] or notes": what a SPEC may be, for help. */
+#define SCHEME_HELP_MAX 256
+const char *scheme_help(char text[SCHEME_HELP_MAX]);
 /* The names of granularities (without gN) and grids (without notes), as a SPEC has them. */
 extern const char *const gran_names[QG_GROUP];
 extern const char *const grid_names[QGRID_COUNT];

@@ -26,7 +26,7 @@ struct worker {
     enum failure failure;
 };
 
-struct job {
+struct packing {
     const struct qsource *src;
     const struct quantize_run *run;
     const struct pack_ops *ops;
@@ -49,7 +49,7 @@ static struct coding coding_create(struct scheme s)
         .least = m->least, .most = (float)((1 << scheme_bits(s)) - 1), .truncate = m->truncate};
 }
 
-static struct choice choose(const struct job *job, float lo, float hi, struct worker *self)
+static struct choice choose(const struct packing *job, float lo, float hi, struct worker *self)
 {
     bool half = job->scheme.gran == QG_GROUP;
     struct choice c = grid_of(job->scheme.grid)->choose(lo, hi, scheme_bits(job->scheme), half);
@@ -58,7 +58,7 @@ static struct choice choose(const struct job *job, float lo, float hi, struct wo
 }
 
 /* Parameter number i, as float or, for groups, float16. */
-static void store_parameters(const struct job *job, size_t i, struct choice c)
+static void store_parameters(const struct packing *job, size_t i, struct choice c)
 {
     if (job->scheme.gran == QG_GROUP) {
         ((uint16_t *)job->scale)[i] = f16_from_float(c.scale);
@@ -78,7 +78,7 @@ static struct range range_empty(void)
     return r;
 }
 
-static void tensor_range(const struct job *job, struct worker *self, int64_t p0, int64_t p1)
+static void tensor_range(const struct packing *job, struct worker *self, int64_t p0, int64_t p1)
 {
     struct range r = range_empty();
     for (int64_t p = p0; p < p1; p++) {
@@ -92,7 +92,7 @@ static void tensor_range(const struct job *job, struct worker *self, int64_t p0,
     }
 }
 
-static void tensor_choose(const struct job *job, struct worker *self, int n_threads, struct coding *c)
+static void tensor_choose(const struct packing *job, struct worker *self, int n_threads, struct coding *c)
 {
     float lo = INFINITY, hi = -INFINITY;
     for (int t = 0; t < n_threads; t++) {
@@ -108,7 +108,7 @@ static void tensor_choose(const struct job *job, struct worker *self, int n_thre
     }
 }
 
-static void input_range(const struct job *job, struct worker *self, int64_t p0, int64_t p1)
+static void input_range(const struct packing *job, struct worker *self, int64_t p0, int64_t p1)
 {
     for (int k = 0; k < job->cols; k++) self->input_lo[k] = INFINITY, self->input_hi[k] = -INFINITY;
     for (int64_t p = p0; p < p1; p++) {
@@ -118,7 +118,7 @@ static void input_range(const struct job *job, struct worker *self, int64_t p0, 
     }
 }
 
-static void input_choose(const struct job *job, struct worker *self, int thread, int n_threads)
+static void input_choose(const struct packing *job, struct worker *self, int thread, int n_threads)
 {
     int64_t k0, k1;
     threads_split(job->cols, thread, n_threads, &k0, &k1);
@@ -138,8 +138,8 @@ static void input_choose(const struct job *job, struct worker *self, int thread,
 
 /* ---- one panel ---- */
 
-static void encode(const struct job *job, const struct worker *self, int k0, int k, const struct coding *c,
-                   uint8_t *codes)
+static void encode(const struct packing *job, const struct worker *self, int k0, int k,
+                   const struct coding *c, uint8_t *codes)
 {
     const float *block = self->block + (size_t)k0 * PANEL;
     const struct format_facts *format = &format_facts[job->scheme.format];
@@ -148,7 +148,7 @@ static void encode(const struct job *job, const struct worker *self, int k0, int
 }
 
 /* Inputs [k0, k0 + k) of a panel with scales of their own, whose parameters begin at number `first`. */
-static void encode_own(const struct job *job, struct worker *self, int k0, int k, size_t first,
+static void encode_own(const struct packing *job, struct worker *self, int k0, int k, size_t first,
                        uint8_t *codes, struct coding *c)
 {
     const float *block = self->block + (size_t)k0 * PANEL;
@@ -164,7 +164,7 @@ static void encode_own(const struct job *job, struct worker *self, int k0, int k
     encode(job, self, k0, k, c, codes);
 }
 
-static const float *integer_panel(const struct job *job, struct worker *self, int panel, struct coding *c)
+static const float *integer_panel(const struct packing *job, struct worker *self, int panel, struct coding *c)
 {
     uint8_t *codes = job->codes + (size_t)panel * job->layout.panel_bytes;
     job->ops->read(job->src, panel, 0, job->cols, self->block);
@@ -187,7 +187,7 @@ static const float *integer_panel(const struct job *job, struct worker *self, in
 static float largest_of(enum qformat format) { return format == QF_F16 ? 65504.0f : 0x1.feffffp127f; }
 
 /* Returns the panel's weights as floats. */
-static const float *float_panel(const struct job *job, struct worker *self, int panel)
+static const float *float_panel(const struct packing *job, struct worker *self, int panel)
 {
     uint8_t *out = job->codes + (size_t)panel * job->layout.panel_bytes;
     size_t n = (size_t)job->cols * PANEL;
@@ -212,7 +212,7 @@ static const float *float_panel(const struct job *job, struct worker *self, int 
 
 static void find_ranges(void *arg, int share, int n)
 {
-    const struct job *job = arg;
+    const struct packing *job = arg;
     int64_t p0, p1;
     threads_split(job->panels, share, n, &p0, &p1);
     (job->scheme.gran == QG_TENSOR ? tensor_range : input_range)(job, &job->workers[share], p0, p1);
@@ -220,13 +220,13 @@ static void find_ranges(void *arg, int share, int n)
 
 static void choose_inputs(void *arg, int share, int n)
 {
-    const struct job *job = arg;
+    const struct packing *job = arg;
     input_choose(job, &job->workers[share], share, n);
 }
 
 static void encode_panels(void *arg, int share, int n)
 {
-    const struct job *job = arg;
+    const struct packing *job = arg;
     struct worker *self = &job->workers[share];
     struct coding c = coding_create(job->scheme);
     bool integer = scheme_has_codes(job->scheme);
@@ -244,9 +244,9 @@ static void encode_panels(void *arg, int share, int n)
     }
 }
 
-static void quantize_job(struct job *job, int n_threads)
+static void quantize_job(struct packing *job, int n_threads)
 {
-    const bool integer = scheme_is_integer(job->scheme), inputs = integer && job->scheme.gran == QG_INPUT;
+    const bool integer = scheme_has_codes(job->scheme), inputs = integer && job->scheme.gran == QG_INPUT;
     if (inputs || (integer && job->scheme.gran == QG_TENSOR)) threads_run(n_threads, find_ranges, job);
     if (inputs) threads_run(n_threads, choose_inputs, job);
     threads_run(n_threads, encode_panels, job);
@@ -254,7 +254,8 @@ static void quantize_job(struct job *job, int n_threads)
 
 /* ---- the whole tensor ---- */
 
-static gpt2q_status element_failure(const struct job *job, gpt2q_error *err, float limit, const char *what)
+static gpt2q_status element_failure(const struct packing *job, gpt2q_error *err, float limit,
+                                    const char *what)
 {
     const struct qsource *src = job->src;
     for (int o = 0; o < src->rows; o++)
@@ -269,7 +270,7 @@ static gpt2q_status element_failure(const struct job *job, gpt2q_error *err, flo
     return error_set(err, GPT2Q_UNSUPPORTED, "%s: a weight is %s", src->name, what);
 }
 
-static gpt2q_status report(const struct job *job, int n_threads, gpt2q_error *err)
+static gpt2q_status report(const struct packing *job, int n_threads, gpt2q_error *err)
 {
     char scheme[SCHEME_TEXT_MAX];
     enum failure failure = FAILURE_NONE;
@@ -293,7 +294,7 @@ static gpt2q_status report(const struct job *job, int n_threads, gpt2q_error *er
 
 /* What the threads work in: n workers, each with its block and ranges, and the codings of inputs. NULL: no
  * memory. */
-static void *workspace(struct job *job, int n_threads)
+static void *workspace(struct packing *job, int n_threads)
 {
     size_t cols = (size_t)job->cols, n = (size_t)n_threads;
     size_t inputs = job->scheme.gran == QG_INPUT && scheme_has_codes(job->scheme) ? cols : 0;
@@ -358,7 +359,7 @@ static gpt2q_status misfit(const struct qsource *src, struct scheme scheme, gpt2
 }
 
 /* Points the tensor and the job into memory. */
-static void lay_out(struct job *job, const struct placement *at, void *memory, struct qtensor *out)
+static void lay_out(struct packing *job, const struct placement *at, void *memory, struct qtensor *out)
 {
     const struct qtensor_layout *l = &at->layout;
     job->codes = memory;
@@ -382,13 +383,13 @@ gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme sche
     int n_threads = run->n_threads;
     *out = (struct qtensor){0};
     if (!place(scheme, src->rows, src->cols, &at)) return misfit(src, scheme, err);
-    struct job job = {.src = src,
-                      .run = run,
-                      .ops = ops_of(run),
-                      .scheme = scheme,
-                      .cols = src->cols,
-                      .layout = at.layout,
-                      .w = &w};
+    struct packing job = {.src = src,
+                          .run = run,
+                          .ops = ops_of(run),
+                          .scheme = scheme,
+                          .cols = src->cols,
+                          .layout = at.layout,
+                          .w = &w};
     job.panels = (src->rows + PANEL - 1) / PANEL;
     lay_out(&job, &at, memory, &w);
     if (n_threads > job.panels) n_threads = job.panels;

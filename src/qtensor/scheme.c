@@ -36,6 +36,16 @@ const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX])
     return text;
 }
 
+const char *scheme_help(char text[SCHEME_HELP_MAX])
+{
+    size_t used = 0;
+    for (int f = 0; f < QF_COUNT && used < SCHEME_HELP_MAX; f++)
+        used += (size_t)snprintf(text + used, SCHEME_HELP_MAX - used, "%s%s%s", f ? ", " : "",
+                                 format_facts[f].name, format_facts[f].has_codes ? "[:GRAN][:GRID]" : "");
+    if (used < SCHEME_HELP_MAX) snprintf(text + used, SCHEME_HELP_MAX - used, " or notes");
+    return text;
+}
+
 /* ---- the nearest SPEC ---- */
 
 static int min_int(int a, int b) { return a < b ? a : b; }

@@ -16,7 +16,7 @@ static const struct {
 } texts[] = {{"vocab.json", GPT2Q_VOCAB}, {"merges.txt", GPT2Q_MERGES}, {"tokenizer.json", GPT2Q_TOKENIZER}};
 #define N_TEXTS (sizeof texts / sizeof *texts)
 
-struct text {
+struct metadata_text {
     char *data;
     size_t size;
 };
@@ -27,7 +27,7 @@ struct gpt2q_writer {
     uint64_t written;
     struct stored_weight *weights; /* in the order they come */
     size_t n_weights, n_put;
-    struct text texts[N_TEXTS];
+    struct metadata_text texts[N_TEXTS];
     struct tokenizer *tokenizer; /* whose tables are written; NULL: none */
     struct st_declaration *declarations;
     char (*paddings)[24]; /* their names */

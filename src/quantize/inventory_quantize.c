@@ -1,7 +1,7 @@
 /* What a scheme would do to the tensors of an inventory. */
 #include "model/weights_schemes.h"
 #include "quantize/inventory.h"
-#include "quantize/owners.h"
+#include "quantize/parameters.h"
 #include "quantize/quantizer.h"
 #include <limits.h>
 
@@ -62,7 +62,7 @@ static gpt2q_status measure(struct inventory_tensor *t, const struct quantize_ru
     t->errors = q.errors;
     t->one_scale = scheme_has_codes(t->scheme) && t->scheme.gran == QG_TENSOR;
     if (t->one_scale && q.is_matrix)
-        qtensor_owner(&q.matrix, 0, &t->scale, &t->zero);
+        qtensor_parameter(&q.matrix, 0, &t->scale, &t->zero);
     else if (t->one_scale)
         t->scale = q.scale, t->zero = q.min;
     quantized_free(&q);

@@ -126,7 +126,7 @@ static void compare_rows(const struct scorer *s, const float *r, const float *x,
     out->finite = out->finite && likeliest >= 0 && isfinite(kl);
 }
 
-struct tile {
+struct score_tile {
     struct scorer *s;
     const float *logits, *reference;
     const int32_t *targets;
@@ -135,7 +135,7 @@ struct tile {
 
 static void score_rows(void *arg, int thread, int n_threads)
 {
-    const struct tile *t = arg;
+    const struct score_tile *t = arg;
     struct scorer *s = t->s;
     size_t n = (size_t)s->vocab;
     int64_t r0, r1;
@@ -179,7 +179,7 @@ static gpt2q_status make_room(struct score *score, size_t more, gpt2q_error *err
 gpt2q_status scorer_add(struct scorer *s, const float *logits, const float *reference, const int32_t *targets,
                         int32_t n, struct score *score, gpt2q_error *err)
 {
-    struct tile tile = {.s = s, .logits = logits, .reference = reference, .targets = targets, .n = n};
+    struct score_tile tile = {.s = s, .logits = logits, .reference = reference, .targets = targets, .n = n};
     gpt2q_status status = reference ? make_room(score, (size_t)n, err) : GPT2Q_OK;
     if (status) return status;
     threads_run(s->n_threads, score_rows, &tile);

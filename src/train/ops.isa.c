@@ -1,7 +1,7 @@
 /* See ops.h. */
 #include "train/ops_table.h"
 #include "kernels/simd.h"
-#include "kernels/vmath.h"
+#include "kernels/vmath.isa.h"
 
 /* ---- products ---- */
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "kernels/half.h"
 #include "qtensor/isa.h"
+#include "qtensor/qinput.h"
 #include "qtensor/quantize.h"
 #include "tests/schemes.h"
 #include <math.h>

@@ -28,12 +28,12 @@ void batch_answer_free(struct batch_answer *a)
 
 /* ---- text ---- */
 
-struct text {
+struct answer_text {
     char *bytes;
     size_t n, capacity;
 };
 
-static void append(struct text *t, const char *bytes, size_t n)
+static void append(struct answer_text *t, const char *bytes, size_t n)
 {
     if (t->n + n > t->capacity) {
         size_t capacity = 2 * (t->n + n);
@@ -49,7 +49,7 @@ static void append(struct text *t, const char *bytes, size_t n)
 /* The completion, behind the prompt if that is wanted: as it was given, or the text of its ids. */
 static cJSON *text_of(const struct batch_answer *a, const struct batch_prompt *prompt, const gpt2q_result *r)
 {
-    struct text t = {0};
+    struct answer_text t = {0};
     if (a->line->request.echo && prompt->ids) {
         for (size_t i = 0; i < r->n_prompt; i++) {
             size_t n;
@@ -162,7 +162,7 @@ static cJSON *token_name(const gpt2q_model *model, int32_t id)
     const char *bytes = gpt2q_token_bytes(model, id, &n);
     if (!bytes) return cJSON_CreateString("");
     if (utf8_valid_prefix(bytes, n) == n && !memchr(bytes, 0, n)) return json_text(bytes, n);
-    struct text t = {0};
+    struct answer_text t = {0};
     append(&t, "bytes:", 6);
     for (size_t i = 0; i < n; i++) {
         char hex[8];

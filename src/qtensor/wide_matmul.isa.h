@@ -1,4 +1,4 @@
-/* The products of code_matmul.h where codes are multiplied as 16-bit integers (wide.h), instantiated by
+/* The products of code_matmul.isa.h where codes are multiplied as 16-bit integers (wide.h), instantiated by
  * i8.dot.isa.c and i4.dot.isa.c through the constant `bits`. The formulas, and so the bits, are the same: a
  * token's codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by
  * J.
@@ -20,8 +20,8 @@
  * core makes fewer in a cycle than additions. 32,639 + 128 still is an int16. */
 #ifndef QTENSOR_WIDE_MATMUL_H
 #define QTENSOR_WIDE_MATMUL_H
-#include "qtensor/params.h"
-#include "qtensor/wide.h"
+#include "qtensor/params.isa.h"
+#include "qtensor/wide.isa.h"
 
 #define WIDE_ROWS          WIDE_LANES /* of a register tile */
 #define WIDE_VECTORS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)

@@ -15,9 +15,9 @@
  *                       minmax acc = fma(m, X, fma(s, fma(h, X, A), acc)) */
 #ifndef QTENSOR_INTEGER_MATMUL_H
 #define QTENSOR_INTEGER_MATMUL_H
-#include "qtensor/chain_block.h"
-#include "qtensor/codes.h"
-#include "qtensor/params.h"
+#include "qtensor/chain_block.isa.h"
+#include "qtensor/codes.isa.h"
+#include "qtensor/params.isa.h"
 
 /* Rows and vectors of a tile; AVX2 needs some of its 16 registers for the decoder, more of them for nibbles.
  */

@@ -1,4 +1,4 @@
-/* The products of code_matmul.h, by its formulas, with the register tiles of AMX, which sum 16 rows times 16
+/* The products of code_matmul.isa.h, by its formulas, with the register tiles of AMX, which sum 16 rows times 16
  * outputs over 64 inputs in one instruction. Instantiated by i8.dot.isa.c and i4.dot.isa.c through the
  * constant `bits`.
  *
@@ -14,8 +14,8 @@
 #ifndef QTENSOR_AMX_MATMUL_H
 #define QTENSOR_AMX_MATMUL_H
 #include "kernels/amx.h"
-#include "qtensor/amx_input.h"
-#include "qtensor/code_matmul.h"
+#include "qtensor/amx_input.isa.h"
+#include "qtensor/code_matmul.isa.h"
 
 #define AMX_TOKENS        256  /* at most; as many sums are held */
 #define AMX_STRETCH_BYTES 8192 /* of codes */

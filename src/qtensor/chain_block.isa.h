@@ -6,7 +6,7 @@
  * and a tile of all inputs would read the panel four times from the second-level cache. */
 #ifndef QTENSOR_CHAIN_BLOCK_H
 #define QTENSOR_CHAIN_BLOCK_H
-#include "qtensor/tile.h"
+#include "qtensor/tile.isa.h"
 
 #if defined(GPT2Q_ISA_avx2)
 #define CHAIN_BLOCKS 1

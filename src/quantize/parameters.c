@@ -1,7 +1,7 @@
-#include "quantize/owners.h"
+#include "quantize/parameters.h"
 #include "kernels/half.h"
 
-size_t qtensor_owners(const struct qtensor *w)
+size_t qtensor_parameters(const struct qtensor *w)
 {
     switch (w->scheme.gran) {
     case QG_TENSOR: return 1;
@@ -19,7 +19,7 @@ static float stored_at(const struct qtensor *w, const void *values, size_t i)
     return float_from_f16(((const uint16_t *)values)[(row / PANEL * groups + g) * PANEL + row % PANEL]);
 }
 
-void qtensor_owner(const struct qtensor *w, size_t i, float *scale, float *zero)
+void qtensor_parameter(const struct qtensor *w, size_t i, float *scale, float *zero)
 {
     *scale = stored_at(w, w->scale, i);
     *zero = w->zero ? stored_at(w, w->zero, i) : 0.0f;

@@ -7,7 +7,7 @@
 #ifndef QTENSOR_TILE_H
 #define QTENSOR_TILE_H
 #include "kernels/simd.h"
-#include "qtensor/format.h"
+#include "qtensor/qinput.h"
 
 #define VECTORS (PANEL / 16)
 /* Vectors of outputs held at once: with 32 registers all of a panel's; with 16, what leaves room for the

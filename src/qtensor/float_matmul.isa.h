@@ -6,7 +6,7 @@
  * FLOATS_IN_PLACE(p), p where they are floats already, else NULL. */
 #ifndef QTENSOR_FLOAT_MATMUL_H
 #define QTENSOR_FLOAT_MATMUL_H
-#include "qtensor/chain_block.h"
+#include "qtensor/chain_block.isa.h"
 
 ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int vectors)
 {

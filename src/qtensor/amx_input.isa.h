@@ -4,7 +4,7 @@
  * tiles. */
 #ifndef QTENSOR_AMX_INPUT_H
 #define QTENSOR_AMX_INPUT_H
-#include "qtensor/format.h"
+#include "qtensor/qinput.h"
 
 #define AMX_TILE_BYTES 1024
 

@@ -1,4 +1,4 @@
-/* Codes as 16-bit integers: the vocabulary of wide_matmul.h, for instruction sets whose only exact product of
+/* Codes as 16-bit integers: the vocabulary of wide_matmul.isa.h, for instruction sets whose only exact product of
  * them is vpmaddwd (AVX2 without VNNI: vpmaddubsw saturates at 2 * 255 * 127). WIDE_CODES says whether this
  * one is. Only int4 with int8 activations are bytes there too.
  *
@@ -19,7 +19,7 @@
  *                                   x0 x1 + x2 x3 of every quad; modulo 2^32 */
 #ifndef QTENSOR_WIDE_H
 #define QTENSOR_WIDE_H
-#include "qtensor/codes.h"
+#include "qtensor/codes.isa.h"
 
 #if defined(GPT2Q_ISA_avx2) && !defined(GPT2Q_ISA_avxvnni)
 #define WIDE_CODES 1

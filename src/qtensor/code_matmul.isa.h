@@ -17,9 +17,9 @@
  *                       minmax acc = fma(m, J(X), fma(s, J(U), acc)) */
 #ifndef QTENSOR_CODE_MATMUL_H
 #define QTENSOR_CODE_MATMUL_H
-#include "qtensor/codes.h"
-#include "qtensor/params.h"
-#include "qtensor/wide.h"
+#include "qtensor/codes.isa.h"
+#include "qtensor/params.isa.h"
+#include "qtensor/wide.isa.h"
 
 #define PAIRED_INPUTS 32 /* of which sums of nibbles in pairs are exact */
 

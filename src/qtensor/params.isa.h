@@ -1,7 +1,7 @@
 /* The scale, and the zero point or minimum, of 16 outputs. */
 #ifndef QTENSOR_PARAMS_H
 #define QTENSOR_PARAMS_H
-#include "qtensor/tile.h"
+#include "qtensor/tile.isa.h"
 
 struct params {
     vf s, z;
