@@ -152,13 +152,15 @@ fuzz-run: $(FUZZ_BIN)
 MODEL     := models/tales-7m
 INSTALLED  = bin/gpt2q lib/libgpt2q.a lib/libgpt2q.so lib/$(SONAME) lib/libgpt2q.so.$(VERSION) include/gpt2q.h \
   lib/pkgconfig/gpt2q.pc share/man/man1/gpt2q.1 share/bash-completion/completions/gpt2q \
+  share/zsh/site-functions/_gpt2q share/fish/vendor_completions.d/gpt2q.fish \
   $(patsubst %,share/gpt2q/%,$(wildcard $(MODEL)/*))
 INTO       = $(DESTDIR)$(PREFIX)
 
 .PHONY: install uninstall man
-install: all man ## program, libraries, header, man page, completion and default model under DESTDIR PREFIX
+install: all man ## program, libraries, header, man page, completions and default model under DESTDIR PREFIX
 	install -d $(INTO)/bin $(INTO)/lib/pkgconfig $(INTO)/include $(INTO)/share/gpt2q/$(MODEL)
 	install -d $(INTO)/share/man/man1 $(INTO)/share/bash-completion/completions
+	install -d $(INTO)/share/zsh/site-functions $(INTO)/share/fish/vendor_completions.d
 	install -m 755 $(BUILD)/gpt2q $(INTO)/bin/gpt2q
 	install -m 644 $(BUILD)/libgpt2q.a $(INTO)/lib/libgpt2q.a
 	install -m 755 $(BUILD)/libgpt2q.so $(INTO)/lib/libgpt2q.so.$(VERSION)
@@ -169,12 +171,15 @@ install: all man ## program, libraries, header, man page, completion and default
 	  tools/gpt2q.pc.in > $(INTO)/lib/pkgconfig/gpt2q.pc
 	install -m 644 $(wildcard $(MODEL)/*) $(INTO)/share/gpt2q/$(MODEL)
 	install -m 644 tools/completion.bash $(INTO)/share/bash-completion/completions/gpt2q
+	install -m 644 tools/completion.zsh $(INTO)/share/zsh/site-functions/_gpt2q
+	install -m 644 tools/completion.fish $(INTO)/share/fish/vendor_completions.d/gpt2q.fish
 	if [ -s $(BUILD)/gpt2q.1 ]; then install -m 644 $(BUILD)/gpt2q.1 $(INTO)/share/man/man1/gpt2q.1; fi
 uninstall: ## remove exactly what install put there
 	rm -f $(INSTALLED:%=$(INTO)/%)
 	-rmdir $(INTO)/share/gpt2q/$(MODEL) $(INTO)/share/gpt2q/models $(INTO)/share/gpt2q
 man: $(BUILD)/gpt2q.1 ## the man page, build/release/gpt2q.1 (needs help2man)
-$(BUILD)/gpt2q.1: $(BUILD)/gpt2q tools/make-man
+# An empty page, from a time without help2man, is made again.
+$(BUILD)/gpt2q.1: $(BUILD)/gpt2q tools/make-man $(if $(shell test -s $(BUILD)/gpt2q.1 || echo empty),FORCE)
 	tools/make-man $(BUILD)/gpt2q $@
 
 # ---- upkeep ------------------------------------------------------------------------------------------------------

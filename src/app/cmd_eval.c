@@ -40,7 +40,7 @@ static void options(struct option_set *set)
         {0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0}};
     memset(&opt, 0, sizeof opt);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) option_add(set, rows[i]);
-    model_options_add(set, &opt.model);
+    model_options_pick(set, &opt.model, "model quantize tensor activations threads isa ctx kv quiet verbose");
 }
 
 /* ---- results ---- */
@@ -214,7 +214,8 @@ static int eval_text(const gpt2q_model *model)
     e.windows.ids = ids;
     e.windows.window = (int32_t)opt.window;
     e.windows.stride = (int32_t)opt.stride;
-    if (!code) code = check_windows(&e.windows, e.path);
+    if (!code) code = check_windows(&e.windows, e.path, opt.limit);
+    if (!code && !opt.model.quiet) say_rounded_limit(&e.windows, opt.limit);
     if (!code) code = score_and_write(&e);
     mem_free(ids);
     mem_free(path);
@@ -231,7 +232,8 @@ static int eval_reference(const gpt2q_model *model)
                                  .window = e.reference.window,
                                  .stride = e.reference.window};
     if (opt.limit && (size_t)opt.limit < e.windows.n) e.windows.n = (size_t)opt.limit;
-    int code = check_windows(&e.windows, e.path);
+    int code = check_windows(&e.windows, e.path, opt.limit);
+    if (!code && !opt.model.quiet) say_rounded_limit(&e.windows, opt.limit);
     if (!code) code = score_and_write(&e);
     mem_free(e.rows);
     logits_file_close(&e.reference);

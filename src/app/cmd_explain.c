@@ -101,8 +101,9 @@ static void print_method(const struct lesson *l, enum explain_method method)
 {
     static const char *const titles[EXPLAIN_COUNT] = {
         "absmax: code = round(w / s), s = max|w| / 127; 0 stays 0",
-        "minmax: code = round(w / s + z), s = (max - min) / 255, z = -128 - min / s as it comes",
-        "affine: code = round(w / s) + z, the same s over a range that holds 0, z = round(-128 - min / s)",
+        "minmax: code = round(w / s + z), s = (max - min) / 255, z = -128 - min / s",
+        "affine: code = round(w / s) + z, the same s over a range that holds 0,\n"
+        "        z = round(-128 - min / s)",
     };
     const struct explanation *e = &l->methods[method];
     int rows = l->input->rows, cols = l->input->cols;
@@ -123,8 +124,9 @@ static void print_method(const struct lesson *l, enum explain_method method)
     printf("%-28s   %.4f\n", "  its mean error", e->mean_error);
     if (method != EXPLAIN_MINMAX) return;
     print_reals("  product as in the notes", e->product_notes, rows);
-    printf("%-28s   %.4f: it subtracts sums of the unquantized W and x, which quantization was to spare\n",
-           "  its mean error", e->mean_error_notes);
+    printf(
+        "%-28s   %.4f: it subtracts sums of the unquantized\n%31sW and x, which quantization was to spare\n",
+        "  its mean error", e->mean_error_notes, "");
 }
 
 /* ---- running ---- */

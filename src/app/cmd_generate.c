@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "engine/context.h"
 #include "engine/model.h"
+#include "kernels/scalar_math.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,9 @@ static void options(struct option_set *set)
                                     "one JSON document on stdout and nothing else", 0, 0});
     model_options_add(set, &opt.model);
 }
+
+/* The score of the prompt is all there is to print. */
+static bool scores_only(void) { return !opt.json && opt.generation.max_tokens == 0; }
 
 struct sample { /* a copy of a result */
     int32_t *prompt_ids, *ids;
@@ -177,8 +181,30 @@ static void print_json(const struct generation *g, const char *activations)
     json_print(doc);
 }
 
+/* What -n 0 is for: how likely the prompt is. */
+static void print_prompt_score(const struct generation *g)
+{
+    const struct sample *s = &g->samples[0];
+    double sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < s->result.n_positions; i++)
+        if (s->positions[i].top) { /* the first token of a prompt has no probability */
+            sum += (double)s->positions[i].logprob;
+            n++;
+        }
+    if (n)
+        printf("log-probability %.4f of %zu tokens after the first; %.4f a token, perplexity %.3f\n", sum, n,
+               sum / (double)n, math_exp(-sum / (double)n));
+    else
+        printf("a prompt of one token has no log-probability\n");
+}
+
 static void print_plain(const struct generation *g)
 {
+    if (scores_only()) {
+        print_prompt_score(g);
+        return;
+    }
     if (g->stream) {
         putchar('\n');
         return;
@@ -203,12 +229,12 @@ static void print_timings(const struct generation *g)
 {
     struct timings t = timings_of(g);
     fflush(stdout);
-    fprintf(
-        stderr,
-        "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s); %zu tokens made in %.3f s (%.0f/s)",
-        gpt2q_model_name(g->model), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s,
-        t.prefill_rate, t.n_made, t.decode_s, t.decode_rate);
-    if (g->request.speculate)
+    fprintf(stderr, "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s)",
+            gpt2q_model_name(g->model), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s,
+            t.prefill_rate);
+    if (t.n_made) fprintf(stderr, "; %zu tokens made in %.3f s", t.n_made, t.decode_s);
+    if (t.decode_rate > 0) fprintf(stderr, " (%.0f/s)", t.decode_rate);
+    if (g->stats.proposed_tokens)
         fprintf(stderr, ", %" PRIu64 " of %" PRIu64 " proposed accepted", g->stats.accepted_tokens,
                 g->stats.proposed_tokens);
     fputc('\n', stderr);
@@ -263,13 +289,13 @@ static int with_model(struct generation *g)
     if (code) return code;
     int32_t rows = g->request.n_samples < 8 ? g->request.n_samples : 8,
             outputs = output_rows(&opt.generation, rows);
-    if (opt.generation.echo && opt.generation.logprobs >= 0 && outputs < 64)
+    if (g->request.echo && g->request.n_logprobs >= 0 && outputs < 64)
         outputs = 64; /* what scoring a prompt proceeds by */
     g->model = model;
     code = create_context(&opt.model, model, rows, outputs, &ctx);
     g->load_s = clock_seconds() - begin;
     if (!code) {
-        g->stream = !opt.json && g->request.n_samples == 1 && model_tokenizer(model);
+        g->stream = !opt.json && g->request.n_samples == 1 && model_tokenizer(model) && !scores_only();
         if (g->stream) g->request.on_text = on_text;
         code = generate(g, ctx);
         gpt2q_context_free(ctx);
@@ -296,6 +322,13 @@ static int run(int argc, char **argv)
     int code = generation_options_check(&opt.generation);
     if (!code) code = model_options_check(&opt.model);
     if (code) return code;
+    if (opt.generation.logprobs >= 0 && !opt.json)
+        return usage_error("--logprobs needs --json: only there is room for them");
+    if (scores_only()) { /* of one sample: all have the same prompt */
+        g.request.echo = true;
+        g.request.n_logprobs = 0;
+        g.request.n_samples = 1;
+    }
     code = read_prompt(argc, argv, opt.file, &prompt, &g.prompt_len);
     if (code) return code;
     if (opt.generation.ids) code = parse_ids(prompt, &ids, &g.request.n_ids);
@@ -328,8 +361,8 @@ const struct command command_generate = {
     .examples = "  gpt2q generate \"The quick brown fox\"\n"
                 "  gpt2q generate -n 100 -t 0.8 --top-p 0.95 --seed 7 \"Once upon a time\"\n"
                 "  gpt2q generate -q i4 --stop \".\" \"The king's daughter\"\n"
-                "  gpt2q generate -n 0 --echo --logprobs 0 --json \"How likely is this?\"\n"
-                "  echo \"It was a dark night\" | gpt2q generate -f -\n",
+                "  gpt2q generate -n 0 \"How likely is this?\"\n"
+                "  echo \"It was a dark night\" | gpt2q generate\n",
     .options = options,
     .run = run,
 };

@@ -8,18 +8,19 @@
 #include <stdio.h>
 
 static struct {
-    const char *shape, *tensor, *scheme;
+    const char *model, *shape, *tensor, *scheme;
     int64_t threads;
     bool check, json;
 } opt;
 
 static void options(struct option_set *set)
 {
+    option_add(
+        set, (struct option){'m', "model", OPTION_STRING, &opt.model, "PATH|NAME", "the same as PATH", 0, 0});
     option_add(set,
                (struct option){
-                   0, "shape", OPTION_STRING, &opt.shape, "SHAPE",
-                   "instead of a file, a shape: gpt2, gpt2-medium, gpt2-large, gpt2-xl or LAYERSxWIDTHxHEADS",
-                   0, 0});
+                   0, "shape", OPTION_STRING, &opt.shape, "gpt2|gpt2-medium|gpt2-large|gpt2-xl|LxDxH",
+                   "instead of a file, the shape of a GPT-2, or L layers of width D with H heads", 0, 0});
     option_add(set, (struct option){0, "tensor", OPTION_STRING, &opt.tensor, "NAME",
                                     "one tensor: its numbers, their histogram, and with -q its codes", 0, 0});
     option_add(set,
@@ -31,7 +32,8 @@ static void options(struct option_set *set)
                    "look for NaN and infinities, and of a .gpt2q file for damage; exit 1 names the first", 0,
                    0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &opt.threads, "N",
-                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)", 1, THREADS_MAX});
+                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)",
+                                    1, THREADS_MAX});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
 }
@@ -82,9 +84,13 @@ static int run(int argc, char **argv)
     gpt2q_error err;
     char *path;
     if (argc > 1) return usage_error("one file or directory is expected, not %d", argc);
-    if (argc == 1 && opt.shape) return usage_error("a path and --shape exclude each other");
+    if (argc == 1 && opt.model)
+        return usage_error("a file is named twice: '%s' and --model '%s'", argv[0], opt.model);
+    const char *named = argc ? argv[0] : opt.model;
+    if (named && opt.shape) return usage_error("a path and --shape exclude each other");
+    if (opt.check && opt.shape) return usage_error("--check looks at numbers and a --shape has none");
     if (opt.shape) return inspect_shape();
-    if (model_locate(argc ? argv[0] : NULL, &path, &err)) return failed(&err);
+    if (model_locate(named, &path, &err)) return failed(&err);
     int code = inspect_path(path);
     mem_free(path);
     return code;
@@ -99,6 +105,7 @@ const struct command command_inspect = {
                    "the model that comes with\n"
                    "gpt2q). Shapes are in the checkpoint's order.\n",
     .examples = "  gpt2q inspect models/tales-7m\n"
+                "  gpt2q inspect -m gpt2\n"
                 "  gpt2q inspect --shape gpt2 --json\n"
                 "  gpt2q inspect -q notes\n"
                 "  gpt2q inspect --tensor h.0.attn.c_attn.weight -q i4:g32\n"

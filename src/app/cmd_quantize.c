@@ -35,7 +35,7 @@ static void options(struct option_set *set)
             0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
-    model_options_add(set, &opt.model);
+    model_options_pick(set, &opt.model, "model quantize tensor threads isa quiet");
 }
 
 /* What the walk over the tensors writes and reports. */
@@ -78,14 +78,13 @@ static void print_row(const char *name, const char *scheme, uint64_t before, uin
                       const struct tensor_errors *e)
 {
     char a[COUNT_TEXT], b[COUNT_TEXT];
-    printf("%-24s %-18s %13s %13s %11.3e %11.3e %8.4f %%\n", name, scheme, print_count(before, a),
-           print_count(after, b), e->relative_error, e->mean_error, 100 * e->clipped);
+    printf("%-24s %-17s %13s %11s %10.2e\n", name, scheme, print_count(before, a), print_count(after, b),
+           e->relative_error);
 }
 
 static void print_head(void)
 {
-    printf("%-24s %-18s %13s %13s %11s %11s %10s\n", "tensor", "scheme", "bytes before", "after",
-           "rel. error", "mean error", "clipped");
+    printf("%-24s %-17s %13s %11s %10s\n", "tensor", "scheme", "bytes before", "after", "rel. error");
 }
 
 static void progress(const struct job *job)
@@ -118,10 +117,10 @@ static void report(const struct job *job)
     const char *all = scheme_of_all(job, scheme);
     if (!opt.json) {
         print_row("total", all, job->bytes_before, job->bytes_after, &job->errors);
-        printf("%.3f bits per weight, %.2f s", bits, seconds);
+        printf("%.3f bits per weight; mean error %.3e, %.4f %% of the weights clipped; %.2f s\n", bits,
+               job->errors.mean_error, 100 * job->errors.clipped, seconds);
         if (opt.output)
-            printf(", %s: %s bytes with tokenizer and header", opt.output, print_count(job->file_bytes, a));
-        putchar('\n');
+            printf("%s: %s bytes with tokenizer and header\n", opt.output, print_count(job->file_bytes, a));
         return;
     }
     cJSON *doc = cJSON_CreateObject();
@@ -244,9 +243,12 @@ static int run(int argc, char **argv)
 {
     gpt2q_error err;
     char *path;
-    (void)argv;
-    if (argc)
-        return usage_error("no argument is expected: the model is named by --model, the file by --output");
+    if (argc > 1)
+        return usage_error("one model is expected, not %d arguments: the file to write is named by --output",
+                           argc);
+    if (argc && opt.model.model)
+        return usage_error("a model is named twice: '%s' and --model '%s'", argv[0], opt.model.model);
+    if (argc) opt.model.model = argv[0];
     if (!opt.output && !opt.directory) return usage_error("--output FILE or --export DIR is needed");
     int code = model_options_check(&opt.model);
     if (code) return code;
@@ -259,14 +261,14 @@ static int run(int argc, char **argv)
 
 const struct command command_quantize = {
     .name = "quantize",
-    .arguments = "",
+    .arguments = "[MODEL]",
     .summary = "write a quantized model file",
     .description = "Quantizes a model, one tensor at a time, and writes it with its tokenizer to one file "
                    "that starts at once. Reports of each\n"
                    "tensor its bytes, the error (Frobenius norm of the difference over that of the weights; "
                    "mean of the differences)\n"
                    "and the share of weights that were clipped. An interrupted run leaves nothing behind.\n",
-    .examples = "  gpt2q quantize -m gpt2 -q i4:g32 -o gpt2-i4.gpt2q\n"
+    .examples = "  gpt2q quantize gpt2 -q i4:g32 -o gpt2-i4.gpt2q\n"
                 "  gpt2q quantize -q i8 --tensor wte.weight=f32 --tensor lm_head.weight=i8 -o mixed.gpt2q\n"
                 "  gpt2q quantize -q notes --export notes-f32\n",
     .options = options,

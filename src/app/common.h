@@ -13,7 +13,10 @@ struct model_options {
     struct string_list overrides;
     bool quiet, verbose;
 };
+/* Those of a command that generates: all but --verbose. */
 void model_options_add(struct option_set *set, struct model_options *o);
+/* Those named, "model quantize threads": a command lists and takes only what changes what it does. */
+void model_options_pick(struct option_set *set, struct model_options *o, const char *names);
 /* Values that are wrong whatever the model: EXIT_USAGE after a sentence, else EXIT_DONE. */
 int model_options_check(const struct model_options *o);
 /* Opens the model the options name. An exit code; *out is NULL unless it is EXIT_DONE. */
@@ -42,10 +45,11 @@ gpt2q_request request_from_options(const struct generation_options *o);
 int32_t output_rows(const struct generation_options *o, int32_t n_rows);
 const char *finish_name(gpt2q_finish finish);
 
-/* The prompt of a command: the one argument, "-" for standard input, or a file (`file` not NULL); a file's last newline is not part of it.
+/* The prompt of a command: the one argument, "-" for standard input, or a file (`file` not NULL); without any, standard input where that
+ * is a pipe or a file. A file's last newline is not part of it.
  * *text is zero-terminated, for mem_free. */
 int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n);
-/* "464 2068" to ids, for mem_free. */
+/* "464 2068" or "[464, 2068]" to ids, for mem_free. */
 int parse_ids(const char *text, int32_t **ids, size_t *n);
 /* The same where a failure does not end the program. */
 gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error *err);

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MAX_PROMPT_BYTES ((size_t)64 << 20)
 #define MAX_PROPOSALS    64 /* of all rows in a step: a pass over more takes about as long as making them */
@@ -98,7 +100,17 @@ int32_t output_rows(const struct generation_options *o, int32_t n_rows)
     return n_rows + (int32_t)(proposals < MAX_PROPOSALS ? proposals : MAX_PROPOSALS);
 }
 
-const char *finish_name(gpt2q_finish finish) { return finish == GPT2Q_FINISH_STOP ? "stop" : "length"; }
+const char *finish_name(gpt2q_finish finish)
+{
+    return finish == GPT2Q_FINISH_STOP ? "stop" : finish == GPT2Q_FINISH_CANCELLED ? "cancelled" : "length";
+}
+
+/* Somebody sends a text: not a terminal, and not /dev/null. */
+static bool input_is_sent(void)
+{
+    struct stat st;
+    return !fstat(STDIN_FILENO, &st) && (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode));
+}
 
 int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n)
 {
@@ -108,6 +120,7 @@ int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n)
         return usage_error("one prompt is expected, not %d arguments: put quotes around it, \"%s %s ...\"",
                            argc, argv[0], argv[1]);
     if (argc == 1 && file) return usage_error("a prompt and --file were given: one of them is expected");
+    if (argc == 0 && !file && input_is_sent()) file = "-";
     if (argc == 0 && !file)
         return usage_error("a prompt is expected: gpt2q generate \"Once upon a time\", or --file FILE, or - "
                            "for standard input");
@@ -127,13 +140,22 @@ gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error
     *n = 0;
     *ids = mem_array(strlen(text) / 2 + 1, sizeof **ids);
     if (!*ids) return error_memory(err, "ids", strlen(text));
-    for (const char *p = text;;) {
+    const char *p = text + strspn(text, " \t\r\n");
+    bool array = *p == '[';
+    for (p += array;;) {
         p += strspn(p, " \t\r\n,");
-        if (!*p) return GPT2Q_OK;
+        if (array && *p == ']' && !p[1 + strspn(p + 1, " \t\r\n")]) return GPT2Q_OK;
+        if (!*p && !array) return GPT2Q_OK;
+        if (!*p) {
+            mem_free(*ids);
+            *ids = NULL;
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "the ids begin with '[' and end without ']'");
+        }
         char *end;
         errno = 0;
         long long v = strtoll(p, &end, 10);
-        if (end == p || errno || v < 0 || v > INT32_MAX || (*end && !strchr(" \t\r\n,", *end))) {
+        if (end == p || errno || v < 0 || v > INT32_MAX ||
+            (*end && !strchr(array ? " \t\r\n,]" : " \t\r\n,", *end))) {
             mem_free(*ids);
             *ids = NULL;
             return error_set(err, GPT2Q_INVALID_ARGUMENT,

@@ -108,26 +108,40 @@ void inspect_print_shape(const struct inventory_tensor *t, char text[SHAPE_TEXT]
     for (int i = 0; i < t->n_dims; i++) end += sprintf(end, "%s%" PRIu64, i ? " x " : "", t->shape[i]);
 }
 
-static void print_errors(const struct inventory_tensor *t)
+/* What a scheme would do: the errors, then scale and zero where there is one of each, else the scheme. */
+static void print_measured(const struct inventory_tensor *t)
 {
-    printf("  %10.3e %10.3e", t->errors.relative_error, t->errors.mean_error);
-    if (t->one_scale) printf("  %12.8g %12.8g", (double)t->scale, (double)t->zero);
+    char bytes[COUNT_TEXT], scheme[SCHEME_TEXT_MAX];
+    printf(" %11s %9.2e %9.2e", print_count(t->bytes, bytes), t->errors.relative_error, t->errors.mean_error);
+    if (t->one_scale)
+        printf(" %11.5g %9.4g", (double)t->scale, (double)t->zero);
+    else
+        printf("  %s", t->has_scheme ? scheme_print(t->scheme, scheme) : "");
+}
+
+static void print_stored(const struct inventory_tensor *t)
+{
+    char shape[SHAPE_TEXT], bytes[COUNT_TEXT], scheme[SCHEME_TEXT_MAX];
+    inspect_print_shape(t, shape);
+    printf(" %-14s %-5s %-17s %13s", shape, t->dtype, t->has_scheme ? scheme_print(t->scheme, scheme) : "-",
+           print_count(t->bytes, bytes));
 }
 
 static void print_tensors(const struct inventory *v)
 {
-    char shape[SHAPE_TEXT], bytes[COUNT_TEXT], scheme[SCHEME_TEXT_MAX];
     bool measured = v->n_tensors && v->tensors[0].measured;
-    printf("\n%-26s %-14s %-5s %-17s %13s%s\n", "tensor", "shape", "dtype", "scheme", "bytes",
-           measured ? "  rel. error mean error         scale         zero" : "");
+    int column = measured ? 24 : 26;
+    if (measured)
+        printf("\n%-24s %11s %9s %9s %11s %9s\n", "tensor", "bytes", "rel. err.", "mean err.", "scale",
+               "zero");
+    else
+        printf("\n%-26s %-14s %-5s %-17s %13s\n", "tensor", "shape", "dtype", "scheme", "bytes");
     for (size_t i = 0; i < v->n_tensors; i++) {
         const struct inventory_tensor *t = &v->tensors[i];
-        size_t width = strlen(t->name);
-        inspect_print_shape(t, shape);
-        print_text(t->name, width);
-        printf("%*s %-14s %-5s %-17s %13s", (int)(width < 26 ? 26 - width : 0), "", shape, t->dtype,
-               t->has_scheme ? scheme_print(t->scheme, scheme) : "-", print_count(t->bytes, bytes));
-        if (t->measured) print_errors(t);
+        int width = (int)strlen(t->name);
+        print_text(t->name, strlen(t->name));
+        printf("%*s", width < column ? column - width : 0, "");
+        (t->measured ? print_measured : print_stored)(t);
         putchar('\n');
     }
 }
@@ -136,15 +150,13 @@ static void print_footprint(const struct inventory *v)
 {
     char a[COUNT_TEXT];
     struct footprint f = inventory_footprint(&v->config, v->parameters);
-    printf("\n%-26s %15s bytes\n", v->quantized ? "as quantized" : "as stored", print_count(v->bytes, a));
-    printf("%-26s %15s bytes  4 a parameter\n", "in float32", print_count(f.f32, a));
+    printf("\n%-21s %15s bytes\n", v->quantized ? "as quantized" : "as stored", print_count(v->bytes, a));
+    printf("%-21s %15s bytes, 4 a parameter\n", "in float32", print_count(f.f32, a));
     if (!v->has_config) return;
     int n = v->config.n_positions;
-    printf("%-26s %15s bytes  and %d causal masks of %d x %d booleans, %d scalars of 4 bytes: PyTorch's "
-           "buffers\n",
-           "in float32 with masks", print_count(f.f32_with_masks, a), (int)v->config.n_layer, n, n,
-           (int)v->config.n_layer);
-    printf("%-26s %15s bytes  1 a parameter, and the same masks and scalars\n", "in the notes' uint8",
+    printf("%-21s %15s bytes, PyTorch's %d masks of %dx%d too\n", "in float32, and masks",
+           print_count(f.f32_with_masks, a), (int)v->config.n_layer, n, n);
+    printf("%-21s %15s bytes, 1 a parameter, and the masks\n", "in the notes' uint8",
            print_count(f.notes, a));
 }
 
@@ -156,7 +168,8 @@ void inspect_print_table(const struct inventory *v, const char *path)
     printf(": %s, %s parameters in %zu tensors\n", kind_name(v->kind), print_count(v->parameters, parameters),
            v->n_tensors);
     if (v->has_config)
-        printf("n_layer %d, n_embd %d, n_head %d, n_inner %d, n_positions %d, vocab_size %d, %s\n",
+        printf("n_layer %d, n_embd %d, n_head %d, n_inner %d\n"
+               "n_positions %d, vocab_size %d, %s\n",
                (int)c->n_layer, (int)c->n_embd, (int)c->n_head, (int)c->n_inner, (int)c->n_positions,
                (int)c->vocab_size, c->activation_function);
     print_tensors(v);

@@ -113,14 +113,14 @@ static void print_codes(const struct view *v)
     float scale, zero;
     size_t n_owners = count_owners(v), n = codes_shown(v, codes);
     printf("codes begin");
-    for (size_t i = 0; i < n; i++) printf(" %d", codes[i]);
+    for (size_t i = 0; i < n; i++) printf("%s%d", i == CODES_SHOWN / 2 ? "\n            " : " ", codes[i]);
     printf("\n%zu scale%s", n_owners, n_owners == 1 ? "" : "s, beginning");
     for (size_t i = 0; i < n_owners && i < 4; i++) {
         owner(v, i, &scale, &zero);
         printf(" %.9g", (double)scale);
     }
     owner(v, 0, &scale, &zero);
-    printf("; zero%s %.9g\n", n_owners == 1 ? "" : "s, beginning", (double)zero);
+    printf("\nzero%s %.9g\n", n_owners == 1 ? "" : "s, beginning", (double)zero);
 }
 
 static void print_view(const struct view *v)
@@ -137,7 +137,7 @@ static void print_view(const struct view *v)
     print_histogram(s);
     if (v->of || v->coded) printf("\n%s", scheme_print(v->scheme, scheme));
     if (v->of)
-        printf(": %s bytes, relative error %.6g, mean error %.6g, largest %.6g, clipped %.4f %%",
+        printf(": %s bytes\nrelative error %.6g, mean %.6g, largest %.6g, clipped %.4f %%",
                print_count(v->of->bytes_after, bytes), v->of->errors.relative_error, v->of->errors.mean_error,
                v->of->errors.max_error, 100 * v->of->errors.clipped);
     if (v->of || v->coded) putchar('\n');

@@ -18,15 +18,18 @@ static void overview(void)
     printf("Usage: gpt2q COMMAND [OPTION]... [ARGUMENT]...\n"
            "Run GPT-2 on quantized weights on a CPU.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    printf(
-        "  help       show the help of a command\n"
-        "\n'gpt2q help COMMAND' or 'gpt2q COMMAND --help' says more. 'gpt2q --version' says what this build "
-        "and this machine are.\n"
-        "\nExamples:\n"
+    printf("  help       show the help of a command\n\n");
+    print_paragraph("'gpt2q help COMMAND' or 'gpt2q COMMAND --help' says more. 'gpt2q --version' says what "
+                    "this build and "
+                    "this machine are.");
+    printf("\nExamples:\n");
+    print_examples(
         "  gpt2q generate \"The quick brown fox\"        continue a prompt with the default model\n"
         "  gpt2q generate -m gpt2 -q i8 -n 20 \"Hello\"  another model, its weights held in int8\n"
-        "  gpt2q inspect models/tales-7m               what a model holds\n"
-        "\nExit codes: 0 done; 1 it could not be done; 2 wrong usage; 130 interrupted (143 by SIGTERM).\n");
+        "  gpt2q inspect models/tales-7m               what a model holds\n");
+    putchar('\n');
+    print_paragraph(
+        "Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 130 interrupted (143 by SIGTERM).");
 }
 
 static int version(void)
@@ -64,7 +67,7 @@ static int unknown_command(const char *name)
     return usage_error("unknown command '%s': 'gpt2q help' lists what there is", name);
 }
 
-/* help, help COMMAND; for shell completion: help --commands, help --options COMMAND */
+/* help, help COMMAND; for scripts: help --commands, help --options COMMAND, help --complete WORD... */
 static int help(int argc, char **argv)
 {
     if (argc == 0) {
@@ -72,6 +75,8 @@ static int help(int argc, char **argv)
     } else if (!strcmp(argv[0], "--commands")) {
         for (size_t i = 0; i < N_COMMANDS; i++) printf("%s\n", commands[i]->name);
         printf("help\n");
+    } else if (!strcmp(argv[0], "--complete")) {
+        complete_words(commands, N_COMMANDS, argv + 1, argc - 1);
     } else {
         bool list = !strcmp(argv[0], "--options");
         const char *name = argv[argc - 1];
@@ -97,7 +102,7 @@ static int run(const struct command *command, int argc, char **argv)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
-        usage_error("a command is expected: 'gpt2q help' lists what there is");
+        overview();
         return EXIT_USAGE;
     }
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return version();

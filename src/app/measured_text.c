@@ -10,7 +10,6 @@
 
 #define MAX_TEXT_BYTES ((size_t)1 << 30)
 #define HELD_OUT       "heldout-books.txt"
-#define DEFAULT_MODEL  "tales-7m"
 
 int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n)
 {
@@ -29,10 +28,25 @@ int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int3
     return code;
 }
 
-int check_windows(const struct windows *w, const char *path)
+int check_windows(const struct windows *w, const char *path, int64_t limit)
 {
-    if (windows_count(w)) return EXIT_DONE;
-    return failure("%s: %zu tokens are too few for one window of %d", path, w->n, (int)w->window);
+    if (!windows_count(w)) {
+        bool limited = limit && (size_t)limit <= w->n;
+        return failure("%s: %zu tokens%s are too few for one window of %d: --window %zu%s fits", path, w->n,
+                       limited ? " (--limit)" : "", (int)w->window, w->n < 2 ? (size_t)2 : w->n,
+                       limited    ? " or a larger --limit"
+                       : w->n < 2 ? " and a longer text"
+                                  : "");
+    }
+    return EXIT_DONE;
+}
+
+void say_rounded_limit(const struct windows *w, int64_t limit)
+{
+    size_t used = (windows_count(w) - 1) * (size_t)w->stride + (size_t)w->window;
+    if (limit && w->n == (size_t)limit && used < w->n)
+        fprintf(stderr, "--limit %lld is rounded down to %zu tokens: whole windows of %d\n", (long long)limit,
+                used, (int)w->window);
 }
 
 int default_text(const char *model, char **path)

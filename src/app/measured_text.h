@@ -6,8 +6,10 @@
 
 /* The first `limit` ids (0: all) of a file; *ids for mem_free. An exit code. */
 int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n);
-/* Checks that the text fills a window; an exit code after a sentence. */
-int check_windows(const struct windows *w, const char *path);
+/* Checks that the text, of which --limit (0: none) took w->n tokens, fills a window; an exit code after a sentence. */
+int check_windows(const struct windows *w, const char *path, int64_t limit);
+/* On stderr, where a limit ends within a window: how many tokens are read. */
+void say_rounded_limit(const struct windows *w, int64_t limit);
 /* The held-out text beside the model, else the one that comes with the default model; *path for mem_free. */
 int default_text(const char *model, char **path);
 

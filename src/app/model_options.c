@@ -3,6 +3,7 @@
 #include "base/threads.h"
 #include "engine/context.h"
 #include "qtensor/isa.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ static const char *spec_help(void)
     return text;
 }
 
-void model_options_add(struct option_set *set, struct model_options *o)
+static void add_all(struct option_set *set, struct model_options *o)
 {
     *o = (struct model_options){0};
     option_add(set,
@@ -32,13 +33,14 @@ void model_options_add(struct option_set *set, struct model_options *o)
         set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC",
                              "hold the tensors whose name matches otherwise; repeatable, the last match wins",
                              0, 0});
-    option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "TYPE",
+    option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "f32|i16|i8",
                                     "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
                                     "token (default: i16 for i8 and i4 weights, else f32)",
                                     0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N",
-                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)", 1, THREADS_MAX});
-    option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "NAME",
+                                    "threads (default: OMP_NUM_THREADS, else the cores this process may use)",
+                                    1, THREADS_MAX});
+    option_add(set, (struct option){0, "isa", OPTION_STRING, &o->isa, "ISA",
                                     "force an instruction set: scalar, avx2, avxvnni, avx512, avx512vnni, "
                                     "amx; also $GPT2Q_ISA. The results are the same bits",
                                     0, 0});
@@ -47,12 +49,33 @@ void model_options_add(struct option_set *set, struct model_options *o)
                         "positions for prompt and completion together (default: the model's n_positions)", 1,
                         1 << 20});
     option_add(set,
-               (struct option){0, "kv", OPTION_STRING, &o->kv, "TYPE",
+               (struct option){0, "kv", OPTION_STRING, &o->kv, "f32|f16|i8",
                                "how keys and values are cached: f32 (exact, the default), f16, i8", 0, 0});
     option_add(set, (struct option){0, "quiet", OPTION_FLAG, &o->quiet, NULL,
                                     "say nothing on stderr but errors", 0, 0});
     option_add(set,
                (struct option){0, "verbose", OPTION_FLAG, &o->verbose, NULL, "say more on stderr", 0, 0});
+}
+
+static bool is_listed(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = names; (p = strstr(p, name)); p++)
+        if ((p == names || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
+    return false;
+}
+
+void model_options_pick(struct option_set *set, struct model_options *o, const char *names)
+{
+    struct option_set all = {.n = 0};
+    add_all(&all, o);
+    for (size_t i = 0; i < all.n; i++)
+        if (is_listed(names, all.options[i].name)) option_add(set, all.options[i]);
+}
+
+void model_options_add(struct option_set *set, struct model_options *o)
+{
+    model_options_pick(set, o, "model quantize tensor activations threads isa ctx kv quiet");
 }
 
 static int check_isa(const char *name)
@@ -64,8 +87,12 @@ static int check_isa(const char *name)
         names[i] = isa_at(i)->name;
         if (!strcmp(names[i], name)) return EXIT_DONE;
     }
+    char list[160] = "";
+    for (size_t i = 0; i < n; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
     const char *near = nearest_name(name, names, n);
-    return usage_error("unknown instruction set '%s': did you mean '%s'?", name, near ? near : names[n - 1]);
+    if (near) return usage_error("unknown instruction set '%s': did you mean '%s'?", name, near);
+    return usage_error("unknown instruction set '%s': there are %s", name, list);
 }
 
 static int check_word(const char *option, const char *value, const char *const *names, size_t n)

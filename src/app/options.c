@@ -36,39 +36,6 @@ int failure(const char *format, ...)
     return EXIT_FAILED;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) between two short words; words over the limit count as far apart. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { LIMIT = 32 };
-    size_t n = strlen(a), m = strlen(b), d[LIMIT + 1][LIMIT + 1];
-    if (n > LIMIT || m > LIMIT) return LIMIT;
-    for (size_t i = 0; i <= n; i++)
-        for (size_t j = 0; j <= m; j++) {
-            if (!i || !j) {
-                d[i][j] = i + j;
-                continue;
-            }
-            size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-
-const char *nearest_name(const char *word, const char *const *names, size_t n)
-{
-    const char *best = NULL;
-    size_t least = strlen(word) < 4 ? 2 : 4; /* farther than this is no help */
-    for (size_t i = 0; i < n; i++) {
-        size_t distance = edit_distance(word, names[i]);
-        if (distance < least) least = distance, best = names[i];
-    }
-    return best;
-}
-
 void option_add(struct option_set *set, struct option option)
 {
     assert(set->n < OPTIONS_MAX);
@@ -210,56 +177,4 @@ bool options_parse(const struct command *command, int argc, char **argv, int *n_
         if (*help) return true;
     }
     return true;
-}
-
-/* Help text wrapped at 79 columns, each line after `indent` spaces. */
-static void print_wrapped(const char *text, int indent)
-{
-    int column = indent;
-    while (*text) {
-        int n = (int)strcspn(text, " ");
-        if (column > indent && column + 1 + n > 79) {
-            printf("\n%*s", indent, "");
-            column = indent;
-        } else if (column > indent) {
-            putchar(' ');
-            column++;
-        }
-        printf("%.*s", n, text);
-        column += n;
-        text += n;
-        text += *text == ' ';
-    }
-    putchar('\n');
-}
-
-void command_help(const struct command *c)
-{
-    struct option_set set = {.n = 0};
-    c->options(&set);
-    printf("Usage: gpt2q %s [OPTION]...%s%s\n", c->name, *c->arguments ? " " : "", c->arguments);
-    print_wrapped(c->summary, 0);
-    if (c->description) printf("\n%s", c->description);
-    printf("\nOptions:\n");
-    for (size_t i = 0; i < set.n; i++) {
-        const struct option *o = &set.options[i];
-        char left[80], letter[8] = "    ";
-        if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, o->metavar ? "=" : "",
-                 o->metavar ? o->metavar : "");
-        printf("%-29s ", left);
-        if (strlen(left) > 29) printf("\n%30s", "");
-        print_wrapped(o->help, 30);
-    }
-    printf("  -h, --help                  show this help\n");
-    if (c->examples) printf("\nExamples:\n%s", c->examples);
-}
-
-void command_list_options(const struct command *c)
-{
-    struct option_set set = {.n = 0};
-    c->options(&set);
-    for (size_t i = 0; i < set.n; i++)
-        printf("--%s%s\n", set.options[i].name, set.options[i].metavar ? "=" : "");
-    printf("--help\n");
 }

@@ -1,5 +1,6 @@
 #include "app/tables.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 const char *print_count(uint64_t n, char text[COUNT_TEXT])
@@ -12,5 +13,26 @@ const char *print_count(uint64_t n, char text[COUNT_TEXT])
         *out++ = digits[i];
     }
     *out = '\0';
+    return text;
+}
+
+const char *print_with_error(double value, double error, const char *between, char text[ERROR_TEXT])
+{
+    if (!(error > 0) || !isfinite(error) || !isfinite(value)) {
+        snprintf(text, ERROR_TEXT, "%.4g", value);
+        return text;
+    }
+    int place = (int)floor(log10(error)) - 1; /* of the last digit that is shown */
+    double larger = fmax(fabs(value), error);
+    int power = larger < 1e-3 ? (int)floor(log10(larger)) : 0;
+    double unit = pow(10, power);
+    int decimals = power - place;
+    if (decimals < 0) decimals = 0;
+    if (decimals > 12) decimals = 12;
+    if (power)
+        snprintf(text, ERROR_TEXT, "(%.*f%s%.*f)e%+03d", decimals, value / unit, between, decimals,
+                 error / unit, power);
+    else
+        snprintf(text, ERROR_TEXT, "%.*f%s%.*f", decimals, value, between, decimals, error);
     return text;
 }

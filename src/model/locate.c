@@ -12,11 +12,10 @@
 #include <mach-o/dyld.h>
 #endif
 
-#define DEFAULT_MODEL "tales-7m"
-#define MAX_PATH      4096
-#define MAX_REF       256
-#define MAX_NAME      256 /* of a variable */
-#define OPENAI        "openai-community"
+#define MAX_PATH 4096
+#define MAX_REF  256
+#define MAX_NAME 256 /* of a variable */
+#define OPENAI   "openai-community"
 
 /* Joins for the caller to mem_free; NULL when memory is out or a part is NULL, so that calls nest. */
 static char *join(char *directory, const char *name)

@@ -4,6 +4,8 @@
 #define MODEL_LOCATE_H
 #include "base/status.h"
 
+#define DEFAULT_MODEL "tales-7m"
+
 /* NULL or "": $GPT2Q_MODEL if set and not empty, else the default model: models/tales-7m beside the running program (or beside
  * its folder), else in the installed share folder. A name that is no path: models/NAME beside the program, then
  * $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub, folder models--<org>--<name>/snapshots/<hash

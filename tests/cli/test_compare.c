@@ -234,7 +234,7 @@ static void what_is_refused(void **state)
     expect_failure(2, "did you mean", "compare --schemes f32,i9");
     expect_failure(2, "integer codes only", "compare --schemes f32@i8");
     expect_failure(2, "--activations is 'i9'", "compare --schemes i8@i9");
-    expect_failure(2, "--schemes says how weights are held", "compare -q i8");
+    expect_failure(2, "unknown option '-q'", "compare -q i8");
     expect_failure(1, "more than the model's context of 512", "compare --window 1000");
     expect_failure(1, "too few for one window of 256", "compare --limit 100");
     expect_failure(1, "no-such-file", "compare --text no-such-file");

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <unistd.h>
 
-#define TALES "-m models/tales-7m --quiet "
+#define MODEL "-m models/tales-7m "
+#define TALES MODEL "--quiet "
 
 static const char *text_of(const cJSON *object, const char *key) { return item(object, key)->valuestring; }
 
@@ -181,7 +182,7 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "did you mean '--temperature'", "generate --temprature 1 x");
     expect_failure(2, "did you mean 'generate'", "genrate x");
     expect_failure(2, "put quotes around it", "generate Once upon");
-    expect_failure(2, "a prompt is expected", "generate");
+    expect_failure(2, "a prompt is expected", "generate </dev/null");
     expect_failure(2, "--top-p is '2'", "generate --top-p 2 x");
     expect_failure(2, "--seed is '-1'", "generate --seed -1 x");
     expect_failure(2, "needs a value", "generate x -n");
@@ -193,7 +194,142 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "unknown instruction set", "generate --isa avx1024 x");
     expect_failure(2, "--truncate is 'right'", "generate --truncate right x");
     expect_failure(2, "GLOB=SPEC", "generate --tensor h.0 x");
-    expect_failure(2, "a command is expected", "");
+    struct cli alone = cli_run(" ");
+    assert_int_equal(alone.code, 2);
+    assert_non_null(strstr(alone.out, "Usage: gpt2q COMMAND"));
+    cli_free(&alone);
+}
+
+/* A command refuses what would change nothing, and suggests only what is near. */
+static void options_that_a_command_does_not_take(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"quantize -a i8",    "quantize --kv f16",    "quantize -c 8",
+                                          "compare -q i8",     "generate --verbose x", "batch --verbose",
+                                          "compare --verbose", "trace --verbose x",    "quantize --verbose",
+                                          "bench --ctx 8",     "inspect --kv f16",     "tokenize --quiet x"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        expect_failure(2, "unknown option", refused[i]);
+    expect_failure(2, "--logprobs needs --json", "generate --logprobs 1 x");
+    expect_failure(2, "--special is about texts", "tokenize --special --decode 5");
+    expect_failure(2, "--check looks at numbers", "inspect --shape gpt2 --check");
+    expect_failure(2, "did you mean '--temperature'", "generate --temp 1 x");
+    expect_failure(2, "did you mean '--max-tokens'", "generate --max-new-tokens 1 x");
+    expect_failure(2, "did you mean 'generate'", "gen x");
+    expect_failure(2, "'gpt2q help' lists", "frobnicate x");
+    expect_failure(2, "'gpt2q help generate' lists", "generate --frobnicate x");
+    static const char *const commands[] = {"generate", "batch",    "compare", "eval",
+                                           "trace",    "quantize", "inspect", "bench"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        struct cli c = cli_run("help %s", commands[i]);
+        if (strcmp(commands[i], "eval") != 0) assert_null(strstr(c.out, "--verbose"));
+        cli_free(&c);
+    }
+}
+
+/* The largest and the least value an option takes are values. */
+static void values_at_the_limits_of_options(void **state)
+{
+    (void)state;
+    static const char *const taken[] = {"-n 1 --top-k 2147483647", "-n 1 --top-p 1",
+                                        "-n 1 -t 1000000",         "-n 1 --min-p 1",
+                                        "-n 1 --top-k 0",          "-n 1 --seed 18446744073709551615"};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        struct cli c = cli_run("generate " TALES "--quiet %s x", taken[i]);
+        if (c.code) fail_msg("%s: %s", taken[i], c.error);
+        cli_free(&c);
+    }
+    static const char *const beyond[] = {
+        "--top-k 2147483648", "--top-p 1.0001", "-t 1000001",
+        "--min-p -0.1",       "-n -1",          "--seed 18446744073709551616"};
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        char arguments[120];
+        snprintf(arguments, sizeof arguments, "generate %s x", beyond[i]);
+        expect_failure(2, "is expected", arguments);
+    }
+}
+
+/* -n 0 says how likely the prompt is: the sum of what --logprobs gives. */
+static void the_score_of_a_prompt(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json("generate " TALES "-n 0 --echo --logprobs 0 --json 'Once upon a time'");
+    double sum = 0, said, each;
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, item(doc, "logprobs")) if (cJSON_IsObject(entry)) sum +=
+        number(entry, "logprob");
+    struct cli c = cli_run("generate " TALES "-n 0 'Once upon a time'");
+    int n;
+    assert_int_equal(sscanf(c.out, "log-probability %lf of %d tokens after the first; %lf", &said, &n, &each),
+                     3);
+    assert_int_equal(n, cJSON_GetArraySize(item(doc, "logprobs")) - 1);
+    assert_true(fabs(said - sum) < 1e-3 && fabs(each - sum / n) < 1e-3);
+    assert_null(strstr(c.error, "made"));
+    cli_free(&c);
+    cJSON_Delete(doc);
+}
+
+/* What a user tries without reading. */
+static void what_it_looks_like(void **state)
+{
+    (void)state;
+    struct cli a = cli_run("--version >/dev/null; echo 'Once upon a time' | ${GPT2Q:-./gpt2q} generate " TALES
+                           "--quiet -n 4");
+    struct cli b = cli_run("generate " TALES "--quiet -n 4 'Once upon a time'");
+    assert_int_equal(a.code, 0);
+    assert_string_equal(a.out, b.out);
+    cli_free(&a), cli_free(&b);
+    a = cli_run("inspect -m models/tales-7m"), b = cli_run("inspect models/tales-7m");
+    assert_string_equal(a.out, b.out);
+    cli_free(&a), cli_free(&b);
+    a = cli_run("tokenize " MODEL "--decode '[438, 1441]'"),
+    b = cli_run("tokenize " MODEL "--decode '438 1441'");
+    assert_int_equal(a.code, 0);
+    assert_string_equal(a.out, b.out);
+    cli_free(&a), cli_free(&b);
+    expect_failure(2, "without ']'", "tokenize " MODEL "--decode '[438, 1441'");
+    a = cli_run("tokenize " MODEL "--show \"$(printf 'Once\\n\\200')\"");
+    assert_non_null(strstr(a.out, "\"Once\"                 4f 6e 63 65\n"));
+    assert_non_null(strstr(a.out, "\"\\n\""));
+    assert_non_null(strstr(a.out, "\"\\x80\""));
+    cli_free(&a);
+}
+
+static size_t widest_line(const char *text)
+{
+    size_t widest = 0;
+    for (; *text; text += strcspn(text, "\n") + (text[strcspn(text, "\n")] == '\n'))
+        if (strcspn(text, "\n") > widest) widest = strcspn(text, "\n");
+    return widest;
+}
+
+static void widths(void **state)
+{
+    (void)state;
+    struct cli list = cli_run("help --commands");
+    for (char *name = strtok(list.out, "\n"); name; name = strtok(NULL, "\n"))
+        for (int columns = 60; strcmp(name, "help") && columns <= 100; columns += 20) {
+            struct cli c =
+                cli_run("--version >/dev/null; COLUMNS=%d ${GPT2Q:-./gpt2q} help %s", columns, name);
+            if (widest_line(c.out) > (size_t)columns)
+                fail_msg("help %s: %zu of %d columns", name, widest_line(c.out), columns);
+            cli_free(&c);
+        }
+    cli_free(&list);
+    static const char *const tables[] = {
+        "inspect " MODEL,
+        "inspect -q notes " MODEL,
+        "inspect -q i4 " MODEL,
+        "inspect " MODEL "--tensor wte.weight -q i8",
+        "explain",
+        "compare " TALES "--quiet -n 0 --limit 128 --window 64 --schemes f32,i8@i8,i8:g32:affine"};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        struct cli c = cli_run("%s", tables[i]);
+        assert_int_equal(c.code, 0);
+        if (widest_line(c.out) > 80 + strlen("\u2588") * 60 * (size_t)(i == 3))
+            fail_msg("%s: %zu columns", tables[i], widest_line(c.out));
+        cli_free(&c);
+    }
 }
 
 static void what_cannot_be_done_is_exit_code_1(void **state)
@@ -336,6 +472,11 @@ int main(void)
         cmocka_unit_test(ids_need_no_vocabulary),
         cmocka_unit_test(context_limits),
         cmocka_unit_test(wrong_usage_is_exit_code_2),
+        cmocka_unit_test(options_that_a_command_does_not_take),
+        cmocka_unit_test(values_at_the_limits_of_options),
+        cmocka_unit_test(the_score_of_a_prompt),
+        cmocka_unit_test(what_it_looks_like),
+        cmocka_unit_test(widths),
         cmocka_unit_test(what_cannot_be_done_is_exit_code_1),
         cmocka_unit_test(options_end_and_values_join),
         cmocka_unit_test(broken_prompts),

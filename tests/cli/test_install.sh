@@ -13,10 +13,13 @@ fail() {
     exit 1
 }
 
+rm -f build/release/gpt2q.1 # as a build without help2man leaves it, with an older program's empty page
+[ -d build/release ] && : >build/release/gpt2q.1
 make -s install DESTDIR="$dir/root" PREFIX=/usr/local >"$dir/log" 2>&1 || { cat "$dir/log"; fail "make install failed"; }
 prefix=$dir/root/usr/local
 for file in bin/gpt2q lib/libgpt2q.a lib/libgpt2q.so include/gpt2q.h lib/pkgconfig/gpt2q.pc \
-    share/bash-completion/completions/gpt2q share/gpt2q/models/tales-7m/model.safetensors; do
+    share/bash-completion/completions/gpt2q share/zsh/site-functions/_gpt2q \
+    share/fish/vendor_completions.d/gpt2q.fish share/gpt2q/models/tales-7m/model.safetensors; do
     [ -s "$prefix/$file" ] || fail "$file is not installed"
 done
 if command -v help2man >/dev/null 2>&1; then grep -q '^\.SH.*GENERATE' "$prefix/share/man/man1/gpt2q.1" || fail "no man page"; fi

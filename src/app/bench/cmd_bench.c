@@ -35,11 +35,10 @@ static struct {
 
 static void options(struct option_set *set)
 {
-    struct option_set common = {.n = 0};
-    static const char *const wanted[] = {"model", "quantize", "activations", "isa", "kv", "quiet"};
     opt.decode = -1, opt.position = -1, opt.repeat = 5;
-    option_add(set, (struct option){0, "shape", OPTION_STRING, &opt.shape, "NAME|LxDxH",
-                                    "synthetic weights of gpt2, gpt2-medium, gpt2-large, gpt2-xl, or of L "
+    option_add(set, (struct option){0, "shape", OPTION_STRING, &opt.shape,
+                                    "gpt2|gpt2-medium|gpt2-large|gpt2-xl|LxDxH",
+                                    "synthetic weights of a GPT-2, or of L "
                                     "layers, width D and H heads, instead of a model",
                                     0, 0});
     option_add(set, (struct option){0, "schemes", OPTION_STRING, &opt.schemes, "SPEC[@ACT],...",
@@ -85,10 +84,7 @@ static void options(struct option_set *set)
     option_add(set, (struct option){0, "csv", OPTION_FLAG, &opt.csv, NULL, "comma-separated values", 0, 0});
     option_add(set,
                (struct option){0, "markdown", OPTION_FLAG, &opt.markdown, NULL, "a Markdown table", 0, 0});
-    model_options_add(&common, &opt.model);
-    for (size_t i = 0; i < common.n; i++)
-        for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++)
-            if (!strcmp(common.options[i].name, wanted[k])) option_add(set, common.options[i]);
+    model_options_pick(set, &opt.model, "model quantize activations isa kv quiet");
 }
 
 /* ---- lists ---- */

@@ -47,7 +47,7 @@ static void options(struct option_set *set)
     opt.max_tokens = 32;
     opt.limit = 2048;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) option_add(set, rows[i]);
-    model_options_add(set, &opt.model);
+    model_options_pick(set, &opt.model, "model tensor activations threads isa ctx kv quiet");
 }
 
 /* "i8@f32" in place; -a holds where the scheme can have integer activations at all. */
@@ -101,7 +101,8 @@ static int read_text(struct comparison *c, int32_t **ids)
     c->windows.stride = c->windows.window;
     if (!code) code = read_text_ids(model, c->text, (size_t)opt.limit, ids, &c->windows.n);
     c->windows.ids = *ids;
-    if (!code) code = check_windows(&c->windows, c->text);
+    if (!code) code = check_windows(&c->windows, c->text, opt.limit);
+    if (!code && !opt.model.quiet) say_rounded_limit(&c->windows, opt.limit);
     c->reference = model;
     return code;
 }
@@ -157,7 +158,6 @@ static int run(int argc, char **argv)
                            .sensitivity_to = opt.sensitivity,
                            .page = opt.html != NULL,
                            .schemes = schemes};
-    if (opt.model.scheme) return usage_error("--schemes says how weights are held, not --quantize");
     if (opt.budget > 0 && !opt.sensitivity) return usage_error("--budget goes with --sensitivity SPEC");
     if (opt.sensitivity && opt.model.overrides.n)
         return usage_error("--sensitivity chooses the scheme of every tensor: --tensor does not go with it");

@@ -1,6 +1,7 @@
 /* The comparison for people: every scheme's own text with the place where it leaves the reference, two
  * tables, and the ledger of errors. */
 #include "app/compare/compare.h"
+#include "app/tables.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,50 +88,64 @@ static void print_completions(const struct comparison *c, int width)
     putchar('\n');
 }
 
+/* "0.12 +- 0.02" in a column; the sign is shown where `sign`. */
+static void print_column(int width, double value, double error, bool sign)
+{
+    char text[ERROR_TEXT], with_sign[ERROR_TEXT + 1];
+    print_with_error(value, error, "+-", text);
+    snprintf(with_sign, sizeof with_sign, "%s%s", sign && value >= 0 ? "+" : "", text);
+    printf(" %*s", width, with_sign);
+}
+
 static void print_quality(const struct comparison *c, int width)
 {
-    printf("%-*s  %9s %7s  %-18s  %-17s %7s %7s  %s\n", width, "scheme", "ppl", "+-", "nll - reference's",
-           "KL, nats a token", "99 %", "max", "same token");
+    printf("%-*s %14s %16s %18s %5s\n", width, "scheme", "perplexity", "nll - ref.'s", "KL, nats a token",
+           "same");
     for (size_t i = 0; i < c->n_schemes; i++) {
         const struct compared *s = &c->schemes[i];
         const struct score *k = &s->score;
         char label[SCHEME_TEXT_MAX + 8];
         if (!s->done) continue;
         label_of(s, label);
-        printf("%-*s  %9.3f %7.3f  ", width, label, score_perplexity(k),
-               score_perplexity(k) * moments_error(&k->nll));
-        if (i == 0)
-            puts("the reference");
-        else
-            printf("%+.4f +- %.4f   %.2e +- %.0e %7.1e %7.1e  %.1f %% +- %.1f\n", k->delta.mean,
-                   moments_error(&k->delta), k->kl.mean, moments_error(&k->kl), s->kl_p99, k->kl_max,
-                   100 * score_agreement(k), 100 * score_agreement_error(k));
+        printf("%-*s", width, label);
+        print_column(14, score_perplexity(k), score_perplexity(k) * moments_error(&k->nll), false);
+        if (i == 0) {
+            puts("    the reference");
+            continue;
+        }
+        print_column(16, k->delta.mean, moments_error(&k->delta), true);
+        print_column(18, k->kl.mean, moments_error(&k->kl), false);
+        printf(" %4.0f%%\n", 100 * score_agreement(k));
     }
     putchar('\n');
 }
 
-static void print_rate(double rate)
+static void print_rate(int width, double rate)
 {
     if (isfinite(rate))
-        printf(" %10.0f", rate);
+        printf(" %*.0f", width, rate);
     else
-        printf(" %10s", "-");
+        printf(" %*s", width, "-");
 }
 
 static void print_cost(const struct comparison *c, int width)
 {
-    printf("%-*s  %12s %12s %10s %10s %8s\n", width, "scheme", "bytes", "bits/weight", "prefill/s",
-           "decode/s", "seconds");
+    printf("%-*s %10s %5s %7s %7s %9s %8s %6s\n", width, "scheme", "bytes", "bits", "KL 99 %", "KL max",
+           "prefill/s", "decode/s", "seconds");
     for (size_t i = 0; i < c->n_schemes; i++) {
         const struct compared *s = &c->schemes[i];
         char label[SCHEME_TEXT_MAX + 8];
         if (!s->done) continue;
         label_of(s, label);
-        printf("%-*s  %12llu %12.2f", width, label, (unsigned long long)s->bytes,
+        printf("%-*s %10llu %5.2f", width, label, (unsigned long long)s->bytes,
                8 * (double)s->bytes / (double)s->parameters);
-        print_rate(s->prefill_rate);
-        print_rate(s->decode_rate);
-        printf(" %8.2f\n", s->seconds);
+        if (i == 0)
+            printf(" %7s %7s", "0", "0");
+        else
+            printf(" %7.1e %7.1e", s->kl_p99, s->score.kl_max);
+        print_rate(9, s->prefill_rate);
+        print_rate(8, s->decode_rate);
+        printf(" %6.1f\n", s->seconds);
     }
 }
 

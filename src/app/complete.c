@@ -1,0 +1,144 @@
+/* Completion: what a word of a command line could become, from the commands' own tables of options. The scripts of the shells only
+ * ask for it (tools/completion.bash, .zsh, .fish). */
+#include "app/options.h"
+#include "qtensor/isa.h"
+#include "qtensor/qtensor.h"
+#include <stdio.h>
+#include <string.h>
+
+#define CANDIDATE_MAX 512
+
+static bool begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
+
+/* A candidate for `word`: what stands before, then one of the words that can follow. `n` bytes of `text`. */
+static void offer(const char *word, const char *before, const char *text, size_t n, const char *help)
+{
+    size_t length = strlen(before), typed = strlen(word);
+    if (strncmp(word, before, length) || typed - length > n || strncmp(word + length, text, typed - length))
+        return;
+    printf("%s%.*s", before, (int)n, text);
+    if (help) printf("\t%.*s", (int)strcspn(help, ";:("), help);
+    putchar('\n');
+}
+
+/* ---- values ---- */
+
+static void offer_words(const char *word, const char *before, const char *metavar)
+{
+    for (size_t n; *metavar; metavar += n + (metavar[n] != '\0')) {
+        n = strcspn(metavar, "|,");
+        bool literal = n > 0;
+        for (size_t i = 0; i < n; i++) /* PATH, LxDxH and [..] stand for something else */
+            literal = literal && !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ[]<>.", metavar[i]);
+        if (literal) offer(word, before, metavar, n, NULL);
+    }
+}
+
+/* Every SPEC that this build reads: short forms, and long ones once a colon has been typed. */
+static void offer_schemes(const char *word, const char *before)
+{
+    static const char *const bases[] = {"f32", "f16", "bf16", "i8",    "i4",    "i3",
+                                        "i2",  "nf4", "fp8",  "mxfp4", "nvfp4", "notes"};
+    static const char *const grans[] = {"",     ":tensor", ":channel", ":input", ":g32",
+                                        ":g64", ":g128",   ":e4m3",    ":e5m2"};
+    static const char *const grids[] = {"", ":absmax", ":signed", ":minmax", ":affine"};
+    const char *colon = strchr(word + strlen(before), ':');
+    size_t n_grans = colon ? sizeof grans / sizeof *grans : 1;
+    size_t n_grids = colon && strchr(colon + 1, ':') ? sizeof grids / sizeof *grids : 1;
+    char spec[40];
+    for (size_t b = 0; b < sizeof bases / sizeof *bases; b++)
+        for (size_t g = 0; g < n_grans; g++)
+            for (size_t z = 0; z < n_grids; z++) {
+                struct scheme scheme;
+                snprintf(spec, sizeof spec, "%s%s%s", bases[b], grans[g], grids[z]);
+                if (!scheme_parse(spec, &scheme, NULL)) offer(word, before, spec, strlen(spec), NULL);
+            }
+}
+
+/* The value of an option, which begins after `skip` bytes of `word`; a list goes on after its last comma. */
+static void offer_value(const struct option *o, const char *word, size_t skip)
+{
+    const char *metavar = o->metavar ? o->metavar : "", *value = word + skip, *comma = strrchr(value, ',');
+    char before[CANDIDATE_MAX];
+    if (strchr(metavar, ',') && comma) value = comma + 1;
+    const char *equals = begins(metavar, "GLOB=") ? strrchr(value, '=') : NULL;
+    if (equals) value = equals + 1;
+    const char *at = strchr(metavar, '@') ? strchr(value, '@') : NULL;
+    if (at) value = at + 1;
+    if ((size_t)(value - word) >= sizeof before) return;
+    snprintf(before, sizeof before, "%.*s", (int)(value - word), word);
+    if (at)
+        offer_words(word, before, "f32|i16|i8");
+    else if (begins(metavar, "SPEC") || equals)
+        offer_schemes(word, before);
+    else if (!strcmp(metavar, "ISA"))
+        for (size_t i = 0; i < isa_count(); i++)
+            offer(word, before, isa_at(i)->name, strlen(isa_at(i)->name), NULL);
+    else
+        offer_words(word, before, metavar);
+    if (strstr(metavar, "FILE") || strstr(metavar, "DIR") || strstr(metavar, "PATH")) puts(":files");
+}
+
+/* ---- options and commands ---- */
+
+static void offer_options(const struct option_set *set, const char *word)
+{
+    char name[CANDIDATE_MAX];
+    for (size_t i = 0; i < set->n; i++) {
+        snprintf(name, sizeof name, "--%s%s", set->options[i].name, set->options[i].metavar ? "=" : "");
+        offer(word, "", name, strlen(name), set->options[i].help);
+    }
+    offer(word, "", "--help", 6, "show this help");
+}
+
+static void offer_commands(const struct command *const *commands, size_t n, const char *word, bool options)
+{
+    for (size_t i = 0; i < n; i++)
+        offer(word, "", commands[i]->name, strlen(commands[i]->name), commands[i]->summary);
+    if (!options) return;
+    offer(word, "", "help", 4, "show the help of a command");
+    if (*word != '-') return;
+    offer(word, "", "--help", 6, "show all commands");
+    offer(word, "", "--version", 9, "what this build and this machine are");
+}
+
+static const struct option *option_called(const struct option_set *set, const char *word)
+{
+    size_t n = strcspn(word, "=");
+    for (size_t i = 0; i < set->n; i++) {
+        const struct option *o = &set->options[i];
+        bool is_long = begins(word, "--") && n == strlen(o->name) + 2 && !strncmp(word + 2, o->name, n - 2);
+        if (o->metavar && (is_long || (o->letter && word[0] == '-' && word[1] == o->letter && !word[2])))
+            return o;
+    }
+    return NULL;
+}
+
+void complete_words(const struct command *const *commands, size_t n_commands, char **words, int n)
+{
+    static char empty[] = "";
+    char *word = n ? words[n - 1] : empty;
+    const struct command *command = NULL;
+    if (n >= 2)
+        for (size_t i = 0; i < n_commands; i++)
+            if (!strcmp(words[0], commands[i]->name)) command = commands[i];
+    if (!command) {
+        bool after_help = n == 2 && !strcmp(words[0], "help");
+        if (n < 2 || after_help) offer_commands(commands, n_commands, word, !after_help);
+        return;
+    }
+    struct option_set set = {.n = 0};
+    command->options(&set);
+    const char *equals = begins(word, "--") ? strchr(word, '=') : NULL;
+    const struct option *here = equals ? option_called(&set, word) : NULL,
+                        *before = n > 2 ? option_called(&set, words[n - 2]) : NULL;
+    if (before && strchr(words[n - 2], '=')) before = NULL;
+    if (before)
+        offer_value(before, word, 0);
+    else if (here)
+        offer_value(here, word, (size_t)(equals + 1 - word));
+    else if (*word == '-')
+        offer_options(&set, word);
+    else
+        puts(":files");
+}
