@@ -1,0 +1,31 @@
+/* What calibration keeps of the inputs of a linear layer, over N tokens:
+ *
+ *     H = 2/N sum of x x^T                 D = 2/N sum of (x_ref - x) x^T (rows: x_ref - x)
+ *
+ * and of every input the mean and the largest magnitude. Each number is one chain in the order of tokens, so that it has the
+ * same bits for any number of threads, whatever pieces the tokens come in. */
+#ifndef METHODS_HESSIAN_H
+#define METHODS_HESSIAN_H
+#include "methods/square.h"
+
+struct layer_inputs {
+    int n; /* inputs */
+    uint64_t tokens;
+    struct square h, d; /* d: empty where there is no reference */
+    double *sum_abs;    /* (n); after layer_inputs_finish the mean */
+    float *max_abs;     /* (n) */
+    double *x, *gap;    /* pieces in double */
+    bool finite;        /* false: some input was not a finite number */
+};
+
+gpt2q_status layer_inputs_create(struct layer_inputs *m, int n, bool with_h, bool with_reference,
+                                 gpt2q_error *err);
+void layer_inputs_free(struct layer_inputs *m);
+/* rows more tokens, x (rows, n), and x_ref likewise (NULL: no reference). */
+void layer_inputs_add(struct layer_inputs *m, const struct workers *w, const float *x, const float *x_ref,
+                      int rows);
+/* After the last token. */
+void layer_inputs_finish(struct layer_inputs *m, const struct workers *w);
+/* Frees all but the statistics of the inputs. */
+void layer_inputs_drop_squares(struct layer_inputs *m);
+#endif

@@ -1,0 +1,19 @@
+/* A quantized tensor from codes and scales that somebody else has chosen. */
+#ifndef QTENSOR_FROM_CODES_H
+#define QTENSOR_FROM_CODES_H
+#include "qtensor/qtensor.h"
+
+/* In the order people count; a channel is one group of all inputs. */
+struct coded_matrix {
+    const char *name; /* for messages */
+    int rows, cols;
+    const uint8_t *codes; /* (rows, cols), unsigned: 0 .. 2^bits - 1 */
+    const float *scale;   /* (rows, groups) */
+    const float *zero;    /* (rows, groups): the code, whole and unsigned, that stands for 0; affine only */
+};
+
+/* Lays them out in memory of its own. The scheme is one of codes, by channel or group. Refused: a scale that is not finite as it
+ * is stored. */
+gpt2q_status qtensor_from_codes(const struct coded_matrix *m, struct scheme scheme, struct qtensor *out,
+                                gpt2q_error *err);
+#endif
