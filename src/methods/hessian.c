@@ -14,10 +14,11 @@ gpt2q_status layer_inputs_create(struct layer_inputs *m, int n, bool with_h, boo
     gpt2q_status s = with_h ? square_create(&m->h, n, err) : GPT2Q_OK;
     if (!s && with_reference) s = square_create(&m->d, n, err);
     m->sum_abs = mem_zarray((size_t)n, sizeof *m->sum_abs);
+    m->square = mem_zarray((size_t)n, sizeof *m->square);
     m->max_abs = mem_zarray((size_t)n, sizeof *m->max_abs);
     m->x = mem_zarray(piece, sizeof *m->x);
     m->gap = mem_zarray(with_reference ? piece : 1, sizeof *m->gap);
-    if (!s && (!m->sum_abs || !m->max_abs || !m->x || !m->gap))
+    if (!s && (!m->sum_abs || !m->square || !m->max_abs || !m->x || !m->gap))
         s = error_memory(err, "the moments of a layer's inputs", 2 * piece * sizeof(double));
     if (s) layer_inputs_free(m);
     return s;
@@ -36,6 +37,7 @@ void layer_inputs_free(struct layer_inputs *m)
 {
     layer_inputs_drop_squares(m);
     mem_free(m->sum_abs);
+    mem_free(m->square);
     mem_free(m->max_abs);
     *m = (struct layer_inputs){0};
 }
@@ -95,6 +97,7 @@ static void statistics_item(void *arg, int64_t item, int thread)
         for (int j = first; j < last; j++) {
             const float x = fabsf(a->x[(size_t)r * (size_t)a->m->n + (size_t)j]);
             a->m->sum_abs[j] += (double)x;
+            a->m->square[j] += (double)x * (double)x;
             a->m->max_abs[j] = x > a->m->max_abs[j] ? x : a->m->max_abs[j];
         }
 }
@@ -135,6 +138,7 @@ void layer_inputs_finish(struct layer_inputs *m, const struct workers *w)
     for (int j = 0; j < m->n; j++) {
         if (!isfinite(m->sum_abs[j])) m->finite = false;
         m->sum_abs[j] /= (double)m->tokens;
+        m->square[j] *= factor;
     }
     if (m->h.at) square_mirror(w, &m->h, factor);
     struct scaling d = {&m->d, factor};

@@ -2,7 +2,7 @@
  *
  *     H = 2/N sum of x x^T                 D = 2/N sum of (x_ref - x) x^T (rows: x_ref - x)
  *
- * and of every input the mean and the largest magnitude. Each number is one chain in the order of tokens, so that it has the
+ * and of every input the mean and the largest magnitude and 2/N sum of x^2, H's diagonal. Each number is one chain in the order of tokens, so that it has the
  * same bits for any number of threads, whatever pieces the tokens come in. */
 #ifndef METHODS_HESSIAN_H
 #define METHODS_HESSIAN_H
@@ -12,6 +12,7 @@ struct layer_inputs {
     int n; /* inputs */
     uint64_t tokens;
     struct square h, d; /* d: empty where there is no reference */
+    double *square;     /* (n); after layer_inputs_finish 2/N sum of x^2 */
     double *sum_abs;    /* (n); after layer_inputs_finish the mean */
     float *max_abs;     /* (n) */
     double *x, *gap;    /* pieces in double */

@@ -101,6 +101,22 @@ struct scheme quantizer_scheme(const struct quantizer *q, size_t i)
     return q->schemes[weight_slot(&q->bindings.config, q->bindings.items[i].id)];
 }
 
+/* The result of a method, measured against what it was made from. */
+static gpt2q_status take_prepared(const struct quantizer *q, const struct qsource *src, struct scheme scheme,
+                                  struct prepared *prepared, struct quantized *out, gpt2q_error *err)
+{
+    struct qtensor before;
+    *out = (struct quantized){.name = src->name, .scheme = scheme, .is_matrix = true};
+    gpt2q_status s = qtensor_quantize(src, (struct scheme){.format = QF_F32}, &q->run, &before, err);
+    if (s) return s;
+    out->matrix = prepared->matrix;
+    prepared->matrix = (struct qtensor){0};
+    out->bytes_after = out->matrix.bytes;
+    out->errors = tensor_errors_between(&before, &out->matrix);
+    qtensor_free(&before);
+    return GPT2Q_OK;
+}
+
 static gpt2q_status run_one(const struct quantizer *q, size_t i, quantized_fn *fn, void *user,
                             gpt2q_error *err)
 {
@@ -108,10 +124,23 @@ static gpt2q_status run_one(const struct quantizer *q, size_t i, quantized_fn *f
     char name[WEIGHT_NAME_MAX];
     struct qsource src = binding_source(&q->bindings, b, weight_print(b->id, name));
     struct quantized result;
+    struct prepared *prepared = q->prepared ? &q->prepared[weight_slot(&q->bindings.config, b->id)] : NULL;
+    const size_t bytes_before = (size_t)src.rows * (size_t)src.cols * (src.dtype == DT_F32 ? 4 : 2);
+    if (prepared && prepared->floats)
+        src = (struct qsource){.name = name,
+                               .dtype = DT_F32,
+                               .data = prepared->floats,
+                               .rows = src.rows,
+                               .cols = src.cols,
+                               .row_stride = (size_t)src.cols,
+                               .col_stride = 1};
     gpt2q_status s =
-        quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(b->id.part), &q->run, &result, err);
+        prepared && prepared->matrix.codes
+            ? take_prepared(q, &src, quantizer_scheme(q, i), prepared, &result, err)
+            : quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(b->id.part), &q->run, &result, err);
     if (s) return s;
     result.id = b->id;
+    result.bytes_before = bytes_before;
     s = fn(user, &result, err);
     quantized_free(&result);
     file_map_drop(b->tensor->data, b->tensor->size);

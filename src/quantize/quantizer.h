@@ -29,7 +29,14 @@ void quantized_free(struct quantized *q);
  * status than OK stops. */
 typedef gpt2q_status quantized_fn(void *user, const struct quantized *q, gpt2q_error *err);
 
+/* What a method (src/methods) has made of a weight beforehand. */
+struct prepared {
+    struct qtensor matrix; /* without codes: it is rounded as the scheme says */
+    const float *floats;   /* (rows, cols) of W, or a vector: changed by folding. NULL: as in the file */
+};
+
 struct quantizer {
+    struct prepared *prepared; /* by slot, the caller's; matrices are taken out of it. NULL: none */
     struct bindings bindings;
     struct scheme base, *schemes; /* asked for; by slot */
     struct quantize_run run;
