@@ -1,6 +1,7 @@
 /* gpt2q quantize: a checkpoint to a .gpt2q file, and to float32 for other tools. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/method_options.h"
 #include "app/tables.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -19,6 +20,7 @@
 
 static struct {
     struct model_options model;
+    struct method_options method;
     const char *output, *directory;
     bool json;
 } opt;
@@ -35,6 +37,7 @@ static void options(struct option_set *set)
             0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
+    method_options_add(set, &opt.method);
     model_options_pick(set, &opt.model, "model quantize tensor threads isa quiet");
 }
 
@@ -42,6 +45,8 @@ static void options(struct option_set *set)
 struct job {
     const char *path; /* of the model */
     struct quantizer quantizer;
+    struct method_plan plan;
+    struct method_run methods;   /* what they made */
     struct gpt2q_writer *writer; /* NULL: none asked for */
     struct exporter *exporter;
     uint64_t file_bytes, bytes_before, bytes_after;
@@ -107,7 +112,7 @@ static const char *scheme_of_all(const struct job *job, char text[SCHEME_TEXT_MA
     return scheme_print(q->base, text);
 }
 
-static void report(const struct job *job)
+static void report(struct job *job)
 {
     char scheme[SCHEME_TEXT_MAX], a[COUNT_TEXT];
     gpt2q_config config = job->quantizer.bindings.config;
@@ -135,6 +140,7 @@ static void report(const struct job *job)
     cJSON_AddNumberToObject(doc, "bits_per_weight", bits);
     errors_json(doc, &job->errors);
     cJSON_AddNumberToObject(doc, "seconds", seconds);
+    method_run_json(&job->methods, doc);
     cJSON_AddItemToObject(doc, "weights", job->weights);
     json_print(doc);
 }
@@ -222,7 +228,7 @@ static int refuse_file(const char *path)
     return code;
 }
 
-static int run_path(const char *path)
+static int run_path(const char *path, const struct method_plan *plan)
 {
     gpt2q_error err;
     struct job job = {.path = path, .started_at = clock_seconds()};
@@ -232,9 +238,13 @@ static int run_path(const char *path)
     if (!file_is_directory(path)) return refuse_file(path);
     gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
     if (!s) s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
+    job.plan = *plan;
     if (!s) s = quantizer_open(path, &p, &job.quantizer, &err);
     if (s) return failed(&err);
-    int code = walk(&job);
+    int code =
+        method_run(&opt.method, &job.plan, path, opt.json, opt.model.quiet, &job.quantizer, &job.methods);
+    if (!code) code = walk(&job);
+    method_run_free(&job.methods);
     quantizer_close(&job.quantizer);
     return code;
 }
@@ -251,10 +261,12 @@ static int run(int argc, char **argv)
     if (argc) opt.model.model = argv[0];
     if (!opt.output && !opt.directory) return usage_error("--output FILE or --export DIR is needed");
     int code = model_options_check(&opt.model);
+    struct method_plan plan;
+    if (!code) code = method_options_plan(&opt.method, &plan);
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     signals_watch();
-    code = run_path(path);
+    code = run_path(path, &plan);
     mem_free(path);
     return code;
 }
@@ -263,14 +275,26 @@ const struct command command_quantize = {
     .name = "quantize",
     .arguments = "[MODEL]",
     .summary = "write a quantized model file",
-    .description = "Quantizes a model, one tensor at a time, and writes it with its tokenizer to one file "
-                   "that starts at once. Reports of each\n"
-                   "tensor its bytes, the error (Frobenius norm of the difference over that of the weights; "
-                   "mean of the differences)\n"
-                   "and the share of weights that were clipped. An interrupted run leaves nothing behind.\n",
+    .description =
+        "Quantizes a model, one tensor at a time, and writes it with its tokenizer to one file "
+        "that starts at once. Reports of each\n"
+        "tensor its bytes, the error (Frobenius norm of the difference over that of the weights; "
+        "mean of the differences)\n"
+        "and the share of weights that were clipped. An interrupted run leaves nothing behind.\n"
+        "\n"
+        "--method says how codes and scales are chosen; methods compose left to right. rtn rounds to nearest "
+        "(the default), mse searches\n"
+        "each group's range, imatrix does so with the inputs' squares as weights, gptq makes later weights "
+        "carry the errors of earlier ones,\n"
+        "hqq moves float zeros; awq and smoothquant fold factors into the model before something else rounds "
+        "it. All but rtn, mse and hqq read\n"
+        "text: --calibrate names it. The file says how it was made; the same request makes the same bytes on "
+        "any machine.\n",
     .examples = "  gpt2q quantize gpt2 -q i4:g32 -o gpt2-i4.gpt2q\n"
                 "  gpt2q quantize -q i8 --tensor wte.weight=f32 --tensor lm_head.weight=i8 -o mixed.gpt2q\n"
-                "  gpt2q quantize -q notes --export notes-f32\n",
+                "  gpt2q quantize -q notes --export notes-f32\n"
+                "  gpt2q quantize -q i4:g32:affine --method gptq --calibrate text.txt -o good-i4.gpt2q\n"
+                "  gpt2q quantize -q i4:g32:affine --method awq --calibrate text.txt -o awq.gpt2q\n",
     .options = options,
     .run = run,
 };

@@ -88,6 +88,9 @@ static bool set_value(const struct option *o, const char *text)
     case OPTION_FLAG: *(bool *)o->value = true; return true;
     case OPTION_STRING: *(const char **)o->value = text; return true;
     case OPTION_INTEGER: return parse_integer(o, text, o->value) || bad_value(o, text);
+    case OPTION_PERCENT:
+        if (!text) return *(double *)o->value = 100.0, true;
+        return parse_number(o, text, o->value) || bad_value(o, text);
     case OPTION_NUMBER: return parse_number(o, text, o->value) || bad_value(o, text);
     case OPTION_SEED: return parse_seed(text, o->value) || bad_value(o, text);
     case OPTION_LIST: break;
@@ -131,6 +134,8 @@ static bool parse_long(const struct option_set *set, int argc, char **argv, int 
             return false;
         }
         if (equals) return set_value(o, equals + 1);
+        if (o->type == OPTION_PERCENT && (*i + 1 >= argc || argv[*i + 1][0] < '0' || argv[*i + 1][0] > '9'))
+            return set_value(o, NULL);
         if (*i + 1 < argc) return set_value(o, argv[++*i]);
         usage_error("--%s needs a value: %s", name, o->metavar);
         return false;

@@ -14,6 +14,7 @@ enum option_type {
     OPTION_INTEGER, /* int64_t, within [min, max] */
     OPTION_NUMBER,  /* double, within [min, max] */
     OPTION_SEED,    /* uint64_t */
+    OPTION_PERCENT, /* double: --name alone is 100, --name=P or --name P within [min, max] */
     OPTION_LIST     /* struct string_list, repeatable */
 };
 

@@ -4,8 +4,8 @@
 #include "tokenizer/tokenizer.h"
 #include <string.h>
 
-#define MAX_TEXT        ((size_t)1 << 32)
-#define BYTES_OF_TOKEN  8 /* so many bytes are read a token first, cut back to whole lines */
+#define MAX_TEXT       ((size_t)1 << 32)
+#define BYTES_OF_TOKEN 8 /* so many bytes are read a token first, cut back to whole lines */
 
 static size_t whole_lines(const char *text, size_t n)
 {
@@ -27,13 +27,13 @@ static gpt2q_status encode_beginning(const struct tokenizer *t, const char *text
     }
 }
 
-static gpt2q_status check_ids(const struct calibration_text *text, const int32_t *ids, size_t n, int32_t vocab_size,
-                              gpt2q_error *err)
+static gpt2q_status check_ids(const struct calibration_text *text, const int32_t *ids, size_t n,
+                              int32_t vocab_size, gpt2q_error *err)
 {
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= vocab_size)
-            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: token %zu is %d, but the model knows %d", text->path,
-                             i, (int)ids[i], (int)vocab_size);
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: token %zu is %d, but the model knows %d",
+                             text->path, i, (int)ids[i], (int)vocab_size);
     return GPT2Q_OK;
 }
 
@@ -56,8 +56,8 @@ static gpt2q_status add_text(struct calibration *c, struct calibration_text *tex
     text->windows = (int)(found / (size_t)c->window);
     c->windows += text->windows;
     if (text->windows) return GPT2Q_OK;
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: its %zu tokens are too few for a window of %d", text->path,
-                     found, c->window);
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: its %zu tokens are too few for a window of %d",
+                     text->path, found, c->window);
 }
 
 gpt2q_status calibration_open(const struct calibration_params *p, const struct tokenizer *tokenizer,
@@ -71,9 +71,10 @@ gpt2q_status calibration_open(const struct calibration_params *p, const struct t
                          (long long)p->tokens, p->window, p->n_paths);
     out->texts = mem_zarray(p->n_paths, sizeof *out->texts);
     out->ids = mem_array((size_t)out->asked, (size_t)p->window * sizeof *out->ids);
-    gpt2q_status s = out->texts && out->ids ? GPT2Q_OK
-                                            : error_memory(err, "the calibration tokens",
-                                                           (size_t)out->asked * (size_t)p->window * sizeof *out->ids);
+    gpt2q_status s = out->texts && out->ids
+                         ? GPT2Q_OK
+                         : error_memory(err, "the calibration tokens",
+                                        (size_t)out->asked * (size_t)p->window * sizeof *out->ids);
     for (size_t i = 0; i < p->n_paths && !s; i++) {
         const size_t n = (size_t)out->asked, share = n * (i + 1) / p->n_paths - n * i / p->n_paths;
         out->texts[i] = (struct calibration_text){.path = p->paths[i], .asked = (int)share};

@@ -13,7 +13,7 @@ struct calibration_text {
     int windows, asked; /* taken; of its share */
 };
 struct calibration {
-    int32_t *ids; /* (windows, window) */
+    int32_t *ids;               /* (windows, window) */
     int windows, window, asked; /* asked: windows */
     struct calibration_text *texts;
     size_t n_texts;

@@ -22,7 +22,8 @@ static void group_of(const struct clip_job *job, int first, int g, double *w)
     }
 }
 
-static void store(const struct clip_job *job, int first, int g, const struct lane_scales *s, const double *codes)
+static void store(const struct clip_job *job, int first, int g, const struct lane_scales *s,
+                  const double *codes)
 {
     const size_t n = (size_t)job->out->cols, groups = (size_t)job->out->groups;
     const int group = job->s->group;
@@ -52,7 +53,8 @@ static void clip_item(void *arg, int64_t item, int thread)
 }
 
 gpt2q_status clip_run(const struct workers *w, const float *weights, int rows, int cols, const double *cost,
-                      struct scheme scheme, const struct code_scheme *codes, struct coded *out, gpt2q_error *err)
+                      struct scheme scheme, const struct code_scheme *codes, struct coded *out,
+                      gpt2q_error *err)
 {
     const size_t doubles = (size_t)w->crew->n_threads * 2 * (size_t)codes->group * LANES;
     double *ones = mem_array((size_t)cols, sizeof *ones);

@@ -14,8 +14,8 @@ int floats_index(const struct model_floats *m, struct weight_id id)
     }
 }
 
-static gpt2q_status load_one(const struct bindings *b, const struct binding *item, const struct model_floats *m,
-                             gpt2q_error *err)
+static gpt2q_status load_one(const struct bindings *b, const struct binding *item,
+                             const struct model_floats *m, gpt2q_error *err)
 {
     char name[WEIGHT_NAME_MAX];
     const struct qsource src = binding_source(b, item, weight_print(item->id, name));

@@ -12,7 +12,10 @@ struct model_floats {
 gpt2q_status model_floats_load(const struct bindings *b, struct model_floats *out, gpt2q_error *err);
 void model_floats_free(struct model_floats *m);
 
-static inline float *floats_of(const struct model_floats *m, int which) { return m->at + m->params.list[which].at; }
+static inline float *floats_of(const struct model_floats *m, int which)
+{
+    return m->at + m->params.list[which].at;
+}
 /* The parameter of a weight: lm_head is wte where tied. */
 int floats_index(const struct model_floats *m, struct weight_id id);
 #endif

@@ -5,8 +5,8 @@
 #include "methods/square.h"
 #include <math.h>
 
-#define BETA        10.0
-#define POWER       -0.3 /* p - 1 */
+#define BETA         10.0
+#define POWER        -0.3 /* p - 1 */
 #define ROWS_OF_ITEM 8
 
 struct hqq_job {
@@ -92,7 +92,8 @@ static void each(const struct workers *w, const struct hqq_job *job, enum hqq_st
     crew_each(w->crew, (job->out->rows + ROWS_OF_ITEM - 1) / ROWS_OF_ITEM, rows_item, &round);
 }
 
-static void repeat(const struct workers *w, const struct hqq_job *job, int iterations, struct hqq_report *report)
+static void repeat(const struct workers *w, const struct hqq_job *job, int iterations,
+                   struct hqq_report *report)
 {
     const size_t n = (size_t)job->out->rows * (size_t)job->out->groups;
     double last = INFINITY;
@@ -109,8 +110,9 @@ static void repeat(const struct workers *w, const struct hqq_job *job, int itera
     each(w, job, END);
 }
 
-gpt2q_status hqq_run(const struct workers *w, const float *weights, int rows, int cols, struct scheme scheme, int bits,
-                     int group, int iterations, struct coded *out, struct hqq_report *report, gpt2q_error *err)
+gpt2q_status hqq_run(const struct workers *w, const float *weights, int rows, int cols, struct scheme scheme,
+                     int bits, int group, int iterations, struct coded *out, struct hqq_report *report,
+                     gpt2q_error *err)
 {
     gpt2q_status s = coded_create(out, scheme, rows, cols, group, err);
     if (s) return s;

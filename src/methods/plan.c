@@ -30,24 +30,25 @@ static gpt2q_status find(const char *name, enum method *out, gpt2q_error *err)
                      "unknown method \"%s\"; there are rtn, mse, gptq, awq, smoothquant, hqq, imatrix", name);
 }
 
-static gpt2q_status take(struct method_plan *p, enum method m, bool *rounds, bool seen[METHOD_COUNT], gpt2q_error *err)
+static gpt2q_status take(struct method_plan *p, enum method m, bool *rounds, bool seen[METHOD_COUNT],
+                         gpt2q_error *err)
 {
-    if (seen[m])
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "method %s is named twice", method_names[m]);
+    if (seen[m]) return error_set(err, GPT2Q_INVALID_ARGUMENT, "method %s is named twice", method_names[m]);
     seen[m] = true;
     if (m >= METHOD_AWQ) {
         if (*rounds)
             return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                             "%s changes weights that %s has rounded already; name it before %s", method_names[m],
-                             method_names[p->rounding], method_names[p->rounding]);
+                             "%s changes weights that %s has rounded already; name it before %s",
+                             method_names[m], method_names[p->rounding], method_names[p->rounding]);
         p->folds[p->n_folds++] = m;
         return GPT2Q_OK;
     }
     if (*rounds)
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s and %s both round the weights; name one%s",
                          method_names[p->rounding], method_names[m],
-                         m == METHOD_MSE || p->rounding == METHOD_MSE ? " (gptq has the clip search of its own, --search)"
-                                                                      : "");
+                         m == METHOD_MSE || p->rounding == METHOD_MSE
+                             ? " (gptq has the clip search of its own, --search)"
+                             : "");
     p->rounding = m;
     *rounds = true;
     return GPT2Q_OK;
@@ -69,7 +70,8 @@ gpt2q_status method_plan_parse(struct method_plan *p, const char *const *names, 
 
 bool method_plan_needs_text(const struct method_plan *p)
 {
-    return p->n_folds || p->rounding == METHOD_GPTQ || p->rounding == METHOD_IMATRIX || p->static_percent > 0.0;
+    return p->n_folds || p->rounding == METHOD_GPTQ || p->rounding == METHOD_IMATRIX ||
+           p->static_percent > 0.0;
 }
 
 const char *method_plan_print(const struct method_plan *p, char *text, size_t size)

@@ -18,13 +18,13 @@ extern const char *const method_names[METHOD_COUNT];
 enum awq_site { AWQ_LN = 1, AWQ_V = 2, AWQ_MLP = 4 };
 
 struct method_plan {
-    enum method rounding;             /* the one that rounds */
-    enum method folds[METHOD_COUNT];  /* before it, in order */
+    enum method rounding;            /* the one that rounds */
+    enum method folds[METHOD_COUNT]; /* before it, in order */
     int n_folds;
     /* gptq */
     double damp, qep, head_damp;
     bool act_order, true_sequential;
-    int refine, search; /* search: 1, 0, or -1 for: where qep > 0 */
+    int refine, search;    /* search: 1, 0, or -1 for: where qep > 0 */
     double static_percent; /* 0: no static scales are written */
     int awq_sites;
     double smooth_alpha;

@@ -8,7 +8,8 @@ struct workers;
 
 /* Every group by the range of least sum of cost_j (w_j - w'_j)^2 (lane_scales_choose); cost (cols) NULL: 1 for all. */
 gpt2q_status clip_run(const struct workers *w, const float *weights, int rows, int cols, const double *cost,
-                      struct scheme scheme, const struct code_scheme *codes, struct coded *out, gpt2q_error *err);
+                      struct scheme scheme, const struct code_scheme *codes, struct coded *out,
+                      gpt2q_error *err);
 
 #define HQQ_ITERATIONS_MAX 1000
 struct hqq_report {
@@ -19,6 +20,7 @@ struct hqq_report {
  * 1e-4) and z = -min r, at most `iterations` times: q = clamp(rint(w r + z)), d = w - (q - z)/r, t = sign(d) max(|d| - |d|^-0.3/10,
  * 0), z = mean over the group of q - (w - t) r; it stops once the mean |d| over the matrix is not below that of the time before.
  * Left are codes, scale = f16(1/r) and zero = f16(z), not whole: w' = (code - zero) * scale. */
-gpt2q_status hqq_run(const struct workers *w, const float *weights, int rows, int cols, struct scheme scheme, int bits,
-                     int group, int iterations, struct coded *out, struct hqq_report *report, gpt2q_error *err);
+gpt2q_status hqq_run(const struct workers *w, const float *weights, int rows, int cols, struct scheme scheme,
+                     int bits, int group, int iterations, struct coded *out, struct hqq_report *report,
+                     gpt2q_error *err);
 #endif

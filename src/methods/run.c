@@ -17,8 +17,8 @@ void methods_result_free(struct methods_result *r)
 
 /* ---- rounding without walking ---- */
 
-static gpt2q_status round_block(struct session *s, int layer, const struct layer_inputs *in, int n, void *user,
-                                gpt2q_error *err)
+static gpt2q_status round_block(struct session *s, int layer, const struct layer_inputs *in, int n,
+                                void *user, gpt2q_error *err)
 {
     const bool head = layer == s->q->bindings.config.n_layer;
     gpt2q_status status = GPT2Q_OK;
@@ -33,7 +33,8 @@ static gpt2q_status round_block(struct session *s, int layer, const struct layer
         const struct weight_id wte = {PART_WTE, 0}, lm_head = {PART_LM_HEAD, 0};
         status = session_round(s, wte, &copy, NULL, err);
         bool apart = false;
-        for (size_t i = 0; i < s->q->bindings.n; i++) apart |= s->q->bindings.items[i].id.part == PART_LM_HEAD;
+        for (size_t i = 0; i < s->q->bindings.n; i++)
+            apart |= s->q->bindings.items[i].id.part == PART_LM_HEAD;
         if (!status && apart) status = session_round(s, lm_head, &copy, NULL, err);
     }
     return status;
@@ -46,7 +47,8 @@ static gpt2q_status round_each(struct session *s, gpt2q_error *err)
     gpt2q_status status = GPT2Q_OK;
     for (size_t i = 0; i < b->n && !status; i++)
         if (weight_is_matrix(b->items[i].id.part)) {
-            const double work = (double)param_floats(&s->out->model.params.list[floats_index(&s->out->model, b->items[i].id)]);
+            const double work = (double)param_floats(
+                &s->out->model.params.list[floats_index(&s->out->model, b->items[i].id)]);
             status = session_round(s, b->items[i].id, NULL, NULL, err);
             if (!status) status = session_advance(s, work, err);
         }
@@ -85,7 +87,8 @@ static gpt2q_status open_session(struct session *s, gpt2q_error *err)
     if (status) return status;
     s->out->n_slots = weight_slots(c);
     s->out->prepared = mem_zarray(s->out->n_slots, sizeof *s->out->prepared);
-    if (!s->out->prepared) return error_memory(err, "a table of weights", s->out->n_slots * sizeof(struct prepared));
+    if (!s->out->prepared)
+        return error_memory(err, "a table of weights", s->out->n_slots * sizeof(struct prepared));
     if (s->text) reading_scratch(c, s->text->window, &a, &b, &own);
     status = crew_create(&s->crew, s->q->run.isa, s->q->run.n_threads, a, b, own, err);
     if (status) return status;
@@ -117,8 +120,9 @@ static gpt2q_status run_session(struct session *s, gpt2q_error *err)
     return status ? status : round_all(s, err);
 }
 
-gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *plan, const struct calibration *text,
-                         const struct methods_hooks *hooks, struct methods_result *out, gpt2q_error *err)
+gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *plan,
+                         const struct calibration *text, const struct methods_hooks *hooks,
+                         struct methods_result *out, gpt2q_error *err)
 {
     struct session s = {.q = q, .plan = plan, .text = text, .hooks = hooks, .out = out};
     *out = (struct methods_result){0};

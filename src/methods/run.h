@@ -12,12 +12,12 @@
 struct matrix_report {
     const char *name;
     struct scheme scheme;
-    bool has_loss;              /* e H e^T of its outputs is known: */
-    double loss_rtn, loss;      /* of rounding to nearest; of what the method chose */
-    double damping;             /* gptq: over the mean of H's diagonal */
-    bool damping_raised;        /* H was not positive definite with the damping asked for */
-    int dead;                   /* inputs that are always 0 */
-    bool few_tokens;            /* fewer tokens than inputs: only damping makes H regular */
+    bool has_loss;         /* e H e^T of its outputs is known: */
+    double loss_rtn, loss; /* of rounding to nearest; of what the method chose */
+    double damping;        /* gptq: over the mean of H's diagonal */
+    bool damping_raised;   /* H was not positive definite with the damping asked for */
+    int dead;              /* inputs that are always 0 */
+    bool few_tokens;       /* fewer tokens than inputs: only damping makes H regular */
 };
 
 struct methods_hooks { /* each may be NULL */
@@ -30,13 +30,15 @@ struct methods_hooks { /* each may be NULL */
 struct methods_result {
     struct prepared *prepared; /* by slot, for struct quantizer */
     struct model_floats model; /* what they were made from, folds included */
-    float *static_scales;      /* (4 n_layer + 1) of the inputs of linear layers, the head's last; NULL: not asked for */
-    float *factors;            /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; NULL: none */
+    float *
+        static_scales; /* (4 n_layer + 1) of the inputs of linear layers, the head's last; NULL: not asked for */
+    float *factors;    /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; NULL: none */
     size_t n_slots;
 };
 
 /* The calibration may be NULL where the plan needs none. Refused: schemes that a method cannot round to, named by tensor. */
-gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *plan, const struct calibration *text,
-                         const struct methods_hooks *hooks, struct methods_result *out, gpt2q_error *err);
+gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *plan,
+                         const struct calibration *text, const struct methods_hooks *hooks,
+                         struct methods_result *out, gpt2q_error *err);
 void methods_result_free(struct methods_result *r);
 #endif

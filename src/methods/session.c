@@ -9,7 +9,8 @@
 gpt2q_status session_advance(struct session *s, double work, gpt2q_error *err)
 {
     s->done += work;
-    if (!s->hooks || !s->hooks->progress || s->hooks->progress(s->hooks->user, s->done, s->total)) return GPT2Q_OK;
+    if (!s->hooks || !s->hooks->progress || s->hooks->progress(s->hooks->user, s->done, s->total))
+        return GPT2Q_OK;
     return error_set(err, GPT2Q_CANCELLED, "interrupted");
 }
 
@@ -26,9 +27,10 @@ static gpt2q_status check_inputs(const struct layer_inputs *in, int layer, const
 {
     if (in->finite) return GPT2Q_OK;
     if (layer < 0)
-        return error_set(err, GPT2Q_UNSUPPORTED, "the inputs of the head are not finite numbers on the calibration text");
-    return error_set(err, GPT2Q_UNSUPPORTED, "the inputs of h.%d.%s are not finite numbers on the calibration text",
-                     layer, site);
+        return error_set(err, GPT2Q_UNSUPPORTED,
+                         "the inputs of the head are not finite numbers on the calibration text");
+    return error_set(err, GPT2Q_UNSUPPORTED,
+                     "the inputs of h.%d.%s are not finite numbers on the calibration text", layer, site);
 }
 
 gpt2q_status session_observe(struct session *s, struct stream *stream, int layer, bool with_h,
@@ -48,14 +50,16 @@ gpt2q_status session_observe(struct session *s, struct stream *stream, int layer
         const struct param *p = &r->model->params.list[params_block(layer, site_param((enum site)site))];
         before = r->model->at + p->at;
         const double n = p->cols, rows = p->rows;
-        if (!status) status = session_advance(s, reading_tokens(r) * (n * rows + (with_h ? n * n / 2 : 0)), err);
+        if (!status)
+            status = session_advance(s, reading_tokens(r) * (n * rows + (with_h ? n * n / 2 : 0)), err);
     }
     if (!status) stream_leave(stream, r, layer, before);
     for (int site = 0; status && site < SITES; site++) layer_inputs_free(&in[site]);
     return status;
 }
 
-gpt2q_status session_read(struct session *s, bool with_h, bool head_h, observed_fn *fn, void *user, gpt2q_error *err)
+gpt2q_status session_read(struct session *s, bool with_h, bool head_h, observed_fn *fn, void *user,
+                          gpt2q_error *err)
 {
     const struct reading *r = &s->reading;
     struct stream stream;
@@ -163,21 +167,23 @@ static gpt2q_status run_hqq(struct session *s, struct target *t, gpt2q_error *er
     struct hqq_report *report = mem_zalloc(sizeof *report);
     if (!report) return error_memory(err, "a report", sizeof *report);
     gpt2q_status status = hqq_run(&s->w, t->weights, t->rows, t->cols, t->scheme, scheme_bits(t->scheme),
-                                  t->scheme.gran == QG_GROUP ? t->scheme.group : t->cols, s->plan->hqq_iterations,
-                                  &t->coded, report, err);
+                                  t->scheme.gran == QG_GROUP ? t->scheme.group : t->cols,
+                                  s->plan->hqq_iterations, &t->coded, report, err);
     mem_free(report);
     return status;
 }
 
 /* Codes by the plan's method, in t->coded. */
-static gpt2q_status choose_codes(struct session *s, struct target *t, struct layer_inputs *in, gpt2q_error *err)
+static gpt2q_status choose_codes(struct session *s, struct target *t, struct layer_inputs *in,
+                                 gpt2q_error *err)
 {
     struct code_scheme codes;
     if (s->plan->rounding == METHOD_HQQ) return run_hqq(s, t, err);
     if (!code_scheme_of(t->scheme, t->cols, &codes)) return refuse(s, t, err);
     if (s->plan->rounding == METHOD_GPTQ) return run_gptq(s, t, &codes, in, err);
-    return clip_run(&s->w, t->weights, t->rows, t->cols, s->plan->rounding == METHOD_IMATRIX ? in->square : NULL,
-                    t->scheme, &codes, &t->coded, err);
+    return clip_run(&s->w, t->weights, t->rows, t->cols,
+                    s->plan->rounding == METHOD_IMATRIX ? in->square : NULL, t->scheme, &codes, &t->coded,
+                    err);
 }
 
 static struct target target_of(const struct session *s, struct weight_id id)

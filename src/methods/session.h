@@ -25,9 +25,10 @@ struct scheme session_scheme(const struct session *s, struct weight_id id);
 gpt2q_status session_observe(struct session *s, struct stream *stream, int layer, bool with_h,
                              struct layer_inputs in[SITES], gpt2q_error *err);
 /* Of the whole unquantized model, calling fn for every block's four and then for the head's with layer n_layer, which has one. */
-typedef gpt2q_status observed_fn(struct session *s, int layer, const struct layer_inputs *in, int n, void *user,
-                                 gpt2q_error *err);
-gpt2q_status session_read(struct session *s, bool with_h, bool head_h, observed_fn *fn, void *user, gpt2q_error *err);
+typedef gpt2q_status observed_fn(struct session *s, int layer, const struct layer_inputs *in, int n,
+                                 void *user, gpt2q_error *err);
+gpt2q_status session_read(struct session *s, bool with_h, bool head_h, observed_fn *fn, void *user,
+                          gpt2q_error *err);
 
 /* Rounds a matrix without inputs, or with their moments (imatrix, gptq), and notes it in the result; values (rows, cols), if not
  * NULL, becomes what the codes stand for. */

@@ -31,15 +31,16 @@ static int piece_windows(int window) { return window < PIECE_ROWS ? PIECE_ROWS /
 
 void reading_scratch(const gpt2q_config *c, int window, size_t *a, size_t *b, size_t *own)
 {
-    const size_t rows = (size_t)piece_windows(window) * (size_t)window, wide = widest(c), d = (size_t)c->n_embd;
+    const size_t rows = (size_t)piece_windows(window) * (size_t)window, wide = widest(c),
+                 d = (size_t)c->n_embd;
     *a = product_packed_floats(rows, wide);
     *b = product_packed_floats(wide, d) > product_packed_floats(d, wide) ? product_packed_floats(wide, d)
                                                                          : product_packed_floats(d, wide);
     *own = attention_own_floats(window, c->n_embd / c->n_head);
 }
 
-gpt2q_status reading_create(struct reading *r, const struct model_floats *model, const struct calibration *text,
-                            const struct workers *w, gpt2q_error *err)
+gpt2q_status reading_create(struct reading *r, const struct model_floats *model,
+                            const struct calibration *text, const struct workers *w, gpt2q_error *err)
 {
     const size_t window = (size_t)text->window, threads = (size_t)w->crew->n_threads;
     *r = (struct reading){.model = model, .text = text, .w = w, .piece = piece_windows(text->window)};
@@ -48,7 +49,8 @@ gpt2q_status reading_create(struct reading *r, const struct model_floats *model,
     r->p = mem_array(threads * window, window * sizeof(float));
     if (r->scratch && r->p) return GPT2Q_OK;
     reading_free(r);
-    return error_memory(err, "reading the calibration text", (floats + threads * window * window) * sizeof(float));
+    return error_memory(err, "reading the calibration text",
+                        (floats + threads * window * window) * sizeof(float));
 }
 
 void reading_free(struct reading *r)
@@ -67,7 +69,8 @@ gpt2q_status stream_create(struct stream *s, const struct reading *r, gpt2q_erro
                          .wide = mem_array(n * inner, sizeof(float))};
     if (s->x && s->in && s->wide) return GPT2Q_OK;
     stream_free(s);
-    return error_memory(err, "the residual stream of the calibration tokens", n * (2 * d + inner) * sizeof(float));
+    return error_memory(err, "the residual stream of the calibration tokens",
+                        n * (2 * d + inner) * sizeof(float));
 }
 
 void stream_free(struct stream *s)
@@ -133,8 +136,8 @@ static void norm_rows(void *arg, int64_t item, int thread)
     (void)thread;
     range_of(s, item, &r0, &r1);
     for (int r = r0; r < r1; r++)
-        s->r->w->crew->kernels->layer_norm(s->x + (size_t)r * d, s->weight, s->bias, c->layer_norm_epsilon, c->n_embd,
-                                           s->y + (size_t)r * d);
+        s->r->w->crew->kernels->layer_norm(s->x + (size_t)r * d, s->weight, s->bias, c->layer_norm_epsilon,
+                                           c->n_embd, s->y + (size_t)r * d);
 }
 
 static void norm(const struct stream *s, const struct reading *r, int which)
@@ -249,7 +252,8 @@ static void hidden(struct stream *s, const struct reading *r, int layer, const f
     }
 }
 
-const float *stream_input(struct stream *s, const struct reading *r, int layer, enum site site, const float *before)
+const float *stream_input(struct stream *s, const struct reading *r, int layer, enum site site,
+                          const float *before)
 {
     switch (site) {
     case SITE_C_ATTN: norm(s, r, params_block(layer, P_LN_1_WEIGHT)); return s->in;

@@ -18,8 +18,8 @@ struct reading { /* what all streams share */
     float *p;       /* probabilities of a window, one a thread */
     int piece;      /* windows that are computed together */
 };
-gpt2q_status reading_create(struct reading *r, const struct model_floats *model, const struct calibration *text,
-                            const struct workers *w, gpt2q_error *err);
+gpt2q_status reading_create(struct reading *r, const struct model_floats *model,
+                            const struct calibration *text, const struct workers *w, gpt2q_error *err);
 void reading_free(struct reading *r);
 /* What the crew of such a reading needs. */
 void reading_scratch(const gpt2q_config *c, int window, size_t *a, size_t *b, size_t *own);
@@ -35,7 +35,8 @@ void stream_free(struct stream *s);
 void stream_embed(struct stream *s, const struct reading *r, const float *wte);
 /* Computes the input of a site, given the weights of the layer before it in `before` (W as floats; unused for SITE_C_ATTN, whose
  * input follows from x). Its biases and norms are the model's. */
-const float *stream_input(struct stream *s, const struct reading *r, int layer, enum site site, const float *before);
+const float *stream_input(struct stream *s, const struct reading *r, int layer, enum site site,
+                          const float *before);
 /* x += what mlp.c_proj makes: the end of a block. */
 void stream_leave(struct stream *s, const struct reading *r, int layer, const float *mlp_c_proj);
 /* ln_f's output, in `in`. */

@@ -9,7 +9,7 @@ struct walk {
     struct session *s;
     struct stream model, reference; /* reference: unquantized, with QEP */
     bool with_reference;
-    float *values[SITES];           /* of the block: what stands for its matrices */
+    float *values[SITES]; /* of the block: what stands for its matrices */
 };
 
 static struct weight_id site_weight(int layer, enum site site)
@@ -37,7 +37,8 @@ static gpt2q_status round_head(struct session *s, int layer, const struct layer_
     for (size_t i = 0; i < s->q->bindings.n; i++) apart |= s->q->bindings.items[i].id.part == PART_LM_HEAD;
     double mean = 0;
     for (int i = 0; i < head.n && head.h.at; i++) mean += square_row(&head.h, i)[i] / head.n;
-    for (int i = 0; i < head.n && head.h.at && !apart; i++) square_row(&head.h, i)[i] += s->plan->head_damp * mean;
+    for (int i = 0; i < head.n && head.h.at && !apart; i++)
+        square_row(&head.h, i)[i] += s->plan->head_damp * mean;
     gpt2q_status status = session_round(s, wte, apart ? NULL : &head, values, err);
     return status || !apart ? status : session_round(s, lm_head, &head, NULL, err);
 }
@@ -54,12 +55,14 @@ static gpt2q_status quantize_head(struct session *s, float *values, gpt2q_error 
 /* ---- blocks ---- */
 
 /* The moments of a site's inputs, after the layers whose weights as floats are in `before` for either stream. */
-static gpt2q_status collect(struct walk *w, int layer, enum site site, const float *before, const float *before_reference,
-                            bool with_h, struct layer_inputs *in, gpt2q_error *err)
+static gpt2q_status collect(struct walk *w, int layer, enum site site, const float *before,
+                            const float *before_reference, bool with_h, struct layer_inputs *in,
+                            gpt2q_error *err)
 {
     const struct reading *r = &w->s->reading;
     const float *x = stream_input(&w->model, r, layer, site, before);
-    const float *x_ref = w->with_reference ? stream_input(&w->reference, r, layer, site, before_reference) : NULL;
+    const float *x_ref =
+        w->with_reference ? stream_input(&w->reference, r, layer, site, before_reference) : NULL;
     *in = (struct layer_inputs){0};
     if (!with_h) return GPT2Q_OK;
     gpt2q_status s = layer_inputs_create(in, site_inputs(r, site), true, x_ref != NULL, err);
@@ -79,9 +82,11 @@ static double site_work(const struct walk *w, int layer, enum site site)
            n * n * n / 3 + rows * n * n * passes;
 }
 
-static gpt2q_status quantize_site(struct walk *w, int layer, enum site site, struct layer_inputs *in, gpt2q_error *err)
+static gpt2q_status quantize_site(struct walk *w, int layer, enum site site, struct layer_inputs *in,
+                                  gpt2q_error *err)
 {
-    gpt2q_status s = session_round(w->s, site_weight(layer, site), in->h.at ? in : NULL, w->values[site], err);
+    gpt2q_status s =
+        session_round(w->s, site_weight(layer, site), in->h.at ? in : NULL, w->values[site], err);
     return s ? s : session_advance(w->s, site_work(w, layer, site), err);
 }
 
@@ -98,7 +103,8 @@ static gpt2q_status block_sequential(struct walk *w, int layer, gpt2q_error *err
         struct layer_inputs in;
         const float *before = site ? w->values[site - 1] : NULL;
         const float *reference = site ? original(w, layer, (enum site)(site - 1)) : NULL;
-        s = collect(w, layer, (enum site)site, before, reference, wants_codes(w, layer, (enum site)site), &in, err);
+        s = collect(w, layer, (enum site)site, before, reference, wants_codes(w, layer, (enum site)site), &in,
+                    err);
         if (!s) s = quantize_site(w, layer, (enum site)site, &in, err);
         layer_inputs_free(&in);
     }
@@ -117,7 +123,8 @@ static gpt2q_status block_together(struct walk *w, int layer, gpt2q_error *err)
     if (!s && w->with_reference) memcpy(x_ref, w->reference.x, bytes);
     for (int site = 0; site < SITES && !s; site++) {
         const float *before = site ? original(w, layer, (enum site)(site - 1)) : NULL;
-        s = collect(w, layer, (enum site)site, before, before, wants_codes(w, layer, (enum site)site), &in[site], err);
+        s = collect(w, layer, (enum site)site, before, before, wants_codes(w, layer, (enum site)site),
+                    &in[site], err);
     }
     for (int site = 0; site < SITES && !s; site++) {
         s = quantize_site(w, layer, (enum site)site, &in[site], err);

@@ -26,6 +26,8 @@
 #define GPT2Q_KEY_CONFIG    "gpt2q.config"
 #define GPT2Q_KEY_SCHEME    "gpt2q.scheme"
 #define GPT2Q_KEY_SOURCE    "gpt2q.source"
+#define GPT2Q_KEY_METHOD      "gpt2q.method"      /* how codes were chosen; absent: rounded to nearest */
+#define GPT2Q_KEY_CALIBRATION "gpt2q.calibration" /* on which texts; absent: on none */
 #define GPT2Q_KEY_OF_WEIGHT "scheme." /* + its name */
 
 #define GPT2Q_VOCAB     "tokenizer.vocab.json"

@@ -162,12 +162,14 @@ static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantize
     config.tie_word_embeddings = q->bindings.tied; /* what the files showed */
     snprintf(version, sizeof version, "%d", file_version(&config));
     char *text = config_print(&config);
-    w->metadata = mem_zarray(w->n_weights + 5, sizeof *w->metadata);
+    w->metadata = mem_zarray(w->n_weights + 7, sizeof *w->metadata);
     bool ok = text && w->metadata && add_metadata(w, "format", "", GPT2Q_FILE_FORMAT) &&
               add_metadata(w, GPT2Q_KEY_VERSION, "", version) &&
               add_metadata(w, GPT2Q_KEY_CONFIG, "", text) &&
               add_metadata(w, GPT2Q_KEY_SCHEME, "", scheme_print(q->base, spec)) &&
-              add_metadata(w, GPT2Q_KEY_SOURCE, "", source);
+              add_metadata(w, GPT2Q_KEY_SOURCE, "", source) &&
+              (!q->method || add_metadata(w, GPT2Q_KEY_METHOD, "", q->method)) &&
+              (!q->calibration || add_metadata(w, GPT2Q_KEY_CALIBRATION, "", q->calibration));
     for (size_t i = 0; ok && i < w->n_weights; i++)
         ok = add_metadata(w, GPT2Q_KEY_OF_WEIGHT, weight_print(w->weights[i].id, name),
                           scheme_print(w->weights[i].scheme, spec));

@@ -36,6 +36,7 @@ struct prepared {
 };
 
 struct quantizer {
+    const char *method, *calibration; /* for the file to say, the caller's; NULL: nothing */
     struct prepared *prepared; /* by slot, the caller's; matrices are taken out of it. NULL: none */
     struct bindings bindings;
     struct scheme base, *schemes; /* asked for; by slot */

@@ -1,6 +1,7 @@
 /* gpt2q compare: what did quantization do to my model? */
 #include "app/commands.h"
 #include "app/compare/compare.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +20,8 @@ static struct {
 static void options(struct option_set *set)
 {
     struct option rows[] = {
-        {0, "schemes", OPTION_STRING, &opt.schemes, "SPEC[@ACT],..",
-         "how weights are held, and with which activations; the first is the reference "
+        {0, "schemes", OPTION_STRING, &opt.schemes, "SPEC|FILE[@ACT],..",
+         "how weights are held, or a .gpt2q file, and with which activations; the first is the reference "
          "(default: " DEFAULT_SCHEMES ")",
          0, 0},
         {'n', "max-tokens", OPTION_INTEGER, &opt.max_tokens, "N",
@@ -50,20 +51,33 @@ static void options(struct option_set *set)
     model_options_pick(set, &opt.model, "model tensor activations threads isa ctx kv quiet");
 }
 
+/* A quantized model in place of a SPEC. */
+static bool names_file(const char *word)
+{
+    const size_t n = strlen(word);
+    return strchr(word, '/') || file_exists(word) || (n > 6 && !strcmp(word + n - 6, ".gpt2q"));
+}
+
 /* "i8@f32" in place; -a holds where the scheme can have integer activations at all. */
 static int parse_scheme(char *word, struct compared *out)
 {
     gpt2q_error err;
     struct scheme scheme;
-    char *at = strchr(word, '@');
+    char *at = strrchr(word, '@');
+    if (at && strchr(at, '/')) at = NULL; /* a part of a path */
     if (at) *at = '\0';
+    out->spec = word;
+    out->file = names_file(word);
+    if (out->file) {
+        out->activations = at ? at + 1 : opt.model.activations;
+        return model_options_check(&(struct model_options){.activations = out->activations});
+    }
     if (scheme_parse(word, &scheme, &err)) return usage_error("%s", err.message);
     const bool integer = scheme_takes(scheme, ACTIVATIONS_I16);
     struct model_options check = {.scheme = word,
                                   .activations = at        ? at + 1
                                                  : integer ? opt.model.activations
                                                            : NULL};
-    out->spec = word;
     out->activations = check.activations;
     return model_options_check(&check);
 }
@@ -196,6 +210,7 @@ const struct command command_compare = {
         "  gpt2q compare --schemes f32,i8,i8@i8,i4:g32:affine -n 48 \"Once upon a time\"\n"
         "  gpt2q compare --layers --schemes f32,i4                 where does the error come from?\n"
         "  gpt2q compare --tensor 'wte.weight=i8' --schemes f32,i4 a mixed model\n"
+        "  gpt2q compare --schemes f32,i4,gptq.gpt2q,awq.gpt2q     what did a method buy?\n"
         "  gpt2q compare --html page.html                          a page with plots\n"
         "  gpt2q compare --schemes f32,i8 --sensitivity i4 --budget 6  the best model of 6 bits a weight\n"
         "  gpt2q compare -m gpt2 --text wiki.test.raw --window 1024 --csv gpt2.csv\n",

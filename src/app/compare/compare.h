@@ -25,7 +25,8 @@ struct completion {
 
 /* One scheme: what was asked for, and what came out. */
 struct compared {
-    const char *spec;        /* as given */
+    const char *spec; /* as given: a SPEC or, with `file`, the path of a quantized model */
+    bool file;
     const char *activations; /* as given, NULL: the default; then what is used */
     char scheme[SCHEME_TEXT_MAX];
     bool done;

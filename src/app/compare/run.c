@@ -11,10 +11,20 @@
 int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out)
 {
     struct model_options o = c->options;
-    o.scheme = s->spec;
+    o.scheme = s->file ? NULL : s->spec;
+    if (s->file) o.model = s->spec;
     o.activations = NULL; /* belongs to the context */
-    if (s == c->schemes) o.overrides.n = 0;
-    return open_model(&o, false, out);
+    if (s == c->schemes || s->file) o.overrides.n = 0;
+    int code = open_model(&o, false, out);
+    if (code || !s->file || s == c->schemes) return code;
+    const gpt2q_config *a = gpt2q_model_config(*out), *b = gpt2q_model_config(c->reference);
+    if (a->vocab_size == b->vocab_size && a->n_layer == b->n_layer && a->n_embd == b->n_embd &&
+        a->n_positions == b->n_positions)
+        return EXIT_DONE;
+    gpt2q_model_close(*out);
+    return failure("%s: is of another shape than %s: %d layers of %d with %d tokens, not %d of %d with %d",
+                   s->spec, gpt2q_model_name(c->reference), (int)a->n_layer, (int)a->n_embd,
+                   (int)a->vocab_size, (int)b->n_layer, (int)b->n_embd, (int)b->vocab_size);
 }
 
 /* ---- completions ---- */
@@ -170,7 +180,11 @@ static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2
     struct progress_line line = {.what = what, .silent = c->options.quiet};
     struct progress progress = progress_on(&line);
     s->activations = activations_of(model, s->activations);
-    snprintf(s->scheme, sizeof s->scheme, "%s", gpt2q_model_scheme(model));
+    const char *slash = strrchr(s->spec, '/');
+    snprintf(s->scheme, sizeof s->scheme, "%s",
+             !s->file ? gpt2q_model_scheme(model)
+             : slash  ? slash + 1
+                      : s->spec);
     snprintf(what, sizeof what, "%s, tokens", s->scheme);
     s->bytes = gpt2q_model_bytes(model);
     s->parameters = gpt2q_model_parameters(model);

@@ -1,0 +1,31 @@
+/* `--method` of quantize and what belongs to it: options, running the methods, what is shown of them. */
+#ifndef APP_METHOD_OPTIONS_H
+#define APP_METHOD_OPTIONS_H
+#include "app/common.h"
+#include "methods/run.h"
+
+struct method_options {
+    struct string_list methods, texts;
+    int64_t tokens, window, refine, hqq_iterations;
+    double damp, qep, head_damp, smooth_alpha, static_percent;
+    const char *act_order, *true_sequential, *search, *awq_sites;
+};
+void method_options_add(struct option_set *set, struct method_options *o);
+/* EXIT_USAGE after a sentence: names, compositions, texts that are missing or of no use. */
+int method_options_plan(const struct method_options *o, struct method_plan *plan);
+
+struct method_run {
+    struct methods_result result;
+    struct calibration text;
+    char method[256];  /* for the file's metadata */
+    char *calibration; /* likewise, NULL: none */
+    cJSON *reports;
+    double seconds;
+};
+/* Reads the texts, runs the methods and hands their results to the quantizer. An exit code. A plain plan does nothing. */
+int method_run(const struct method_options *o, const struct method_plan *plan, const char *model, bool json,
+               bool quiet, struct quantizer *q, struct method_run *out);
+/* "method", "calibration" and "losses" of the JSON report. */
+void method_run_json(struct method_run *r, cJSON *doc); /* takes the reports out of r */
+void method_run_free(struct method_run *r);
+#endif
