@@ -9,11 +9,12 @@
 
 bool code_scheme_of(struct scheme scheme, int cols, struct code_scheme *out)
 {
-    if (!scheme_is_integer(scheme)) return false;
+    if (!scheme_has_codes(scheme) || !format_facts[scheme.format].takes_codes) return false;
     if (scheme.gran != QG_CHANNEL && scheme.gran != QG_GROUP) return false;
-    switch (scheme.method) {
-    case QM_ABSMAX: out->grid = GRID_ABSMAX; break;
-    case QM_AFFINE: out->grid = GRID_AFFINE; break;
+    switch (scheme.grid) {
+    case QGRID_ABSMAX: out->grid = GRID_ABSMAX; break;
+    case QGRID_AFFINE: out->grid = GRID_AFFINE; break;
+    case QGRID_SIGNED: out->grid = GRID_SIGNED; break;
     default: return false;
     }
     out->bits = scheme_bits(scheme);
@@ -50,6 +51,7 @@ struct code_range code_range_choose(const struct code_scheme *s, double least, d
     } else {
         r.scale = stored_scale(s, fmax(fabs(least), fabs(greatest)) / (half - 1.0));
     }
+    if (r.scale == 0.0) r.scale = 0.0; /* not -0 */
     r.divisor = r.scale != 0.0 ? r.scale : 1.0;
     if (s->grid == GRID_AFFINE) r.zero = fmin(fmax(rint(-least / r.divisor), 0.0), top);
     return r;

@@ -161,8 +161,8 @@ static gpt2q_status run_gptq(struct session *s, struct target *t, const struct c
 
 static gpt2q_status run_hqq(struct session *s, struct target *t, gpt2q_error *err)
 {
-    if (!scheme_is_integer(t->scheme) || (t->scheme.gran != QG_GROUP && t->scheme.gran != QG_CHANNEL) ||
-        t->scheme.method != QM_MINMAX)
+    if (!scheme_has_codes(t->scheme) || (t->scheme.gran != QG_GROUP && t->scheme.gran != QG_CHANNEL) ||
+        t->scheme.grid != QGRID_MINMAX)
         return refuse(s, t, err);
     struct hqq_report *report = mem_zalloc(sizeof *report);
     if (!report) return error_memory(err, "a report", sizeof *report);
@@ -210,8 +210,8 @@ gpt2q_status session_round(struct session *s, struct weight_id id, struct layer_
 {
     struct target t = target_of(s, id);
     struct qtensor w;
-    const bool plain = s->plan->rounding == METHOD_RTN || !scheme_is_integer(t.scheme) || !in;
-    const bool coded = !plain || (s->plan->rounding != METHOD_RTN && scheme_is_integer(t.scheme) &&
+    const bool plain = s->plan->rounding == METHOD_RTN || !scheme_has_codes(t.scheme) || !in;
+    const bool coded = !plain || (s->plan->rounding != METHOD_RTN && scheme_has_codes(t.scheme) &&
                                   (s->plan->rounding == METHOD_MSE || s->plan->rounding == METHOD_HQQ));
     gpt2q_status status = coded ? choose_codes(s, &t, in, err) : GPT2Q_OK;
     if (!status) status = coded ? coded_pack(&t.coded, t.name, &w, err) : round_plainly(s, &t, &w, err);

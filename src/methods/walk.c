@@ -47,7 +47,7 @@ static gpt2q_status round_head(struct session *s, int layer, const struct layer_
 static gpt2q_status quantize_head(struct session *s, float *values, gpt2q_error *err)
 {
     const struct weight_id wte = {PART_WTE, 0}, lm_head = {PART_LM_HEAD, 0};
-    if (scheme_is_integer(session_scheme(s, wte)) || scheme_is_integer(session_scheme(s, lm_head)))
+    if (scheme_has_codes(session_scheme(s, wte)) || scheme_has_codes(session_scheme(s, lm_head)))
         return session_read(s, false, true, round_head, values, err);
     return round_head(s, s->q->bindings.config.n_layer, &(struct layer_inputs){0}, 1, values, err);
 }
@@ -92,7 +92,7 @@ static gpt2q_status quantize_site(struct walk *w, int layer, enum site site, str
 
 static bool wants_codes(const struct walk *w, int layer, enum site site)
 {
-    return scheme_is_integer(session_scheme(w->s, site_weight(layer, site)));
+    return scheme_has_codes(session_scheme(w->s, site_weight(layer, site)));
 }
 
 /* Every site after the ones before it are rounded. */

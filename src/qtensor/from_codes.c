@@ -27,8 +27,7 @@ static void store_codes(const struct coded_matrix *m, const struct qtensor *w, u
                 block[(size_t)k * PANEL + (size_t)o] =
                     (float)m->codes[(size_t)row * (size_t)m->cols + (size_t)k];
         }
-        (w->scheme.format == QF_I8 ? ops->encode_i8 : ops->encode_i4)(block, PANEL, m->cols, coding,
-                                                                      codes + (size_t)p * w->panel_bytes);
+        ops->encode[w->scheme.format](block, PANEL, m->cols, coding, codes + (size_t)p * w->panel_bytes);
     }
 }
 
@@ -36,7 +35,8 @@ static void store_codes(const struct coded_matrix *m, const struct qtensor *w, u
 static bool store_parameters(const struct coded_matrix *m, const struct qtensor *w, void *scale, void *zero)
 {
     const int groups = qtensor_groups(w);
-    const float half = (float)(1 << (scheme_bits(w->scheme) - 1));
+    const float middle = (float)scheme_middle(w->scheme);
+    const bool minimum = scheme_zero(w->scheme) == QZERO_MINIMUM;
     for (int p = 0; p < qtensor_panels(w); p++)
         for (int g = 0; g < groups; g++)
             for (int o = 0; o < PANEL; o++) {
@@ -45,7 +45,7 @@ static bool store_parameters(const struct coded_matrix *m, const struct qtensor 
                 const size_t at = ((size_t)p * (size_t)groups + (size_t)g) * PANEL + (size_t)o;
                 if (!isfinite(m->scale[from])) return false;
                 store(w, scale, at, m->scale[from]);
-                if (zero) store(w, zero, at, m->zero[from] - half);
+                if (zero) store(w, zero, at, minimum ? -m->zero[from] * m->scale[from] : m->zero[from] - middle);
             }
     return true;
 }
