@@ -89,8 +89,7 @@ void draft_write_part(const struct draft *d, const char *file, size_t begin, siz
     struct file_writer w;
     gpt2q_error err;
     if (file_writer_open(&w, path, &err)) fail_msg("%s", err.message);
-    if (st_write_header(&w, d->tensors + begin, end - begin, NULL, 0, false, &err))
-        fail_msg("%s", err.message);
+    if (st_write_header(&w, d->tensors + begin, end - begin, NULL, 0, &err)) fail_msg("%s", err.message);
     for (size_t i = begin; i < end; i++) {
         assert_int_equal(file_writer_write(&w, d->data[i], st_declaration_size(&d->tensors[i]), NULL),
                          GPT2Q_OK);

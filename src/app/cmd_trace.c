@@ -68,7 +68,7 @@ static int write_items(const struct trace *t, struct file_writer *w, const struc
                        gpt2q_error *err)
 {
     struct st_metadata format = {.key = (char[]){"format"}, .value = (char[]){"pt"}};
-    gpt2q_status s = st_write_header(w, d, t->n_items + 1, &format, 1, false, err);
+    gpt2q_status s = st_write_header(w, d, t->n_items + 1, &format, 1, err);
     for (size_t i = 0; i < t->n && !s; i++) {
         int64_t id = t->ids[i];
         s = file_writer_write(w, &id, sizeof id, err);

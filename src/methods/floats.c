@@ -14,22 +14,25 @@ int floats_index(const struct model_floats *m, struct weight_id id)
     }
 }
 
-static gpt2q_status load_one(const struct bindings *b, const struct binding *item,
-                             const struct model_floats *m, gpt2q_error *err)
+struct loading {
+    const struct bindings *b;
+    const struct model_floats *to;
+};
+
+static gpt2q_status load_one(void *user, size_t item, const struct qsource *src, gpt2q_error *err)
 {
-    char name[WEIGHT_NAME_MAX];
-    const struct qsource src = binding_source(b, item, weight_print(item->id, name));
-    float *to = floats_of(m, floats_index(m, item->id));
-    for (int r = 0; r < src.rows; r++) {
-        float *row = to + (size_t)r * (size_t)src.cols;
-        qsource_read(&src, r, 0, src.cols, row);
-        for (int i = 0; i < src.cols; i++)
+    const struct loading *l = user;
+    const struct binding *binding = &l->b->items[item];
+    if (binding->id.part == PART_LM_HEAD && l->b->tied) return GPT2Q_OK;
+    float *to = floats_of(l->to, floats_index(l->to, binding->id));
+    for (int r = 0; r < src->rows; r++) {
+        float *row = to + (size_t)r * (size_t)src->cols;
+        qsource_read(src, r, 0, src->cols, row);
+        for (int i = 0; i < src->cols; i++)
             if (!isfinite(row[i]))
                 return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s holds %s at output %d, input %d",
-                                 b->checkpoint.files[item->file].map.path, name,
-                                 isnan(row[i]) ? "NaN" : "an infinity", r, i);
+                                 binding->file, src->name, isnan(row[i]) ? "NaN" : "an infinity", r, i);
     }
-    file_map_drop(item->tensor->data, item->tensor->size);
     return GPT2Q_OK;
 }
 
@@ -40,8 +43,8 @@ gpt2q_status model_floats_load(const struct bindings *b, struct model_floats *ou
     if (s) return s;
     out->at = mem_zarray(out->params.floats, sizeof(float));
     if (!out->at) s = error_memory(err, "the model in floats", out->params.floats * sizeof(float));
-    for (size_t i = 0; i < b->n && !s; i++)
-        if (b->items[i].id.part != PART_LM_HEAD || !b->tied) s = load_one(b, &b->items[i], out, err);
+    struct loading loading = {b, out};
+    if (!s) s = bindings_walk(b, load_one, &loading, err);
     if (s) model_floats_free(out);
     return s;
 }

@@ -7,10 +7,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-static gpt2q_status check_type(const struct binding *b, const char *file, const gpt2q_config *config,
-                               gpt2q_error *err)
+static gpt2q_status check_type(const struct binding *b, const gpt2q_config *config, gpt2q_error *err)
 {
-    const struct st_tensor *t = b->tensor;
+    const struct container_tensor *t = b->tensor;
     uint64_t shape[2];
     int n_dims = weight_shape(config, b->id.part, shape);
     if (t->n_dims != n_dims || t->shape[0] != shape[0] || (n_dims == 2 && t->shape[1] != shape[1])) {
@@ -22,18 +21,18 @@ static gpt2q_status check_type(const struct binding *b, const char *file, const 
         char expected[48];
         snprintf(expected, sizeof expected, n_dims == 2 ? "%" PRIu64 ", %" PRIu64 : "%" PRIu64, shape[0],
                  shape[1]);
-        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], config.json makes it [%s]%s", file,
+        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], config.json makes it [%s]%s", b->file,
                          t->name, found, t->n_dims > 3 ? ", ..." : "", expected,
                          turned ? ": it seems to be transposed" : "");
     }
     if (t->dtype == ST_F32 || t->dtype == ST_F16 || t->dtype == ST_BF16) return GPT2Q_OK;
-    return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s is of dtype %s, supported are F32, F16 and BF16", file,
-                     t->name, st_dtype_name(t->dtype));
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s is of dtype %s, supported are F32, F16 and BF16",
+                     b->file, t->name, st_dtype_name(t->dtype));
 }
 
-static gpt2q_status bind(struct bindings *l, size_t file, const struct st_tensor *t, gpt2q_error *err)
+static gpt2q_status bind(struct bindings *l, const char *path, const struct container_tensor *t,
+                         gpt2q_error *err)
 {
-    const char *path = l->checkpoint.files[file].map.path;
     struct weight_id id;
     enum weight_name kind = weight_parse(weight_strip(t->name), &id);
     if (kind == NAME_OTHER) return GPT2Q_OK;
@@ -46,12 +45,12 @@ static gpt2q_status bind(struct bindings *l, size_t file, const struct st_tensor
     const struct binding **bound = &l->bound[weight_slot(&l->config, id)];
     if (*bound) {
         return error_set(err, GPT2Q_FORMAT, "%s: %s is there twice, also as %s in %s", path, t->name,
-                         (*bound)->tensor->name, l->checkpoint.files[(*bound)->file].map.path);
+                         (*bound)->tensor->name, (*bound)->file);
     }
     struct binding *b = &l->items[l->n++];
-    *b = (struct binding){id, t, file};
+    *b = (struct binding){id, t, path};
     *bound = b;
-    return check_type(b, path, &l->config, err);
+    return check_type(b, &l->config, err);
 }
 
 static const struct binding *bound_to(const struct bindings *l, enum weight_part part)
@@ -80,8 +79,7 @@ static void drop_equal_head(struct bindings *l)
 {
     const struct binding *head = bound_to(l, PART_LM_HEAD), *wte = bound_to(l, PART_WTE);
     l->wte = *wte;
-    l->tied = !head || (head->tensor->dtype == wte->tensor->dtype &&
-                        memcmp(head->tensor->data, wte->tensor->data, wte->tensor->size) == 0);
+    l->tied = !head || container_equal(head->tensor, wte->tensor);
     if (!head || !l->tied) return;
     size_t at = (size_t)(head - l->items);
     memmove(&l->items[at], &l->items[at + 1], (l->n - at - 1) * sizeof *l->items);
@@ -94,10 +92,10 @@ static gpt2q_status bind_all(struct bindings *l, gpt2q_error *err)
     l->items = mem_zarray(n, sizeof *l->items);
     l->bound = mem_zarray(n, sizeof *l->bound);
     if (!l->items || !l->bound) return error_memory(err, "a table of tensors", n * sizeof *l->items);
-    for (size_t f = 0; f < l->checkpoint.n_files; f++) {
-        const struct safetensors *st = &l->checkpoint.files[f];
-        for (size_t i = 0; i < st->n_tensors; i++) {
-            gpt2q_status s = bind(l, f, &st->tensors[i], err);
+    for (size_t f = 0; f < l->container.n_files; f++) {
+        const struct container_file *file = &l->container.files[f];
+        for (size_t i = 0; i < file->n_tensors; i++) {
+            gpt2q_status s = bind(l, file->path, &file->tensors[i], err);
             if (s) return s;
         }
     }
@@ -106,21 +104,31 @@ static gpt2q_status bind_all(struct bindings *l, gpt2q_error *err)
     return s;
 }
 
-static enum dtype dtype_of(const struct st_tensor *t)
+static enum dtype dtype_of(const struct container_tensor *t)
 {
     return t->dtype == ST_F32 ? DT_F32 : t->dtype == ST_F16 ? DT_F16 : DT_BF16;
 }
 
-struct qsource binding_source(const struct bindings *l, const struct binding *b, const char *name)
+gpt2q_status bindings_walk(const struct bindings *l, binding_fn *fn, void *user, gpt2q_error *err)
 {
-    return weights_source(&l->config, b->id, name, dtype_of(b->tensor), b->tensor->data);
+    gpt2q_status s = GPT2Q_OK;
+    for (size_t i = 0; i < l->n && !s; i++) {
+        const struct container_tensor *t = l->items[i].tensor;
+        char name[WEIGHT_NAME_MAX];
+        if (i + 1 < l->n) file_map_prefetch(l->items[i + 1].tensor->data, l->items[i + 1].tensor->size);
+        const struct qsource src = weights_source(
+            &l->config, l->items[i].id, weight_print(l->items[i].id, name), dtype_of(t), t->data, t->turned);
+        s = fn(user, i, &src, err);
+        file_map_drop(t->data, t->size);
+    }
+    return s;
 }
 
 gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_error *err)
 {
     *out = (struct bindings){.directory = directory};
     gpt2q_status s = config_open(directory, &out->config, err);
-    if (!s) s = checkpoint_open(directory, &out->checkpoint, err);
+    if (!s) s = container_open_directory(directory, &out->container, err);
     if (!s) s = bind_all(out, err);
     if (s) bindings_close(out);
     return s;
@@ -128,7 +136,7 @@ gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_er
 
 void bindings_close(struct bindings *l)
 {
-    checkpoint_close(&l->checkpoint);
+    container_close(&l->container);
     mem_free(l->items);
     mem_free(l->bound);
     *l = (struct bindings){0};

@@ -1,20 +1,20 @@
 /* A Hugging Face directory, opened and understood: which tensor of which file is which weight. */
 #ifndef MODEL_BINDINGS_H
 #define MODEL_BINDINGS_H
-#include "model/checkpoint.h"
+#include "model/container.h"
 #include "model/weights_names.h"
 #include "qtensor/quantize.h"
 
 struct binding {
     struct weight_id id;
-    const struct st_tensor *tensor;
-    size_t file;
+    const struct container_tensor *tensor;
+    const char *file; /* its path */
 };
 
 struct bindings {
     const char *directory; /* the caller's, for messages */
     gpt2q_config config;
-    struct checkpoint checkpoint;
+    struct container container;
     struct binding *items; /* in the order of the files; room for every slot */
     size_t n;
     const struct binding **bound; /* by slot, used while binding */
@@ -26,6 +26,9 @@ gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_er
 void bindings_close(struct bindings *b);
 /* Lists a second copy of a tied wte, as the head. */
 void bindings_add_head(struct bindings *b);
-/* A tensor's numbers where they lie in the file. */
-struct qsource binding_source(const struct bindings *b, const struct binding *binding, const char *name);
+/* Calls fn for every tensor in the order of the files, with its numbers where they lie in the file, as W (outputs, inputs) and under
+ * the checkpoint's name. The next one's pages are asked for ahead and this one's are let go, so that the model is never in memory
+ * twice. Another status than OK stops. */
+typedef gpt2q_status binding_fn(void *user, size_t i, const struct qsource *src, gpt2q_error *err);
+gpt2q_status bindings_walk(const struct bindings *b, binding_fn *fn, void *user, gpt2q_error *err);
 #endif

@@ -2,15 +2,6 @@
 #include "qtensor/qtensor.h"
 #include <string.h>
 
-void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols)
-{
-    uint64_t shape[2];
-    int n_dims = weight_shape(config, part, shape);
-    bool turned = weight_is_conv1d(part);
-    *rows = n_dims == 1 ? 1 : (int)shape[turned ? 1 : 0];
-    *cols = (int)shape[n_dims == 1 || turned ? 0 : 1];
-}
-
 static void add_part(struct stored_weight *w, const char *suffix, struct st_declaration d)
 {
     char name[WEIGHT_NAME_MAX];

@@ -56,6 +56,4 @@ struct stored_weight {
  * stored_weight stays where it is. */
 bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
                             struct stored_weight *out);
-/* W's outputs and inputs, as the engine sees a matrix; a vector has one output. */
-void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols);
 #endif

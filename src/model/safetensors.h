@@ -8,7 +8,8 @@
 /* name, bits of an element */
 #define ST_DTYPE_MAP(X)                                                                                      \
     X(BOOL, 8)                                                                                               \
-    X(F4, 4) X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8)         \
+    X(F4, 4)                                                                                                 \
+    X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8)                  \
         X(F8_E4M3FNUZ, 8) X(F8_E5M2FNUZ, 8) X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32)          \
             X(U32, 32) X(F32, 32) X(C64, 64) X(F64, 64) X(I64, 64) X(U64, 64)
 
@@ -50,9 +51,8 @@ void safetensors_close(struct safetensors *st);
 const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name); /* NULL: none */
 const char *safetensors_metadata(const struct safetensors *st, const char *key);          /* NULL: none */
 
-/* The writer: declare all, then begin, then the data of each in the order of declaration, then end. Header and every tensor's
- * data begin at a multiple of 64 in the file (the format wants no holes: a tensor's size that is not a multiple of 64 is
- * refused by st_writer_begin when align is true; with align false tensors simply follow each other). */
+/* The writer: the header of all declared tensors, then the caller writes the data of each in the order of declaration. The data begin at
+ * a multiple of 64 in the file; tensors follow each other without holes. */
 struct st_declaration {
     const char *name;
     enum st_dtype dtype;
@@ -60,8 +60,7 @@ struct st_declaration {
     uint64_t shape[ST_MAX_DIMS];
 };
 gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration *tensors, size_t n_tensors,
-                             const struct st_metadata *metadata, size_t n_metadata, bool align,
-                             gpt2q_error *err);
+                             const struct st_metadata *metadata, size_t n_metadata, gpt2q_error *err);
 /* The same header in memory, for mem_free. `path` is for messages. */
 gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_tensors,
                               const struct st_metadata *metadata, size_t n_metadata, const char *path,

@@ -141,15 +141,8 @@ gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_ten
 }
 
 gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration *tensors, size_t n_tensors,
-                             const struct st_metadata *metadata, size_t n_metadata, bool align,
-                             gpt2q_error *err)
+                             const struct st_metadata *metadata, size_t n_metadata, gpt2q_error *err)
 {
-    for (size_t i = 0; align && i < n_tensors; i++) {
-        size_t size = st_declaration_size(&tensors[i]);
-        if (size % DATA_ALIGN == 0) continue;
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s has %zu bytes, not a multiple of %d", w->path,
-                         tensors[i].name, size, DATA_ALIGN);
-    }
     char *header;
     size_t n;
     gpt2q_status s = st_header_create(tensors, n_tensors, metadata, n_metadata, w->path, &header, &n, err);

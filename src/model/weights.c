@@ -8,28 +8,28 @@
 #include "model/bindings.h"
 #include "model/weights_build.h"
 
-static gpt2q_status hold(struct weights_builder *b, const struct bindings *l, size_t i, gpt2q_error *err)
+struct holding {
+    struct weights_builder builder;
+    const struct bindings *bindings;
+};
+
+static gpt2q_status hold(void *user, size_t i, const struct qsource *src, gpt2q_error *err)
 {
-    const struct binding *binding = &l->items[i];
-    const struct st_tensor *t = binding->tensor;
-    if (i + 1 < l->n) file_map_prefetch(l->items[i + 1].tensor->data, l->items[i + 1].tensor->size);
-    char name[WEIGHT_NAME_MAX];
-    struct qsource src = binding_source(l, binding, weight_print(binding->id, name));
-    gpt2q_status s = weights_hold(b, binding->id, i, &src, st_dtype_name(t->dtype), err);
-    file_map_drop(t->data, t->size);
-    return s;
+    struct holding *h = user;
+    const struct binding *b = &h->bindings->items[i];
+    return weights_hold(&h->builder, b->id, i, src, st_dtype_name(b->tensor->dtype), err);
 }
 
 static gpt2q_status hold_all(struct bindings *l, const struct weights_params *params,
                              struct gpt2_weights *out, gpt2q_error *err)
 {
-    struct weights_builder b;
-    gpt2q_status s = weights_begin(&b, out, &l->config, l->tied, params, err);
+    struct holding h = {.bindings = l};
+    gpt2q_status s = weights_begin(&h.builder, out, &l->config, l->tied, params, err);
     if (s) return s;
-    if (l->tied && weights_head_apart(&b)) bindings_add_head(l);
+    if (l->tied && weights_head_apart(&h.builder)) bindings_add_head(l);
     out->n_tensors = l->n;
-    for (size_t i = 0; i < l->n && !s; i++) s = hold(&b, l, i, err);
-    return weights_end(&b, s);
+    s = bindings_walk(l, hold, &h, err);
+    return weights_end(&h.builder, s);
 }
 
 gpt2q_status weights_load(const char *directory, const struct weights_params *params,

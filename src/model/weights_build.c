@@ -14,7 +14,7 @@ bool weights_head_apart(const struct weights_builder *b)
 
 static size_t matrix_memory(const struct weights_builder *b, struct weight_id id)
 {
-    struct qsource shape = weights_source(&b->w->config, id, NULL, DT_F32, NULL);
+    struct qsource shape = weights_source(&b->w->config, id, NULL, DT_F32, NULL, false);
     return qtensor_memory(b->schemes[weight_slot(&b->w->config, id)], shape.rows, shape.cols);
 }
 
@@ -56,18 +56,14 @@ gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, co
 }
 
 struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
-                              enum dtype dtype, const void *data)
+                              enum dtype dtype, const void *data, bool turned)
 {
-    uint64_t shape[2];
-    int n_dims = weight_shape(config, id.part, shape);
     struct qsource src = {.name = name, .dtype = dtype, .data = data};
-    if (weight_is_conv1d(id.part)) { /* (in, out) */
-        src.rows = (int)shape[1], src.cols = (int)shape[0];
-        src.row_stride = 1, src.col_stride = (size_t)shape[1];
-    } else {
-        src.rows = n_dims == 1 ? 1 : (int)shape[0], src.cols = (int)shape[n_dims - 1];
+    weight_rows_cols(config, id.part, &src.rows, &src.cols);
+    if (weight_is_conv1d(id.part) && !turned)
+        src.row_stride = 1, src.col_stride = (size_t)src.rows;
+    else
         src.row_stride = (size_t)src.cols, src.col_stride = 1;
-    }
     return src;
 }
 

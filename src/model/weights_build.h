@@ -19,9 +19,10 @@ gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, co
 /* Whether the head, tied to wte, is to be held in a scheme of its own. */
 bool weights_head_apart(const struct weights_builder *b);
 
-/* A tensor of this shape as it lies in a checkpoint. A vector is a matrix of one row. */
+/* A tensor of this shape as it lies in a container, as W (outputs, inputs); a vector is a matrix of one row. Conv1D's weights lie as
+ * (in, out), or where `turned` as (out, in). */
 struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
-                              enum dtype dtype, const void *data);
+                              enum dtype dtype, const void *data, bool turned);
 /* Holds a tensor in its scheme, apart from src, and reports it as tensors[index]. */
 gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
                           const struct qsource *src, const char *dtype_name, gpt2q_error *err);

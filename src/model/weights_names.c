@@ -145,3 +145,12 @@ const float **weight_floats(struct gpt2_weights *w, struct weight_id id)
     default: assert(false && "floats"); return NULL;
     }
 }
+
+void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols)
+{
+    uint64_t shape[2];
+    int n_dims = weight_shape(config, part, shape);
+    bool turned = weight_is_conv1d(part);
+    *rows = n_dims == 1 ? 1 : (int)shape[turned ? 1 : 0];
+    *cols = (int)shape[n_dims == 1 || turned ? 0 : 1];
+}

@@ -59,4 +59,6 @@ bool weight_is_conv1d(enum weight_part part);
 /* The place of a matrix, and of any other tensor. */
 struct qtensor *weight_matrix(struct gpt2_weights *w, struct weight_id id);
 const float **weight_floats(struct gpt2_weights *w, struct weight_id id);
+/* W's outputs and inputs, as the engine sees a matrix; a vector has one output. */
+void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols);
 #endif

@@ -47,7 +47,7 @@ static gpt2q_status make(struct weights_builder *b, struct weight_id id, size_t 
 {
     const gpt2q_config *c = &b->w->config;
     char name[WEIGHT_NAME_MAX];
-    struct qsource src = weights_source(c, id, weight_print(id, name), DT_F32, NULL);
+    struct qsource src = weights_source(c, id, weight_print(id, name), DT_F32, NULL, false);
     struct filling f = {.n = (size_t)src.rows * (size_t)src.cols,
                         .mean = is_norm_weight(id.part) ? 1.0f : 0.0f};
     struct weight_id origin =

@@ -38,7 +38,7 @@ static gpt2q_status write_header(struct exporter *e, const struct bindings *b, g
         d[i].n_dims = weight_shape(&b->config, b->items[i].id.part, d[i].shape);
         if (b->items[i].id.part == PART_LM_HEAD) e->config.tie_word_embeddings = false;
     }
-    if (!s) s = st_write_header(&e->file, d, b->n, &format, 1, false, err);
+    if (!s) s = st_write_header(&e->file, d, b->n, &format, 1, err);
     mem_free(d);
     mem_free(names);
     return s;

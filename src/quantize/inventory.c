@@ -26,7 +26,7 @@ static bool scheme_of(enum st_dtype dtype, struct scheme *out)
     return false;
 }
 
-static void list_tensor(struct inventory *v, const struct safetensors *file, const struct st_tensor *t)
+static void list_tensor(struct inventory *v, const char *file, const struct container_tensor *t)
 {
     struct inventory_tensor *item = &v->tensors[v->n_tensors++];
     bool directory = v->kind == INVENTORY_HUGGINGFACE;
@@ -36,7 +36,7 @@ static void list_tensor(struct inventory *v, const struct safetensors *file, con
                                       .elements = count_elements(t->shape, t->n_dims),
                                       .bytes = t->size,
                                       .stored = t,
-                                      .file = file->map.path};
+                                      .file = file};
     memcpy(item->shape, t->shape, sizeof item->shape);
     item->is_weight = weight_parse(weight_strip(t->name), &item->id) == NAME_WEIGHT;
     item->has_scheme = scheme_of(t->dtype, &item->scheme);
@@ -49,8 +49,7 @@ static void drop_equal_head(struct inventory *v)
 {
     const struct inventory_tensor *found = inventory_find(v, "lm_head.weight");
     const struct inventory_tensor *wte = inventory_find(v, "wte.weight");
-    if (!found || !wte || found->bytes != wte->bytes || found->stored->dtype != wte->stored->dtype) return;
-    if (memcmp(found->stored->data, wte->stored->data, wte->bytes) != 0) return;
+    if (!found || !wte || !container_equal(found->stored, wte->stored)) return;
     struct inventory_tensor *head = &v->tensors[found - v->tensors];
     head->is_weight = false;
     v->parameters -= head->elements;
@@ -59,24 +58,15 @@ static void drop_equal_head(struct inventory *v)
 static gpt2q_status list_files(struct inventory *v, gpt2q_error *err)
 {
     size_t n = 0;
-    for (size_t f = 0; f < v->checkpoint.n_files; f++) n += v->checkpoint.files[f].n_tensors;
+    for (size_t f = 0; f < v->container.n_files; f++) n += v->container.files[f].n_tensors;
     v->tensors = mem_zarray(n, sizeof *v->tensors);
     if (!v->tensors) return error_memory(err, "a list of tensors", n * sizeof *v->tensors);
-    for (size_t f = 0; f < v->checkpoint.n_files; f++) {
-        const struct safetensors *file = &v->checkpoint.files[f];
-        for (size_t i = 0; i < file->n_tensors; i++) list_tensor(v, file, &file->tensors[i]);
+    for (size_t f = 0; f < v->container.n_files; f++) {
+        const struct container_file *file = &v->container.files[f];
+        for (size_t i = 0; i < file->n_tensors; i++) list_tensor(v, file->path, &file->tensors[i]);
     }
     if (v->kind == INVENTORY_HUGGINGFACE) drop_equal_head(v);
     return GPT2Q_OK;
-}
-
-static gpt2q_status open_file(const char *path, struct checkpoint *out, gpt2q_error *err)
-{
-    out->files = mem_zarray(1, sizeof *out->files);
-    if (!out->files) return error_memory(err, "a table of files", sizeof *out->files);
-    gpt2q_status s = safetensors_open(path, out->files, err);
-    out->n_files = s ? 0 : 1;
-    return s;
 }
 
 static gpt2q_status list_weights(struct inventory *v, gpt2q_error *err)
@@ -106,12 +96,11 @@ static gpt2q_status list_weights(struct inventory *v, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* The only file of the checkpoint, if it says that it is a .gpt2q. */
+/* The only file of the container, if it says that it is a .gpt2q; it is taken out of the container. */
 static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
 {
     struct gpt2q_file f;
-    gpt2q_status s = gpt2q_file_from(&v->checkpoint.files[0], &f, err);
-    v->checkpoint.n_files = 0;
+    gpt2q_status s = gpt2q_file_from(container_safetensors(&v->container.files[0]), &f, err);
     if (!s) s = gpt2q_file_weights(&f, &v->weights, err);
     if (s) return s;
     gpt2q_file_close(&f);
@@ -125,12 +114,13 @@ gpt2q_status inventory_open(const char *path, struct inventory *out, gpt2q_error
     if (file_is_directory(path)) {
         out->kind = INVENTORY_HUGGINGFACE;
         s = config_open(path, &out->config, err), out->has_config = !s;
-        if (!s) s = checkpoint_open(path, &out->checkpoint, err);
+        if (!s) s = container_open_directory(path, &out->container, err);
     } else {
-        s = open_file(path, &out->checkpoint, err);
+        s = container_open_file(path, &out->container, err);
     }
-    bool quantized =
-        !s && out->kind == INVENTORY_SAFETENSORS && safetensors_is_gpt2q(&out->checkpoint.files[0]);
+    const struct safetensors *st =
+        !s && out->container.n_files == 1 ? container_safetensors(&out->container.files[0]) : NULL;
+    const bool quantized = st && out->kind == INVENTORY_SAFETENSORS && safetensors_is_gpt2q(st);
     if (!s) s = (quantized ? open_gpt2q : list_files)(out, err);
     if (s) inventory_close(out);
     return s;
@@ -163,7 +153,7 @@ gpt2q_status inventory_of_shape(const gpt2q_config *config, struct inventory *ou
 
 void inventory_close(struct inventory *v)
 {
-    checkpoint_close(&v->checkpoint);
+    container_close(&v->container);
     weights_free(&v->weights);
     mem_free(v->tensors);
     mem_free(v->names);

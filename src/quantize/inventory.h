@@ -2,7 +2,7 @@
  * safetensors file, a .gpt2q file, or a shape without data. */
 #ifndef QUANTIZE_INVENTORY_H
 #define QUANTIZE_INVENTORY_H
-#include "model/checkpoint.h"
+#include "model/container.h"
 #include "model/weights_names.h"
 #include "quantize/errors.h"
 
@@ -15,11 +15,11 @@ struct inventory_tensor {
     uint64_t shape[ST_MAX_DIMS]; /* in the checkpoint's order */
     uint64_t elements;
     size_t bytes;
-    const struct st_tensor *stored; /* NULL: a shape without data */
-    const char *file;               /* of stored */
-    bool is_weight;                 /* of a GPT-2; else a causal mask or something unknown */
-    struct weight_id id;            /* of a weight */
-    bool has_scheme;                /* false: of a dtype that no scheme has */
+    const struct container_tensor *stored; /* NULL: a shape without data */
+    const char *file;                      /* of stored */
+    bool is_weight;                        /* of a GPT-2; else a causal mask or something unknown */
+    struct weight_id id;                   /* of a weight */
+    bool has_scheme;                       /* false: of a dtype that no scheme has */
     struct scheme scheme;
     bool measured; /* by inventory_quantize: */
     struct tensor_errors errors;
@@ -35,7 +35,7 @@ struct inventory {
     size_t n_tensors;
     uint64_t parameters; /* a head that is wte once more is not counted */
     uint64_t bytes;      /* of all tensors as they are stored */
-    struct checkpoint checkpoint;
+    struct container container;
     char (*names)[WEIGHT_NAME_MAX]; /* of a shape's tensors */
     struct gpt2_weights weights;    /* of a .gpt2q file */
 };

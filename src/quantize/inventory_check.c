@@ -42,7 +42,7 @@ static size_t find_special_64(const uint8_t *data, size_t n, uint64_t exponent)
     FIND_SPECIAL(uint64_t, exponent);
 }
 
-static size_t find_special(const struct st_tensor *t, size_t n)
+static size_t find_special(const struct container_tensor *t, size_t n)
 {
     switch (t->dtype) {
     case ST_F16: return find_special_16(t->data, n, 0x7C00u);
@@ -54,7 +54,7 @@ static size_t find_special(const struct st_tensor *t, size_t n)
 }
 
 /* Element i of a float tensor. */
-static double value_at(const struct st_tensor *t, size_t i)
+static double value_at(const struct container_tensor *t, size_t i)
 {
     uint16_t half;
     float f;
@@ -66,7 +66,7 @@ static double value_at(const struct st_tensor *t, size_t i)
     return (double)(t->dtype == ST_F16 ? float_from_f16(half) : float_from_bf16(half));
 }
 
-static gpt2q_status check_values(const char *file, const struct st_tensor *t, gpt2q_error *err)
+static gpt2q_status check_values(const char *file, const struct container_tensor *t, gpt2q_error *err)
 {
     size_t n = t->size / ((size_t)st_dtype_bits(t->dtype) < 8 ? 1 : (size_t)st_dtype_bits(t->dtype) / 8);
     size_t at = find_special(t, n);
@@ -86,7 +86,17 @@ static gpt2q_status check_values(const char *file, const struct st_tensor *t, gp
 static gpt2q_status check_file(const struct safetensors *st, gpt2q_error *err)
 {
     gpt2q_status s = GPT2Q_OK;
-    for (size_t i = 0; i < st->n_tensors && !s; i++) s = check_values(st->map.path, &st->tensors[i], err);
+    for (size_t i = 0; i < st->n_tensors && !s; i++) {
+        const struct container_tensor t = container_tensor_of(&st->tensors[i]);
+        s = check_values(st->map.path, &t, err);
+    }
+    return s;
+}
+
+static gpt2q_status check_container(const struct container_file *file, gpt2q_error *err)
+{
+    gpt2q_status s = GPT2Q_OK;
+    for (size_t i = 0; i < file->n_tensors && !s; i++) s = check_values(file->path, &file->tensors[i], err);
     return s;
 }
 
@@ -108,6 +118,6 @@ gpt2q_status inventory_check(const struct inventory *v, gpt2q_error *err)
 {
     if (v->kind == INVENTORY_GPT2Q) return check_gpt2q(v, err);
     gpt2q_status s = GPT2Q_OK;
-    for (size_t i = 0; i < v->checkpoint.n_files && !s; i++) s = check_file(&v->checkpoint.files[i], err);
+    for (size_t i = 0; i < v->container.n_files && !s; i++) s = check_container(&v->container.files[i], err);
     return s;
 }

@@ -21,10 +21,12 @@ bool inventory_source(const struct inventory_tensor *t, bool turn, struct qsourc
     case ST_BF16: out->dtype = DT_BF16; break;
     default: return false;
     }
-    if (turn && t->is_weight && weight_is_conv1d(t->id.part) && t->n_dims == 2) {
-        out->rows = (int)cols, out->cols = (int)rows;
-        out->row_stride = 1, out->col_stride = (size_t)cols;
-    }
+    const bool conv1d = t->is_weight && weight_is_conv1d(t->id.part) && t->n_dims == 2;
+    if (conv1d && turn) out->rows = (int)cols, out->cols = (int)rows;
+    if (conv1d && turn != t->stored->turned) /* the numbers lie the other way round than they are asked for */
+        out->row_stride = 1, out->col_stride = (size_t)out->rows;
+    else
+        out->row_stride = (size_t)out->cols;
     return true;
 }
 

@@ -117,45 +117,41 @@ static gpt2q_status take_prepared(const struct quantizer *q, const struct qsourc
     return GPT2Q_OK;
 }
 
-static gpt2q_status run_one(const struct quantizer *q, size_t i, quantized_fn *fn, void *user,
-                            gpt2q_error *err)
+struct quantizing {
+    const struct quantizer *q;
+    quantized_fn *fn;
+    void *user;
+};
+
+static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *stored, gpt2q_error *err)
 {
-    const struct binding *b = &q->bindings.items[i];
-    char name[WEIGHT_NAME_MAX];
-    struct qsource src = binding_source(&q->bindings, b, weight_print(b->id, name));
+    const struct quantizing *r = user;
+    const struct quantizer *q = r->q;
+    const struct weight_id id = q->bindings.items[i].id;
     struct quantized result;
-    struct prepared *prepared = q->prepared ? &q->prepared[weight_slot(&q->bindings.config, b->id)] : NULL;
+    struct qsource src = *stored;
+    struct prepared *prepared = q->prepared ? &q->prepared[weight_slot(&q->bindings.config, id)] : NULL;
     const size_t bytes_before = (size_t)src.rows * (size_t)src.cols * (src.dtype == DT_F32 ? 4 : 2);
-    if (prepared && prepared->floats)
-        src = (struct qsource){.name = name,
-                               .dtype = DT_F32,
-                               .data = prepared->floats,
-                               .rows = src.rows,
-                               .cols = src.cols,
-                               .row_stride = (size_t)src.cols,
-                               .col_stride = 1};
-    gpt2q_status s =
-        prepared && prepared->matrix.codes
-            ? take_prepared(q, &src, quantizer_scheme(q, i), prepared, &result, err)
-            : quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(b->id.part), &q->run, &result, err);
+    if (prepared && prepared->floats) {
+        src.dtype = DT_F32;
+        src.data = prepared->floats;
+        src.row_stride = (size_t)src.cols;
+        src.col_stride = 1;
+    }
+    gpt2q_status s = prepared && prepared->matrix.codes
+                         ? take_prepared(q, &src, quantizer_scheme(q, i), prepared, &result, err)
+                         : quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(id.part), &q->run,
+                                            &result, err);
     if (s) return s;
-    result.id = b->id;
+    result.id = id;
     result.bytes_before = bytes_before;
-    s = fn(user, &result, err);
+    s = r->fn(r->user, &result, err);
     quantized_free(&result);
-    file_map_drop(b->tensor->data, b->tensor->size);
     return s;
 }
 
 gpt2q_status quantizer_run(const struct quantizer *q, quantized_fn *fn, void *user, gpt2q_error *err)
 {
-    for (size_t i = 0; i < q->bindings.n; i++) {
-        if (i + 1 < q->bindings.n) {
-            const struct st_tensor *next = q->bindings.items[i + 1].tensor;
-            file_map_prefetch(next->data, next->size);
-        }
-        gpt2q_status s = run_one(q, i, fn, user, err);
-        if (s) return s;
-    }
-    return GPT2Q_OK;
+    struct quantizing r = {q, fn, user};
+    return bindings_walk(&q->bindings, quantize_one, &r, err);
 }

@@ -114,7 +114,7 @@ gpt2q_status logits_file_begin(struct file_writer *w, const struct windows *wind
         {.name = "input_ids", .dtype = ST_I64, .n_dims = 2, .shape = {count, window}},
         {.name = "logits", .dtype = ST_F32, .n_dims = 3, .shape = {count, window, (uint64_t)vocab}}};
     struct st_metadata format = {.key = (char[]){"format"}, .value = (char[]){"pt"}};
-    gpt2q_status s = st_write_header(w, d, 2, &format, 1, false, err);
+    gpt2q_status s = st_write_header(w, d, 2, &format, 1, err);
     for (size_t j = 0; j < count && !s; j++)
         for (size_t i = 0; i < window && !s; i++) {
             int64_t id = windows->ids[windows_begin(windows, j) + i];

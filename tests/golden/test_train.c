@@ -36,7 +36,26 @@ static void make_tokens(int32_t *out, size_t n, uint32_t vocabulary, uint64_t s)
     }
 }
 
-/* The checkpoint's tensors, matrices of Conv1D turned. */
+struct reading {
+    const struct params *params;
+    float *block;
+};
+
+/* binding_fn: a tensor to its place, Conv1D turned. */
+static gpt2q_status read_tensor(void *user, size_t i, const struct qsource *src, gpt2q_error *err)
+{
+    const struct reading *r = user;
+    (void)i, (void)err;
+    for (int t = 0; t < r->params->count; t++) {
+        const struct param *p = &r->params->list[t];
+        if (strcmp(src->name, p->name)) continue;
+        assert_int_equal((size_t)src->rows * (size_t)src->cols, param_floats(p));
+        for (int row = 0; row < src->rows; row++)
+            qsource_read(src, row, 0, src->cols, r->block + p->at + (size_t)row * (size_t)src->cols);
+    }
+    return GPT2Q_OK;
+}
+
 static void read_checkpoint(const char *directory, struct params *p, float **out)
 {
     gpt2q_error err;
@@ -45,18 +64,8 @@ static void read_checkpoint(const char *directory, struct params *p, float **out
     if (params_create(p, &b.config, !b.tied, &err)) fail_msg("%s", err.message);
     *out = mem_zarray(p->floats, sizeof(float));
     assert_non_null(*out);
-    for (size_t i = 0; i < b.n; i++) {
-        const struct qsource source = binding_source(&b, &b.items[i], b.items[i].tensor->name);
-        for (int t = 0; t < p->count; t++) {
-            const char *name = b.items[i].tensor->name;
-            if (!strncmp(name, "transformer.", 12)) name += 12;
-            if (strcmp(name, p->list[t].name)) continue;
-            assert_int_equal((size_t)source.rows * (size_t)source.cols, param_floats(&p->list[t]));
-            for (int row = 0; row < source.rows; row++)
-                qsource_read(&source, row, 0, source.cols,
-                             *out + p->list[t].at + (size_t)row * (size_t)source.cols);
-        }
-    }
+    struct reading r = {p, *out};
+    assert_int_equal(bindings_walk(&b, read_tensor, &r, &err), GPT2Q_OK);
     bindings_close(&b);
 }
 

@@ -245,7 +245,7 @@ static void write_model(const char *directory, int n, const char *path)
     }
     snprintf(file, sizeof file, "%s/model.safetensors", directory);
     assert_int_equal(file_writer_open(&w, file, NULL), GPT2Q_OK);
-    assert_int_equal(st_write_header(&w, tensors, PARTS, NULL, 0, false, NULL), GPT2Q_OK);
+    assert_int_equal(st_write_header(&w, tensors, PARTS, NULL, 0, NULL), GPT2Q_OK);
     for (size_t i = 0; i < PARTS; i++)
         for (size_t k = st_declaration_size(&tensors[i]); k > 0; k--)
             assert_int_equal(file_writer_write(&w, "", 1, NULL), GPT2Q_OK);

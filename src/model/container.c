@@ -1,7 +1,7 @@
-/* From a directory to its opened safetensors files. The index comes from outside like everything else: a
+/* From a directory or a file to opened containers. The index comes from outside like everything else: a
  * shard's name must be that of a file in the same directory, and what a shard is said to hold must be there.
  */
-#include "model/checkpoint.h"
+#include "model/container.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include <stdlib.h>
@@ -10,15 +10,48 @@
 #define MAX_INDEX  ((size_t)16 << 20)
 #define MAX_SHARDS 1024
 
-static gpt2q_status open_in(const char *directory, const char *name, struct safetensors *out,
-                            gpt2q_error *err)
+/* ---- one file ---- */
+
+/* The first that recognizes a file reads it. */
+static const struct container_reader *const readers[] = {&safetensors_reader};
+
+static gpt2q_status choose_reader(struct container_file *file, gpt2q_error *err)
 {
-    char *path = path_join(directory, name);
-    if (!path) return error_memory(err, "a path", strlen(directory));
-    gpt2q_status s = safetensors_open(path, out, err);
-    mem_free(path);
+    struct file_map map;
+    gpt2q_status s = file_map_open(file->path, &map, err);
+    if (s) return s;
+    for (size_t i = 0; !file->reader; i++)
+        if (readers[i]->recognizes(map.data, map.size)) file->reader = readers[i];
+    file_map_close(&map);
+    return GPT2Q_OK;
+}
+
+static void close_one(struct container_file *file)
+{
+    if (file->owner) file->reader->close(file->owner);
+    mem_free(file->tensors);
+    mem_free(file->path);
+    *file = (struct container_file){0};
+}
+
+/* Takes the path. */
+static gpt2q_status open_one(char *path, struct container_file *out, gpt2q_error *err)
+{
+    *out = (struct container_file){.path = path};
+    if (!path) return error_memory(err, "a path", 0);
+    gpt2q_status s = choose_reader(out, err);
+    if (!s) s = out->reader->open(out, err);
+    if (s) close_one(out);
     return s;
 }
+
+bool container_equal(const struct container_tensor *a, const struct container_tensor *b)
+{
+    return a->dtype == b->dtype && a->turned == b->turned && a->size == b->size &&
+           !memcmp(a->data, b->data, a->size);
+}
+
+/* ---- a directory ---- */
 
 static bool is_file_name(const char *name) { return *name && *name != '.' && !strpbrk(name, "/\\"); }
 
@@ -45,17 +78,18 @@ static int compare_names(const void *a, const void *b)
 }
 
 static gpt2q_status check_shard(const char *index, const cJSON *item, const char **names,
-                                const struct checkpoint *c, gpt2q_error *err)
+                                const struct container *c, gpt2q_error *err)
 {
     const char *shard = item->valuestring;
     const char **found = bsearch(&shard, names, c->n_files, sizeof *names, compare_names);
-    if (safetensors_find(&c->files[found - names], item->string)) return GPT2Q_OK;
+    const struct container_file *file = &c->files[found - names];
+    if (file->reader->find(file, item->string)) return GPT2Q_OK;
     return error_set(err, GPT2Q_FORMAT, "%s: says that %s is in %s, where it is not", index, item->string,
                      shard);
 }
 
 static gpt2q_status open_shards(const char *directory, const char *index, const cJSON *root,
-                                const char **names, struct checkpoint *out, gpt2q_error *err)
+                                const char **names, struct container *out, gpt2q_error *err)
 {
     const cJSON *map = cJSON_GetObjectItemCaseSensitive(root, "weight_map");
     if (!cJSON_IsObject(map)) return error_set(err, GPT2Q_FORMAT, "%s: has no weight_map", index);
@@ -68,7 +102,7 @@ static gpt2q_status open_shards(const char *directory, const char *index, const 
     out->files = mem_zarray(n, sizeof *out->files);
     if (!out->files) return error_memory(err, "a table of files", n * sizeof *out->files);
     for (; out->n_files < n; out->n_files++) {
-        gpt2q_status s = open_in(directory, names[out->n_files], &out->files[out->n_files], err);
+        gpt2q_status s = open_one(path_join(directory, names[out->n_files]), &out->files[out->n_files], err);
         if (s) return s;
     }
     for (const cJSON *item = map->child; item; item = item->next) {
@@ -78,7 +112,7 @@ static gpt2q_status open_shards(const char *directory, const char *index, const 
     return GPT2Q_OK;
 }
 
-static gpt2q_status open_index(const char *directory, const char *index, struct checkpoint *out,
+static gpt2q_status open_index(const char *directory, const char *index, struct container *out,
                                gpt2q_error *err)
 {
     char *text;
@@ -95,12 +129,13 @@ static gpt2q_status open_index(const char *directory, const char *index, struct 
     return s;
 }
 
-static gpt2q_status open_single(struct checkpoint *out, const char *path, gpt2q_error *err)
+gpt2q_status container_open_file(const char *path, struct container *out, gpt2q_error *err)
 {
-    out->files = mem_zarray(1, sizeof *out->files);
+    *out = (struct container){.files = mem_zarray(1, sizeof *out->files)};
     if (!out->files) return error_memory(err, "a table of files", sizeof *out->files);
-    gpt2q_status s = safetensors_open(path, out->files, err);
+    gpt2q_status s = open_one(mem_strdup(path), out->files, err);
     out->n_files = s ? 0 : 1;
+    if (s) container_close(out);
     return s;
 }
 
@@ -114,29 +149,29 @@ static gpt2q_status nothing_there(const char *directory, gpt2q_error *err)
                      convertible ? "; pytorch_model.bin is not read, save the model as safetensors" : "");
 }
 
-gpt2q_status checkpoint_open(const char *directory, struct checkpoint *out, gpt2q_error *err)
+gpt2q_status container_open_directory(const char *directory, struct container *out, gpt2q_error *err)
 {
-    *out = (struct checkpoint){0};
+    *out = (struct container){0};
     char *single = path_join(directory, "model.safetensors");
     char *index = path_join(directory, "model.safetensors.index.json");
     gpt2q_status s;
     if (!single || !index)
         s = error_memory(err, "a path", strlen(directory));
     else if (file_exists(single))
-        s = open_single(out, single, err);
+        s = container_open_file(single, out, err);
     else if (file_exists(index))
         s = open_index(directory, index, out, err);
     else
         s = nothing_there(directory, err);
     mem_free(single);
     mem_free(index);
-    if (s) checkpoint_close(out);
+    if (s) container_close(out);
     return s;
 }
 
-void checkpoint_close(struct checkpoint *c)
+void container_close(struct container *c)
 {
-    for (size_t i = 0; i < c->n_files; i++) safetensors_close(&c->files[i]);
+    for (size_t i = 0; i < c->n_files; i++) close_one(&c->files[i]);
     mem_free(c->files);
-    *c = (struct checkpoint){0};
+    *c = (struct container){0};
 }
