@@ -60,7 +60,7 @@ MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni
 MFLAGS.amx        := $(MFLAGS.avx512vnni) -mamx-tile -mamx-int8
 
-APP_OBJ   := $(APP_SRC:%.c=$(BUILD)/%.o)
+APP_OBJ   := $(APP_SRC:%.c=$(BUILD)/%.o) $(BUILD)/src/app/compare/page_css.o
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o)) \
   $(foreach i,$(ISAS) $(DOT_ISAS),$(DOT_SRC:%.isa.c=$(BUILD)/%.$(i).o))
 # Only what names the data directory is compiled again when PREFIX changes.
@@ -88,6 +88,14 @@ $(BUILD)/datadir: FORCE
 	@tools/stamp $@ '$(DATADIR)' || true
 $(DATA_OBJ): $(BUILD)/datadir
 $(DATA_OBJ): DATA_FLAGS = -DGPT2Q_DATADIR='"$(DATADIR)"'
+
+# The style of compare's page is a file of its own; the program holds it as a string.
+PAGE_CSS  := $(BUILD)/src/app/compare/page_css
+$(PAGE_CSS).c: src/app/compare/page.css tools/embed-text
+	@mkdir -p $(@D)
+	@tools/embed-text page_css $< > $@
+$(PAGE_CSS).o: $(PAGE_CSS).c $(BUILD)/flags
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

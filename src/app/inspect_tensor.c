@@ -53,10 +53,7 @@ static void add_statistics(cJSON *o, const struct statistics *s)
     cJSON *histogram = cJSON_AddObjectToObject(o, "histogram");
     cJSON *edges = cJSON_AddArrayToObject(histogram, "edges"),
           *counts = cJSON_AddArrayToObject(histogram, "counts");
-    for (int i = 0; i <= HISTOGRAM_BINS; i++)
-        cJSON_AddItemToArray(
-            edges,
-            json_real(i == HISTOGRAM_BINS ? s->max : s->min + i * ((s->max - s->min) / HISTOGRAM_BINS)));
+    for (int i = 0; i <= HISTOGRAM_BINS; i++) cJSON_AddItemToArray(edges, json_real(statistics_edge(s, i)));
     for (int i = 0; i < HISTOGRAM_BINS; i++)
         cJSON_AddItemToArray(counts, cJSON_CreateNumber((double)s->counts[i]));
 }
@@ -101,7 +98,7 @@ static void print_histogram(const struct statistics *s)
     for (int i = 0; i < HISTOGRAM_BINS; i++) most = s->counts[i] > most ? s->counts[i] : most;
     for (int i = 0; i < HISTOGRAM_BINS && s->n > s->non_finite; i++) {
         int length = (int)((double)s->counts[i] / (double)most * WIDTH + 0.5);
-        printf("%12.5g ", s->min + (i + 0.5) * ((s->max - s->min) / HISTOGRAM_BINS));
+        printf("%12.5g ", (statistics_edge(s, i) + statistics_edge(s, i + 1)) / 2);
         for (int j = 0; j < length; j++) fputs("\u2588", stdout);
         printf("%s%" PRIu64 "\n", length ? " " : "", s->counts[i]);
     }

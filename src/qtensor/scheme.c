@@ -5,6 +5,7 @@
  * Refused: anything else, groups that are not a multiple of 8 (a step of a layout), and details on a
  * format that has none. */
 #include "qtensor/qtensor.h"
+#include "base/nearest.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -48,26 +49,6 @@ const char *scheme_help(char text[SCHEME_HELP_MAX])
 
 /* ---- the nearest SPEC ---- */
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-
-/* Levenshtein's distance; both shorter than SPEC_MAX. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[SPEC_MAX + 1];
-    int n = (int)strlen(b);
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int substituted = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = min_int(substituted, 1 + min_int(row[j], row[j - 1]));
-        }
-    }
-    return row[n];
-}
-
 struct nearest {
     const char *wanted;
     char text[SPEC_MAX + 1];
@@ -76,7 +57,7 @@ struct nearest {
 
 static void nearest_try(struct nearest *best, const char *candidate)
 {
-    int distance = edit_distance(best->wanted, candidate);
+    int distance = (int)edit_distance(best->wanted, candidate);
     if (distance >= best->distance) return;
     best->distance = distance;
     snprintf(best->text, sizeof best->text, "%s", candidate);
@@ -104,7 +85,11 @@ static void nearest_spec(const char *wanted, struct nearest *best)
 static gpt2q_status unknown_scheme(const char *spec, gpt2q_error *err)
 {
     struct nearest best;
+    char specs[SCHEME_HELP_MAX];
     nearest_spec(spec, &best);
+    if ((size_t)best.distance * 2 >= strlen(spec) + 1) /* nothing is near */
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown scheme \"%s\": a scheme is %s", spec,
+                         scheme_help(specs));
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown scheme \"%s\"; did you mean \"%s\"?", spec,
                      best.text);
 }

@@ -1,5 +1,6 @@
 /* The weights are the last to appear: a directory with model.safetensors is whole. */
 #include "quantize/export.h"
+#include "quantize/gpt2q_write.h"
 #include "base/memory.h"
 #include "model/config.h"
 #include "qtensor/isa.h"
@@ -7,8 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MAX_TOKENIZER ((size_t)64 << 20)
 
 struct exporter {
     char *directory;

@@ -9,8 +9,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define MAX_TOKENIZER ((size_t)64 << 20)
-
 static const struct {
     const char *file, *tensor;
 } texts[] = {{"vocab.json", GPT2Q_VOCAB}, {"merges.txt", GPT2Q_MERGES}, {"tokenizer.json", GPT2Q_TOKENIZER}};

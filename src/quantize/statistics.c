@@ -30,14 +30,32 @@ static void add_range(struct statistics *s, const float *row, int n)
     }
 }
 
+double statistics_edge(const struct statistics *s, int i)
+{
+    bool one = !(s->max > s->min); /* a single number lies in the middle of a range of 1 */
+    double lo = one ? s->min - 0.5 : s->min, hi = one ? s->max + 0.5 : s->max;
+    return i == HISTOGRAM_BINS ? hi : lo + i * ((hi - lo) / HISTOGRAM_BINS);
+}
+
+/* numpy.histogram's rule: a bin holds its lower edge and not its upper one, but for the last, which holds both; the edges decide, for
+ * the division may be off by a rounding. */
+static size_t bin_of(const struct statistics *s, double x)
+{
+    double lo = statistics_edge(s, 0), hi = statistics_edge(s, HISTOGRAM_BINS);
+    int bin = (int)((x - lo) / (hi - lo) * HISTOGRAM_BINS);
+    if (bin > HISTOGRAM_BINS - 1) bin = HISTOGRAM_BINS - 1;
+    if (bin < 0) bin = 0;
+    if (bin > 0 && x < statistics_edge(s, bin)) bin--;
+    if (bin < HISTOGRAM_BINS - 1 && x >= statistics_edge(s, bin + 1)) bin++;
+    return (size_t)bin;
+}
+
 static void add_spread(struct statistics *s, const float *row, int n)
 {
-    double steps = s->max > s->min ? HISTOGRAM_BINS / (s->max - s->min) : 0;
     for (int i = 0; i < n; i++) {
         double x = (double)row[i], d = x - s->mean;
         if (!isfinite(x)) continue;
-        size_t bin = (size_t)((x - s->min) * steps);
-        s->counts[bin < HISTOGRAM_BINS ? bin : HISTOGRAM_BINS - 1]++;
+        s->counts[bin_of(s, x)]++;
         s->std += d * d;
     }
 }

@@ -8,8 +8,10 @@
 struct statistics {
     double min, max, mean, std; /* of the finite numbers; std: of the population */
     uint64_t n, non_finite;
-    uint64_t counts[HISTOGRAM_BINS]; /* equal steps from min to max, which belongs to the last */
+    uint64_t counts[HISTOGRAM_BINS]; /* of the bins between the edges, as numpy.histogram counts them */
 };
+/* Edge i of 0..HISTOGRAM_BINS: min, equal steps, max. Where all numbers are the same, from half below to half above. */
+double statistics_edge(const struct statistics *s, int i);
 
 /* Where numbers come from: one of the three. */
 struct numbers {

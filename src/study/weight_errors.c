@@ -77,35 +77,55 @@ static void count_codes(const struct qtensor *w, struct weight_histogram *h)
     }
 }
 
-static void count_values(const struct qtensor *w, struct weight_histogram *h)
+/* The bin of x over [lo, hi]; what is beyond an end is in the bin at that end. */
+static size_t bin_of(double x, double lo, double hi)
+{
+    double bin = hi > lo ? (x - lo) / (hi - lo) * HISTOGRAM_BINS : HISTOGRAM_BINS / 2;
+    return !(bin >= 0) ? 0 : bin >= HISTOGRAM_BINS ? HISTOGRAM_BINS - 1 : (size_t)bin;
+}
+
+/* A walk over two matrices of one shape: finds the largest error, or counts. */
+static void walk_both(const struct qtensor *reference, const struct qtensor *w, bool counting,
+                      struct weight_histogram *h)
 {
     enum { STEP = 64 };
-    float block[STEP * PANEL];
-    const double bins = HISTOGRAM_BINS / (h->hi - h->lo);
+    float before[STEP * PANEL], after[STEP * PANEL];
     for (int p = 0; p < qtensor_panels(w); p++) {
         int outputs = w->rows - p * PANEL < PANEL ? w->rows - p * PANEL : PANEL;
         for (int k0 = 0; k0 < w->cols; k0 += STEP) {
             int n = w->cols - k0 < STEP ? w->cols - k0 : STEP;
-            dequantize_panel(w, p, k0, k0 + n, block);
+            dequantize_panel(reference, p, k0, k0 + n, before);
+            dequantize_panel(w, p, k0, k0 + n, after);
             for (int i = 0; i < n * PANEL; i++) {
-                double bin = ((double)block[i] - h->lo) * bins;
-                if (i % PANEL < outputs)
-                    h->values[!(bin >= 0) ? 0 : bin >= HISTOGRAM_BINS ? HISTOGRAM_BINS - 1 : (int)bin]++;
+                double error = (double)before[i] - (double)after[i];
+                if (i % PANEL >= outputs) continue;
+                if (!counting) {
+                    h->reach = fmax(h->reach, fabs(error));
+                    continue;
+                }
+                h->values[bin_of((double)after[i], h->lo, h->hi)]++;
+                h->errors[bin_of(error, -h->reach, h->reach)]++;
             }
         }
     }
 }
 
-bool weight_histogram(const gpt2q_model *model, const char *name, double lo, double hi,
-                      struct weight_histogram *out)
+static bool find_matrix(struct gpt2_weights *weights, const char *name, struct held *out)
 {
-    struct gpt2_weights weights = *model_weights(model);
-    const struct tensor_info *info = info_named(&weights, name);
-    struct held h;
+    const struct tensor_info *info = info_named(weights, name);
+    return info && find_held(weights, info, out) && out->matrix;
+}
+
+bool weight_histogram(const gpt2q_model *reference, const gpt2q_model *model, const char *name, double lo,
+                      double hi, struct weight_histogram *out)
+{
+    struct gpt2_weights before = *model_weights(reference), after = *model_weights(model);
+    struct held a, b;
     *out = (struct weight_histogram){.lo = lo, .hi = hi};
-    if (!info || !find_held(&weights, info, &h) || !h.matrix || !(hi > lo)) return false;
-    count_values(h.matrix, out);
-    count_codes(h.matrix, out);
-    out->count = (uint64_t)h.matrix->rows * (uint64_t)h.matrix->cols;
+    if (!find_matrix(&before, name, &a) || !find_matrix(&after, name, &b) || !(hi > lo)) return false;
+    walk_both(a.matrix, b.matrix, false, out);
+    walk_both(a.matrix, b.matrix, true, out);
+    count_codes(b.matrix, out);
+    out->count = (uint64_t)b.matrix->rows * (uint64_t)b.matrix->cols;
     return true;
 }

@@ -24,8 +24,11 @@ struct weight_histogram {
     uint64_t codes[256]; /* from the least code on */
     uint64_t count, most_on_a_code;
     int codes_used;
+    double
+        reach; /* max |w - w'|, w of the reference; 0: the two are equal, and all errors are in the middle */
+    uint64_t errors[HISTOGRAM_BINS]; /* of w - w', over [-reach, reach] */
 };
-/* Of the matrix `name`; bins over [lo, hi]. False where the model has no such matrix. */
-bool weight_histogram(const gpt2q_model *model, const char *name, double lo, double hi,
-                      struct weight_histogram *out);
+/* Of the matrix `name`; bins of values over [lo, hi]. Both models are of one checkpoint. False where one has no such matrix. */
+bool weight_histogram(const gpt2q_model *reference, const gpt2q_model *model, const char *name, double lo,
+                      double hi, struct weight_histogram *out);
 #endif

@@ -17,7 +17,25 @@ fail() {
 ! grep -Eiq '<script|src=|href=|https?:|@import|url\(' "$dir/page.html" || fail "the page is not self-contained"
 grep -q '<mark>' "$dir/page.html" || fail "no divergence is marked"
 grep -q '&lt;b&gt;&amp;amp;' "$dir/page.html" || fail "a prompt is not escaped"
-[ "$(grep -c '<svg' "$dir/page.html")" -eq 8 ] || fail "eight plots are expected: size, divergence, two of layers, four of a tensor"
+[ "$(grep -c '<svg' "$dir/page.html")" -eq 9 ] || fail "nine plots are expected: size, bits, divergence, two of layers, four of a tensor"
+grep -q 'error w - w' "$dir/page.html" || fail "there is no histogram of errors"
+grep -q 'class="front"' "$dir/page.html" || fail "there is no Pareto front"
+grep -q "compare --quiet --limit 64 --window 64 -n 12 --schemes f32,i8,i4,notes --html $dir/page.html" "$dir/page.html" ||
+    fail "the command line is not on the page"
+grep -Eq 'instruction set [a-z0-9]+, [0-9]+ threads?; 20[0-9-]+ [0-9:]+ UTC; gpt2q' "$dir/page.html" || fail "the machine and the date are missing"
+if command -v python3 >/dev/null 2>&1; then
+    python3 - "$dir/page.html" <<'EOF' || fail "the figures are not on the page as JSON"
+import html, json, re, sys
+page = open(sys.argv[1], encoding='utf-8').read()
+data = json.loads(html.unescape(re.search(r'<pre id="data">(.*?)</pre>', page, re.S).group(1)))
+assert [s['scheme'] for s in data['schemes']] == ['f32', 'i8:channel:absmax', 'i4:g32:absmax', 'notes']
+EOF
+fi
+# Many schemes: no two look the same.
+"$program" compare --quiet --limit 64 --window 64 -n 0 --schemes f32,f16,bf16,i8,i8@i8,i8:tensor,i8:input,i8:g32,i8:g64,i4,i4:g64,notes \
+    --html "$dir/many.html" >/dev/null
+[ "$(grep -o 'class="key s[0-9] k[0-9]"></i>[^<]*' "$dir/many.html" | sed 's/:$//; s/: .*//' | sort -u | wc -l)" -eq 12 ] || fail "twelve schemes are expected"
+[ "$(grep -o 'class="key s[0-9] k[0-9]"' "$dir/many.html" | sort -u | wc -l)" -eq 12 ] || fail "two schemes look the same"
 
 cat >"$dir/measure.js" <<'EOF'
 function measure(frame, width) {
@@ -63,4 +81,4 @@ EOF
 timeout 120 "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$dir/profile" --dump-dom \
     "file://$dir/frames.html" >"$dir/dom" 2>"$dir/log" || { tail -3 "$dir/log"; fail "the browser failed"; }
 sed -n '/id="verdict"/,/<\/pre>/p' "$dir/dom" | head -5
-for width in 360 1280; do grep -q "$width: 8 plots, good" "$dir/dom" || fail "at $width pixels"; done
+for width in 360 1280; do grep -q "$width: 9 plots, good" "$dir/dom" || fail "at $width pixels"; done

@@ -59,7 +59,7 @@ if command -v zsh >/dev/null 2>&1; then
     got=$(zsh -f -c "
         compadd() { while [[ \$1 == -* ]]; do [[ \$1 == -[dS] ]] && shift; [[ \$1 == -a ]] && break; shift; done; print -l \${(P)2}; }
         _files() { print files; }
-        words=($dir/gpt2q compare --schemes i8,f) CURRENT=4 PREFIX=i8,f
+        words=($dir/gpt2q generate -q f) CURRENT=4 PREFIX=f
         source $root/tools/completion.zsh" | tr '\n' ' ')
-    [ "$got" = "i8,f32 i8,f16 " ] || { echo "zsh: '$got'"; exit 1; }
+    [ "$got" = "f32 f16 " ] || { echo "zsh: '$got'"; exit 1; }
 fi

@@ -2,6 +2,7 @@
  * read from memory and compute in a second. They drift with the neighbours on a shared machine, so they are
  * measured anew in every round. */
 #include "app/bench/bench.h"
+#include "app/provenance.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -131,21 +132,6 @@ void machine_measure(struct machine *m, int first, int last)
 }
 
 /* ---- making it ---- */
-
-static void read_cpu_name(char *name, size_t size)
-{
-    char line[256];
-    snprintf(name, size, "unknown");
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    if (!f) return;
-    while (fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) || !colon) continue;
-        snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-        break;
-    }
-    fclose(f);
-}
 
 static bool samples_create(struct samples *s, int max)
 {

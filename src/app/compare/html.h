@@ -1,20 +1,33 @@
-/* The page of `gpt2q compare --html`: what its two files share. */
+/* The page of `gpt2q compare --html`: what its files share.
+ *
+ *     html.c             the page, its texts and table; page.css: its style
+ *     plots.c            size and perplexity, bits against divergence, divergence of every token
+ *     plots_layers.c     where error is born and how it travels
+ *     plots_weights.c    one tensor: values, errors, codes */
 #ifndef APP_COMPARE_HTML_H
 #define APP_COMPARE_HTML_H
 #include "app/compare/compare.h"
 #include "app/compare/svg.h"
 
+extern const char page_css[]; /* page.css, made part of the program by the Makefile */
+
+/* The classes of a scheme: a colour and, once the colours are used up, another kind of line: "s2 k1". The reference has a colour of its
+ * own. Every scheme has a name beside it, too, so that no plot depends on colours alone. */
 #define PAGE_COLOURS 8
-/* The class of a scheme's colour, "s0" for the reference. */
-int page_colour(size_t scheme);
-void page_label(const struct compared *s, char label[SCHEME_TEXT_MAX + 8]);
-/* A figure with its heading and the colours of the schemes from `first` on; then the plot, then page_caption.
- */
-void page_figure(FILE *f, const struct comparison *c, size_t first, const char *heading);
+#define CLASSES_TEXT 24
+const char *page_classes(size_t scheme, char text[CLASSES_TEXT]);
+#define LABEL_TEXT (SCHEME_TEXT_MAX + 8)
+void page_label(const struct compared *s, char label[LABEL_TEXT]);
+/* Begins a figure with its heading; with a legend of the schemes from `first` on, unless that is n_schemes. Then the plot, then
+ * page_caption. */
+void page_figure(FILE *f, const struct comparison *c, size_t first, const char *heading, bool wide);
+/* A line of a legend or list: the sample of a scheme's line and its name. */
+void page_key(FILE *f, const struct comparison *c, size_t scheme);
 /* Ends the figure with what is to be learned from it. */
 __attribute__((format(printf, 2, 3))) void page_caption(FILE *f, const char *format, ...);
 
 void plot_size_and_perplexity(FILE *f, const struct comparison *c);
+void plot_bits_and_divergence(FILE *f, const struct comparison *c);
 void plot_divergence(FILE *f, const struct comparison *c);
 void plot_ledger(FILE *f, const struct comparison *c, enum ledger_reading reading);
 void plot_weights(FILE *f, const struct comparison *c);

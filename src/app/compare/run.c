@@ -196,7 +196,8 @@ static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2
     if (!status && (c->layers || c->page) && s != c->schemes) status = ledgers(c, s, model, &progress, err);
     if (!status && s == c->schemes) choose_histogram(c);
     if (!status && c->page && c->histogram_of)
-        weight_histogram(model, c->histogram_of, -c->histogram_reach, c->histogram_reach, &s->histogram);
+        weight_histogram(c->reference, model, c->histogram_of, -c->histogram_reach, c->histogram_reach,
+                         &s->histogram);
     progress_clear(&line);
     return status;
 }
