@@ -1,5 +1,6 @@
 #include "methods/hessian.h"
 #include "base/memory.h"
+#include "kernels/half.h"
 #include <math.h>
 
 #define PIECE 256 /* tokens that are added together */
@@ -143,4 +144,27 @@ void layer_inputs_finish(struct layer_inputs *m, const struct workers *w)
     if (m->h.at) square_mirror(w, &m->h, factor);
     struct scaling d = {&m->d, factor};
     if (m->d.at) crew_each(w->crew, m->n, scale_rows, &d);
+}
+
+/* By the high and then the low half of the bits: magnitudes are ordered as their bits are. */
+gpt2q_status layer_inputs_percentile(struct layer_inputs *m, const float *x, size_t n, double percent,
+                                     gpt2q_error *err)
+{
+    uint64_t *counts = mem_zarray(1 << 16, sizeof *counts);
+    uint64_t rank = (uint64_t)ceil(percent / 100.0 * (double)n), below = 0;
+    if (!counts) return error_memory(err, "a histogram", sizeof *counts << 16);
+    if (rank < 1) rank = 1;
+    uint32_t half[2] = {0, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t bits = float_bits(x[i]) & 0x7FFFFFFFu;
+            if (!pass) counts[bits >> 16]++;
+            if (pass && bits >> 16 == half[0]) counts[bits & 0xFFFFu]++;
+        }
+        for (half[pass] = 0; below + counts[half[pass]] < rank; half[pass]++) below += counts[half[pass]];
+        for (uint32_t i = 0; i < 1u << 16; i++) counts[i] = 0;
+    }
+    m->percentile = float_from_bits(half[0] << 16 | half[1]);
+    mem_free(counts);
+    return GPT2Q_OK;
 }

@@ -16,6 +16,7 @@ struct layer_inputs {
     double *sum_abs;    /* (n); after layer_inputs_finish the mean */
     float *max_abs;     /* (n) */
     double *x, *gap;    /* pieces in double */
+    float percentile;   /* of all |x|, by layer_inputs_percentile */
     bool finite;        /* false: some input was not a finite number */
 };
 
@@ -25,6 +26,9 @@ void layer_inputs_free(struct layer_inputs *m);
 /* rows more tokens, x (rows, n), and x_ref likewise (NULL: no reference). */
 void layer_inputs_add(struct layer_inputs *m, const struct workers *w, const float *x, const float *x_ref,
                       int rows);
+/* Notes the least magnitude that `percent` of the n magnitudes of x do not exceed. */
+gpt2q_status layer_inputs_percentile(struct layer_inputs *m, const float *x, size_t n, double percent,
+                                     gpt2q_error *err);
 /* After the last token. */
 void layer_inputs_finish(struct layer_inputs *m, const struct workers *w);
 /* Frees all but the statistics of the inputs. */

@@ -33,6 +33,12 @@ static gpt2q_status check_inputs(const struct layer_inputs *in, int layer, const
                      "the inputs of h.%d.%s are not finite numbers on the calibration text", layer, site);
 }
 
+static gpt2q_status percentile_of(const struct session *s, struct layer_inputs *in, const float *x, gpt2q_error *err)
+{
+    if (s->percent == 0.0 || s->percent >= 100.0) return GPT2Q_OK;
+    return layer_inputs_percentile(in, x, (size_t)in->tokens * (size_t)in->n, s->percent, err);
+}
+
 gpt2q_status session_observe(struct session *s, struct stream *stream, int layer, bool with_h,
                              struct layer_inputs in[SITES], gpt2q_error *err)
 {
@@ -43,10 +49,11 @@ gpt2q_status session_observe(struct session *s, struct stream *stream, int layer
     for (int site = 0; site < SITES && !status; site++) {
         status = layer_inputs_create(&in[site], site_inputs(r, (enum site)site), with_h, false, err);
         if (status) break;
-        layer_inputs_add(&in[site], &s->w, stream_input(stream, r, layer, (enum site)site, before), NULL,
-                         reading_tokens(r));
+        const float *x = stream_input(stream, r, layer, (enum site)site, before);
+        layer_inputs_add(&in[site], &s->w, x, NULL, reading_tokens(r));
         layer_inputs_finish(&in[site], &s->w);
-        status = check_inputs(&in[site], layer, site_names[site], err);
+        status = percentile_of(s, &in[site], x, err);
+        if (!status) status = check_inputs(&in[site], layer, site_names[site], err);
         const struct param *p = &r->model->params.list[params_block(layer, site_param((enum site)site))];
         before = r->model->at + p->at;
         const double n = p->cols, rows = p->rows;
@@ -77,9 +84,11 @@ gpt2q_status session_read(struct session *s, bool with_h, bool head_h, observed_
     struct layer_inputs head = {0};
     if (!status) status = layer_inputs_create(&head, r->model->params.config.n_embd, head_h, false, err);
     if (!status) {
-        layer_inputs_add(&head, &s->w, stream_final(&stream, r), NULL, reading_tokens(r));
+        const float *x = stream_final(&stream, r);
+        layer_inputs_add(&head, &s->w, x, NULL, reading_tokens(r));
         layer_inputs_finish(&head, &s->w);
-        status = check_inputs(&head, -1, "", err);
+        status = percentile_of(s, &head, x, err);
+        if (!status) status = check_inputs(&head, -1, "", err);
     }
     if (!status) status = fn(s, layers, &head, 1, user, err);
     layer_inputs_free(&head);

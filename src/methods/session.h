@@ -14,6 +14,7 @@ struct session {
     struct workers w;
     struct reading reading; /* where there is a text */
     double done, total;     /* work, in multiplications */
+    double percent;         /* of static scales; 0: nobody asks */
 };
 
 /* Adds work; GPT2Q_CANCELLED where the hooks say so. */

@@ -160,6 +160,9 @@ static void activate_rows(void *arg, int64_t item, int thread)
     range_of(s, item, &r0, &r1);
     s->r->w->crew->kernels->activation[config_activation(&s->r->model->params.config)](
         s->y + (size_t)r0 * cols, (size_t)(r1 - r0) * cols, s->y + (size_t)r0 * cols);
+    for (int r = r0; r < r1 && s->r->factors; r++)
+        for (size_t j = 0; j < cols; j++)
+            s->y[(size_t)r * cols + j] *= s->r->factors[(size_t)s->layer * cols + j];
 }
 
 static void add_rows(void *arg, int64_t item, int thread)
@@ -247,7 +250,7 @@ static void hidden(struct stream *s, const struct reading *r, int layer, const f
         const int n = piece_rows(r, i);
         const size_t first = (size_t)i * (size_t)r->text->window;
         linear(r, layer, SITE_C_FC, c_fc, s->in + first * d, n, s->wide + first * inner);
-        const struct rows rows = {.r = r, .y = s->wide + first * inner, .n = n, .cols = (int)inner};
+        const struct rows rows = {.r = r, .y = s->wide + first * inner, .n = n, .cols = (int)inner, .layer = layer};
         each_rows(&rows, activate_rows);
     }
 }

@@ -14,6 +14,7 @@ struct reading { /* what all streams share */
     const struct model_floats *model;
     const struct calibration *text;
     const struct workers *w;
+    const float *factors; /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; NULL: none */
     float *scratch; /* (rows of a piece, widest output) */
     float *p;       /* probabilities of a window, one a thread */
     int piece;      /* windows that are computed together */

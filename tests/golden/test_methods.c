@@ -3,7 +3,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "methods/awq.h"
 #include "methods/gptq.h"
+#include "methods/rounding.h"
 #include "model/safetensors.h"
 #include "qtensor/isa.h"
 #include <math.h>
@@ -202,11 +204,103 @@ static void qep_and_refinement_give_the_golden_codes(void **state)
     golden_close(&g);
 }
 
+/* The inputs' mean and largest magnitudes are not stored for all inputs; the scale of a step is, and its exponent gives the mean. */
+static void awq_gives_the_golden_losses_and_codes(void **state)
+{
+    static const char *const layers[] = {"h.0.attn.c_attn", "h.1.attn.c_proj", "h.1.mlp.c_fc"};
+    struct golden g;
+    gpt2q_error err;
+    (void)state;
+    need_shared(here, "golden/calibrated/linear.safetensors");
+    (void)here;
+    assert_true(golden_open(&g));
+    for (size_t l = 0; l < 3; l++) {
+        int rows, cols;
+        float *w = weights_of(&g, layers[l], &rows, &cols);
+        struct square h = square_from(tensor(&g.st, layers[l], ".H"));
+        const cJSON *layer =
+            cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "awq"), "layers"), layers[l]);
+        const int step = cJSON_GetObjectItem(layer, "step")->valueint;
+        const cJSON *losses = cJSON_GetObjectItem(layer, "losses");
+        const struct st_tensor *golden = tensor(&g.st, layers[l], ".awq.input_scale");
+        const struct code_scheme codes = {.grid = GRID_AFFINE, .bits = 4, .group = 32, .half = true};
+        double *mean = mem_array((size_t)cols, sizeof *mean), *scale = mem_array((size_t)cols, sizeof *scale);
+        /* s is mean^(step/20) but for a factor, which the normalization takes out again */
+        for (int j = 0; j < cols; j++) mean[j] = step ? pow(number(golden, (size_t)j), 20.0 / step) : 1.0;
+        struct awq_report r;
+        if (awq_scale(&g.w, w, rows, cols, &h, mean, &codes, scale, &r, &err)) fail_msg("%s", err.message);
+        assert_int_equal(r.step, step);
+        for (int i = 0; i < AWQ_STEPS; i++)
+            if (near(r.losses[i], cJSON_GetArrayItem(losses, i)->valuedouble) > 1e-6)
+                fail_msg("%s: loss of step %d is %.12g", layers[l], i, r.losses[i]);
+        for (int j = 0; j < cols; j++) assert_true(near(scale[j], number(golden, (size_t)j)) < 1e-9);
+        const struct st_tensor *want = tensor(&g.st, layers[l], ".awq.codes");
+        struct lane_scales s;
+        double *group = mem_array(32 * LANES, sizeof *group);
+        size_t wrong = 0;
+        for (int o = 0; o < rows; o++)
+            for (int k = 0; k < cols; k += 32) {
+                for (int i = 0; i < 32; i++)
+                    for (int x = 0; x < LANES; x++)
+                        group[i * LANES + x] =
+                            (double)w[(size_t)o * (size_t)cols + (size_t)(k + i)] * scale[k + i];
+                lane_scales_choose(g.w.ops, &codes, group, 32, NULL, &s);
+                for (int i = 0; i < 32; i++) {
+                    const double q = rint(group[i * LANES] / s.divisor[0]) + s.zero[0];
+                    wrong += fmin(fmax(q, 0), 15) != (double)want->data[(size_t)o * (size_t)cols + (size_t)(k + i)];
+                }
+            }
+        assert_int_equal(wrong, 0);
+        mem_free(group);
+        mem_free(mean);
+        mem_free(scale);
+        mem_free(w);
+        square_free(&h);
+    }
+    golden_close(&g);
+}
+
+static void hqq_gives_the_golden_codes(void **state)
+{
+    struct golden g;
+    gpt2q_error err;
+    int rows, cols;
+    (void)state;
+    need_shared(here, "golden/calibrated/linear.safetensors");
+    (void)here;
+    assert_true(golden_open(&g));
+    float *w = weights_of(&g, "h.0.mlp.c_fc", &rows, &cols);
+    struct hqq_report *r = mem_zalloc(sizeof *r);
+    for (int bits = 2; bits <= 4; bits++) {
+        char key[64];
+        struct coded c;
+        size_t wrong = 0, n = (size_t)rows * (size_t)cols;
+        if (hqq_run(&g.w, w, rows, cols, (struct scheme){.format = QF_I4}, bits, 64, 20, &c, r, &err))
+            fail_msg("%s", err.message);
+        snprintf(key, sizeof key, "h.0.mlp.c_fc.hqq.i%d", bits);
+        const struct st_tensor *codes = tensor(&g.st, key, ".codes");
+        for (size_t i = 0; i < n; i++) wrong += codes->data[i] != c.codes[i];
+        if (wrong > n / 10000) fail_msg("%s: %zu codes differ", key, wrong);
+        snprintf(key, sizeof key, "h.0.mlp.c_fc.i%d", bits);
+        const cJSON *errors =
+            cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "hqq"), key), "mean_errors");
+        assert_int_equal(cJSON_GetArraySize(errors), r->repetitions);
+        for (int i = 0; i < r->repetitions; i++)
+            assert_true(near(r->mean_errors[i], cJSON_GetArrayItem(errors, i)->valuedouble) < 1e-6);
+        coded_free(&c);
+    }
+    mem_free(r);
+    mem_free(w);
+    golden_close(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gptq_gives_the_golden_codes),
         cmocka_unit_test(qep_and_refinement_give_the_golden_codes),
+        cmocka_unit_test(awq_gives_the_golden_losses_and_codes),
+        cmocka_unit_test(hqq_gives_the_golden_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
