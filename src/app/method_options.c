@@ -243,6 +243,8 @@ int method_run(const struct method_options *o, const struct method_plan *plan, c
     q->method = method_plan_print(plan, out->method, sizeof out->method);
     q->calibration = out->calibration;
     q->prepared = out->result.prepared;
+    q->static_scales = out->result.static_scales;
+    q->factors = out->result.factors;
     return EXIT_DONE;
 }
 

@@ -33,9 +33,11 @@ static void add_all(struct option_set *set, struct model_options *o)
         set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC",
                              "hold the tensors whose name matches otherwise; repeatable, the last match wins",
                              0, 0});
-    option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "f32|i16|i8",
+    option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "TYPE",
                                     "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
-                                    "token (default: i16 for i8 and i4 weights, else f32)",
+                                    "token; llm.int8[:T]: as i8, inputs of magnitude T (6) and more in float; "
+                                    "static: as i8, by the scales of a file that quantize --static wrote "
+                                    "(default: i16 for i8 and i4 weights, else f32)",
                                     0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N",
                                     "threads (default: OMP_NUM_THREADS, else the cores this process may use)",
@@ -102,8 +104,19 @@ static int check_word(const char *option, const char *value, const char *const *
         if (!strcmp(value, names[i])) return EXIT_DONE;
     const char *near = nearest_name(value, names, n);
     return usage_error("--%s is '%s' where f32, %s is expected%s%s%s", option, value,
-                       names[1][0] == 'i' ? "i16 or i8" : "f16 or i8", near ? ": did you mean '" : "",
+                       names[1][0] == 'i' ? "i16, i8, llm.int8[:T] or static" : "f16 or i8", near ? ": did you mean '" : "",
                        near ? near : "", near ? "'?" : "");
+}
+
+/* "static", and "llm.int8" with or without a threshold. */
+static bool names_mode(const char *text)
+{
+    if (!text) return false;
+    if (!strcmp(text, "static") || !strcmp(text, "llm.int8")) return true;
+    if (strncmp(text, "llm.int8:", 9) != 0) return false;
+    char *end;
+    const double t = strtod(text + 9, &end);
+    return text[9] >= '0' && text[9] <= '9' && !*end && t > 0 && t < 1e30;
 }
 
 int model_options_check(const struct model_options *o)
@@ -111,7 +124,8 @@ int model_options_check(const struct model_options *o)
     static const char *const activations[] = {"f32", "i16", "i8"}, *const kv[] = {"f32", "f16", "i8"};
     gpt2q_error err;
     struct scheme scheme = {.format = QF_I8, .gran = QG_CHANNEL};
-    int code = check_word("activations", o->activations, activations, 3);
+    int code = EXIT_DONE;
+    if (!names_mode(o->activations)) code = check_word("activations", o->activations, activations, 3);
     if (!code) code = check_word("kv", o->kv, kv, 3);
     if (!code) code = check_isa(o->isa ? o->isa : getenv("GPT2Q_ISA"));
     if (code) return code;

@@ -2,6 +2,9 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- batch ---- */
@@ -66,8 +69,39 @@ gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, e
         *out = (enum activations)i;
         return GPT2Q_OK;
     }
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown activations '%s': f32, i16 or i8 is expected",
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "unknown activations '%s': f32, i16, i8, llm.int8[:T] or static is expected",
                      text);
+}
+
+/* The threshold of "llm.int8[:T]", 0 where that is not what the text is. */
+static float outlier_threshold(const char *text)
+{
+    const size_t n = strlen("llm.int8");
+    char *end;
+    if (strncmp(text, "llm.int8", n) != 0) return 0.0f;
+    if (!text[n]) return 6.0f;
+    if (text[n] != ':' || text[n + 1] < '0' || text[n + 1] > '9') return 0.0f;
+    const float t = strtof(text + n + 1, &end);
+    return *end || !(t > 0.0f) || !(t < INFINITY) ? 0.0f : t;
+}
+
+gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *w, struct activation_mode *out,
+                                   gpt2q_error *err)
+{
+    *out = (struct activation_mode){0};
+    const bool fixed = text && !strcmp(text, "static");
+    const float threshold = text ? outlier_threshold(text) : 0.0f;
+    if (!fixed && threshold == 0.0f) return activations_parse(text, w, &out->kind, err);
+    char scheme[SCHEME_TEXT_MAX];
+    if (!scheme_takes(w->scheme, ACTIVATIONS_I8))
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "activations %s go with integer codes only, not with %s", text,
+                         scheme_print(w->scheme, scheme));
+    if (fixed && w->lm_head_input_scale == 0.0f)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "activations static want the scales of a file that quantize --static wrote; this model has none");
+    *out = (struct activation_mode){.kind = ACTIVATIONS_I8, .fixed = fixed, .threshold = threshold};
+    return GPT2Q_OK;
 }
 
 static gpt2q_status kv_parse(const char *text, enum kv_format *out, gpt2q_error *err)
@@ -82,6 +116,14 @@ static gpt2q_status kv_parse(const char *text, enum kv_format *out, gpt2q_error 
     }
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown cache format '%s': f32, f16 or i8 is expected",
                      text);
+}
+
+static void print_mode(const struct activation_mode *m, char text[ACTIVATIONS_TEXT])
+{
+    if (m->threshold > 0.0f)
+        snprintf(text, ACTIVATIONS_TEXT, "llm.int8:%g", (double)m->threshold);
+    else
+        snprintf(text, ACTIVATIONS_TEXT, "%s", m->fixed ? "static" : activations_print(m->kind));
 }
 
 gpt2q_context_params gpt2q_context_params_default(void)
@@ -117,9 +159,10 @@ static gpt2q_status complete(const gpt2q_config *c, const gpt2q_context_params *
 static gpt2q_status build(gpt2q_context *ctx, const gpt2q_context_params *p, gpt2q_error *err)
 {
     const struct gpt2_weights *w = &ctx->model->weights;
-    enum activations activations;
+    struct activation_mode activations;
     enum kv_format kv;
-    gpt2q_status s = activations_parse(p->activations, w, &activations, err);
+    gpt2q_status s = activation_mode_parse(p->activations, w, &activations, err);
+    if (!s) print_mode(&activations, ctx->activations);
     if (!s) s = kv_parse(p->kv, &kv, err);
     if (!s) s = kv_cache_create(&ctx->cache, kv, &w->config, p->n_seq_max, p->n_ctx, p->n_cache, err);
     if (!s)
@@ -171,7 +214,7 @@ void gpt2q_context_free(gpt2q_context *ctx)
 
 const char *gpt2q_context_activations(const gpt2q_context *ctx)
 {
-    return activations_print(ctx->forward.activations);
+    return ctx->activations;
 }
 
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile) { ctx->forward.profile = profile; }

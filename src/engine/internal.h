@@ -19,7 +19,10 @@ struct gpt2q_batch {
     struct batch_token *tokens;
 };
 
+#define ACTIVATIONS_TEXT 32
+
 struct gpt2q_context {
+    char activations[ACTIVATIONS_TEXT]; /* as --activations has it */
     const gpt2q_model *model;
     struct kv_cache cache;
     struct forward forward;

@@ -15,7 +15,7 @@ static size_t best_stride(const struct forward *f)
 }
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,
-                            struct kv_cache *cache, enum activations activations, int n_batch, int n_outputs,
+                            struct kv_cache *cache, struct activation_mode activations, int n_batch, int n_outputs,
                             int n_threads, gpt2q_error *err)
 {
     const gpt2q_config *c = &weights->config;
@@ -34,11 +34,13 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     for (int l = 0; l < c->n_layer; l++) {
         const struct linear_weight *all[] = {&h[l].c_attn, &h[l].attn_c_proj, &h[l].c_fc, &h[l].mlp_c_proj};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-            size_t bytes = qinput_layout(&(struct qinput){0}, &all[i]->weight, activations, n_batch, NULL);
+            struct qinput in = {.threshold = activations.threshold};
+            size_t bytes = qinput_layout(&in, &all[i]->weight, activations.kind, n_batch, NULL);
             if (bytes > prepared) prepared = bytes;
         }
     }
-    size_t head = qinput_layout(&(struct qinput){0}, &weights->lm_head, activations, n_outputs, NULL);
+    struct qinput in = {.threshold = activations.threshold};
+    size_t head = qinput_layout(&in, &weights->lm_head, activations.kind, n_outputs, NULL);
     if (head > prepared) prepared = head;
     f->scores_floats =
         round_up(attention_scratch_floats(cache->max_blocks * KV_BLOCK), 1024); /* pages of their own */

@@ -6,6 +6,7 @@
 #ifndef MODEL_FORWARD_H
 #define MODEL_FORWARD_H
 #include "model/kv_cache.h"
+#include "qtensor/qinput.h"
 #include "model/linear.h"
 #include "model/profile.h"
 
@@ -18,7 +19,7 @@ struct forward {
     const struct gpt2_weights *weights;
     const struct isa *isa;
     struct kv_cache *cache;
-    enum activations activations;
+    struct activation_mode activations;
     int n_batch, n_outputs, n_threads; /* tokens of a pass, rows of logits, threads: at most */
 
     gpt2q_observer *observer;
@@ -46,7 +47,7 @@ struct forward {
 };
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,
-                            struct kv_cache *cache, enum activations activations, int n_batch, int n_outputs,
+                            struct kv_cache *cache, struct activation_mode activations, int n_batch, int n_outputs,
                             int n_threads, gpt2q_error *err);
 void forward_free(struct forward *f);
 

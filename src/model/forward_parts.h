@@ -27,7 +27,8 @@ struct outputs {
 struct product {
     struct linear_weight w;
     struct qinput in;
-    bool prepared; /* the rows of `in` are quantized, or need not be */
+    bool prepared; /* the rows of `in` are quantized, or need not be, and have no factors */
+    bool codes;    /* they have to be */
     float *y;      /* with `then`, only where an observer wants all outputs */
     size_t y_stride;
     /* What becomes of some outputs; NULL: they stay in y. A tile of the thread's own stays in a cache; of y, a few lines of

@@ -48,7 +48,18 @@ static void prepare(const struct pass *p, int r0, int r1)
 {
     const struct qtensor *w = &p->product.w.weight;
     struct qinput in = p->product.in;
-    p->f->isa->formats[w->scheme.format].prepare(w, &in, r0, r1);
+    if (p->product.codes) p->f->isa->formats[w->scheme.format].prepare(w, &in, r0, r1);
+}
+
+/* The inputs times their factors, in place: nothing else reads the hidden layer afterwards. */
+static void multiply_rows(const struct pass *p, int r0, int r1)
+{
+    const struct qinput *in = &p->product.in;
+    const float *factors = p->product.w.factors;
+    for (int r = r0; r < r1; r++) {
+        float *x = p->f->wide + (size_t)r * in->stride;
+        for (int k = 0; k < in->cols; k++) x[k] *= factors[k];
+    }
 }
 
 static void prepare_rows(void *arg, int item, int thread)
@@ -57,6 +68,7 @@ static void prepare_rows(void *arg, int item, int thread)
     int r0, r1;
     (void)thread;
     rows_of_item(p, p->product.in.n, item, &r0, &r1);
+    if (p->product.w.factors) multiply_rows(p, r0, r1);
     prepare(p, r0, r1);
 }
 
@@ -119,11 +131,14 @@ static void set_product(struct pass *p, struct product product, const float *x, 
                           .end = n,
                           .f32 = x,
                           .stride = row_stride(f, (size_t)w->cols),
-                          .kind = f->activations};
+                          .kind = f->activations.kind,
+                          .threshold = f->activations.threshold,
+                          .fixed_scale = f->activations.fixed ? product.w.input_scale : 0.0f};
     if (!f->isa->formats[w->scheme.format].matmul_q) in->kind = ACTIVATIONS_F32;
     product.block = rows_of_block(in);
-    product.prepared = !qinput_needs_prepare(w, in->kind);
-    if (!product.prepared) qinput_layout(in, w, in->kind, n, f->prepared);
+    product.codes = qinput_needs_prepare(w, in->kind);
+    product.prepared = !product.codes && !product.w.factors;
+    if (product.codes) qinput_layout(in, w, in->kind, n, f->prepared);
     p->product = product;
 }
 
@@ -307,7 +322,7 @@ static struct phase begin_head(struct pass *p)
     const struct gpt2_weights *w = f->weights;
     if (!p->n_outputs) return (struct phase){0};
     set_product(p,
-                (struct product){.w = {.weight = w->lm_head},
+                (struct product){.w = {.weight = w->lm_head, .input_scale = w->lm_head_input_scale},
                                  .y = p->logits,
                                  .y_stride = (size_t)w->lm_head.rows,
                                  .then = p->argmax ? keep_best : NULL},

@@ -30,6 +30,10 @@
 #define GPT2Q_KEY_CALIBRATION "gpt2q.calibration" /* on which texts; absent: on none */
 #define GPT2Q_KEY_OF_WEIGHT "scheme." /* + its name */
 
+/* Tensors that only methods write; a file with one of them is of version 2. */
+#define GPT2Q_STATIC  "activations.scale"        /* F32 [4 n_layer + 1]: of the inputs of linear layers, the head's last */
+#define GPT2Q_FACTORS "h.%d.mlp.c_proj.factors"  /* F32 [n_inner]: they multiply its inputs */
+
 #define GPT2Q_VOCAB     "tokenizer.vocab.json"
 #define GPT2Q_MERGES    "tokenizer.merges.txt"
 #define GPT2Q_TOKENIZER "tokenizer.tokenizer.json"

@@ -235,6 +235,43 @@ static gpt2q_status read_all(struct gpt2q_reader *r, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
+/* The floats of a tensor that a file may lack, each finite and above 0; *out is then NULL. */
+static gpt2q_status read_positive(struct gpt2q_reader *r, const char *name, uint64_t n, const float **out, gpt2q_error *err)
+{
+    const struct st_declaration d = {.name = name, .dtype = ST_F32, .n_dims = 1, .shape = {n}};
+    const struct st_tensor *t = safetensors_find(&r->f->st, name);
+    *out = NULL;
+    if (!t) return GPT2Q_OK;
+    gpt2q_status s = check_part(r->f, &d, t, err);
+    if (s) return s;
+    const float *values = (const float *)t->data;
+    for (uint64_t i = 0; i < n; i++)
+        if (!(values[i] > 0.0f) || !(values[i] <= 3.4028234e38f))
+            return error_set(err, GPT2Q_FORMAT, "%s: %s: number %llu is %g, expected a finite one above 0",
+                             r->f->st.map.path, name, (unsigned long long)i, (double)values[i]);
+    r->n_used++;
+    *out = values;
+    return GPT2Q_OK;
+}
+
+/* What methods have written about the inputs of linear layers. */
+static gpt2q_status read_inputs(struct gpt2q_reader *r, gpt2q_error *err)
+{
+    const int layers = r->w->config.n_layer;
+    const float *scales;
+    char name[WEIGHT_NAME_MAX];
+    gpt2q_status s = read_positive(r, GPT2Q_STATIC, 4 * (uint64_t)layers + 1, &scales, err);
+    for (int l = 0; l < layers && !s; l++) {
+        struct gpt2_block *b = &r->w->h[l];
+        struct linear_weight *all[] = {&b->c_attn, &b->attn_c_proj, &b->c_fc, &b->mlp_c_proj};
+        for (int i = 0; i < 4 && scales; i++) all[i]->input_scale = scales[4 * l + i];
+        snprintf(name, sizeof name, GPT2Q_FACTORS, l);
+        s = read_positive(r, name, (uint64_t)r->w->config.n_inner, &b->mlp_c_proj.factors, err);
+    }
+    if (!s && scales) r->w->lm_head_input_scale = scales[4 * layers];
+    return s;
+}
+
 /* A tensor that nothing reads would be a second reading of the file. */
 static gpt2q_status check_rest(const struct gpt2q_reader *r, gpt2q_error *err)
 {
@@ -273,6 +310,7 @@ gpt2q_status gpt2q_file_weights(struct gpt2q_file *f, struct gpt2_weights *out, 
     struct gpt2q_reader r = {.f = f, .w = out};
     gpt2q_status s = prepare(&r, err);
     if (!s) s = read_all(&r, err);
+    if (!s) s = read_inputs(&r, err);
     if (!s) s = check_rest(&r, err);
     if (s) {
         weights_free(out);

@@ -12,7 +12,9 @@ struct norm { /* (n_embd) each */
 };
 struct linear_weight { /* y (n, rows) = x (n, cols) @ weight^T + bias */
     struct qtensor weight;
-    const float *bias; /* (rows); NULL: none */
+    const float *bias;    /* (rows); NULL: none */
+    const float *factors; /* (cols) that multiply the inputs first; NULL: none */
+    float input_scale;    /* of static activations; 0: the file has none */
 };
 struct gpt2_block {
     struct norm ln_1, ln_2;
@@ -34,6 +36,7 @@ struct gpt2_weights {
     struct qtensor wte;     /* (vocab_size, n_embd) */
     struct qtensor lm_head; /* the same memory where tied and not overridden */
     bool lm_head_is_wte;
+    float lm_head_input_scale; /* of static activations; 0: the file has none */
     const float *wpe; /* (n_positions, n_embd) */
     struct norm ln_f;
     struct gpt2_block *h; /* n_layer */

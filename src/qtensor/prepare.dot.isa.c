@@ -70,6 +70,20 @@ static void prepare_floats(const struct qtensor *w, struct qinput *x, int row, c
 
 /* ---- codes ---- */
 
+/* Notes the inputs of magnitude x->threshold and more, and returns the row with 0 in their places. What is not a number stays. */
+static const float *take_outliers(struct qinput *x, int row, const float *from)
+{
+    float *rest = x->rest + (size_t)row * (size_t)x->cols;
+    int32_t *list = x->outliers + (size_t)row * ((size_t)x->cols + 1), n = 0;
+    for (int k = 0; k < x->cols; k++) {
+        const bool out = fabsf(from[k]) >= x->threshold && fabsf(from[k]) < INFINITY;
+        rest[k] = out ? 0.0f : from[k];
+        if (out) list[++n] = k;
+    }
+    list[0] = n;
+    return rest;
+}
+
 /* max|x| / qmax; NaN where an x is not finite: x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
 static float code_scale(const float *x, int n, float qmax)
 {
@@ -80,6 +94,12 @@ static float code_scale(const float *x, int n, float qmax)
         strange = vf_fma(v, vf_zero(), strange);
     }
     return vf_sum(strange) == 0.0f ? vf_hmax(most) / qmax : NAN;
+}
+
+static float row_scale(const struct qinput *x, const float *from, float qmax)
+{
+    const float own = code_scale(from, x->cols, qmax);
+    return x->fixed_scale > 0.0f && own == own ? x->fixed_scale : own;
 }
 
 /* The codes of x[i..i+16), 0 beyond n. */
@@ -138,7 +158,7 @@ static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, con
 {
     const int cols = w->cols, pieces = qtensor_pieces(w, x->kind), groups = qtensor_groups(w);
     const int group = cols / groups, piece = qtensor_piece(w, x->kind);
-    float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
+    float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = row_scale(x, from, qmax);
     int32_t *sums = x->code_sums + (size_t)row * WIDE_SUMS * (size_t)pieces;
     x->code_scale[row] = scale;
     encode_wide(x, row, from, scale, qmax);
@@ -243,7 +263,7 @@ static void group_code_sums(const struct qtensor *w, const int8_t *codes, size_t
 static void prepare_bytes(const struct qtensor *w, struct qinput *x, int row, const float *from)
 {
     const int cols = w->cols, groups = qtensor_groups(w);
-    const float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = code_scale(from, cols, qmax);
+    const float qmax = x->kind == ACTIVATIONS_I16 ? 32639.0f : 127.0f, scale = row_scale(x, from, qmax);
     const struct byte_row to = byte_row_at(w, x, row);
     int32_t *sums = x->code_sums + (size_t)row * 2 * (size_t)groups;
     x->code_scale[row] = scale;
@@ -274,6 +294,7 @@ void ISA(prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1)
 {
     for (int r = r0; r < r1; r++) {
         const float *from = x->f32 + (size_t)r * x->stride;
+        if (x->rest) from = take_outliers(x, r, from);
         prepare_floats(w, x, r, &from);
         if (x->kind != ACTIVATIONS_F32) prepare_codes(w, x, r, from);
     }

@@ -23,7 +23,14 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
     size_t used = 0, rows = (size_t)n, cols = (size_t)w->cols;
     size_t groups = s.gran == QG_GROUP ? cols / (size_t)s.group : 1, stride = round_up(cols, 64);
     struct qinput out = {.n = n, .cols = w->cols, .end = n, .kind = kind};
-    if (x) out.f32 = x->f32, out.stride = x->stride;
+    if (x) {
+        out.f32 = x->f32, out.stride = x->stride;
+        out.fixed_scale = x->fixed_scale, out.threshold = x->threshold;
+    }
+    if (out.threshold > 0.0f && kind != ACTIVATIONS_F32) {
+        out.rest = take(memory, &used, rows * cols * sizeof(float));
+        out.outliers = take(memory, &used, rows * (cols + 1) * sizeof(int32_t));
+    }
     if (qinput_needs_prepare(w, kind)) {
         if (s.gran == QG_INPUT) out.scaled = take(memory, &used, rows * cols * sizeof(float));
         if (scheme_zero(s) != QZERO_NONE) out.sums = take(memory, &used, rows * groups * sizeof(float));

@@ -40,6 +40,13 @@ enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
 /* Rows that a kernel may take together. */
 #define QINPUT_BLOCK 32
 
+/* How the integer codes of a token come about. */
+struct activation_mode {
+    enum activations kind;
+    bool fixed;      /* by the layer's scale, which the file holds, not by the token's largest magnitude */
+    float threshold; /* LLM.int8(): inputs of this magnitude and more leave the integer product; 0: none does */
+};
+
 /* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
  * (sized by qinput_layout), row by row. */
 struct qinput {
@@ -49,6 +56,10 @@ struct qinput {
     const float *f32; /* x (n, cols), row r at f32 + r*stride */
     size_t stride;
     enum activations kind;
+    float fixed_scale; /* of all codes; 0: each row has its own */
+    float threshold;   /* as in activation_mode */
+    float *rest;       /* threshold: x with 0 for the outliers, in place of f32 (n, cols) */
+    int32_t *outliers; /* threshold: of each row how many, and which inputs, ascending (n, 1 + cols) */
     float *scaled; /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
     float *sums;   /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
     /* Codes of x (n, cols rounded up to 64), as format_ops.wide_codes says; padding is 0. As bytes: i16: 256*hi + lo; i8: hi

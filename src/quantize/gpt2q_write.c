@@ -21,6 +21,8 @@ struct metadata_text {
 
 struct gpt2q_writer {
     struct file_writer file;
+    const struct quantizer *q; /* the caller's */
+    char (*factor_names)[WEIGHT_NAME_MAX];
     struct crc32 crc;
     uint64_t written;
     struct stored_weight *weights; /* in the order they come */
@@ -75,6 +77,34 @@ static void declare_tables(struct gpt2q_writer *w)
     for (int i = 0; i < TOKENIZER_TABLES; i++) declare(w, tokenizer_table_declare(i, tables[i].n));
 }
 
+/* What methods add: scales of inputs, factors of a layer's. */
+static void declare_inputs(struct gpt2q_writer *w)
+{
+    const gpt2q_config *c = &w->q->bindings.config;
+    if (w->q->static_scales)
+        declare(w, (struct st_declaration){.name = GPT2Q_STATIC,
+                                           .dtype = ST_F32,
+                                           .n_dims = 1,
+                                           .shape = {4 * (uint64_t)c->n_layer + 1}});
+    for (int l = 0; w->q->factors && l < c->n_layer; l++) {
+        snprintf(w->factor_names[l], sizeof *w->factor_names, GPT2Q_FACTORS, l);
+        declare(w, (struct st_declaration){
+                       .name = w->factor_names[l], .dtype = ST_F32, .n_dims = 1, .shape = {(uint64_t)c->n_inner}});
+    }
+}
+
+static gpt2q_status put_inputs(struct gpt2q_writer *w, gpt2q_error *err)
+{
+    const gpt2q_config *c = &w->q->bindings.config;
+    const size_t inner = (size_t)c->n_inner;
+    gpt2q_status s = GPT2Q_OK;
+    if (w->q->static_scales)
+        s = put_padded(w, w->q->static_scales, (4 * (size_t)c->n_layer + 1) * sizeof(float), err);
+    for (int l = 0; w->q->factors && l < c->n_layer && !s; l++)
+        s = put_padded(w, w->q->factors + (size_t)l * inner, inner * sizeof(float), err);
+    return s;
+}
+
 static void declare_all(struct gpt2q_writer *w)
 {
     for (size_t i = 0; i < N_TEXTS; i++)
@@ -85,6 +115,7 @@ static void declare_all(struct gpt2q_writer *w)
     declare_tables(w);
     for (size_t i = 0; i < w->n_weights; i++)
         for (int j = 0; j < w->weights[i].n_parts; j++) declare(w, w->weights[i].parts[j]);
+    declare_inputs(w);
     w->declarations[w->n_declarations++] =
         (struct st_declaration){.name = GPT2Q_CHECKSUM, .dtype = ST_U32, .n_dims = 1, .shape = {1}};
 }
@@ -150,7 +181,10 @@ static bool add_metadata(struct gpt2q_writer *w, const char *key, const char *na
 }
 
 /* 2 where an older gpt2q would do something else with the file, which must refuse it. */
-static int file_version(const gpt2q_config *config) { return config->n_more_eos > 0 ? 2 : 1; }
+static int file_version(const struct quantizer *q)
+{
+    return q->bindings.config.n_more_eos > 0 || q->static_scales || q->factors ? 2 : 1;
+}
 
 static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantizer *q, const char *source,
                                    gpt2q_error *err)
@@ -158,7 +192,7 @@ static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantize
     char version[16], spec[SCHEME_TEXT_MAX], name[WEIGHT_NAME_MAX];
     gpt2q_config config = q->bindings.config;
     config.tie_word_embeddings = q->bindings.tied; /* what the files showed */
-    snprintf(version, sizeof version, "%d", file_version(&config));
+    snprintf(version, sizeof version, "%d", file_version(q));
     char *text = config_print(&config);
     w->metadata = mem_zarray(w->n_weights + 7, sizeof *w->metadata);
     bool ok = text && w->metadata && add_metadata(w, "format", "", GPT2Q_FILE_FORMAT) &&
@@ -188,6 +222,7 @@ static void writer_free(struct gpt2q_writer *w)
     mem_free(w->metadata);
     mem_free(w->declarations);
     mem_free(w->paddings);
+    mem_free(w->factor_names);
     mem_free(w->weights);
     mem_free(w);
 }
@@ -207,10 +242,12 @@ static gpt2q_status prepare(struct gpt2q_writer *w, const struct quantizer *q, c
     if (!s) s = make_tables(w, directory, err);
     if (!s) s = describe_model(w, q, source, err);
     if (s) return s;
-    size_t n = w->n_weights * PARTS_MAX + N_TEXTS + TOKENIZER_TABLES;
+    const size_t layers = (size_t)q->bindings.config.n_layer;
+    size_t n = w->n_weights * PARTS_MAX + N_TEXTS + TOKENIZER_TABLES + 1 + layers;
+    w->factor_names = mem_array(layers, sizeof *w->factor_names);
     w->declarations = mem_array(2 * n + 1, sizeof *w->declarations);
     w->paddings = mem_array(n, sizeof *w->paddings);
-    if (!w->declarations || !w->paddings)
+    if (!w->declarations || !w->paddings || !w->factor_names)
         return error_memory(err, "a table of tensors", 2 * n * sizeof *w->declarations);
     declare_all(w);
     return GPT2Q_OK;
@@ -250,6 +287,7 @@ gpt2q_status gpt2q_writer_open(const char *path, const struct quantizer *q, cons
     struct gpt2q_writer *w = mem_zalloc(sizeof *w);
     if (!w) return error_memory(err, "a writer", sizeof *w);
     crc32_begin(&w->crc);
+    w->q = q;
     gpt2q_status s = prepare(w, q, directory, source, err);
     if (!s) s = file_writer_open(&w->file, path, err);
     if (!s) s = write_beginning(w, err);
@@ -280,9 +318,10 @@ gpt2q_status gpt2q_writer_put(struct gpt2q_writer *w, const struct quantized *q,
 gpt2q_status gpt2q_writer_commit(struct gpt2q_writer *w, uint64_t *bytes, gpt2q_error *err)
 {
     assert(w->n_put == w->n_weights);
+    gpt2q_status s = put_inputs(w, err);
     uint32_t crc = crc32_value(&w->crc);
     const uint8_t little[] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
-    gpt2q_status s = file_writer_write(&w->file, little, sizeof little, err);
+    if (!s) s = file_writer_write(&w->file, little, sizeof little, err);
     *bytes = w->written + sizeof little;
     if (s) {
         gpt2q_writer_abort(w);
