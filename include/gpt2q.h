@@ -177,7 +177,7 @@ typedef struct gpt2q_context_params {
     int32_t n_outputs;       /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
     int64_t n_cache;         /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
     int32_t n_threads;       /* at most; 0: OMP_NUM_THREADS, else the cores this process may use, CPU quota included */
-    const char *activations; /* "f32", "i16", "i8"; NULL: the default for the weights' scheme */
+    const char *activations; /* "f32", "i16", "i8", "llm.int8[:T]", "static"; NULL: the default of the scheme */
     const char *kv;          /* "f32" (exact), "f16", "i8"; NULL: f32 */
 } gpt2q_context_params;
 

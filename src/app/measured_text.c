@@ -70,7 +70,8 @@ const char *activations_of(const gpt2q_model *model, const char *asked)
 {
     enum activations a;
     struct activation_mode m;
-    if (asked && !activation_mode_parse(asked, model_weights(model), &m, NULL) && (m.fixed || m.threshold > 0.0f))
+    if (asked && !activation_mode_parse(asked, model_weights(model), &m, NULL) &&
+        (m.fixed || m.threshold > 0.0f))
         return asked;
     gpt2q_status s = activations_parse(asked, model_weights(model), &a, NULL);
     return activations_print(s ? ACTIVATIONS_F32 : a);

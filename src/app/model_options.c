@@ -33,12 +33,13 @@ static void add_all(struct option_set *set, struct model_options *o)
         set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC",
                              "hold the tensors whose name matches otherwise; repeatable, the last match wins",
                              0, 0});
-    option_add(set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "TYPE",
-                                    "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
-                                    "token; llm.int8[:T]: as i8, inputs of magnitude T (6) and more in float; "
-                                    "static: as i8, by the scales of a file that quantize --static wrote "
-                                    "(default: i16 for i8 and i4 weights, else f32)",
-                                    0, 0});
+    option_add(
+        set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "f32|i16|i8|llm.int8|static",
+                             "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
+                             "token; llm.int8[:T]: as i8, inputs of magnitude T (6) and more in float; "
+                             "static: as i8, by the scales of a file that quantize --static wrote "
+                             "(default: i16 for i8 and i4 weights, else f32)",
+                             0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N",
                                     "threads (default: OMP_NUM_THREADS, else the cores this process may use)",
                                     1, THREADS_MAX});
@@ -104,8 +105,8 @@ static int check_word(const char *option, const char *value, const char *const *
         if (!strcmp(value, names[i])) return EXIT_DONE;
     const char *near = nearest_name(value, names, n);
     return usage_error("--%s is '%s' where f32, %s is expected%s%s%s", option, value,
-                       names[1][0] == 'i' ? "i16, i8, llm.int8[:T] or static" : "f16 or i8", near ? ": did you mean '" : "",
-                       near ? near : "", near ? "'?" : "");
+                       names[1][0] == 'i' ? "i16, i8, llm.int8[:T] or static" : "f16 or i8",
+                       near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* "static", and "llm.int8" with or without a threshold. */

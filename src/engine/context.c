@@ -70,8 +70,7 @@ gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, e
         return GPT2Q_OK;
     }
     return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                     "unknown activations '%s': f32, i16, i8, llm.int8[:T] or static is expected",
-                     text);
+                     "unknown activations '%s': f32, i16, i8, llm.int8[:T] or static is expected", text);
 }
 
 /* The threshold of "llm.int8[:T]", 0 where that is not what the text is. */
@@ -86,8 +85,8 @@ static float outlier_threshold(const char *text)
     return *end || !(t > 0.0f) || !(t < INFINITY) ? 0.0f : t;
 }
 
-gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *w, struct activation_mode *out,
-                                   gpt2q_error *err)
+gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *w,
+                                   struct activation_mode *out, gpt2q_error *err)
 {
     *out = (struct activation_mode){0};
     const bool fixed = text && !strcmp(text, "static");
@@ -95,11 +94,13 @@ gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *
     if (!fixed && threshold == 0.0f) return activations_parse(text, w, &out->kind, err);
     char scheme[SCHEME_TEXT_MAX];
     if (!scheme_takes(w->scheme, ACTIVATIONS_I8))
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "activations %s go with integer codes only, not with %s", text,
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "activations %s go with integer codes only, not with %s", text,
                          scheme_print(w->scheme, scheme));
     if (fixed && w->lm_head_input_scale == 0.0f)
-        return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "activations static want the scales of a file that quantize --static wrote; this model has none");
+        return error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "activations static want the scales of a file that quantize --static wrote; this model has none");
     *out = (struct activation_mode){.kind = ACTIVATIONS_I8, .fixed = fixed, .threshold = threshold};
     return GPT2Q_OK;
 }
@@ -214,7 +215,8 @@ void gpt2q_context_free(gpt2q_context *ctx)
 
 const char *gpt2q_context_activations(const gpt2q_context *ctx)
 {
-    return ctx->activations;
+    const struct activation_mode *m = &ctx->forward.activations;
+    return m->threshold > 0.0f ? ctx->activations : m->fixed ? "static" : activations_print(m->kind);
 }
 
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile) { ctx->forward.profile = profile; }

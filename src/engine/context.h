@@ -9,8 +9,8 @@ gpt2q_status activations_parse(const char *text, const struct gpt2_weights *weig
                                gpt2q_error *err);
 const char *activations_print(enum activations a);
 /* The same and "llm.int8[:T]" (T: 6) and "static", which is refused where the weights come without scales of their inputs. */
-gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *weights, struct activation_mode *out,
-                                   gpt2q_error *err);
+gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *weights,
+                                   struct activation_mode *out, gpt2q_error *err);
 const char *gpt2q_context_activations(const gpt2q_context *ctx);
 /* From now on each pass adds the time of its parts; NULL ends that. */
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile);

@@ -6,12 +6,10 @@
 #include <string.h>
 
 /* x^p for x >= 0 by the project's own logarithm. */
-static double power(double x, double p)
-{
-    return p == 0.0 ? 1.0 : x > 0.0 ? math_exp(p * math_log(x)) : 0.0;
-}
+static double power(double x, double p) { return p == 0.0 ? 1.0 : x > 0.0 ? math_exp(p * math_log(x)) : 0.0; }
 
-void smoothquant_scale(const float *weights, int rows, int cols, const float *max_abs, double alpha, double *scale)
+void smoothquant_scale(const float *weights, int rows, int cols, const float *max_abs, double alpha,
+                       double *scale)
 {
     for (int j = 0; j < cols; j++) {
         double most = 1e-5;
@@ -58,7 +56,8 @@ static void panel_item(void *arg, int64_t item, int thread)
     for (int o = 0; o < LANES; o++) {
         const bool there = first + o < job->rows;
         const float *from = job->weights + (size_t)(there ? first + o : 0) * (size_t)n;
-        for (int j = 0; j < n; j++) w[(size_t)j * LANES + (size_t)o] = there ? (double)from[j] * job->scale[j] : 0.0;
+        for (int j = 0; j < n; j++)
+            w[(size_t)j * LANES + (size_t)o] = there ? (double)from[j] * job->scale[j] : 0.0;
     }
     memcpy(e, w, (size_t)n * LANES * sizeof *e);
     for (int j = 0; j < n; j++) {
@@ -71,9 +70,9 @@ static void panel_item(void *arg, int64_t item, int thread)
     for (int o = 0; o < LANES && first + o < job->rows; o++) job->losses[first + o] = losses[o];
 }
 
-gpt2q_status awq_scale(const struct workers *w, const float *weights, int rows, int cols, const struct square *h,
-                       const double *mean, const struct code_scheme *codes, double *scale, struct awq_report *report,
-                       gpt2q_error *err)
+gpt2q_status awq_scale(const struct workers *w, const float *weights, int rows, int cols,
+                       const struct square *h, const double *mean, const struct code_scheme *codes,
+                       double *scale, struct awq_report *report, gpt2q_error *err)
 {
     const size_t doubles = (size_t)w->crew->n_threads * 3 * (size_t)cols * LANES;
     struct awq_job job = {w, weights, rows, cols, h, codes, scale, NULL, NULL};

@@ -7,13 +7,15 @@
 #define AWQ_STEPS 20
 
 struct awq_report {
-    int step;                 /* the best: s = max(mean^(step/20), 1e-4) / sqrt(max s * min s) */
-    double losses[AWQ_STEPS]; /* sum over outputs of e H e^T, e = W - Q(W s)/s, Q rounding to nearest; [0]: without factors */
+    int step; /* the best: s = max(mean^(step/20), 1e-4) / sqrt(max s * min s) */
+    double losses
+        [AWQ_STEPS]; /* sum over outputs of e H e^T, e = W - Q(W s)/s, Q rounding to nearest; [0]: without factors */
 };
 /* scale (cols) for W (rows, cols), whose inputs have the mean magnitudes `mean` and the moments h; the first of equal losses. */
-gpt2q_status awq_scale(const struct workers *w, const float *weights, int rows, int cols, const struct square *h,
-                       const double *mean, const struct code_scheme *codes, double *scale, struct awq_report *report,
-                       gpt2q_error *err);
+gpt2q_status awq_scale(const struct workers *w, const float *weights, int rows, int cols,
+                       const struct square *h, const double *mean, const struct code_scheme *codes,
+                       double *scale, struct awq_report *report, gpt2q_error *err);
 /* scale_j = max(max|x_j|^alpha / max(max_o |W_oj|, 1e-5)^(1 - alpha), 1e-5): SmoothQuant's (Xiao et al. 2022). */
-void smoothquant_scale(const float *weights, int rows, int cols, const float *max_abs, double alpha, double *scale);
+void smoothquant_scale(const float *weights, int rows, int cols, const float *max_abs, double alpha,
+                       double *scale);
 #endif

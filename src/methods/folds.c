@@ -30,7 +30,8 @@ static void divide_vector(float *x, const double *scale, int n)
 }
 
 /* Rows [first, first + n) of W and their biases, which follow it. */
-static void divide_rows(const struct session *s, int layer, enum block_param which, int first, const double *scale, int n)
+static void divide_rows(const struct session *s, int layer, enum block_param which, int first,
+                        const double *scale, int n)
 {
     const struct param *p = &s->out->model.params.list[params_block(layer, which)];
     float *w = param(s, layer, which), *bias = param(s, layer, which + 1);
@@ -76,7 +77,8 @@ static gpt2q_status fold_hidden(struct session *s, int layer, double *scale, gpt
 
 /* ---- awq ---- */
 
-static void fold(struct session *s, int layer, enum site site, double *scale, gpt2q_status *status, gpt2q_error *err)
+static void fold(struct session *s, int layer, enum site site, double *scale, gpt2q_status *status,
+                 gpt2q_error *err)
 {
     const int d = s->q->bindings.config.n_embd;
     switch (site) {
@@ -101,13 +103,14 @@ static gpt2q_status awq_at(struct session *s, int layer, enum site site, const s
     char text[SCHEME_TEXT_MAX];
     if (!scheme_has_codes(scheme)) return GPT2Q_OK; /* nothing is rounded */
     if (!code_scheme_of(scheme, p->cols, &codes))
-        return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "%s: awq looks at integer codes by group or channel on the grid absmax, signed or affine, not %s",
-                         p->name, scheme_print(scheme, text));
+        return error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "%s: awq looks at integer codes by group or channel on the grid absmax, signed or affine, not %s",
+            p->name, scheme_print(scheme, text));
     double *scale = mem_array((size_t)p->cols, sizeof *scale);
     if (!scale) return error_memory(err, "factors", (size_t)p->cols * sizeof *scale);
-    gpt2q_status status = awq_scale(&s->w, param(s, layer, site_param(site)), p->rows, p->cols, &in->h, in->sum_abs,
-                                    &codes, scale, &report, err);
+    gpt2q_status status = awq_scale(&s->w, param(s, layer, site_param(site)), p->rows, p->cols, &in->h,
+                                    in->sum_abs, &codes, scale, &report, err);
     if (!status && report.step) fold(s, layer, site, scale, &status, err);
     mem_free(scale);
     return status;
@@ -120,11 +123,13 @@ static gpt2q_status awq_block(struct session *s, int layer, const struct layer_i
     static const struct {
         enum site site;
         int asked;
-    } order[] = {{SITE_MLP_C_PROJ, AWQ_MLP}, {SITE_C_FC, AWQ_LN}, {SITE_ATTN_C_PROJ, AWQ_V}, {SITE_C_ATTN, AWQ_LN}};
+    } order[] = {
+        {SITE_MLP_C_PROJ, AWQ_MLP}, {SITE_C_FC, AWQ_LN}, {SITE_ATTN_C_PROJ, AWQ_V}, {SITE_C_ATTN, AWQ_LN}};
     gpt2q_status status = GPT2Q_OK;
     (void)user;
     for (int i = 0; i < SITES && n == SITES && !status; i++)
-        if (s->plan->awq_sites & order[i].asked) status = awq_at(s, layer, order[i].site, &in[order[i].site], err);
+        if (s->plan->awq_sites & order[i].asked)
+            status = awq_at(s, layer, order[i].site, &in[order[i].site], err);
     return status;
 }
 
@@ -135,8 +140,8 @@ gpt2q_status session_awq(struct session *s, gpt2q_error *err)
 
 /* ---- smoothquant ---- */
 
-static gpt2q_status smooth_block(struct session *s, int layer, const struct layer_inputs *in, int n, void *user,
-                                 gpt2q_error *err)
+static gpt2q_status smooth_block(struct session *s, int layer, const struct layer_inputs *in, int n,
+                                 void *user, gpt2q_error *err)
 {
     const int d = s->q->bindings.config.n_embd;
     double *scale = mem_array((size_t)d, sizeof *scale);
@@ -145,7 +150,8 @@ static gpt2q_status smooth_block(struct session *s, int layer, const struct laye
     for (int site = 0; site < n && n == SITES; site += SITE_C_FC) { /* c_attn and c_fc */
         const enum block_param which = site_param((enum site)site);
         const struct param *p = &s->out->model.params.list[params_block(layer, which)];
-        smoothquant_scale(param(s, layer, which), p->rows, p->cols, in[site].max_abs, s->plan->smooth_alpha, scale);
+        smoothquant_scale(param(s, layer, which), p->rows, p->cols, in[site].max_abs, s->plan->smooth_alpha,
+                          scale);
         fold_norm(s, layer, site == SITE_C_ATTN ? P_LN_1_WEIGHT : P_LN_2_WEIGHT, which, scale);
     }
     mem_free(scale);
@@ -159,8 +165,8 @@ gpt2q_status session_smoothquant(struct session *s, gpt2q_error *err)
 
 /* ---- static scales ---- */
 
-static gpt2q_status static_block(struct session *s, int layer, const struct layer_inputs *in, int n, void *user,
-                                 gpt2q_error *err)
+static gpt2q_status static_block(struct session *s, int layer, const struct layer_inputs *in, int n,
+                                 void *user, gpt2q_error *err)
 {
     float *scales = s->out->static_scales + (size_t)layer * SITES;
     (void)user;

@@ -33,7 +33,8 @@ static gpt2q_status check_inputs(const struct layer_inputs *in, int layer, const
                      "the inputs of h.%d.%s are not finite numbers on the calibration text", layer, site);
 }
 
-static gpt2q_status percentile_of(const struct session *s, struct layer_inputs *in, const float *x, gpt2q_error *err)
+static gpt2q_status percentile_of(const struct session *s, struct layer_inputs *in, const float *x,
+                                  gpt2q_error *err)
 {
     if (s->percent == 0.0 || s->percent >= 100.0) return GPT2Q_OK;
     return layer_inputs_percentile(in, x, (size_t)in->tokens * (size_t)in->n, s->percent, err);

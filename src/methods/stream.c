@@ -250,7 +250,8 @@ static void hidden(struct stream *s, const struct reading *r, int layer, const f
         const int n = piece_rows(r, i);
         const size_t first = (size_t)i * (size_t)r->text->window;
         linear(r, layer, SITE_C_FC, c_fc, s->in + first * d, n, s->wide + first * inner);
-        const struct rows rows = {.r = r, .y = s->wide + first * inner, .n = n, .cols = (int)inner, .layer = layer};
+        const struct rows rows = {
+            .r = r, .y = s->wide + first * inner, .n = n, .cols = (int)inner, .layer = layer};
         each_rows(&rows, activate_rows);
     }
 }

@@ -15,9 +15,9 @@ struct reading { /* what all streams share */
     const struct calibration *text;
     const struct workers *w;
     const float *factors; /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; NULL: none */
-    float *scratch; /* (rows of a piece, widest output) */
-    float *p;       /* probabilities of a window, one a thread */
-    int piece;      /* windows that are computed together */
+    float *scratch;       /* (rows of a piece, widest output) */
+    float *p;             /* probabilities of a window, one a thread */
+    int piece;            /* windows that are computed together */
 };
 gpt2q_status reading_create(struct reading *r, const struct model_floats *model,
                             const struct calibration *text, const struct workers *w, gpt2q_error *err);

@@ -15,8 +15,8 @@ static size_t best_stride(const struct forward *f)
 }
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,
-                            struct kv_cache *cache, struct activation_mode activations, int n_batch, int n_outputs,
-                            int n_threads, gpt2q_error *err)
+                            struct kv_cache *cache, struct activation_mode activations, int n_batch,
+                            int n_outputs, int n_threads, gpt2q_error *err)
 {
     const gpt2q_config *c = &weights->config;
     *f = (struct forward){.weights = weights,

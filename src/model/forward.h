@@ -47,8 +47,8 @@ struct forward {
 };
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,
-                            struct kv_cache *cache, struct activation_mode activations, int n_batch, int n_outputs,
-                            int n_threads, gpt2q_error *err);
+                            struct kv_cache *cache, struct activation_mode activations, int n_batch,
+                            int n_outputs, int n_threads, gpt2q_error *err);
 void forward_free(struct forward *f);
 
 /* One pass over n <= n_batch tokens whose positions are already extended in the cache. Logits of the rows that want them go to

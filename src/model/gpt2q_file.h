@@ -22,17 +22,18 @@
 /* The newest version that is read. A file says 2 where it holds what a reader of version 1 would pass over. */
 #define GPT2Q_FILE_VERSION 2
 
-#define GPT2Q_KEY_VERSION   "gpt2q.version"
-#define GPT2Q_KEY_CONFIG    "gpt2q.config"
-#define GPT2Q_KEY_SCHEME    "gpt2q.scheme"
-#define GPT2Q_KEY_SOURCE    "gpt2q.source"
+#define GPT2Q_KEY_VERSION     "gpt2q.version"
+#define GPT2Q_KEY_CONFIG      "gpt2q.config"
+#define GPT2Q_KEY_SCHEME      "gpt2q.scheme"
+#define GPT2Q_KEY_SOURCE      "gpt2q.source"
 #define GPT2Q_KEY_METHOD      "gpt2q.method"      /* how codes were chosen; absent: rounded to nearest */
 #define GPT2Q_KEY_CALIBRATION "gpt2q.calibration" /* on which texts; absent: on none */
-#define GPT2Q_KEY_OF_WEIGHT "scheme." /* + its name */
+#define GPT2Q_KEY_OF_WEIGHT   "scheme."           /* + its name */
 
 /* Tensors that only methods write; a file with one of them is of version 2. */
-#define GPT2Q_STATIC  "activations.scale"        /* F32 [4 n_layer + 1]: of the inputs of linear layers, the head's last */
-#define GPT2Q_FACTORS "h.%d.mlp.c_proj.factors"  /* F32 [n_inner]: they multiply its inputs */
+#define GPT2Q_STATIC                                                                                         \
+    "activations.scale" /* F32 [4 n_layer + 1]: of the inputs of linear layers, the head's last */
+#define GPT2Q_FACTORS "h.%d.mlp.c_proj.factors" /* F32 [n_inner]: they multiply its inputs */
 
 #define GPT2Q_VOCAB     "tokenizer.vocab.json"
 #define GPT2Q_MERGES    "tokenizer.merges.txt"

@@ -236,7 +236,8 @@ static gpt2q_status read_all(struct gpt2q_reader *r, gpt2q_error *err)
 }
 
 /* The floats of a tensor that a file may lack, each finite and above 0; *out is then NULL. */
-static gpt2q_status read_positive(struct gpt2q_reader *r, const char *name, uint64_t n, const float **out, gpt2q_error *err)
+static gpt2q_status read_positive(struct gpt2q_reader *r, const char *name, uint64_t n, const float **out,
+                                  gpt2q_error *err)
 {
     const struct st_declaration d = {.name = name, .dtype = ST_F32, .n_dims = 1, .shape = {n}};
     const struct st_tensor *t = safetensors_find(&r->f->st, name);

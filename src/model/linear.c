@@ -11,7 +11,8 @@ void linear_outputs(const struct qtensor *w, int panel, int *begin, int *end)
 
 /* What the outliers of a row add to 64 outputs: of each output one chain of fused multiply-adds in increasing input, which is then
  * added to the product of codes. */
-static void add_outliers(const struct linear_weight *w, const struct qinput *x, int row, float *y, int n, int panel)
+static void add_outliers(const struct linear_weight *w, const struct qinput *x, int row, float *y, int n,
+                         int panel)
 {
     const int32_t *list = x->outliers + (size_t)row * ((size_t)x->cols + 1);
     const float *from = x->f32 + (size_t)row * x->stride;

@@ -37,7 +37,7 @@ struct gpt2_weights {
     struct qtensor lm_head; /* the same memory where tied and not overridden */
     bool lm_head_is_wte;
     float lm_head_input_scale; /* of static activations; 0: the file has none */
-    const float *wpe; /* (n_positions, n_embd) */
+    const float *wpe;          /* (n_positions, n_embd) */
     struct norm ln_f;
     struct gpt2_block *h; /* n_layer */
 

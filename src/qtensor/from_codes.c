@@ -45,7 +45,8 @@ static bool store_parameters(const struct coded_matrix *m, const struct qtensor 
                 const size_t at = ((size_t)p * (size_t)groups + (size_t)g) * PANEL + (size_t)o;
                 if (!isfinite(m->scale[from])) return false;
                 store(w, scale, at, m->scale[from]);
-                if (zero) store(w, zero, at, minimum ? -m->zero[from] * m->scale[from] : m->zero[from] - middle);
+                if (zero)
+                    store(w, zero, at, minimum ? -m->zero[from] * m->scale[from] : m->zero[from] - middle);
             }
     return true;
 }

@@ -9,7 +9,8 @@ struct coded_matrix {
     int rows, cols;
     const uint8_t *codes; /* (rows, cols), unsigned: 0 .. 2^bits - 1 */
     const float *scale;   /* (rows, groups) */
-    const float *zero;    /* (rows, groups): the unsigned code that stands for 0; affine: whole; minmax: any, held as -zero * scale */
+    const float *
+        zero; /* (rows, groups): the unsigned code that stands for 0; affine: whole; minmax: any, held as -zero * scale */
 };
 
 /* Lays them out in memory of its own. The scheme is one of codes, by channel or group. Refused: a scale that is not finite as it

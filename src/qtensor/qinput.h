@@ -43,8 +43,9 @@ enum wide_sum { WIDE_X, WIDE_START, WIDE_START_MANY, WIDE_SUMS };
 /* How the integer codes of a token come about. */
 struct activation_mode {
     enum activations kind;
-    bool fixed;      /* by the layer's scale, which the file holds, not by the token's largest magnitude */
-    float threshold; /* LLM.int8(): inputs of this magnitude and more leave the integer product; 0: none does */
+    bool fixed; /* by the layer's scale, which the file holds, not by the token's largest magnitude */
+    float
+        threshold; /* LLM.int8(): inputs of this magnitude and more leave the integer product; 0: none does */
 };
 
 /* The input of a product, as a format's kernel wants it. `f32` always; the rest is made by `prepare`, in buffers of the caller
@@ -60,8 +61,8 @@ struct qinput {
     float threshold;   /* as in activation_mode */
     float *rest;       /* threshold: x with 0 for the outliers, in place of f32 (n, cols) */
     int32_t *outliers; /* threshold: of each row how many, and which inputs, ascending (n, 1 + cols) */
-    float *scaled; /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
-    float *sums;   /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
+    float *scaled;     /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
+    float *sums;       /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
     /* Codes of x (n, cols rounded up to 64), as format_ops.wide_codes says; padding is 0. As bytes: i16: 256*hi + lo; i8: hi
      * only. As 16-bit integers, in the same memory: each four inputs in the order 0 2 1 3, qinput_lanes rows interleaved. */
     int8_t *hi, *lo;

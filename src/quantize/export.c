@@ -11,7 +11,7 @@
 
 struct exporter {
     char *directory;
-    const char *source; /* the directory the model is read from */
+    const char *source;   /* the directory the model is read from */
     const float *factors; /* of mlp.c_proj's inputs (n_layer, n_inner), or NULL */
     gpt2q_config config;
     struct file_writer file;
@@ -103,15 +103,15 @@ static gpt2q_status put_matrix(struct exporter *e, const struct quantized *q, gp
     const struct qtensor *w = &q->matrix;
     bool turned = weight_is_conv1d(q->id.part);
     size_t rows = (size_t)w->rows, cols = (size_t)w->cols;
-    const float *factors = e->factors && q->id.part == PART_MLP_C_PROJ_WEIGHT ? e->factors + (size_t)q->id.layer * cols : NULL;
+    const float *factors =
+        e->factors && q->id.part == PART_MLP_C_PROJ_WEIGHT ? e->factors + (size_t)q->id.layer * cols : NULL;
     float *panel = mem_array(PANEL * cols, sizeof *panel),
           *whole = turned ? mem_array(rows * cols, sizeof *whole) : NULL;
     gpt2q_status s = GPT2Q_OK;
     if (!panel || (turned && !whole)) s = error_memory(err, q->name, rows * cols * sizeof(float));
     for (int row = 0; row < w->rows && !s; row += PANEL) {
         int n = w->rows - row < PANEL ? w->rows - row : PANEL;
-        for (int o = 0; o < n; o++)
-        {
+        for (int o = 0; o < n; o++) {
             float *to = panel + (size_t)o * cols;
             isa_at(0)->formats[w->scheme.format].dequantize_row(w, row + o, to);
             for (size_t k = 0; factors && k < cols; k++) to[k] *= factors[k]; /* other tools have none */

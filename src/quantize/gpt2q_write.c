@@ -88,8 +88,10 @@ static void declare_inputs(struct gpt2q_writer *w)
                                            .shape = {4 * (uint64_t)c->n_layer + 1}});
     for (int l = 0; w->q->factors && l < c->n_layer; l++) {
         snprintf(w->factor_names[l], sizeof *w->factor_names, GPT2Q_FACTORS, l);
-        declare(w, (struct st_declaration){
-                       .name = w->factor_names[l], .dtype = ST_F32, .n_dims = 1, .shape = {(uint64_t)c->n_inner}});
+        declare(w, (struct st_declaration){.name = w->factor_names[l],
+                                           .dtype = ST_F32,
+                                           .n_dims = 1,
+                                           .shape = {(uint64_t)c->n_inner}});
     }
 }
 

@@ -36,10 +36,10 @@ struct prepared {
 };
 
 struct quantizer {
-    const float *static_scales; /* (4 n_layer + 1) of inputs, for the file; the caller's, NULL: none */
-    const float *factors;       /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; likewise */
+    const float *static_scales;       /* (4 n_layer + 1) of inputs, for the file; the caller's, NULL: none */
+    const float *factors;             /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; likewise */
     const char *method, *calibration; /* for the file to say, the caller's; NULL: nothing */
-    struct prepared *prepared; /* by slot, the caller's; matrices are taken out of it. NULL: none */
+    struct prepared *prepared;        /* by slot, the caller's; matrices are taken out of it. NULL: none */
     struct bindings bindings;
     struct scheme base, *schemes; /* asked for; by slot */
     struct quantize_run run;

@@ -218,8 +218,8 @@ static void awq_gives_the_golden_losses_and_codes(void **state)
         int rows, cols;
         float *w = weights_of(&g, layers[l], &rows, &cols);
         struct square h = square_from(tensor(&g.st, layers[l], ".H"));
-        const cJSON *layer =
-            cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "awq"), "layers"), layers[l]);
+        const cJSON *layer = cJSON_GetObjectItem(
+            cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "awq"), "layers"), layers[l]);
         const int step = cJSON_GetObjectItem(layer, "step")->valueint;
         const cJSON *losses = cJSON_GetObjectItem(layer, "losses");
         const struct st_tensor *golden = tensor(&g.st, layers[l], ".awq.input_scale");
@@ -247,7 +247,8 @@ static void awq_gives_the_golden_losses_and_codes(void **state)
                 lane_scales_choose(g.w.ops, &codes, group, 32, NULL, &s);
                 for (int i = 0; i < 32; i++) {
                     const double q = rint(group[i * LANES] / s.divisor[0]) + s.zero[0];
-                    wrong += fmin(fmax(q, 0), 15) != (double)want->data[(size_t)o * (size_t)cols + (size_t)(k + i)];
+                    wrong += fmin(fmax(q, 0), 15) !=
+                             (double)want->data[(size_t)o * (size_t)cols + (size_t)(k + i)];
                 }
             }
         assert_int_equal(wrong, 0);
@@ -282,8 +283,8 @@ static void hqq_gives_the_golden_codes(void **state)
         for (size_t i = 0; i < n; i++) wrong += codes->data[i] != c.codes[i];
         if (wrong > n / 10000) fail_msg("%s: %zu codes differ", key, wrong);
         snprintf(key, sizeof key, "h.0.mlp.c_fc.i%d", bits);
-        const cJSON *errors =
-            cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "hqq"), key), "mean_errors");
+        const cJSON *errors = cJSON_GetObjectItem(
+            cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "hqq"), key), "mean_errors");
         assert_int_equal(cJSON_GetArraySize(errors), r->repetitions);
         for (int i = 0; i < r->repetitions; i++)
             assert_true(near(r->mean_errors[i], cJSON_GetArrayItem(errors, i)->valuedouble) < 1e-6);

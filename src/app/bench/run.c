@@ -104,7 +104,10 @@ static gpt2q_status open_sessions(struct run *r, gpt2q_error *err)
         snprintf(scheme->text, sizeof scheme->text, "%s", gpt2q_model_scheme(model));
         for (int k = 0; k < plan->n_threads && !s; k++) {
             s = session_create(session_of(r, i, k), plan, i, k, err);
-            if (!s) scheme->activations_text = gpt2q_context_activations(session_of(r, i, k)->ctx);
+            if (!s) /* what was asked for outlives the context */
+                scheme->activations_text = scheme->activations
+                                               ? scheme->activations
+                                               : gpt2q_context_activations(session_of(r, i, k)->ctx);
         }
     }
     return s;
@@ -173,8 +176,9 @@ static void compute_bound(struct bench_plan *plan, struct bench_test *t)
     struct summary read = samples_summary(&l->reads[model].gb_s), fma = samples_summary(&l->gflops_f32),
                    dot = samples_summary(&l->gops_i8);
     struct bench_rates rates = {.read_gb_s = read.median, .gflops_f32 = fma.median, .gops_i8 = dot.median};
-    enum activations activations;
-    if (activations_parse(plan->schemes[t->scheme].activations_text, weights, &activations, NULL)) return;
+    struct activation_mode mode;
+    if (activation_mode_parse(plan->schemes[t->scheme].activations_text, weights, &mode, NULL)) return;
+    const enum activations activations = mode.kind;
     /* The cost counts two int8 products for one with i16 activations. */
     if (activations == ACTIVATIONS_I16) rates.gops_i8 *= 2.0 / plan->machine.kernels->i16_products;
     struct bench_bound b = bench_bound(plan, t, weights, activations, rates);
