@@ -135,12 +135,19 @@ static int64_t work_of_pass(const struct pass *p)
 #define SHORT_PASS       ((int64_t)32 << 20)
 #define PASSES_ALONE_MAX 1024
 
+static bool every_thread;
+void forward_use_every_thread(bool every) { every_thread = every; }
+
 static void run_pass(struct pass *p)
 {
     struct forward *f = p->f;
     const int64_t work = f->n_threads > 1 ? work_of_pass(p) : 0, worth = work / BYTES_OF_THREAD;
     const bool is_short = work < SHORT_PASS;
     int n = worth < f->n_threads ? (int)worth : f->n_threads;
+    if (every_thread) {
+        threads_run_phases(f->n_threads, pass_next_phase, p);
+        return;
+    }
     if (n > 1 && is_short && f->passes_alone > 0) {
         f->passes_alone--;
         n = 1;

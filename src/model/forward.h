@@ -56,4 +56,6 @@ void forward_free(struct forward *f);
  * finite, and nobody but an observer sees the logits. first_row is what the observer is told as the batch row of row 0. */
 void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits,
                   int32_t *argmax);
+/* For tests: all passes from now on use all threads of their context, whatever their work. */
+void forward_use_every_thread(bool every);
 #endif

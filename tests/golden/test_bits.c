@@ -1,6 +1,7 @@
 /* The same request gives the same bits: whatever the instruction set, the number of threads, how its prompt
  * is cut into chunks, and what else is in the batch. The reference is the scalar instruction set, one thread,
  * one token at a time. */
+#include "model/forward.h"
 #include "tests/golden/golden.h"
 #include "engine/model.h"
 #include "model/shape.h"
@@ -261,6 +262,7 @@ static void default_model(void **state)
 
 int main(void)
 {
+    forward_use_every_thread(true); /* the models are small: their passes would be made alone */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiny_models),    cmocka_unit_test(integer_schemes),
         cmocka_unit_test(cache_formats),  cmocka_unit_test(one_to_64_threads),
