@@ -143,10 +143,12 @@ GPT2Q_API uint64_t gpt2q_model_parameters(const gpt2q_model *model);
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
 
-#define GPT2Q_PARSE_SPECIAL 1u /* "<|endoftext|>" in the text is one token */
+#define GPT2Q_PARSE_SPECIAL 1u /* "<|endoftext|>" and other special tokens in the text are tokens */
+#define GPT2Q_CONTINUE      2u /* the text goes on from another: nothing is put before or after it */
 
 /* Any bytes to ids. *n is the number of ids of the text, also where it exceeds capacity (then GPT2Q_INVALID_ARGUMENT and
- * the first `capacity` ids). len bytes of text always make at most len ids. */
+ * the first `capacity` ids). len bytes of text make at most len ids; where the model's files ask for more than
+ * byte pairs (tokens added to the vocabulary, a space before a text, tokens around it), at most 3 len + 65. */
 GPT2Q_API gpt2q_status gpt2q_tokenize(const gpt2q_model *model, const char *text, size_t len, unsigned flags,
                                       int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
 /* The bytes of a token (not terminated; owned by the model), NULL for an id outside the vocabulary. A token's bytes

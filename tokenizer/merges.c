@@ -1,5 +1,5 @@
-/* Refused, because encoding could not be right with it: a merge whose parts or result are no tokens, a pair
- * with two ranks, a line of another shape than "left right". The order of merges is free: a pair may rank
+/* Refused, because encoding could not be right with it: a merge whose parts or result are no tokens, a line of another shape
+ * than "left right". A merge that stands twice has the rank of the last place, as in the tokenizers library. The order of merges is free: a pair may rank
  * before the merges that make its parts. */
 #include "tokenizer/merges.h"
 #include "base/memory.h"
@@ -77,9 +77,7 @@ gpt2q_status merge_reader_pair(struct merge_reader *r, const char *left, size_t 
     if (r->rank > (uint32_t)MAX_ID)
         return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: more than %d merges", r->file, r->unit, r->number,
                          MAX_ID + 1);
-    if (!pair_table_insert(&r->t->pairs, a, b, r->rank))
-        return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: \"%.*s %.*s\" has been merged before", r->file,
-                         r->unit, r->number, (int)n_left, left, (int)n_right, right);
+    pair_table_put(&r->t->pairs, a, b, r->rank);
     r->t->merged[r->rank++] = (uint32_t)result;
     r->number++;
     return GPT2Q_OK;
@@ -106,8 +104,9 @@ gpt2q_status merges_read_text(struct merge_reader *r, const char *text, size_t n
     for (const char *line = text, *next; !s && line < end; line = next) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
         size_t length = (size_t)((stop ? stop : end) - line);
+        if (stop && length && line[length - 1] == '\r') length--; /* git on Windows */
         next = stop ? stop + 1 : end;
-        if (line == text && length >= strlen(version) && !memcmp(line, version, strlen(version)))
+        if (length >= strlen(version) && !memcmp(line, version, strlen(version)))
             r->number++;
         else
             s = merge_reader_line(r, line, length, err);

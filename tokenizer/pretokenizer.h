@@ -7,6 +7,7 @@
  * number. */
 #ifndef TOKENIZER_PRETOKENIZER_H
 #define TOKENIZER_PRETOKENIZER_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@ enum char_class { CLASS_OTHER, CLASS_LETTER, CLASS_NUMBER, CLASS_SPACE };
 
 /* \p{L}, \p{N} and \s by utf8proc's Unicode version (15 in its version 2.8). */
 enum char_class pretokenizer_class(uint32_t code_point);
+
+/* Whether it is \w of Rust's regex library: Alphabetic, M, Nd, Pc, Join_Control. */
+bool pretokenizer_is_word(uint32_t code_point);
 
 /* Length of the first piece of the n >= 1 bytes of text. */
 size_t pretokenizer_next(const char *text, size_t n);

@@ -31,7 +31,8 @@ static const char *misfit(const struct tokenizer_table tables[TOKENIZER_TABLES])
 /* The arrays are never written through what is made of them: `mapped` says so. */
 static void *array(const struct tokenizer_table *table) { return (void *)(uintptr_t)table->data; }
 
-gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES], const char *name,
+gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES],
+                                   const struct tokenizer_text *extras, const char *name,
                                    struct tokenizer **out, gpt2q_error *err)
 {
     *out = NULL;
@@ -53,6 +54,9 @@ gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER
         .merged = array(&tables[TOKENIZER_MERGED]),
     };
     gpt2q_status s = vocabulary_find_ends(t, name, err);
+    if (!s)
+        s = extras && extras->text ? extras_parse(extras->text, extras->size, extras->name, &t->extras, err)
+                         : extras_plain(t->end_of_text, &t->extras, err);
     if (s) {
         tokenizer_free(t);
         return s;

@@ -27,14 +27,12 @@ bool pair_table_create(struct pair_table *table, size_t count)
     return true;
 }
 
-bool pair_table_insert(struct pair_table *table, int32_t left, int32_t right, uint32_t rank)
+void pair_table_put(struct pair_table *table, int32_t left, int32_t right, uint32_t rank)
 {
     assert(rank <= (uint32_t)MAX_ID);
     uint64_t key = pair_key(left, right), *slot = pair_table_slot(table, key);
-    if (*slot != EMPTY_PAIR) return false;
     *slot = key << ID_BITS | rank;
     if (rank >= table->n_ranks) table->n_ranks = rank + 1;
-    return true;
 }
 
 bool byte_table_create(struct byte_table *table, size_t count)

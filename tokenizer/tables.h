@@ -40,8 +40,8 @@ struct pair_table {
 
 /* For at most `count` pairs of ranks below it. False when memory is out. */
 bool pair_table_create(struct pair_table *table, size_t count);
-/* False if the pair is there already. */
-bool pair_table_insert(struct pair_table *table, int32_t left, int32_t right, uint32_t rank);
+/* Enters the pair; one that is there already gets the new rank. */
+void pair_table_put(struct pair_table *table, int32_t left, int32_t right, uint32_t rank);
 
 static inline uint64_t pair_key(int32_t left, int32_t right)
 {

@@ -1,9 +1,17 @@
 #include "tokenizer/tokenizer.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/directory.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/vocabulary.h"
+
+/* Where the first byte without a token is; n if all have one. */
+static size_t lacks_byte(const struct tokenizer *t, const char *text, size_t n)
+{
+    size_t i = t->missing ? 0 : n;
+    while (i < n && t->byte_id[(unsigned char)text[i]] != NO_TOKEN) i++;
+    return i;
+}
 
 /* Finds the words, the tokens that their own bytes encode to. In a vocabulary made by training these are
  * nearly all, but a token may be out of reach of the merges, and then a piece spelled like it gets other ids.
@@ -13,7 +21,7 @@ static gpt2q_status find_words(struct tokenizer *t, gpt2q_error *err)
     for (int32_t id = 0; id < t->bytes.n; id++) {
         size_t n;
         const uint8_t *bytes = token_find(&t->bytes, id, &n);
-        if (!bytes) continue;
+        if (!bytes || lacks_byte(t, (const char *)bytes, n) != n) continue;
         int32_t first = NO_TOKEN;
         struct encoding e = {.ids = &first, .capacity = 1};
         gpt2q_status s = bpe_encode(t, bytes, n, &e, err);
@@ -23,15 +31,25 @@ static gpt2q_status find_words(struct tokenizer *t, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name,
-                                   const char *merges, size_t merges_size, const char *merges_name,
-                                   struct tokenizer **out, gpt2q_error *err)
+static gpt2q_status make(struct tokenizer *t, const struct tokenizer_texts *x, gpt2q_error *err)
+{
+    bool extras = x->extras.text;
+    gpt2q_status s = GPT2Q_OK;
+    if (extras) s = extras_parse(x->extras.text, x->extras.size, x->extras.name, &t->extras, err);
+    if (!s)
+        s = vocabulary_read(t, x->vocab.text, x->vocab.size, x->vocab.name, x->merges.text, x->merges.size,
+                            x->merges.name, extras, err);
+    if (!s && !extras) s = extras_plain(t->end_of_text, &t->extras, err);
+    return s ? s : find_words(t, err);
+}
+
+gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
+                                  gpt2q_error *err)
 {
     *out = NULL;
     struct tokenizer *t = mem_zalloc(sizeof *t);
     if (!t) return error_memory(err, "the tokenizer", sizeof *t);
-    gpt2q_status s = vocabulary_read(t, vocab, vocab_size, vocab_name, merges, merges_size, merges_name, err);
-    if (!s) s = find_words(t, err);
+    gpt2q_status s = make(t, texts, err);
     if (s) {
         tokenizer_free(t);
         return s;
@@ -40,38 +58,22 @@ gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const c
     return GPT2Q_OK;
 }
 
-static gpt2q_status open_files(const char *vocab, const char *merges, struct tokenizer **out,
-                               gpt2q_error *err)
+gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name,
+                                   const char *merges, size_t merges_size, const char *merges_name,
+                                   struct tokenizer **out, gpt2q_error *err)
 {
-    char *vocab_text = NULL, *merges_text = NULL;
-    size_t vocab_size = 0, merges_size = 0;
-    gpt2q_status s = file_read(vocab, VOCABULARY_MAX_BYTES, &vocab_text, &vocab_size, err);
-    if (!s && merges) s = file_read(merges, VOCABULARY_MAX_BYTES, &merges_text, &merges_size, err);
-    if (!s)
-        s = tokenizer_from_memory(vocab_text, vocab_size, vocab, merges_text, merges_size, merges, out, err);
-    mem_free(vocab_text);
-    mem_free(merges_text);
-    return s;
+    struct tokenizer_texts texts = {.vocab = {vocab, vocab_size, vocab_name},
+                                    .merges = {merges, merges_size, merges_name}};
+    return tokenizer_from_texts(&texts, out, err);
 }
 
 gpt2q_status tokenizer_open(const char *directory, struct tokenizer **out, gpt2q_error *err)
 {
+    struct directory_texts d;
     *out = NULL;
-    char *vocab = path_join(directory, "vocab.json"), *merges = path_join(directory, "merges.txt");
-    char *both = path_join(directory, "tokenizer.json");
-    gpt2q_status s;
-    if (!vocab || !merges || !both)
-        s = error_memory(err, "a path", strlen(directory));
-    else if (file_exists(vocab) && (file_exists(merges) || !file_exists(both)))
-        s = open_files(vocab, merges, out, err);
-    else if (file_exists(both))
-        s = open_files(both, NULL, out, err);
-    else
-        s = error_set(err, GPT2Q_IO, "%s: holds neither vocab.json and merges.txt nor tokenizer.json",
-                      directory);
-    mem_free(vocab);
-    mem_free(merges);
-    mem_free(both);
+    gpt2q_status s = directory_read(directory, &d, err);
+    if (!s) s = tokenizer_from_texts(&d.texts, out, err);
+    directory_free(&d);
     return s;
 }
 
@@ -85,6 +87,7 @@ void tokenizer_free(struct tokenizer *t)
         mem_free(t->pairs.slots);
         mem_free(t->merged);
     }
+    extras_free(&t->extras);
     mem_free(t);
 }
 
@@ -97,10 +100,14 @@ const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len)
     return (const char *)token_find(&t->bytes, id, len);
 }
 
-/* Text without special tokens. */
-static gpt2q_status encode_text(const struct tokenizer *t, const char *text, size_t len, struct encoding *e,
-                                gpt2q_error *err)
+static gpt2q_status encode_pieces(const struct tokenizer *t, const char *text, size_t len, struct encoding *e,
+                                  gpt2q_error *err)
 {
+    size_t lacking = lacks_byte(t, text, len);
+    if (lacking < len)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "the text has the byte 0x%02X, for which the vocabulary has no token",
+                         (unsigned)(unsigned char)text[lacking]);
     while (len > 0) {
         size_t n = pretokenizer_next(text, len);
         const uint8_t *piece = (const uint8_t *)text;
@@ -118,20 +125,49 @@ static gpt2q_status encode_text(const struct tokenizer *t, const char *text, siz
     return GPT2Q_OK;
 }
 
-gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool special,
+struct encoder {
+    const struct tokenizer *t;
+    struct encoding *e;
+    bool prefix; /* a stretch that does not begin with a space gets one */
+};
+
+static gpt2q_status take_part(void *user, struct part part, gpt2q_error *err)
+{
+    const struct encoder *encoder = user;
+    if (part.id != NO_TOKEN) {
+        encoding_put(encoder->e, part.id);
+        return GPT2Q_OK;
+    }
+    if (!encoder->prefix || *part.text == ' ')
+        return encode_pieces(encoder->t, part.text, part.n, encoder->e, err);
+    char *with = mem_alloc(part.n + 1);
+    if (!with) return error_memory(err, "a text", part.n + 1);
+    with[0] = ' ';
+    memcpy(with + 1, part.text, part.n);
+    gpt2q_status s = encode_pieces(encoder->t, with, part.n + 1, encoder->e, err);
+    mem_free(with);
+    return s;
+}
+
+size_t tokenizer_max_ids(const struct tokenizer *t, size_t len)
+{
+    const struct extras *x = &t->extras;
+    /* A stretch with its space has an id more than bytes, and a token of one byte lies between two; where tokens strip
+     * white space, some of it may count twice (added.c). */
+    bool simple = !x->add_prefix_space && (x->n == 0 || (x->n == 1 && x->tokens[0].special));
+    return (simple ? len : 3 * len + 1) + (size_t)(x->n_before + x->n_after);
+}
+
+gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                               int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err)
 {
-    const size_t mark = strlen(END_OF_TEXT);
+    const struct extras *x = &t->extras;
+    bool whole = !(flags & TOKENIZER_CONTINUE);
     struct encoding e = {.ids = ids, .capacity = capacity};
-    gpt2q_status s = GPT2Q_OK;
-    while (len > 0 && !s) {
-        const char *end = special && t->end_of_text != NO_TOKEN ? memmem(text, len, END_OF_TEXT, mark) : NULL;
-        size_t plain = end ? (size_t)(end - text) : len;
-        s = encode_text(t, text, plain, &e, err);
-        if (end && !s) encoding_put(&e, t->end_of_text);
-        text += plain + (end ? mark : 0);
-        len -= plain + (end ? mark : 0);
-    }
+    struct encoder encoder = {.t = t, .e = &e, .prefix = x->add_prefix_space && whole};
+    for (int i = 0; whole && i < x->n_before; i++) encoding_put(&e, x->before[i]);
+    gpt2q_status s = extras_split(x, text, len, flags & TOKENIZER_SPECIAL, take_part, &encoder, err);
+    for (int i = 0; whole && i < x->n_after; i++) encoding_put(&e, x->after[i]);
     *n = s ? 0 : e.n;
     return s;
 }

@@ -1,21 +1,32 @@
 /* GPT-2's byte-level BPE: any bytes to ids and the same bytes back.
  *
  * pretokenizer.c splits text into pieces by GPT-2's pattern (utf8proc gives the classes), bpe.c merges the
- * bytes of a piece, vocabulary.c reads vocab.json + merges.txt or tokenizer.json, stream.c releases whole
- * code points only. A tokenizer is immutable after opening and may be shared by threads. */
+ * bytes of a piece, vocabulary.c reads vocab.json + merges.txt or tokenizer.json, added.c finds added tokens, directory.c
+ * gathers what the files of a directory say together, stream.c releases whole code points only. A tokenizer is immutable after opening and may be shared by threads. */
 #ifndef TOKENIZER_TOKENIZER_H
 #define TOKENIZER_TOKENIZER_H
 #include "base/status.h"
 
 struct tokenizer;
 
-/* From a directory that holds vocab.json and merges.txt, or tokenizer.json. */
+/* From a directory that holds tokenizer.json, or vocab.json and merges.txt, and maybe more (directory.h). */
 gpt2q_status tokenizer_open(const char *directory, struct tokenizer **out, gpt2q_error *err);
 /* From the texts of vocab.json and merges.txt in memory, or of tokenizer.json where merges is NULL (names for
- * messages); nothing is kept of them. */
+ * messages); nothing is kept of them. <|endoftext|> is special, other added tokens are not looked for. */
 gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name,
                                    const char *merges, size_t merges_size, const char *merges_name,
                                    struct tokenizer **out, gpt2q_error *err);
+/* The texts that make a tokenizer, and where they come from, for messages. */
+struct tokenizer_text {
+    const char *text; /* NULL: there is none */
+    size_t size;
+    const char *name;
+};
+struct tokenizer_texts {
+    struct tokenizer_text vocab, merges, extras; /* merges: none beside a tokenizer.json. extras: added.h */
+};
+gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
+                                  gpt2q_error *err);
 void tokenizer_free(struct tokenizer *t);
 
 /* The arrays that a tokenizer looks things up in, for a file to hold; ARCHITECTURE.md ("The .gpt2q file")
@@ -34,10 +45,11 @@ struct tokenizer_table {
     size_t n; /* elements */
 };
 void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[TOKENIZER_TABLES]);
-/* A tokenizer over such arrays, aligned to their elements, which outlive it. Any bytes may be in them: where
+/* A tokenizer over such arrays, aligned to their elements, which outlive it; extras may be NULL. Any bytes may be in them: where
  * they are not what tokenizer_tables gave, text gets other ids, but valid ones, and ids other bytes or none.
  */
-gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES], const char *name,
+gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES],
+                                   const struct tokenizer_text *extras, const char *name,
                                    struct tokenizer **out, gpt2q_error *err);
 
 /* Number of ids, 1 + the largest. Ids without a token (gaps) have no bytes. */
@@ -49,9 +61,15 @@ const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len);
 /* Bytes of the longest token. */
 size_t tokenizer_longest(const struct tokenizer *t);
 
-/* Encodes bytes; at most len ids come out. `special`: <|endoftext|> in the text is one token. Writes the
- * first `capacity` ids and returns all there are through *n. Only GPT2Q_OUT_OF_MEMORY can go wrong. */
-gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool special,
+/* The flags of tokenizer_encode. */
+#define TOKENIZER_SPECIAL  1u /* special tokens in the text are tokens */
+#define TOKENIZER_CONTINUE 2u /* the text goes on from another: no ids before or after, no space before it */
+
+/* The most ids that a text of len bytes has. Without added tokens, a space or ids around it this is len. */
+size_t tokenizer_max_ids(const struct tokenizer *t, size_t len);
+/* Encodes bytes. Writes the first `capacity` ids and returns all there are through *n. Refused is a text with a byte that no
+ * token has; else only GPT2Q_OUT_OF_MEMORY can go wrong. */
+gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                               int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
 
 /* The stream decoder: bytes of tokens in, whole code points out. It holds back at most 3 bytes: the beginning

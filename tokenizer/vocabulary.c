@@ -1,7 +1,8 @@
 /* Reads vocab.json + merges.txt, or tokenizer.json. Refused, because ids would be wrong or missing: ids that
- * are no integers, too large or taken; a byte without a token; a name with a character that stands for no
- * byte; a tokenizer.json that asks for anything but GPT-2's byte-level BPE. Gaps between ids are allowed:
- * fine-tuned models leave them. */
+ * are no integers or too large; a byte or a merge whose token's id another name has; a tokenizer.json that asks for anything
+ * but GPT-2's byte-level BPE. Gaps between ids are allowed: fine-tuned models leave them. So are names outside the byte
+ * alphabet, which are texts as they stand: no merge makes them, only an added token is found in a text; two names of one id,
+ * of which the added token's or else the first is its text; and bytes without a token. */
 #include "tokenizer/vocabulary.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -18,9 +19,10 @@ struct vocabulary_reader {
     struct tokenizer *t;
     const char *file;
     const cJSON *vocab, *added, *merges; /* the last two of tokenizer.json only */
+    bool extras;                         /* the added tokens are those of the extras */
     struct entry *entries;
-    size_t n_entries;
-    int32_t *entry_of; /* by id: index of its entry, NO_ENTRY for a gap */
+    size_t n_entries, n_vocab; /* the latter: those of the vocabulary, which come first */
+    int32_t *entry_of;         /* by id: index of its entry, NO_ENTRY for a gap */
 };
 #define NO_ENTRY (-1)
 
@@ -43,6 +45,7 @@ static bool is_empty_or_absent(const cJSON *item) { return !item || is_string(it
 static const char *foreign_field(const cJSON *root, const cJSON *model)
 {
     const cJSON *type = field(model, "type"), *split = field(root, "pre_tokenizer");
+    const cJSON *decoder = field(root, "decoder");
     if (type && !is_string(type, "BPE")) return "model.type";
     if (field(root, "normalizer")) return "normalizer";
     if (field(model, "dropout")) return "model.dropout";
@@ -51,8 +54,8 @@ static const char *foreign_field(const cJSON *root, const cJSON *model)
     if (!is_empty_or_absent(field(model, "end_of_word_suffix"))) return "model.end_of_word_suffix";
     if (cJSON_IsTrue(field(model, "ignore_merges"))) return "model.ignore_merges";
     if (!is_string(field(split, "type"), "ByteLevel")) return "pre_tokenizer.type";
-    if (cJSON_IsTrue(field(split, "add_prefix_space"))) return "pre_tokenizer.add_prefix_space";
     if (cJSON_IsFalse(field(split, "use_regex"))) return "pre_tokenizer.use_regex";
+    if (decoder && !is_string(field(decoder, "type"), "ByteLevel")) return "decoder.type";
     return NULL;
 }
 
@@ -64,7 +67,7 @@ static gpt2q_status find_parts(struct vocabulary_reader *r, const cJSON *root, b
         return error_set(err, GPT2Q_FORMAT, "%s: %s must be an object of names and ids", r->file,
                          whole ? "model.vocab" : "the document");
     if (!whole) return GPT2Q_OK;
-    r->added = field(root, "added_tokens");
+    r->added = r->extras ? NULL : field(root, "added_tokens");
     r->merges = field(model, "merges");
     if (!cJSON_IsArray(r->merges))
         return error_set(err, GPT2Q_FORMAT, "%s: model.merges must be an array", r->file);
@@ -90,54 +93,65 @@ static gpt2q_status read_id(const struct vocabulary_reader *r, const char *name,
                      name, MAX_ID);
 }
 
-/* Names like <|im start|> are texts as they stand, even if not of the alphabet. */
-static bool looks_special(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 4 && !memcmp(name, "<|", 2) && !memcmp(name + n - 2, "|>", 2);
-}
-
 /* Adds a token to the entries. */
-static gpt2q_status add_entry(struct vocabulary_reader *r, const char *name, const cJSON *number, bool added,
-                              gpt2q_error *err)
+static gpt2q_status add_entry(struct vocabulary_reader *r, const char *name, gpt2q_error *err)
 {
+    struct entry *entry = &r->entries[r->n_entries++];
     size_t n = strlen(name), length;
     uint32_t foreign = 0;
-    bool spelled = alphabet_decode(name, n, NULL, 0, &length, &foreign);
     if (!*name) return error_set(err, GPT2Q_FORMAT, "%s: a token has an empty name", r->file);
-    if (!spelled && !added && !looks_special(name))
-        return error_set(err, GPT2Q_FORMAT, "%s: token \"%s\": U+%04X is no character of the byte alphabet",
-                         r->file, name, (unsigned)foreign);
-    struct entry *entry = &r->entries[r->n_entries++];
-    bool literal = added || !spelled;
+    bool literal = !alphabet_decode(name, n, NULL, 0, &length, &foreign);
     *entry = (struct entry){.name = name, .length = literal ? n : length, .literal = literal};
-    gpt2q_status s = read_id(r, name, number, &entry->id, err);
-    if (!s && entry->id >= r->t->bytes.n) r->t->bytes.n = entry->id + 1;
-    return s;
+    return GPT2Q_OK;
+}
+
+static gpt2q_status number_entry(struct vocabulary_reader *r, int32_t id)
+{
+    r->entries[r->n_entries - 1].id = id;
+    if (id >= r->t->bytes.n) r->t->bytes.n = id + 1;
+    return GPT2Q_OK;
+}
+
+static gpt2q_status add_numbered(struct vocabulary_reader *r, const char *name, const cJSON *number,
+                                 gpt2q_error *err)
+{
+    int32_t id = NO_TOKEN;
+    gpt2q_status s = add_entry(r, name, err);
+    if (!s) s = read_id(r, name, number, &id, err);
+    return s ? s : number_entry(r, id);
 }
 
 static gpt2q_status collect_entries(struct vocabulary_reader *r, gpt2q_error *err)
 {
+    const struct extras *extras = &r->t->extras;
     const cJSON *item;
-    size_t count = 0;
+    size_t count = r->extras ? extras->n : 0;
     cJSON_ArrayForEach(item, r->vocab) count++;
     cJSON_ArrayForEach(item, r->added) count++;
     r->entries = mem_array(count, sizeof *r->entries);
     if (!r->entries) return error_memory(err, "the vocabulary", count * sizeof *r->entries);
     gpt2q_status s = GPT2Q_OK;
-    cJSON_ArrayForEach(item, r->vocab) if (!s) s = add_entry(r, item->string, item, false, err);
+    cJSON_ArrayForEach(item, r->vocab) if (!s) s = add_numbered(r, item->string, item, err);
+    r->n_vocab = r->n_entries;
     cJSON_ArrayForEach(item, r->added)
     {
         const cJSON *content = field(item, "content");
         if (!s && !cJSON_IsString(content))
             s = error_set(err, GPT2Q_FORMAT, "%s: added_tokens: every entry must have a string as content",
                           r->file);
-        if (!s) s = add_entry(r, content->valuestring, field(item, "id"), true, err);
+        if (!s) s = add_numbered(r, content->valuestring, field(item, "id"), err);
+    }
+    for (size_t i = 0; r->extras && i < extras->n && !s; i++) {
+        s = add_entry(r, extras->tokens[i].content, err);
+        if (!s) s = number_entry(r, extras->tokens[i].id);
     }
     return s;
 }
 
-/* Gives every id its entry; one of added_tokens that repeats an entry of the vocabulary is dropped. */
+/* A second name of an id is never found by its bytes: no harm where only an added token has it. */
+static bool is_one_byte(const struct entry *entry) { return !entry->literal && entry->length == 1; }
+
+/* Gives every id its entry: the last of the added tokens', else the first. */
 static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
 {
     size_t n = (size_t)r->t->bytes.n;
@@ -147,12 +161,13 @@ static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
     for (size_t i = 0; i < r->n_entries; i++) {
         const struct entry *entry = &r->entries[i];
         int32_t *place = &r->entry_of[entry->id];
-        const char *taken = *place == NO_ENTRY ? NULL : r->entries[*place].name;
-        if (taken && r->added && !strcmp(taken, entry->name)) continue;
-        if (taken)
+        const struct entry *taken = *place == NO_ENTRY ? NULL : &r->entries[*place];
+        bool again = taken && !strcmp(taken->name, entry->name);
+        if (taken && !again && (is_one_byte(taken) || is_one_byte(entry)))
             return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%s\" and \"%s\" both have id %d", r->file,
-                             taken, entry->name, (int)entry->id);
-        *place = (int32_t)i;
+                             taken->name, entry->name, (int)entry->id);
+        bool end = taken && !r->extras && !strcmp(entry->name, END_OF_TEXT);
+        if (!taken || (!again && (i >= r->n_vocab || end))) *place = (int32_t)i;
     }
     return GPT2Q_OK;
 }
@@ -192,10 +207,11 @@ static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
         const struct entry *entry = &r->entries[r->entry_of[id]];
         uint8_t *bytes = t->bytes.data + t->bytes.at[id];
         uint32_t foreign;
-        if (entry->literal)
+        if (entry->literal) {
             memcpy(bytes, entry->name, entry->length);
-        else
-            alphabet_decode(entry->name, strlen(entry->name), bytes, entry->length, &length, &foreign);
+            continue; /* not found by its bytes: no merge makes it */
+        }
+        alphabet_decode(entry->name, strlen(entry->name), bytes, entry->length, &length, &foreign);
         int32_t same = byte_table_insert(&t->tokens, &t->bytes, id);
         if (same != NO_TOKEN)
             s = error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%s\"", r->file,
@@ -206,14 +222,17 @@ static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
 
 gpt2q_status vocabulary_find_ends(struct tokenizer *t, const char *file, gpt2q_error *err)
 {
+    t->some_byte = NO_TOKEN, t->missing = false;
     for (int b = 0; b < 256; b++) {
         uint8_t byte = (uint8_t)b;
         t->byte_id[b] = byte_table_find(&t->tokens, &t->bytes, &byte, 1);
-        if (t->byte_id[b] == NO_TOKEN)
-            return error_set(err, GPT2Q_FORMAT,
-                             "%s: byte 0x%02X has no token, where each of the 256 must have one", file,
-                             (unsigned)b);
+        if (t->byte_id[b] != NO_TOKEN)
+            t->some_byte = t->byte_id[b];
+        else
+            t->missing = true;
     }
+    if (t->some_byte == NO_TOKEN)
+        return error_set(err, GPT2Q_FORMAT, "%s: no byte has a token, so that no text has ids", file);
     t->end_of_text =
         byte_table_find(&t->tokens, &t->bytes, (const uint8_t *)END_OF_TEXT, strlen(END_OF_TEXT));
     return GPT2Q_OK;
@@ -265,16 +284,16 @@ static gpt2q_status read_tables(struct vocabulary_reader *r, const char *merges,
 
 gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
                              const char *vocab_name, const char *merges, size_t merges_size,
-                             const char *merges_name, gpt2q_error *err)
+                             const char *merges_name, bool extras, gpt2q_error *err)
 {
     bool vocab_larger = vocab_size > merges_size;
     if (vocab_size > VOCABULARY_MAX_BYTES || merges_size > VOCABULARY_MAX_BYTES)
         return error_set(err, GPT2Q_FORMAT, "%s: is larger than the %zu bytes that a vocabulary may have",
                          vocab_larger ? vocab_name : merges_name, VOCABULARY_MAX_BYTES);
     cJSON *root;
-    gpt2q_status s = json_parse(vocab, vocab_size, vocab_name, &root, err);
+    gpt2q_status s = json_parse_wild(vocab, vocab_size, vocab_name, &root, err);
     if (s) return s;
-    struct vocabulary_reader r = {.t = t, .file = vocab_name};
+    struct vocabulary_reader r = {.t = t, .file = vocab_name, .extras = extras};
     s = find_parts(&r, root, !merges, err);
     if (!s) s = read_tables(&r, merges, merges_size, merges_name, err);
     mem_free(r.entries);

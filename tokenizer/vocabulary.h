@@ -2,6 +2,7 @@
 #ifndef TOKENIZER_VOCABULARY_H
 #define TOKENIZER_VOCABULARY_H
 #include "base/status.h"
+#include "tokenizer/added.h"
 #include "tokenizer/tables.h"
 
 /* GPT-2's larger file has 1 MB; what is far beyond any vocabulary is none. Offsets fit into 32 bits thanks to
@@ -15,26 +16,30 @@ struct tokenizer {
     struct byte_table tokens; /* its words are those that their own bytes encode to: for a piece that is one
                                  merging can be left out */
     struct pair_table pairs;
-    uint32_t *merged; /* (pairs.n_ranks): the id that a pair becomes */
-    bool mapped;      /* the arrays lie in a file and are only read */
-    int32_t byte_id[256];
-    int32_t end_of_text; /* NO_TOKEN if there is none */
+    uint32_t *merged;     /* (pairs.n_ranks): the id that a pair becomes */
+    bool mapped;          /* the arrays lie in a file and are only read */
+    int32_t byte_id[256]; /* NO_TOKEN for a byte without a token, and for all bytes in `missing` */
+    bool missing;         /* there is such a byte */
+    int32_t some_byte;    /* a token of one byte, for damaged files */
+    int32_t end_of_text;  /* NO_TOKEN if there is none */
+    struct extras extras; /* its own memory */
 };
 
-/* Fills *t, all zero before, from the texts as tokenizer_from_memory takes them; no token is a word yet. On
- * failure *t holds what tokenizer_free has to free. */
+/* Fills *t, all zero but for its extras before, from the texts as tokenizer_from_memory takes them; no token is a word yet.
+ * `extras`: the added tokens are t's, not those that a tokenizer.json lists. On failure *t holds what tokenizer_free has
+ * to free. */
 gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
                              const char *vocab_name, const char *merges, size_t merges_size,
-                             const char *merges_name, gpt2q_error *err);
+                             const char *merges_name, bool extras, gpt2q_error *err);
 
-/* Looks up what else is known by its bytes, byte_id and end_of_text. Every byte must have a token of its own:
- * merging begins there. `file` is for the message. */
+/* Looks up what else is known by its bytes, byte_id and end_of_text. Some byte must have a token: merging begins there.
+ * `file` is for the message. */
 gpt2q_status vocabulary_find_ends(struct tokenizer *t, const char *file, gpt2q_error *err);
 
 /* What the merge of this rank makes. Of a damaged file it may be the wrong token, but it is one. */
 static inline int32_t merge_result(const struct tokenizer *t, uint32_t rank)
 {
     uint32_t id = t->merged[rank];
-    return id < (uint32_t)t->bytes.n ? (int32_t)id : t->byte_id[0];
+    return id < (uint32_t)t->bytes.n ? (int32_t)id : t->some_byte;
 }
 #endif

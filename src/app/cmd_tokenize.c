@@ -30,7 +30,7 @@ static void options(struct option_set *set)
                                     "them from standard input)",
                                     0, 0});
     option_add(set, (struct option){0, "special", OPTION_FLAG, &opt.special, NULL,
-                                    "<|endoftext|> in the text is one token", 0, 0});
+                                    "<|endoftext|> and other special tokens in the text are tokens", 0, 0});
     option_add(set, (struct option){0, "show", OPTION_FLAG, &opt.show, NULL,
                                     "a line per token: its id, its text and its bytes", 0, 0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
@@ -94,10 +94,11 @@ static int encode(const struct tokenizer *t, const char *text, size_t len)
 {
     gpt2q_error err;
     size_t n;
-    int32_t *ids = mem_array(len + 1, sizeof *ids);
+    size_t capacity = tokenizer_max_ids(t, len);
+    int32_t *ids = mem_array(capacity, sizeof *ids);
     if (!ids) return failure("out of memory: %zu bytes of text", len);
     int code = EXIT_DONE;
-    if (tokenizer_encode(t, text, len, opt.special, ids, len, &n, &err)) {
+    if (tokenizer_encode(t, text, len, opt.special ? TOKENIZER_SPECIAL : 0, ids, capacity, &n, &err)) {
         code = failed(&err);
     } else if (opt.json) {
         print_tokens_json(t, ids, n);

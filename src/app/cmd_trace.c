@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "engine/model.h"
 #include "model/safetensors.h"
 #include <stdio.h>
 #include <string.h>
@@ -164,9 +165,10 @@ static int ids_of(const gpt2q_model *model, const char *text, size_t n, struct t
         }
         return code;
     }
-    t->ids = mem_array(n + 1, sizeof *t->ids);
+    size_t capacity = model_max_ids(model, n);
+    t->ids = mem_array(capacity + 1, sizeof *t->ids);
     if (!t->ids) return failure("out of memory: a prompt of %zu bytes", n);
-    return gpt2q_tokenize(model, text, n, 0, t->ids, n, &t->n, &err) ? failed(&err) : EXIT_DONE;
+    return gpt2q_tokenize(model, text, n, 0, t->ids, capacity, &t->n, &err) ? failed(&err) : EXIT_DONE;
 }
 
 static int run(int argc, char **argv)

@@ -18,7 +18,7 @@ int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int3
     size_t size;
     *ids = NULL;
     if (file_read(path, MAX_TEXT_BYTES, &text, &size, &err)) return failed(&err);
-    size_t capacity = limit && limit < size ? limit : size;
+    size_t most = model_max_ids(model, size), capacity = limit && limit < most ? limit : most;
     *ids = mem_array(capacity, sizeof **ids);
     int code = *ids ? EXIT_DONE : failure("out of memory: %zu ids of %s", capacity, path);
     if (!code && gpt2q_tokenize(model, text, size, 0, *ids, capacity, n, &err) && *n <= capacity)

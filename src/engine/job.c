@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "engine/model.h"
 #include "engine/sampler.h"
 #include "engine/speculation.h"
 #include <string.h>
@@ -53,12 +54,14 @@ static gpt2q_status ids_of_prompt(const gpt2q_model *model, struct job *job, con
     if (n > INT32_MAX / 8)
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "the prompt has %zu %s, too many for any context", n,
                          r->ids ? "ids" : "bytes");
-    job->prompt = mem_array(n + 1, sizeof *job->prompt);
-    if (!job->prompt) return error_memory(err, "a prompt", (n + 1) * sizeof *job->prompt);
+    size_t capacity = r->ids ? n : model_max_ids(model, n);
+    job->prompt = mem_array(capacity + 1, sizeof *job->prompt);
+    if (!job->prompt) return error_memory(err, "a prompt", (capacity + 1) * sizeof *job->prompt);
     if (r->ids) {
         if (n) memcpy(job->prompt, r->ids, n * sizeof *job->prompt);
     } else {
-        gpt2q_status s = n ? gpt2q_tokenize(model, r->prompt, n, 0, job->prompt, n, &n, err) : GPT2Q_OK;
+        gpt2q_status s = GPT2Q_OK;
+        if (n || capacity) s = gpt2q_tokenize(model, r->prompt, n, 0, job->prompt, capacity, &n, err);
         if (s) return s;
     }
     const gpt2q_config *c = &model->weights.config;

@@ -80,12 +80,7 @@ static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt
 {
     gpt2q_status s = isa_choose(params->isa, &m->isa, err);
     if (!s) s = (file_is_directory(path) ? load_directory : load_file)(path, params, m, err);
-    if (s) return s;
-    if (m->tokenizer && tokenizer_size(m->tokenizer) > m->weights.config.vocab_size)
-        return error_set(err, GPT2Q_FORMAT,
-                         "%s: the vocabulary has %d tokens but the model's vocab_size is only %d", path,
-                         (int)tokenizer_size(m->tokenizer), (int)m->weights.config.vocab_size);
-    return GPT2Q_OK;
+    return s;
 }
 
 static gpt2q_status finish(gpt2q_model *m, const char *path, gpt2q_error *err)
@@ -159,14 +154,36 @@ uint64_t gpt2q_model_parameters(const gpt2q_model *m) { return m->weights.parame
 const struct gpt2_weights *model_weights(const gpt2q_model *m) { return &m->weights; }
 const struct tokenizer *model_tokenizer(const gpt2q_model *m) { return m->tokenizer; }
 
+size_t model_max_ids(const gpt2q_model *m, size_t len)
+{
+    return m->tokenizer ? tokenizer_max_ids(m->tokenizer, len) : len;
+}
+
+/* A tokenizer may have more tokens than the model has rows. */
+static gpt2q_status check_ids(const gpt2q_model *m, const int32_t *ids, size_t n, gpt2q_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t len;
+        if (ids[i] < m->weights.config.vocab_size) continue;
+        const char *bytes = tokenizer_bytes(m->tokenizer, ids[i], &len);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "the text has the token \"%.*s\", id %d, beyond the model's vocab_size of %d",
+                         (int)len, bytes ? bytes : "", (int)ids[i], (int)m->weights.config.vocab_size);
+    }
+    return GPT2Q_OK;
+}
+
 gpt2q_status gpt2q_tokenize(const gpt2q_model *m, const char *text, size_t len, unsigned flags, int32_t *ids,
                             size_t capacity, size_t *n, gpt2q_error *err)
 {
     if (!m->tokenizer)
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
                          "%s: was opened without a vocabulary, so text has no ids", m->name);
-    gpt2q_status s =
-        tokenizer_encode(m->tokenizer, text, len, flags & GPT2Q_PARSE_SPECIAL, ids, capacity, n, err);
+    unsigned how = (flags & GPT2Q_PARSE_SPECIAL ? TOKENIZER_SPECIAL : 0) |
+                   (flags & GPT2Q_CONTINUE ? TOKENIZER_CONTINUE : 0);
+    gpt2q_status s = tokenizer_encode(m->tokenizer, text, len, how, ids, capacity, n, err);
+    if (!s) s = check_ids(m, ids, *n < capacity ? *n : capacity, err);
+    if (s) *n = 0;
     if (s || *n <= capacity) return s;
     return error_set(err, GPT2Q_INVALID_ARGUMENT,
                      "the text makes %zu ids, more than the %zu there is room for", *n, capacity);

@@ -6,6 +6,8 @@
 
 const struct gpt2_weights *model_weights(const gpt2q_model *model);
 const struct tokenizer *model_tokenizer(const gpt2q_model *model); /* NULL: weights only */
+/* The most ids that gpt2q_tokenize makes of len bytes. */
+size_t model_max_ids(const gpt2q_model *model, size_t len);
 /* A model of a shape with synthetic weights and no tokenizer, for benchmarks. */
 gpt2q_status model_synthesize(const gpt2q_config *config, const char *name, const gpt2q_model_params *params,
                               gpt2q_model **out, gpt2q_error *err);

@@ -38,6 +38,7 @@
 #define GPT2Q_VOCAB     "tokenizer.vocab.json"
 #define GPT2Q_MERGES    "tokenizer.merges.txt"
 #define GPT2Q_TOKENIZER "tokenizer.tokenizer.json"
+#define GPT2Q_EXTRAS    "tokenizer.extras.json"
 #define GPT2Q_TABLE     "tokenizer.table." /* + its name */
 #define GPT2Q_PADDING   "padding."         /* + a number */
 #define GPT2Q_CHECKSUM  "checksum"

@@ -24,7 +24,7 @@ struct st_declaration tokenizer_table_declare(int table, size_t n)
 
 bool is_tokenizer_tensor(const char *name)
 {
-    static const char *const texts[] = {GPT2Q_VOCAB, GPT2Q_MERGES, GPT2Q_TOKENIZER};
+    static const char *const texts[] = {GPT2Q_VOCAB, GPT2Q_MERGES, GPT2Q_TOKENIZER, GPT2Q_EXTRAS};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!strcmp(name, texts[i])) return true;
     for (int i = 0; i < TOKENIZER_TABLES; i++)
@@ -49,6 +49,7 @@ static gpt2q_status find_text(const struct safetensors *st, const char *name, co
 
 struct texts {
     const struct st_tensor *vocab, *merges; /* merges: NULL beside a tokenizer.json */
+    const struct st_tensor *extras;         /* NULL: none */
 };
 
 /* Both NULL where there is none. */
@@ -58,22 +59,29 @@ static gpt2q_status find_texts(const struct safetensors *st, struct texts *out, 
     gpt2q_status s = find_text(st, GPT2Q_VOCAB, &out->vocab, err);
     if (!s) s = find_text(st, GPT2Q_MERGES, &out->merges, err);
     if (!s) s = find_text(st, GPT2Q_TOKENIZER, &both, err);
+    if (!s) s = find_text(st, GPT2Q_EXTRAS, &out->extras, err);
     if (s) return s;
     if (both) {
-        *out = (struct texts){.vocab = both};
+        out->vocab = both;
+        out->merges = NULL;
         return GPT2Q_OK;
     }
     if (!out->vocab == !out->merges) return GPT2Q_OK;
     return missing(st, out->vocab ? GPT2Q_MERGES : GPT2Q_VOCAB, err);
 }
 
+static struct tokenizer_text text_of(const struct safetensors *st, const struct st_tensor *t)
+{
+    if (!t) return (struct tokenizer_text){0};
+    return (struct tokenizer_text){t->size ? (const char *)t->data : "", t->size, st->map.path};
+}
+
 static gpt2q_status read_texts(const struct safetensors *st, const struct texts *texts,
                                struct tokenizer **out, gpt2q_error *err)
 {
-    const struct st_tensor *merges = texts->merges;
-    return tokenizer_from_memory((const char *)texts->vocab->data, texts->vocab->size, st->map.path,
-                                 merges ? (const char *)merges->data : NULL, merges ? merges->size : 0,
-                                 st->map.path, out, err);
+    struct tokenizer_texts x = {text_of(st, texts->vocab), text_of(st, texts->merges),
+                                text_of(st, texts->extras)};
+    return tokenizer_from_texts(&x, out, err);
 }
 
 /* ---- tables ---- */
@@ -114,7 +122,9 @@ gpt2q_status gpt2q_tokenizer_open(const struct safetensors *st, struct tokenizer
     if (!s) s = find_tables(st, tables, &present, err);
     if (s) return s;
     if (!texts.vocab) return present ? missing(st, GPT2Q_VOCAB, err) : GPT2Q_OK;
-    return present ? tokenizer_from_tables(tables, st->map.path, out, err) : read_texts(st, &texts, out, err);
+    struct tokenizer_text extras = text_of(st, texts.extras);
+    return present ? tokenizer_from_tables(tables, &extras, st->map.path, out, err)
+                   : read_texts(st, &texts, out, err);
 }
 
 gpt2q_status gpt2q_tokenizer_check(const struct safetensors *st, gpt2q_error *err)

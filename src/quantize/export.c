@@ -3,6 +3,7 @@
 #include "quantize/gpt2q_write.h"
 #include "base/memory.h"
 #include "model/config.h"
+#include "tokenizer/directory.h"
 #include "qtensor/isa.h"
 #include <errno.h>
 #include <string.h>
@@ -171,9 +172,8 @@ gpt2q_status exporter_commit(struct exporter *e, gpt2q_error *err)
     gpt2q_status s = config ? write_text(e, "config.json", config, strlen(config), err)
                             : error_memory(err, "a config", 1024);
     mem_free(config);
-    if (!s) s = copy_text(e, "vocab.json", err);
-    if (!s) s = copy_text(e, "merges.txt", err);
-    if (!s) s = copy_text(e, "tokenizer.json", err);
+    for (int i = 0; i < DIRECTORY_FILES && !s; i++) s = copy_text(e, directory_file_names[i], err);
+    if (!s) s = copy_text(e, "generation_config.json", err);
     if (s) {
         exporter_abort(e);
         return s;

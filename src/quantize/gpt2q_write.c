@@ -6,18 +6,13 @@
 #include "model/config.h"
 #include "model/gpt2q_file.h"
 #include "model/gpt2q_tokenizer.h"
+#include "tokenizer/directory.h"
 #include <assert.h>
 #include <string.h>
 
-static const struct {
-    const char *file, *tensor;
-} texts[] = {{"vocab.json", GPT2Q_VOCAB}, {"merges.txt", GPT2Q_MERGES}, {"tokenizer.json", GPT2Q_TOKENIZER}};
-#define N_TEXTS (sizeof texts / sizeof *texts)
-
-struct metadata_text {
-    char *data;
-    size_t size;
-};
+/* The texts that a file may hold, in their order. */
+enum { TEXT_VOCAB, TEXT_MERGES, TEXT_TOKENIZER, TEXT_EXTRAS, N_TEXTS };
+static const char *const text_tensors[N_TEXTS] = {GPT2Q_VOCAB, GPT2Q_MERGES, GPT2Q_TOKENIZER, GPT2Q_EXTRAS};
 
 struct gpt2q_writer {
     struct file_writer file;
@@ -27,8 +22,9 @@ struct gpt2q_writer {
     uint64_t written;
     struct stored_weight *weights; /* in the order they come */
     size_t n_weights, n_put;
-    struct metadata_text texts[N_TEXTS];
-    struct tokenizer *tokenizer; /* whose tables are written; NULL: none */
+    struct directory_texts source;
+    struct tokenizer_text texts[N_TEXTS]; /* into source; text NULL: not there */
+    struct tokenizer *tokenizer;          /* whose tables are written; NULL: none */
     struct st_declaration *declarations;
     char (*paddings)[24]; /* their names */
     size_t n_declarations, n_paddings;
@@ -110,10 +106,10 @@ static gpt2q_status put_inputs(struct gpt2q_writer *w, gpt2q_error *err)
 static void declare_all(struct gpt2q_writer *w)
 {
     for (size_t i = 0; i < N_TEXTS; i++)
-        if (w->texts[i].data)
+        if (w->texts[i].text)
             declare(w,
                     (struct st_declaration){
-                        .name = texts[i].tensor, .dtype = ST_U8, .n_dims = 1, .shape = {w->texts[i].size}});
+                        .name = text_tensors[i], .dtype = ST_U8, .n_dims = 1, .shape = {w->texts[i].size}});
     declare_tables(w);
     for (size_t i = 0; i < w->n_weights; i++)
         for (int j = 0; j < w->weights[i].n_parts; j++) declare(w, w->weights[i].parts[j]);
@@ -122,30 +118,22 @@ static void declare_all(struct gpt2q_writer *w)
         (struct st_declaration){.name = GPT2Q_CHECKSUM, .dtype = ST_U32, .n_dims = 1, .shape = {1}};
 }
 
-/* vocab.json and merges.txt, or else tokenizer.json, as the tokenizer prefers them. */
 static gpt2q_status read_texts(struct gpt2q_writer *w, const char *directory, gpt2q_error *err)
 {
-    bool pair = true;
-    for (size_t i = 0; i < N_TEXTS; i++) {
-        char *path = path_join(directory, texts[i].file);
-        if (!path) return error_memory(err, "a path", strlen(directory));
-        gpt2q_status s = GPT2Q_OK;
-        bool wanted = file_exists(path) && (i < 2 || !pair);
-        if (wanted) s = file_read(path, MAX_TOKENIZER, &w->texts[i].data, &w->texts[i].size, err);
-        pair &= wanted;
-        mem_free(path);
-        if (s) return s;
-    }
+    gpt2q_status s = directory_read_to_store(directory, &w->source, err);
+    const struct tokenizer_texts *t = &w->source.texts;
+    if (s || !t->vocab.text) return s;
+    w->texts[t->merges.text ? TEXT_VOCAB : TEXT_TOKENIZER] = t->vocab;
+    w->texts[TEXT_MERGES] = t->merges;
+    w->texts[TEXT_EXTRAS] = t->extras;
     return GPT2Q_OK;
 }
 
 /* A vocabulary that could not be read from the file is refused here. */
-static gpt2q_status make_tables(struct gpt2q_writer *w, const char *directory, gpt2q_error *err)
+static gpt2q_status make_tables(struct gpt2q_writer *w, gpt2q_error *err)
 {
-    bool any = false;
-    for (size_t i = 0; i < N_TEXTS; i++) any |= w->texts[i].data != NULL;
-    if (!any) return GPT2Q_OK;
-    gpt2q_status s = tokenizer_open(directory, &w->tokenizer, err);
+    if (!w->source.texts.vocab.text) return GPT2Q_OK;
+    gpt2q_status s = tokenizer_from_texts(&w->source.texts, &w->tokenizer, err);
     if (s || tokenizer_size(w->tokenizer) >= GPT2Q_TABLES_MIN) return s;
     tokenizer_free(w->tokenizer);
     w->tokenizer = NULL;
@@ -183,9 +171,10 @@ static bool add_metadata(struct gpt2q_writer *w, const char *key, const char *na
 }
 
 /* 2 where an older gpt2q would do something else with the file, which must refuse it. */
-static int file_version(const struct quantizer *q)
+static int file_version(const struct gpt2q_writer *w, const struct quantizer *q)
 {
-    return q->bindings.config.n_more_eos > 0 || q->static_scales || q->factors ? 2 : 1;
+    bool more = q->bindings.config.n_more_eos > 0 || w->texts[TEXT_EXTRAS].text;
+    return more || q->static_scales || q->factors ? 2 : 1;
 }
 
 static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantizer *q, const char *source,
@@ -194,7 +183,7 @@ static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantize
     char version[16], spec[SCHEME_TEXT_MAX], name[WEIGHT_NAME_MAX];
     gpt2q_config config = q->bindings.config;
     config.tie_word_embeddings = q->bindings.tied; /* what the files showed */
-    snprintf(version, sizeof version, "%d", file_version(q));
+    snprintf(version, sizeof version, "%d", file_version(w, q));
     char *text = config_print(&config);
     w->metadata = mem_zarray(w->n_weights + 7, sizeof *w->metadata);
     bool ok = text && w->metadata && add_metadata(w, "format", "", GPT2Q_FILE_FORMAT) &&
@@ -219,7 +208,7 @@ static void writer_free(struct gpt2q_writer *w)
         mem_free(w->metadata[i].key);
         mem_free(w->metadata[i].value);
     }
-    for (size_t i = 0; i < N_TEXTS; i++) mem_free(w->texts[i].data);
+    directory_free(&w->source);
     tokenizer_free(w->tokenizer);
     mem_free(w->metadata);
     mem_free(w->declarations);
@@ -241,7 +230,7 @@ static gpt2q_status prepare(struct gpt2q_writer *w, const struct quantizer *q, c
 {
     gpt2q_status s = describe_weights(w, q, err);
     if (!s) s = read_texts(w, directory, err);
-    if (!s) s = make_tables(w, directory, err);
+    if (!s) s = make_tables(w, err);
     if (!s) s = describe_model(w, q, source, err);
     if (s) return s;
     const size_t layers = (size_t)q->bindings.config.n_layer;
@@ -278,7 +267,7 @@ static gpt2q_status write_beginning(struct gpt2q_writer *w, gpt2q_error *err)
     s = put(w, header, n, err);
     mem_free(header);
     for (size_t i = 0; i < N_TEXTS && !s; i++)
-        if (w->texts[i].data) s = put_padded(w, w->texts[i].data, w->texts[i].size, err);
+        if (w->texts[i].text) s = put_padded(w, w->texts[i].text, w->texts[i].size, err);
     return s ? s : write_tables(w, err);
 }
 

@@ -1,5 +1,6 @@
 #include "study/last_word.h"
 #include "base/memory.h"
+#include "engine/model.h"
 #include "kernels/scalar_math.h"
 #include <ctype.h>
 #include <math.h>
@@ -69,13 +70,16 @@ gpt2q_status last_word_add(struct last_word *w, const char *text, size_t n, cons
     int32_t bos = gpt2q_model_config(w->model)->bos_token_id;
     if (split == n || (split == 0 && bos < 0))
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: a text of several words is expected", where);
-    int32_t *ids = mem_array(n + 1, sizeof *ids);
+    size_t capacity = model_max_ids(w->model, n) + 1;
+    int32_t *ids = mem_array(capacity, sizeof *ids);
     if (!ids) return error_memory(err, "a passage", n * sizeof *ids);
     size_t before = 0, word = 0;
     if (split == 0) ids[before++] = bos;
     gpt2q_status s = GPT2Q_OK;
-    if (split) s = gpt2q_tokenize(w->model, text, split, 0, ids, split, &before, err);
-    if (!s) s = gpt2q_tokenize(w->model, text + split, n - split, 0, ids + before, n - split, &word, err);
+    if (split) s = gpt2q_tokenize(w->model, text, split, 0, ids, capacity, &before, err);
+    if (!s)
+        s = gpt2q_tokenize(w->model, text + split, n - split, GPT2Q_CONTINUE, ids + before, capacity - before,
+                           &word, err);
     size_t total = before + word, room = (size_t)w->n_ctx + 1, skip = total > room ? total - room : 0;
     if (!s && (word > WORD_TOKENS || word >= room))
         s = error_set(err, GPT2Q_UNSUPPORTED, "%s: a last word of %zu tokens, more than %d", where, word,

@@ -79,7 +79,7 @@ static void same_ids(const char *directory, int rounds)
     struct tokenizer *a = opened(directory), *b;
     struct copy c = copy_tables(a);
     struct rng rng = {17};
-    assert_int_equal(tokenizer_from_tables(c.tables, "tables", &b, NULL), GPT2Q_OK);
+    assert_int_equal(tokenizer_from_tables(c.tables, NULL, "tables", &b, NULL), GPT2Q_OK);
     same_tokens(a, b);
     for (int round = 0; round < rounds; round++) {
         char text[MAX_TEXT];
@@ -115,7 +115,9 @@ static void use(const struct tokenizer *t, const char *text, size_t n)
 {
     int32_t ids[MAX_TEXT];
     size_t count, length;
-    assert_int_equal(tokenizer_encode(t, text, n, true, ids, MAX_TEXT, &count, NULL), GPT2Q_OK);
+    gpt2q_error err;
+    if (tokenizer_encode(t, text, n, true, ids, MAX_TEXT, &count, &err))
+        assert_non_null(strstr(err.message, "for which the vocabulary has no token"));
     assert_in_range(count, 0, n);
     for (size_t i = 0; i < count; i++) {
         assert_in_range(ids[i], 0, tokenizer_size(t) - 1);
@@ -144,7 +146,7 @@ static void damaged_tables(void **state)
         }
         struct tokenizer *t;
         gpt2q_error err = {0};
-        if (tokenizer_from_tables(c.tables, "tables", &t, &err)) {
+        if (tokenizer_from_tables(c.tables, NULL, "tables", &t, &err)) {
             assert_non_null(strstr(err.message, "tables: "));
             refused++;
         } else {
@@ -186,13 +188,15 @@ static void sizes_that_do_not_fit(void **state)
         gpt2q_error err;
         tokenizer_tables(whole, tables);
         tables[cases[i].table].n = cases[i].n;
-        assert_int_equal(tokenizer_from_tables(tables, "F", &t, &err), GPT2Q_FORMAT);
+        assert_int_equal(tokenizer_from_tables(tables, NULL, "F", &t, &err), GPT2Q_FORMAT);
         assert_null(t);
         if (!strstr(err.message, cases[i].words)) fail_msg("'%s', not '%s'", err.message, cases[i].words);
     }
     tokenizer_tables(whole, tables); /* fewer tokens than the bytes need */
     tables[TOKENIZER_AT].n = 100;
-    assert_int_equal(tokenizer_from_tables(tables, "F", &t, NULL), GPT2Q_FORMAT);
+    assert_int_equal(tokenizer_from_tables(tables, NULL, "F", &t, NULL), GPT2Q_OK);
+    use(t, "any \xFF\x80 text", 11);
+    tokenizer_free(t);
     tokenizer_free(whole);
 }
 

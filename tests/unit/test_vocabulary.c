@@ -46,7 +46,7 @@ static void refused(const char *text, const char *merges, const char *message)
     if (!strstr(err.message, message)) fail_msg("'%s' where '%s' was expected", err.message, message);
 }
 
-static void encodes(const struct tokenizer *t, const char *text, bool special, size_t n,
+static void encodes(const struct tokenizer *t, const char *text, unsigned special, size_t n,
                     const int32_t *expected)
 {
     int32_t ids[16];
@@ -63,22 +63,16 @@ static void bad_vocabularies(void **state)
     (void)state;
     refused("", "", "V");
     refused("[1]", "", "V: the document must be an object");
-    refused("{}", "", "V: byte 0x00 has no token");
+    refused("{}", "", "V: no byte has a token, so that no text has ids");
     refused(vocab_with(",\"ab\":\"x\""), "", "V: token \"ab\": the id must be an integer from 0 to 1048574");
     refused(vocab_with(",\"ab\":300.5"), "", "token \"ab\": the id must be an integer");
     refused(vocab_with(",\"ab\":-1"), "", "token \"ab\": the id must be an integer");
     refused(vocab_with(",\"ab\":1048575"), "", "token \"ab\": the id must be an integer");
     refused(vocab_with(",\"ab\":1e300"), "", "token \"ab\": the id must be an integer");
-    refused(vocab_with(",\"ab\":256,\"cd\":256"), "", "V: tokens \"ab\" and \"cd\" both have id 256");
+    refused(vocab_with(",\"ab\":97"), "", "V: tokens \"a\" and \"ab\" both have id 97");
     refused(vocab_with(",\"ab\":256,\"ab\":257"), "", "ab");
     refused(vocab_with(",\"\":256"), "", "V: a token has an empty name");
-    refused(vocab_with(",\"a b\":256"), "", "V: token \"a b\": U+0020 is no character of the byte alphabet");
-    refused(vocab_with(",\"\\u0144\":256"), "", "U+0144 is no character of the byte alphabet");
-    refused(vocab_with(",\"<|a b\":256"), "", "U+0020 is no character");
     refused(vocab_with(",\"\\u00C3\\u0143\":256,\"\\u00C3\\u0143\":257"), "", "V");
-    char *hole = strstr(strcpy(whole, vocab_with("")), "\"a\":97,");
-    memmove(hole, hole + 7, strlen(hole + 7) + 1);
-    refused(whole, "", "V: byte 0x61 has no token, where each of the 256 must have one");
 }
 
 static void bad_merges(void **state)
@@ -90,13 +84,12 @@ static void bad_merges(void **state)
     refused(v, "a b c\n", "M: line 1: two tokens");
     refused(v, " b\n", "M: line 1: two tokens"), refused(v, "a \n", "M: line 1: two tokens");
     refused(v, "ab\n", "M: line 1: two tokens");
-    refused(v, "a b\r\n", "M: line 1: U+000D is no character of the byte alphabet");
+    refused(v, "a b\r", "M: line 1: U+000D is no character of the byte alphabet");
+    refused(v, "a b\r\n\r\n", "M: line 2: two tokens");
     refused(v, "a \xFF\n", "M: line 1: U+FFFD is no character");
     refused(v, "xy z\n", "M: line 1: \"xy\" is not in the vocabulary");
     refused(v, "a yz\n", "M: line 1: \"yz\" is not in the vocabulary");
     refused(v, "b a\n", "M: line 1: the result \"ba\" is not in the vocabulary");
-    refused(v, "a b\na b", "M: line 2: \"a b\" has been merged before");
-    refused(v, "a b\n#version: 0.2\n", "M: line 2:"); /* only the first line may say that */
 }
 
 static void bad_documents(void **state)
@@ -112,6 +105,9 @@ static void bad_documents(void **state)
             "V: tokens \"a\" and \"zz\" both have id 97");
     refused(whole_with("\"added_tokens\":[{\"id\":256,\"content\":\"a\"}],", "", "", "[]"), NULL,
             "V: tokens 97 and 256 have the same text, \"a\"");
+    refused(whole_with("", "\"ignore_merges\":true,", "", "[]"), NULL, "V: model.ignore_merges is not");
+    refused(whole_with("\"decoder\":{\"type\":\"WordPiece\"},", "", "", "[]"), NULL,
+            "V: decoder.type is not");
     refused(whole_with("\"normalizer\":{\"type\":\"NFC\"},", "", "", "[]"), NULL,
             "V: normalizer is not that of GPT-2");
     refused(whole_with("", "\"type\":\"WordPiece\",", "", "[]"), NULL, "V: model.type is not");
@@ -166,7 +162,8 @@ static void names_that_are_texts(void **state)
     tokenizer_free(t);
     t = opened(whole_with("\"added_tokens\":[{\"id\":300,\"content\":\"\\u00E9 x\"}],", "", "", "[]"), NULL);
     assert_int_equal(tokenizer_size(t), 301);
-    assert_memory_equal(tokenizer_bytes(t, 300, &n), "\xC3\xA9 x", 4);
+    assert_memory_equal(tokenizer_bytes(t, 300, &n), "\xC3\xA9 x",
+                        4); /* as it stands: the space is no character of the alphabet */
     assert_int_equal(n, 4);
     tokenizer_free(t);
 }
@@ -203,8 +200,9 @@ static void directories(void **state)
     tokenizer_free(t);
     snprintf(path, sizeof path, "%s/merges.txt", dir);
     write_file(path, "", 0);
-    assert_int_equal(tokenizer_open(dir, &t, &err), GPT2Q_OK); /* the pair of files comes first */
-    ENCODES(t, "ab", false, 'a', 'b');
+    assert_int_equal(tokenizer_open(dir, &t, &err),
+                     GPT2Q_OK); /* tokenizer.json comes first, as in transformers 5 */
+    ENCODES(t, "ab", false, 256);
     tokenizer_free(t);
     temp_remove(dir);
 }

@@ -1,0 +1,56 @@
+/* What a tokenizer does around the byte pairs: tokens that are found in a text before it is split ("added tokens"), a space
+ * put before, ids put before and after. It comes as one JSON text, the extras (tokenizer/directory.h makes it from a
+ * directory's files, a .gpt2q file holds it):
+ *
+ *     {"added_tokens": [{"id": 266, "content": "<user>", "special": false, "lstrip": false, "rstrip": false,
+ *                        "single_word": false, "normalized": true}, ...],
+ *      "add_prefix_space": false, "before": [265], "after": []}
+ *
+ * Tokens are found as the tokenizers library finds them (added_vocabulary.rs): those that are not normalized first, in all
+ * of the text, then the others in what is left; of the matches that begin at the leftmost place the longest counts. A
+ * special one is passed over, with the text it covers, unless specials are parsed. single_word: only between characters
+ * that are none of a word; lstrip, rstrip: white space beside it goes with it. */
+#ifndef TOKENIZER_ADDED_H
+#define TOKENIZER_ADDED_H
+#include "base/status.h"
+#include <stddef.h>
+
+#define ADDED_MAX       16384 /* tokens */
+#define ADDED_MAX_BYTES 1024  /* of one token */
+#define AROUND_MAX      32    /* ids before, and ids after */
+
+struct added_token {
+    const char *content; /* zero-terminated */
+    size_t n;            /* bytes */
+    int32_t id;
+    bool special, lstrip, rstrip, single_word, normalized;
+};
+
+struct extras {
+    struct added_token *tokens; /* sorted: not normalized first, then by bytes */
+    size_t n, n_first;          /* of them not normalized */
+    uint32_t begins[2][257];    /* by group and first byte: where its tokens begin */
+    char *text;                 /* the contents */
+    bool add_prefix_space;
+    int32_t before[AROUND_MAX], after[AROUND_MAX];
+    int n_before, n_after;
+};
+
+/* *out is all zero on failure. `name` is for messages. */
+gpt2q_status extras_parse(const char *json, size_t size, const char *name, struct extras *out,
+                          gpt2q_error *err);
+/* The extras of a vocabulary that has no others: <|endoftext|> is special. id -1: nothing at all. */
+gpt2q_status extras_plain(int32_t end_of_text, struct extras *out, gpt2q_error *err);
+void extras_free(struct extras *extras);
+
+/* A part of a text: bytes without a token, or a token (the bytes are none then). */
+struct part {
+    const char *text;
+    size_t n;
+    int32_t id; /* -1: text */
+};
+/* Gives the parts of a text one after another. */
+gpt2q_status extras_split(const struct extras *extras, const char *text, size_t n, bool special,
+                          gpt2q_status (*take)(void *user, struct part part, gpt2q_error *err), void *user,
+                          gpt2q_error *err);
+#endif
