@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *kind_name(enum inventory_kind kind)
+/* A file alone is of the kind of its container. */
+static const char *kind_name(const struct inventory *v)
 {
-    static const char *const names[] = {[INVENTORY_HUGGINGFACE] = "huggingface",
-                                        [INVENTORY_SAFETENSORS] = "safetensors",
-                                        [INVENTORY_GPT2Q] = "gpt2q"};
-    return names[kind];
+    if (v->kind == INVENTORY_HUGGINGFACE) return "huggingface";
+    return v->kind == INVENTORY_GPT2Q ? "gpt2q" : v->container.files[0].reader->name;
 }
 
 /* ---- JSON ---- */
@@ -88,7 +87,7 @@ void inspect_print_json(const struct inventory *v, const char *path)
 {
     cJSON *doc = cJSON_CreateObject();
     cJSON_AddItemToObject(doc, "path", json_text(path, strlen(path)));
-    cJSON_AddStringToObject(doc, "kind", kind_name(v->kind));
+    cJSON_AddStringToObject(doc, "kind", kind_name(v));
     cJSON_AddItemToObject(doc, "config", v->has_config ? config_json(&v->config) : cJSON_CreateNull());
     cJSON_AddItemToObject(doc, "parameters", json_count(v->parameters));
     cJSON_AddItemToObject(doc, "bytes", json_count(v->bytes));
@@ -165,7 +164,7 @@ void inspect_print_table(const struct inventory *v, const char *path)
     char parameters[COUNT_TEXT];
     const gpt2q_config *c = &v->config;
     print_text(path, strlen(path));
-    printf(": %s, %s parameters in %zu tensors\n", kind_name(v->kind), print_count(v->parameters, parameters),
+    printf(": %s, %s parameters in %zu tensors\n", kind_name(v), print_count(v->parameters, parameters),
            v->n_tensors);
     if (v->has_config)
         printf("n_layer %d, n_embd %d, n_head %d, n_inner %d\n"

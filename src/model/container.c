@@ -13,7 +13,7 @@
 /* ---- one file ---- */
 
 /* The first that recognizes a file reads it. */
-static const struct container_reader *const readers[] = {&safetensors_reader};
+static const struct container_reader *const readers[] = {&torch_reader, &safetensors_reader};
 
 static gpt2q_status choose_reader(struct container_file *file, gpt2q_error *err)
 {
@@ -139,32 +139,39 @@ gpt2q_status container_open_file(const char *path, struct container *out, gpt2q_
     return s;
 }
 
-static gpt2q_status nothing_there(const char *directory, gpt2q_error *err)
+/* The file, or else the shards of its index; *found is whether either is there. */
+static gpt2q_status open_named(const char *directory, const char *file, const char *index,
+                               struct container *out, bool *found, gpt2q_error *err)
 {
-    char *pickle = path_join(directory, "pytorch_model.bin");
-    bool convertible = pickle && file_exists(pickle);
-    mem_free(pickle);
-    return error_set(err, GPT2Q_IO, "%s: holds neither model.safetensors nor model.safetensors.index.json%s",
-                     directory,
-                     convertible ? "; pytorch_model.bin is not read, save the model as safetensors" : "");
+    char *single = path_join(directory, file), *shards = path_join(directory, index);
+    gpt2q_status s = GPT2Q_OK;
+    *found = true;
+    if (!single || !shards)
+        s = error_memory(err, "a path", strlen(directory));
+    else if (file_exists(single))
+        s = container_open_file(single, out, err);
+    else if (file_exists(shards))
+        s = open_index(directory, shards, out, err);
+    else
+        *found = false;
+    mem_free(single);
+    mem_free(shards);
+    return s;
 }
 
 gpt2q_status container_open_directory(const char *directory, struct container *out, gpt2q_error *err)
 {
+    static const char *const names[][2] = {{"model.safetensors", "model.safetensors.index.json"},
+                                           {"pytorch_model.bin", "pytorch_model.bin.index.json"}};
+    bool found = false;
+    gpt2q_status s = GPT2Q_OK;
     *out = (struct container){0};
-    char *single = path_join(directory, "model.safetensors");
-    char *index = path_join(directory, "model.safetensors.index.json");
-    gpt2q_status s;
-    if (!single || !index)
-        s = error_memory(err, "a path", strlen(directory));
-    else if (file_exists(single))
-        s = container_open_file(single, out, err);
-    else if (file_exists(index))
-        s = open_index(directory, index, out, err);
-    else
-        s = nothing_there(directory, err);
-    mem_free(single);
-    mem_free(index);
+    for (size_t i = 0; i < 2 && !found; i++)
+        s = open_named(directory, names[i][0], names[i][1], out, &found, err);
+    if (!found)
+        s = error_set(err, GPT2Q_IO,
+                      "%s: holds neither model.safetensors nor pytorch_model.bin, nor an index of either",
+                      directory);
     if (s) container_close(out);
     return s;
 }

@@ -34,9 +34,11 @@ struct container_reader {
     gpt2q_status (*open)(struct container_file *file, gpt2q_error *err);
     const struct container_tensor *(*find)(const struct container_file *file,
                                            const char *name); /* NULL: none */
+    gpt2q_status (*check)(const struct container_file *file,
+                          gpt2q_error *err); /* checksums; NULL: it has none */
     void (*close)(void *owner);
 };
-extern const struct container_reader safetensors_reader;
+extern const struct container_reader safetensors_reader, torch_reader;
 
 struct container { /* of one model: a file, or shards in the order of their names */
     struct container_file *files;
@@ -44,7 +46,7 @@ struct container { /* of one model: a file, or shards in the order of their name
 };
 
 /* The weights of a Hugging Face directory: model.safetensors, or else the shards that model.safetensors.index.json names: each
- * beside the index, each holding what the index says it holds. */
+ * beside the index, each holding what the index says it holds; or else the same of pytorch_model.bin. */
 gpt2q_status container_open_directory(const char *directory, struct container *out, gpt2q_error *err);
 /* One file. */
 gpt2q_status container_open_file(const char *path, struct container *out, gpt2q_error *err);

@@ -95,7 +95,7 @@ static gpt2q_status check_file(const struct safetensors *st, gpt2q_error *err)
 
 static gpt2q_status check_container(const struct container_file *file, gpt2q_error *err)
 {
-    gpt2q_status s = GPT2Q_OK;
+    gpt2q_status s = file->reader->check ? file->reader->check(file, err) : GPT2Q_OK;
     for (size_t i = 0; i < file->n_tensors && !s; i++) s = check_values(file->path, &file->tensors[i], err);
     return s;
 }

@@ -152,10 +152,10 @@ static void names_missing_files(void **state)
     (void)state;
     struct draft d;
     draft_open(&d);
-    draft_refused(&d, "i8", GPT2Q_IO, "holds neither model.safetensors nor model.safetensors.index.json");
+    draft_refused(&d, "i8", GPT2Q_IO, "holds neither model.safetensors nor pytorch_model.bin");
     draft_open(&d);
     draft_file(&d, "pytorch_model.bin", "x");
-    draft_refused(&d, "i8", GPT2Q_IO, "pytorch_model.bin is not read, save the model as safetensors");
+    draft_refused(&d, "i8", GPT2Q_FORMAT, "pytorch_model.bin: is no");
     draft_open(&d);
     draft_file(&d, "config.json", "{\"model_type\":\"bert\"}");
     draft_refused(&d, "i8", GPT2Q_UNSUPPORTED, "config.json: model_type is \"bert\"");

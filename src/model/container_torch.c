@@ -1,0 +1,46 @@
+/* pytorch_model.bin as a container. */
+#include "base/memory.h"
+#include "model/container.h"
+#include "model/torch_file.h"
+
+static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
+{
+    struct torch_file *t = mem_zalloc(sizeof *t);
+    if (!t) return error_memory(err, file->path, sizeof *t);
+    gpt2q_status s = torch_file_open(file->path, t, err);
+    if (s) {
+        mem_free(t);
+        return s;
+    }
+    file->owner = t;
+    file->tensors = mem_zarray(t->n_tensors, sizeof *file->tensors);
+    if (!file->tensors) return error_memory(err, "a list of tensors", t->n_tensors * sizeof *file->tensors);
+    for (; file->n_tensors < t->n_tensors; file->n_tensors++)
+        file->tensors[file->n_tensors] = container_tensor_of(&t->tensors[file->n_tensors]);
+    return GPT2Q_OK;
+}
+
+static const struct container_tensor *find(const struct container_file *file, const char *name)
+{
+    const struct torch_file *t = file->owner;
+    const struct st_tensor *found = torch_file_find(t, name);
+    return found ? &file->tensors[found - t->tensors] : NULL;
+}
+
+static gpt2q_status check(const struct container_file *file, gpt2q_error *err)
+{
+    return torch_file_check(file->owner, err);
+}
+
+static void close_tensors(void *owner)
+{
+    torch_file_close(owner);
+    mem_free(owner);
+}
+
+const struct container_reader torch_reader = {.name = "pytorch",
+                                              .recognizes = torch_file_recognizes,
+                                              .open = open_tensors,
+                                              .find = find,
+                                              .check = check,
+                                              .close = close_tensors};
