@@ -1,6 +1,7 @@
 /* An inventory as JSON and as a table. */
 #include "app/inspect.h"
 #include "app/tables.h"
+#include "model/gpt2q_file.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,13 @@ static const char *kind_name(const struct inventory *v)
 {
     if (v->kind == INVENTORY_HUGGINGFACE) return "huggingface";
     return v->kind == INVENTORY_GPT2Q ? "gpt2q" : v->container.files[0].reader->name;
+}
+
+/* What a .gpt2q file says of itself; NULL where it is silent. */
+static const char *metadata_of(const struct inventory *v, const char *key)
+{
+    return v->kind == INVENTORY_GPT2Q && v->weights.n_files ? safetensors_metadata(&v->weights.files[0], key)
+                                                            : NULL;
 }
 
 /* ---- JSON ---- */
@@ -89,6 +97,14 @@ void inspect_print_json(const struct inventory *v, const char *path)
     cJSON_AddItemToObject(doc, "path", json_text(path, strlen(path)));
     cJSON_AddStringToObject(doc, "kind", kind_name(v));
     cJSON_AddItemToObject(doc, "config", v->has_config ? config_json(&v->config) : cJSON_CreateNull());
+    if (v->kind == INVENTORY_GPT2Q) {
+        const char *calibration = metadata_of(v, GPT2Q_KEY_CALIBRATION);
+        const char *method = metadata_of(v, GPT2Q_KEY_METHOD);
+        if (!method) method = "rtn";
+        cJSON_AddItemToObject(doc, "method", json_text(method, strlen(method)));
+        cJSON_AddItemToObject(doc, "calibration",
+                              calibration ? json_text(calibration, strlen(calibration)) : cJSON_CreateNull());
+    }
     cJSON_AddItemToObject(doc, "parameters", json_count(v->parameters));
     cJSON_AddItemToObject(doc, "bytes", json_count(v->bytes));
     cJSON_AddItemToObject(doc, "footprint", footprint_json(v));
@@ -159,6 +175,14 @@ static void print_footprint(const struct inventory *v)
            print_count(f.notes, a));
 }
 
+static void print_made(const char *label, const char *text)
+{
+    if (!text) return;
+    printf("%s: ", label);
+    print_text(text, strlen(text));
+    putchar('\n');
+}
+
 void inspect_print_table(const struct inventory *v, const char *path)
 {
     char parameters[COUNT_TEXT];
@@ -166,6 +190,8 @@ void inspect_print_table(const struct inventory *v, const char *path)
     print_text(path, strlen(path));
     printf(": %s, %s parameters in %zu tensors\n", kind_name(v), print_count(v->parameters, parameters),
            v->n_tensors);
+    print_made("method", metadata_of(v, GPT2Q_KEY_METHOD));
+    print_made("calibration", metadata_of(v, GPT2Q_KEY_CALIBRATION));
     if (v->has_config)
         printf("n_layer %d, n_embd %d, n_head %d, n_inner %d\n"
                "n_positions %d, vocab_size %d, %s\n",

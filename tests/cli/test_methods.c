@@ -1,0 +1,315 @@
+/* quantize --method as users meet it: the same bytes for any threads and instruction set, what the file says of itself, planted
+ * outlier channels, and what is refused. */
+#include "tests/cli.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/sha256.h"
+#include "kernels/half.h"
+#include "model/safetensors.h"
+#include "qtensor/isa.h"
+#include "tests/tiny_vocabulary.h"
+#include <math.h>
+#include <unistd.h>
+
+#define TINY "tests/golden/data/tiny-gelu"
+
+static char *directory;
+
+static void copy(const char *from, const char *name)
+{
+    gpt2q_error err;
+    char *data, path[512];
+    size_t n;
+    if (file_read(from, (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    write_file(path, data, n);
+    mem_free(data);
+}
+
+/* tiny-gelu with a vocabulary of bytes, and texts. */
+static int make_model(void **state)
+{
+    char vocab[8192], path[512], text[6000];
+    (void)state;
+    directory = temp_directory();
+    copy(TINY "/config.json", "config.json");
+    copy(TINY "/model.safetensors", "model.safetensors");
+    size_t n = tiny_vocab_open(vocab);
+    n += (size_t)sprintf(vocab + n, ",\"<|endoftext|>\":256}");
+    snprintf(path, sizeof path, "%s/vocab.json", directory);
+    write_file(path, vocab, n);
+    snprintf(path, sizeof path, "%s/merges.txt", directory);
+    write_file(path, "#version: 0.2\n", 14);
+    struct rng r = {7};
+    for (size_t i = 0; i < sizeof text; i++) text[i] = i % 61 == 60 ? '\n' : (char)('a' + rng_below(&r, 26));
+    snprintf(path, sizeof path, "%s/text.txt", directory);
+    write_file(path, text, sizeof text);
+    write_file((snprintf(path, sizeof path, "%s/short.txt", directory), path), "ab\n", 3);
+    return 0;
+}
+
+static int remove_model(void **state)
+{
+    (void)state;
+    temp_remove(directory);
+    return 0;
+}
+
+static void sum_of_file(const char *path, char text[SHA256_TEXT])
+{
+    gpt2q_error err;
+    char *data;
+    size_t n;
+    struct sha256 sum;
+    if (file_read(path, (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
+    sha256_begin(&sum);
+    sha256_add(&sum, data, n);
+    sha256_print(&sum, text);
+    mem_free(data);
+}
+
+static void sums_are_those_of_the_standard(void **state)
+{
+    char text[SHA256_TEXT];
+    struct sha256 s;
+    (void)state;
+    sha256_begin(&s);
+    assert_string_equal(sha256_print(&s, text),
+                        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    sha256_begin(&s);
+    for (int i = 0; i < 1000000; i += 125) {
+        char a[125];
+        memset(a, 'a', sizeof a);
+        sha256_add(&s, a, sizeof a);
+    }
+    assert_string_equal(sha256_print(&s, text),
+                        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void files_are_the_same_to_the_byte(void **state)
+{
+    static const char *const methods[] = {"-q i4:g8:signed --method gptq", "-q i4:g16:affine --method awq",
+                                          "-q i8 --method smoothquant --static 99.5",
+                                          "-q i4:g8:minmax --method hqq", "-q i4:g8:affine --method imatrix"};
+    static const char *const machines[] = {"-j 1 --isa scalar", "-j 2 --isa avx2", "-j 3 --isa avx512vnni",
+                                           "-j 3"};
+    (void)state;
+    for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
+        char first[SHA256_TEXT] = "", sum[SHA256_TEXT], path[512];
+        const bool reads = !strstr(methods[m], "hqq");
+        snprintf(path, sizeof path, "%s/out.gpt2q", directory);
+        for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+            const struct isa *isa;
+            const char *name = strstr(machines[i], "--isa ");
+            if (name && isa_choose(name + 6, &isa, NULL)) continue; /* not on this CPU */
+            struct cli c = cli_run("quantize -m %s %s %s %s%s%s -o %s --quiet", directory, methods[m],
+                                   machines[i], reads ? "--calibrate-tokens 512 --calibrate " : "",
+                                   reads ? directory : "", reads ? "/text.txt" : "", path);
+            if (c.code) fail_msg("%s: %s", methods[m], c.error);
+            cli_free(&c);
+            sum_of_file(path, sum);
+            if (*first && strcmp(first, sum)) fail_msg("%s: other bytes with %s", methods[m], machines[i]);
+            memcpy(first, sum, sizeof first);
+        }
+    }
+}
+
+static void a_file_says_how_it_was_made(void **state)
+{
+    char arguments[1024], sum[SHA256_TEXT], path[512];
+    (void)state;
+    snprintf(path, sizeof path, "%s/text.txt", directory);
+    sum_of_file(path, sum);
+    snprintf(arguments, sizeof arguments,
+             "quantize -m %s -q i4:g8:affine --method gptq --damp 0.02 --qep 0 --calibrate %s "
+             "--calibrate-tokens 640 -o "
+             "%s/made.gpt2q --json",
+             directory, path, directory);
+    cJSON *doc = expect_json(arguments);
+    assert_non_null(strstr(item(doc, "method")->valuestring, "gptq damp=0.02"));
+    assert_non_null(strstr(item(doc, "calibration")->valuestring, sum));
+    const cJSON *matrices = item(doc, "matrices"), *m;
+    assert_int_equal(cJSON_GetArraySize(matrices), 5);
+    cJSON_ArrayForEach(m, matrices) assert_true(number(m, "loss") < number(m, "loss_rtn"));
+    cJSON_Delete(doc);
+    snprintf(arguments, sizeof arguments, "inspect %s/made.gpt2q --json", directory);
+    doc = expect_json(arguments);
+    assert_non_null(strstr(item(doc, "method")->valuestring, "gptq damp=0.02"));
+    assert_non_null(strstr(item(doc, "calibration")->valuestring, sum));
+    cJSON_Delete(doc);
+    struct cli c = cli_run("inspect %s/made.gpt2q --check", directory);
+    assert_int_equal(c.code, 0);
+    cli_free(&c);
+}
+
+/* ---- planted outliers: channel 17 of ln_1 and 21 of ln_2 times 20, the consumers' columns divided by 20 ---- */
+
+static void scale_tensor(uint8_t *data, enum st_dtype dtype, size_t at, float factor)
+{
+    float f;
+    if (dtype == ST_F32) {
+        memcpy(&f, data + 4 * at, 4);
+        f *= factor;
+        memcpy(data + 4 * at, &f, 4);
+        return;
+    }
+    uint16_t half;
+    memcpy(&half, data + 2 * at, 2);
+    half = f16_from_float(float_from_f16(half) * factor);
+    memcpy(data + 2 * at, &half, 2);
+}
+
+static void plant(struct safetensors *st, uint8_t *file, const char *norm, const char *consumer,
+                  size_t channel)
+{
+    for (size_t i = 0; i < st->n_tensors; i++) {
+        const struct st_tensor *t = &st->tensors[i];
+        uint8_t *data = file + (t->data - st->map.data);
+        if (strstr(t->name, norm)) scale_tensor(data, t->dtype, channel, 20.0f);
+        if (!strstr(t->name, consumer)) continue;
+        for (uint64_t o = 0; o < t->shape[1]; o++)
+            scale_tensor(data, t->dtype, channel * (size_t)t->shape[1] + (size_t)o, 1 / 20.0f);
+    }
+}
+
+static double divergence(const char *model, const char *activations)
+{
+    char arguments[1024];
+    snprintf(
+        arguments, sizeof arguments,
+        "compare -m %s/planted --schemes f32,%s/%s@%s -n 0 --window 32 --limit 640 --text %s/text.txt --json",
+        directory, directory, model, activations, directory);
+    cJSON *doc = expect_json(arguments);
+    const double kl = number(cJSON_GetArrayItem(item(doc, "schemes"), 1), "kl_mean");
+    cJSON_Delete(doc);
+    return kl;
+}
+
+static void outliers_hurt_integers_and_methods_help(void **state)
+{
+    gpt2q_error err;
+    struct safetensors st;
+    char *file, path[512];
+    size_t n;
+    (void)state;
+    snprintf(path, sizeof path, "%s/planted", directory);
+    struct cli c =
+        cli_run("help; mkdir -p %s && cp %s/*.json %s/merges.txt %s", path, directory, directory, path);
+    cli_free(&c);
+    if (safetensors_open(TINY "/model.safetensors", &st, &err)) fail_msg("%s", err.message);
+    if (file_read(TINY "/model.safetensors", (size_t)1 << 30, &file, &n, &err)) fail_msg("%s", err.message);
+    plant(&st, (uint8_t *)file, "ln_1.", "attn.c_attn.weight", 17);
+    plant(&st, (uint8_t *)file, "ln_2.", "mlp.c_fc.weight", 21);
+    safetensors_close(&st);
+    snprintf(path, sizeof path, "%s/planted/model.safetensors", directory);
+    write_file(path, file, n);
+    mem_free(file);
+    static const char *const made[] = {"plain", "--method smoothquant"};
+    for (int i = 0; i < 2; i++) {
+        c = cli_run(
+            "quantize -m %s/planted -q i8 %s --static --calibrate %s/text.txt --calibrate-tokens 2048 -o "
+            "%s/planted-%d.gpt2q --quiet",
+            directory, i ? made[i] : "", directory, directory, i);
+        if (c.code) fail_msg("%s", c.error);
+        cli_free(&c);
+    }
+    const double dynamic = divergence("planted-0.gpt2q", "i8"),
+                 fixed = divergence("planted-0.gpt2q", "static");
+    const double llm = divergence("planted-0.gpt2q", "llm.int8"),
+                 smooth = divergence("planted-1.gpt2q", "i8");
+    const double smooth_fixed = divergence("planted-1.gpt2q", "static");
+    if (!(llm < dynamic / 2 && smooth < dynamic / 2 && smooth_fixed < fixed / 2))
+        fail_msg("KL: i8 %g, static %g, llm.int8 %g; smoothquant i8 %g, static %g", dynamic, fixed, llm,
+                 smooth, smooth_fixed);
+}
+
+/* Prompts answered alone and in company, with any number of threads. */
+static void new_activations_have_the_same_bits(void **state)
+{
+    static const char *const modes[] = {"static", "llm.int8:0.5"};
+    static const char *const machines[] = {"-j 1 --isa scalar", "-j 3", "-j 2 --isa avx2"};
+    (void)state;
+    struct cli c =
+        cli_run("quantize -m %s -q i8 --method awq --static --calibrate %s/text.txt --calibrate-tokens 640 "
+                "-o %s/bits.gpt2q --quiet",
+                directory, directory, directory);
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+    for (size_t m = 0; m < 2; m++) {
+        char *first = NULL;
+        for (size_t i = 0; i < 3; i++) {
+            const struct isa *isa;
+            const char *name = strstr(machines[i], "--isa ");
+            if (name && isa_choose(name + 6, &isa, NULL)) continue;
+            c = cli_run("eval -m %s/bits.gpt2q -a %s %s --text %s/text.txt --window 32 --limit 320 --json | "
+                        "grep -v second",
+                        directory, modes[m], machines[i], directory);
+            if (c.code) fail_msg("%s", c.error);
+            char *nll = strstr(c.out, "nll");
+            assert_non_null(nll);
+            nll[strcspn(nll, ",")] = '\0';
+            if (first) assert_string_equal(first, nll);
+            if (!first) first = mem_strdup(nll);
+            cli_free(&c);
+        }
+        mem_free(first);
+    }
+}
+
+static void refuse(int code, const char *error, const char *more)
+{
+    char arguments[1024], path[512];
+    snprintf(path, sizeof path, "%s/refused.gpt2q", directory);
+    snprintf(arguments, sizeof arguments, "quantize -m %s -o %s --quiet %s", directory, path, more);
+    char *at = strchr(arguments, '@');
+    if (at) { /* stands for the directory */
+        char rest[512];
+        snprintf(rest, sizeof rest, "%s", at + 1);
+        snprintf(at, sizeof arguments - (size_t)(at - arguments), "%s%s", directory, rest);
+    }
+    expect_failure(code, error, arguments);
+    assert_false(file_exists(path));
+}
+
+static void what_cannot_be_done(void **state)
+{
+    (void)state;
+    refuse(2, "--calibrate FILE is needed", "--method gptq");
+    refuse(2, "unknown method", "--method gtpq");
+    refuse(2, "both round", "--method gptq --method hqq");
+    refuse(2, "name it before", "--method gptq --method awq");
+    refuse(2, "is named twice", "--method gptq --method gptq");
+    refuse(2, "of no use", "--calibrate @/text.txt");
+    refuse(2, "on or off", "--method gptq --act-order maybe --calibrate @/text.txt");
+    refuse(2, "ln, v and mlp", "--method awq --awq-sites ln,x --calibrate @/text.txt");
+    refuse(1, "too few for a window", "-q i4:g8 --method gptq --calibrate @/short.txt");
+    refuse(1, "No such file", "-q i4:g8 --method gptq --calibrate @/none.txt");
+    refuse(1, "integer codes", "-q i4:g8:minmax --method gptq --calibrate @/text.txt");
+    refuse(1, "grid minmax", "-q i4:g8 --method hqq");
+    refuse(2, "positions", "-q i4:g8 --method gptq --calibrate-window 100 --calibrate @/text.txt");
+    char path[512];
+    snprintf(path, sizeof path, "%s/one.txt", directory);
+    char word[1200];
+    memset(word, 'a', sizeof word);
+    write_file(path, word, sizeof word);
+    struct cli c = cli_run(
+        "quantize -m %s -q i4:g8:affine --method gptq --damp 0 --calibrate %s --calibrate-tokens 64 -o "
+        "%s/one.gpt2q",
+        directory, path, directory);
+    if (c.code) fail_msg("one repeated letter: %s", c.error);
+    assert_non_null(strstr(c.error, "damping raised"));
+    cli_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_are_those_of_the_standard),
+        cmocka_unit_test(files_are_the_same_to_the_byte),
+        cmocka_unit_test(a_file_says_how_it_was_made),
+        cmocka_unit_test(outliers_hurt_integers_and_methods_help),
+        cmocka_unit_test(new_activations_have_the_same_bits),
+        cmocka_unit_test(what_cannot_be_done),
+    };
+    return cmocka_run_group_tests(tests, make_model, remove_model);
+}
