@@ -1,6 +1,7 @@
 #include "base/threads.h"
 #include "base/cpu_quota.h"
 #include "base/memory.h"
+#include <assert.h>
 #include <fenv.h>
 #include <omp.h>
 #include <pthread.h>
@@ -26,11 +27,17 @@ int threads_default(void)
  * in a thread of somebody else's leaves nothing in that thread, and how the runtime waits, which on a busy machine is for a
  * time slice, plays no part: the region ends once.
  *
- * `offer` is the phase under way: the threads that may take part, and the items that nobody has taken. Whoever takes items holds
- * the phase open and may read what it is; nobody else may. */
+ * The items of a phase lie in contiguous shares, one a thread. A thread takes its own from the front, so that it reads memory as
+ * one stream, then what others have not begun from the back. It counts what it did once nothing is left to take, and until then it
+ * holds the phase open: whoever has taken an item may read what the phase is, and nobody else may. */
+struct share {
+    _Alignas(64) atomic_uint_least64_t left; /* threads of the run << 48 | first item << 24 | end */
+};
+#define ITEMS_MAX ((1 << 24) - 1)
+
 struct team {
-    _Alignas(64) atomic_uint_least64_t offer; /* threads in the high half, items left in the low one */
-    _Alignas(64) atomic_uint done;            /* items of the phase */
+    _Alignas(64) atomic_uint offers; /* phases offered so far */
+    _Alignas(64) atomic_uint done;   /* items of the phase */
     _Alignas(64) struct phase phase;
     threads_next_fn *next;
     void *arg;
@@ -48,6 +55,7 @@ struct team {
     int n_started;     /* under the lock */
     bool caller_slept; /* in this run */
     struct team *link;
+    struct share shares[]; /* of as many threads as were asked for */
 };
 
 #define SPINS  1000 /* some tens of microseconds: longer than items differ, shorter than a time slice */
@@ -64,24 +72,30 @@ static inline void relax(void)
 
 /* ---- a phase ---- */
 
-static int left_of(uint_least64_t offer) { return (int)(uint32_t)offer; }
-static bool may_take(uint_least64_t offer, int thread)
+static uint_least64_t share_of(int n_threads, int64_t begin, int64_t end)
 {
-    return left_of(offer) > 0 && thread < (int)(offer >> 32);
+    return (uint_least64_t)n_threads << 48 | (uint_least64_t)begin << 24 | (uint_least64_t)end;
 }
 
-/* Takes the next items, fewer towards the end. */
-static int take(struct team *team, int thread, int *first)
+/* An item of a share, for a thread of the run. */
+static bool take_from(struct share *share, int thread, bool front, int *item)
 {
-    uint_least64_t offer = atomic_load_explicit(&team->offer, memory_order_relaxed);
-    int n;
+    uint_least64_t left = atomic_load_explicit(&share->left, memory_order_relaxed), rest;
     do {
-        if (!may_take(offer, thread)) return 0;
-        n = left_of(offer) / (2 * (int)(offer >> 32));
-        if (!n) n = 1;
-    } while (!atomic_compare_exchange_weak(&team->offer, &offer, offer - (uint_least64_t)n));
-    *first = team->phase.n_items - left_of(offer);
-    return n;
+        const int begin = (int)(left >> 24 & ITEMS_MAX), end = (int)(left & ITEMS_MAX);
+        if (begin == end || thread >= (int)(left >> 48)) return false;
+        *item = front ? begin : end - 1;
+        rest = front ? left + (UINT64_C(1) << 24) : left - 1;
+    } while (!atomic_compare_exchange_weak(&share->left, &left, rest));
+    return true;
+}
+
+static bool take(struct team *team, int thread, int *item)
+{
+    if (take_from(&team->shares[thread], thread, true, item)) return true;
+    for (int i = 1; i < team->size; i++)
+        if (take_from(&team->shares[(thread + i) % team->size], thread, false, item)) return true;
+    return false;
 }
 
 /* Wakes as many as may be of use: not more than there are items or cores. The caller comes first, since it must return. */
@@ -111,9 +125,15 @@ static void advance(struct team *team, int thread)
             phase.fn(team->arg, 0, thread);
             continue;
         }
+        assert(phase.n_items <= ITEMS_MAX);
         team->phase = phase;
         atomic_store_explicit(&team->done, 0, memory_order_relaxed);
-        atomic_store(&team->offer, (uint_least64_t)n << 32 | (uint_least64_t)phase.n_items);
+        for (int t = 0; t < n; t++) {
+            int64_t begin, end;
+            threads_split(phase.n_items, t, n, &begin, &end);
+            atomic_store_explicit(&team->shares[t].left, share_of(n, begin, end), memory_order_release);
+        }
+        atomic_fetch_add(&team->offers, 1);
         wake(team, n, phase.n_items);
         return;
     }
@@ -124,33 +144,37 @@ static void advance(struct team *team, int thread)
     pthread_mutex_unlock(&team->lock);
 }
 
-static void do_items(struct team *team, int thread)
+/* Does items until none is left to take; *seen is the last offer that it looked at. */
+static void do_items(struct team *team, int thread, unsigned *seen)
 {
-    int first, n;
-    while ((n = take(team, thread, &first)) > 0) {
+    int item;
+    for (;;) {
+        *seen = atomic_load(&team->offers);
+        if (!take(team, thread, &item)) return;
         const struct phase phase = team->phase;
-        for (int i = 0; i < n; i++) phase.fn(team->arg, first + i, thread);
+        int n = 0;
+        do phase.fn(team->arg, item, thread), n++;
+        while (take(team, thread, &item));
         if ((int)atomic_fetch_add(&team->done, (unsigned)n) + n == phase.n_items) advance(team, thread);
     }
 }
 
 /* ---- waiting ---- */
 
-static bool is_due(struct team *team, int thread)
+static bool is_due(struct team *team, int thread, unsigned seen)
 {
-    if (may_take(atomic_load(&team->offer), thread)) return true;
-    return atomic_load(thread ? &team->ending : &team->over);
+    return atomic_load(&team->offers) != seen || atomic_load(thread ? &team->ending : &team->over);
 }
 
-static void wait_until_due(struct team *team, int thread)
+static void wait_until_due(struct team *team, int thread, unsigned seen)
 {
     const int spins = atomic_load_explicit(&team->spins, memory_order_relaxed);
     for (int i = 0; i < spins; i++) {
-        if (is_due(team, thread)) return;
+        if (is_due(team, thread, seen)) return;
         relax();
     }
     for (int i = 0; i < YIELDS; i++) {
-        if (is_due(team, thread)) return;
+        if (is_due(team, thread, seen)) return;
         sched_yield();
     }
     pthread_mutex_lock(&team->lock);
@@ -159,7 +183,8 @@ static void wait_until_due(struct team *team, int thread)
         team->caller_slept = true;
         atomic_store(&team->caller_sleeps, 1);
     }
-    while (!is_due(team, thread)) pthread_cond_wait(thread ? &team->offered : &team->returned, &team->lock);
+    while (!is_due(team, thread, seen))
+        pthread_cond_wait(thread ? &team->offered : &team->returned, &team->lock);
     if (!thread) atomic_store(&team->caller_sleeps, 0);
     atomic_fetch_sub(&team->sleepers, 1);
     pthread_mutex_unlock(&team->lock);
@@ -181,10 +206,10 @@ static void serve(struct team *team, int thread)
 {
     inside = true;
     fesetenv(FE_DFL_ENV);
-    for (;;) {
-        wait_until_due(team, thread);
+    for (unsigned seen = 0;;) {
+        wait_until_due(team, thread, seen);
         if (atomic_load(&team->ending)) return;
-        do_items(team, thread);
+        do_items(team, thread, &seen);
     }
 }
 
@@ -239,7 +264,7 @@ static bool start_host(struct team *team)
 /* A team of n threads, or of as many as the runtime gives; NULL: none but the caller. */
 static struct team *team_create(int n)
 {
-    struct team *team = mem_zalloc(sizeof *team);
+    struct team *team = mem_zalloc(sizeof *team + (size_t)n * sizeof *team->shares);
     if (!team) return NULL;
     team->n = n;
     team->cores = omp_get_num_procs();
@@ -352,7 +377,8 @@ static void run_together(struct team *team, int n, threads_next_fn *next, void *
     team->arg = arg;
     team->caller_slept = false;
     atomic_store(&team->over, false);
-    for (advance(team, 0); !atomic_load(&team->over); wait_until_due(team, 0)) do_items(team, 0);
+    unsigned seen = atomic_load(&team->offers);
+    for (advance(team, 0); !atomic_load(&team->over); wait_until_due(team, 0, seen)) do_items(team, 0, &seen);
 }
 
 static bool run_on_team(int n, threads_next_fn *next, void *arg)

@@ -1,6 +1,6 @@
 /* Threads. OpenMP makes them, here and nowhere else.
  *
- * A run is a sequence of phases. A phase is a list of items that the threads of a team take from one counter. It is over when
+ * A run is a sequence of phases. A phase is a list of items that the threads of a team take one by one. It is over when
  * its items are done, not when all threads have come: a thread that sleeps and holds no item delays nobody. When it wakes it
  * goes on with the phase that is under way. Whoever does the last item of a phase makes the next one. Which thread does an item
  * must change no bit, so work is split over outputs and never over a sum.
