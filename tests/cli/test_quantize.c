@@ -87,7 +87,17 @@ static void refuses(void **state)
     expect_failure(1, "holds no tokenizer", in_directory("generate -m @/model.gpt2q hello"));
     expect_failure(1, "cannot be written", in_directory("quantize " GELU "-q i8 -o @/nowhere/x.gpt2q"));
     expect_failure(1, "is a directory", in_directory("quantize " GELU "-q i8 -o @"));
-    expect_failure(1, "is the model itself", "quantize " GELU "-q i8 --export tests/golden/data/tiny-gelu/");
+    /* a copy: were it not refused, the model would be gone */
+    struct cli copy =
+        cli_run("%s", in_directory("--version >/dev/null && cp -R tests/golden/data/tiny-gelu @/own"));
+    assert_int_equal(copy.code, 0);
+    cli_free(&copy);
+    expect_failure(1, "is the model itself", in_directory("quantize -m @/own -q i8 --export @/own/"));
+    copy =
+        cli_run("%s", in_directory("--version >/dev/null && cmp "
+                                   "tests/golden/data/tiny-gelu/model.safetensors @/own/model.safetensors"));
+    assert_int_equal(copy.code, 0);
+    cli_free(&copy);
     expect_failure(1, "No space left", "quantize " GELU "-q i8 --json -o /dev/full");
     assert_int_not_equal(access(in_directory("@/x.gpt2q"), F_OK), 0);
     run_well("generate --quiet -m @/model.gpt2q -q i8 --ids 1 -n 2");
