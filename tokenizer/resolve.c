@@ -174,8 +174,8 @@ static gpt2q_status read_added_file(struct resolver *r, gpt2q_error *err)
     cJSON_ArrayForEach(item, r->src->added_tokens)
     {
         struct token t = {.content = item->string, .path = r->src->added_tokens_path};
-        const struct token *named = find(&r->named, t.content);
-        t.special = named && !named->implied;
+        for (size_t i = 0; i < r->named.n; i++)
+            t.special |= !r->named.items[i].implied && !strcmp(r->named.items[i].content, t.content);
         t.normalized = !t.special;
         s = read_stated(item, &t, err);
         if (!s) s = put_decoder(r, t, err);

@@ -12,8 +12,12 @@ static void check(const struct tokenizer *t)
     static const char text[] = "abcabc aa  bb\n\xC3\xA9\xFF the<|endoftext|>";
     int32_t ids[sizeof text];
     size_t n, back = 0, length;
-    if (tokenizer_encode(t, text, sizeof text - 1, true, ids, sizeof text, &n, NULL) || n > sizeof text - 1)
-        abort();
+    gpt2q_error err;
+    if (tokenizer_encode(t, text, sizeof text - 1, TOKENIZER_SPECIAL, ids, sizeof text, &n, &err)) {
+        if (!strstr(err.message, "for which the vocabulary has no token")) abort();
+        return;
+    }
+    if (n > sizeof text - 1) abort();
     for (size_t i = 0; i < n; i++, back += length) {
         const char *bytes = tokenizer_bytes(t, ids[i], &length);
         if (!bytes || length > sizeof text - 1 - back || memcmp(bytes, text + back, length)) abort();

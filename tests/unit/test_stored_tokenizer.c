@@ -290,6 +290,53 @@ static void files_of_large_vocabularies_hold_tables(void **state)
     }
 }
 
+/* Added tokens, and what stands around a text, go into the file and come back; such a file says that it is of version 2. */
+static void files_hold_added_tokens(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"add_prefix_space\":true,\"add_bos_token\":true,\"bos_token\":\"a\"}";
+    for (int n = 500; n <= 16384; n += 15884) {
+        struct gpt2q_file f;
+        struct tokenizer *stored, *read;
+        char *directory = temp_directory(), path[4200];
+        snprintf(path, sizeof path, "%s/tokenizer_config.json", directory);
+        write_file(path, config, strlen(config));
+        snprintf(path, sizeof path, "%s/added_tokens.json", directory);
+        write_file(path, "{\"<user>\":97}", 13); /* is refused below */
+        snprintf(path, sizeof path, "%s/model.gpt2q", directory);
+        gpt2q_error err;
+        write_vocabulary(directory, n);
+        assert_int_equal(tokenizer_open(directory, &read, &err), GPT2Q_UNSUPPORTED);
+        int number = 0;
+        const char *said = strstr(err.message, "numbers it ");
+        assert_true(said && sscanf(said, "numbers it %d", &number) == 1);
+        char added[64], file[4200];
+        snprintf(added, sizeof added, "{\"<user>\":%d}", number);
+        snprintf(file, sizeof file, "%s/added_tokens.json", directory);
+        write_file(file, added, strlen(added));
+        write_model(directory, n, path);
+        assert_int_equal(model_tokenizer_open(path, &f, &stored, NULL), GPT2Q_OK);
+        read = opened(directory);
+        assert_string_equal(safetensors_metadata(&f.st, "gpt2q.version"), "2");
+        assert_non_null(safetensors_find(&f.st, "tokenizer.extras.json"));
+        assert_int_equal(gpt2q_tokenizer_check(&f.st, NULL), GPT2Q_OK);
+        int32_t ids[2][16];
+        size_t counts[2];
+        assert_int_equal(tokenizer_encode(stored, "b<user>c", 8, 0, ids[0], 16, &counts[0], NULL), GPT2Q_OK);
+        assert_int_equal(tokenizer_encode(read, "b<user>c", 8, 0, ids[1], 16, &counts[1], NULL), GPT2Q_OK);
+        assert_true(counts[0] == counts[1] && counts[0] >= 4);
+        assert_memory_equal(ids[0], ids[1], counts[0] * sizeof ids[0][0]);
+        bool found = false;
+        for (size_t i = 0; i < counts[0]; i++) found |= ids[0][i] == number;
+        assert_true(found);
+        size_t length;
+        assert_memory_equal(tokenizer_bytes(stored, number, &length), "<user>", 6);
+        tokenizer_free(stored), tokenizer_free(read);
+        gpt2q_file_close(&f);
+        temp_remove(directory);
+    }
+}
+
 static void expect_open(const uint8_t *bytes, size_t size, bool check, const char *words)
 {
     struct safetensors st;
@@ -354,6 +401,7 @@ int main(void)
         cmocka_unit_test(damaged_tables),
         cmocka_unit_test(sizes_that_do_not_fit),
         cmocka_unit_test(files_of_large_vocabularies_hold_tables),
+        cmocka_unit_test(files_hold_added_tokens),
         cmocka_unit_test(damaged_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
 #include "tests/support.h"
 #include "base/memory.h"
 #include "tests/tiny_vocabulary.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/directory.h"
+#include <unistd.h>
 
 static char vocab[1 << 14], whole[1 << 15];
 
@@ -207,6 +208,110 @@ static void directories(void **state)
     temp_remove(dir);
 }
 
+/* A link to nothing, as a download that broke off leaves it, is no missing file. */
+static void broken_links(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"vocab.json", "tokenizer.json", "added_tokens.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *dir = temp_directory(), path[4200];
+        struct directory_texts texts;
+        gpt2q_error err;
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(symlink("no-such-blob", path), 0);
+        assert_int_equal(directory_read_to_store(dir, &texts, &err), GPT2Q_IO);
+        assert_non_null(strstr(err.message, "is a link to a file that is not there"));
+        directory_free(&texts);
+        unlink(path);
+        assert_int_equal(directory_read_to_store(dir, &texts, &err), GPT2Q_OK);
+        assert_null(texts.texts.vocab.text);
+        directory_free(&texts);
+        temp_remove(dir);
+    }
+}
+
+static void refused_with(const char *file, const char *content, const char *message)
+{
+    char *dir = temp_directory(), path[4200];
+    struct tokenizer *t;
+    gpt2q_error err = {.message = ""};
+    snprintf(path, sizeof path, "%s/vocab.json", dir);
+    vocab_with(",\"<|endoftext|>\":256");
+    write_file(path, vocab, strlen(vocab));
+    snprintf(path, sizeof path, "%s/merges.txt", dir);
+    write_file(path, "", 0);
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    write_file(path, content, strlen(content));
+    assert_int_not_equal(tokenizer_open(dir, &t, &err), GPT2Q_OK);
+    assert_null(t);
+    if (!strstr(err.message, message)) fail_msg("'%s' where '%s' was expected", err.message, message);
+    temp_remove(dir);
+}
+
+/* What a file beside the vocabulary asks for and is not done has a sentence. */
+static void refused_beside(void **state)
+{
+    (void)state;
+    static const char *const config = "tokenizer_config.json";
+    refused_with(config, "{\"tokenizer_class\":\"BertTokenizer\"}", "tokenizer_class is \"BertTokenizer\"");
+    refused_with(config, "{\"add_prefix_space\":1}", "add_prefix_space must be true or false");
+    refused_with(config, "{\"bos_token\":7}", "bos_token must be a string or a token");
+    refused_with(config, "{\"added_tokens_decoder\":[]}", "added_tokens_decoder must be an object");
+    refused_with(config, "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", "\"x\" is no id");
+    refused_with(config, "{\"added_tokens_decoder\":{\"300\":{\"content\":\"yy\"}}}",
+                 "token \"yy\" has the id 300, but the tokenizers library numbers it 257");
+    refused_with(config, "[]", "is not a JSON object");
+    refused_with("added_tokens.json", "{\"y\":-1}", "token \"y\": the id must be an integer");
+    vocab_with("");
+    char text[1 << 15];
+    static const char *const fields[][2] = {
+        {"\"normalizer\":{\"type\":\"Lowercase\"},", "normalizer is not that of GPT-2"},
+        {"\"post_processor\":{\"type\":\"Other\"},", "post_processor.type is \"Other\""},
+        {"\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]},", "must hold the text once"}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        snprintf(text, sizeof text, "%s", whole_with(fields[i][0], "", "", "[]"));
+        refused_with("tokenizer.json", text, fields[i][1]);
+    }
+    snprintf(text, sizeof text, "%s", whole_with("", "", "", "[]"));
+    char *no = strstr(text, "false");
+    memcpy(no, "true ", 5);
+    refused_with("tokenizer.json", text, "pre_tokenizer.add_prefix_space is true");
+}
+
+/* A byte without a token matters only to a text that has it. */
+static void missing_bytes(void **state)
+{
+    (void)state;
+    char *hole = strstr(strcpy(whole, vocab_with("")), "\"a\":97,");
+    memmove(hole, hole + 7, strlen(hole + 7) + 1);
+    struct tokenizer *t = opened(whole, "");
+    ENCODES(t, "bc", 0, 'b', 'c');
+    int32_t ids[4];
+    size_t n;
+    gpt2q_error err;
+    assert_int_equal(tokenizer_encode(t, "bac", 3, 0, ids, 4, &n, &err), GPT2Q_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "the text has the byte 0x61, for which the vocabulary has no token");
+    tokenizer_free(t);
+}
+
+static void merges_from_elsewhere(void **state)
+{
+    (void)state;
+    const char *v = vocab_with(",\"ab\":256,\"bc\":257");
+    struct tokenizer *t = opened(v, "#version: 0.2\r\na b\r\nb c\r\n");
+    ENCODES(t, "abc", 0, 256, 'c');
+    tokenizer_free(t);
+    t = opened(v, "a b\nb c\n#version\na b\n"); /* the last place counts */
+    ENCODES(t, "abc", 0, 'a', 257);
+    tokenizer_free(t);
+    t = opened(vocab_with(",\"<|pad|>\":256,\"<|endoftext|>\":256,\"user name\":300"), "");
+    size_t length;
+    assert_memory_equal(tokenizer_bytes(t, 256, &length), "<|endoftext|>", 13); /* two names of one id */
+    assert_memory_equal(tokenizer_bytes(t, 300, &length), "user name", 9);
+    ENCODES(t, "<|endoftext|>", TOKENIZER_SPECIAL, 256);
+    tokenizer_free(t);
+}
+
 static void memory_runs_out(void **state)
 {
     (void)state;
@@ -258,10 +363,12 @@ static void damaged_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_vocabularies),     cmocka_unit_test(bad_merges),
-        cmocka_unit_test(bad_documents),        cmocka_unit_test(both_shapes_agree),
-        cmocka_unit_test(names_that_are_texts), cmocka_unit_test(unreachable_tokens),
-        cmocka_unit_test(directories),          cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(bad_vocabularies),      cmocka_unit_test(bad_merges),
+        cmocka_unit_test(bad_documents),         cmocka_unit_test(both_shapes_agree),
+        cmocka_unit_test(names_that_are_texts),  cmocka_unit_test(unreachable_tokens),
+        cmocka_unit_test(directories),           cmocka_unit_test(broken_links),
+        cmocka_unit_test(refused_beside),        cmocka_unit_test(missing_bytes),
+        cmocka_unit_test(merges_from_elsewhere), cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(damaged_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
