@@ -3,6 +3,7 @@
 #include "app/common.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "methods/lesson.h"
 #include "quantize/explain.h"
 #include <stdio.h>
 #include <string.h>
@@ -11,15 +12,18 @@
 
 static struct {
     bool json;
+    const char *method;
 } opt;
 
 static void options(struct option_set *set)
 {
+    option_add(set, (struct option){0, "method", OPTION_STRING, &opt.method, "NAME",
+                                    "instead: " LESSON_METHODS ", step by step", 0, 0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
 }
 
-struct lesson {
+struct grids_lesson {
     const struct explain_input *input;
     struct explanation methods[EXPLAIN_COUNT];
     double product[EXPLAIN_SIDE_MAX];
@@ -34,7 +38,7 @@ static cJSON *reals_json(const double *values, int n)
     return array;
 }
 
-static cJSON *method_json(const struct lesson *l, enum explain_method method)
+static cJSON *method_json(const struct grids_lesson *l, enum explain_method method)
 {
     const struct explanation *e = &l->methods[method];
     int rows = l->input->rows, cols = l->input->cols;
@@ -60,7 +64,7 @@ static cJSON *method_json(const struct lesson *l, enum explain_method method)
     return o;
 }
 
-static void print_json(const struct lesson *l)
+static void print_json(const struct grids_lesson *l)
 {
     cJSON *doc = cJSON_CreateObject();
     for (int m = 0; m < EXPLAIN_COUNT; m++)
@@ -85,7 +89,7 @@ static void print_codes(const char *label, const int *codes, int n)
     putchar('\n');
 }
 
-static void print_input(const struct lesson *l)
+static void print_input(const struct grids_lesson *l)
 {
     double row[EXPLAIN_SIDE_MAX];
     for (int r = 0; r < l->input->rows; r++) {
@@ -97,7 +101,7 @@ static void print_input(const struct lesson *l)
     print_reals("W @ x", l->product, l->input->rows);
 }
 
-static void print_method(const struct lesson *l, enum explain_method method)
+static void print_method(const struct grids_lesson *l, enum explain_method method)
 {
     static const char *const titles[EXPLAIN_COUNT] = {
         "absmax: code = round(w / s), s = max|w| / 127; 0 stays 0",
@@ -131,7 +135,7 @@ static void print_method(const struct lesson *l, enum explain_method method)
 
 /* ---- running ---- */
 
-static int teach(struct lesson *l)
+static int teach(struct grids_lesson *l)
 {
     gpt2q_error err;
     explain_product(l->input, l->product);
@@ -146,10 +150,50 @@ static int teach(struct lesson *l)
     return EXIT_DONE;
 }
 
+/* ---- a method, line by line ---- */
+
+static void print_line(const struct lesson_line *line)
+{
+    if (!line->n) {
+        printf("%s\n", line->label);
+        return;
+    }
+    printf("  %-60s", line->label);
+    for (int i = 0; i < line->n; i++) printf(line->whole ? " %7.0f" : " %9.5g", line->values[i]);
+    putchar('\n');
+}
+
+static cJSON *line_json(const struct lesson_line *line)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "what", line->label);
+    cJSON_AddItemToObject(o, "values", reals_json(line->values, line->n));
+    return o;
+}
+
+static int teach_method(const struct explain_input *input)
+{
+    gpt2q_error err;
+    struct lesson l;
+    gpt2q_status s = lesson_teach(input, opt.method, &l, &err);
+    cJSON *doc = !s && opt.json ? cJSON_CreateObject() : NULL;
+    cJSON *steps = doc ? cJSON_AddArrayToObject(doc, "steps") : NULL;
+    if (doc) cJSON_AddStringToObject(doc, "method", opt.method);
+    for (size_t i = 0; i < l.n && !s; i++) {
+        if (doc)
+            cJSON_AddItemToArray(steps, line_json(&l.lines[i]));
+        else
+            print_line(&l.lines[i]);
+    }
+    if (doc) json_print(doc);
+    lesson_free(&l);
+    return s == GPT2Q_INVALID_ARGUMENT ? usage_error("%s", err.message) : s ? failed(&err) : EXIT_DONE;
+}
+
 static int run(int argc, char **argv)
 {
     static struct explain_input input;
-    static struct lesson lesson = {.input = &explain_example};
+    static struct grids_lesson lesson = {.input = &explain_example};
     gpt2q_error err;
     char *text;
     size_t n;
@@ -161,7 +205,7 @@ static int run(int argc, char **argv)
         if (s) return failed(&err);
         lesson.input = &input;
     }
-    return teach(&lesson);
+    return opt.method ? teach_method(lesson.input) : teach(&lesson);
 }
 
 const struct command command_explain = {
@@ -174,6 +218,8 @@ const struct command command_explain = {
                    "product from codes alone,\n"
                    "and what happens where int8 products are summed in int8.\n",
     .examples = "  gpt2q explain\n"
+                "  gpt2q explain --method gptq\n"
+                "  gpt2q explain --method llm.int8:1\n"
                 "  echo '{\"W\": [[1, -2], [0.5, 3]], \"x\": [1, 0.1]}' | gpt2q explain - --json\n",
     .options = options,
     .run = run,

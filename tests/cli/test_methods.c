@@ -256,6 +256,37 @@ static void new_activations_have_the_same_bits(void **state)
     }
 }
 
+static const cJSON *step(const cJSON *doc, const char *what)
+{
+    const cJSON *s;
+    cJSON_ArrayForEach(s, item(doc, "steps")) if (!strcmp(item(s, "what")->valuestring, what)) return item(
+        s, "values");
+    fail_msg("no step '%s'", what);
+    return NULL;
+}
+
+static void methods_are_explained(void **state)
+{
+    static const char *const others[] = {"hqq", "awq", "nf4", "fp8", "llm.int8:1"};
+    (void)state;
+    cJSON *doc = expect_json("explain --method gptq --json");
+    const cJSON *losses = step(doc, "loss e H e^T: by rounding, by GPTQ"),
+                *order = step(doc, "order: a falling diagonal of H");
+    assert_true(cJSON_GetArrayItem(losses, 1)->valuedouble < cJSON_GetArrayItem(losses, 0)->valuedouble / 4);
+    assert_int_equal(cJSON_GetArrayItem(order, 0)->valueint, 4); /* |x| is largest there */
+    assert_int_equal(cJSON_GetArrayItem(order, 4)->valueint, 0); /* and 0 here */
+    cJSON_Delete(doc);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char arguments[64];
+        snprintf(arguments, sizeof arguments, "explain --method %s --json", others[i]);
+        doc = expect_json(arguments);
+        const double error = cJSON_GetArrayItem(step(doc, "mean error of the product"), 0)->valuedouble;
+        if (!(error > 0 && error < 0.08)) fail_msg("%s: mean error %g", others[i], error);
+        cJSON_Delete(doc);
+    }
+    expect_failure(2, "unknown method", "explain --method gtpq");
+}
+
 static void refuse(int code, const char *error, const char *more)
 {
     char arguments[1024], path[512];
@@ -309,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_file_says_how_it_was_made),
         cmocka_unit_test(outliers_hurt_integers_and_methods_help),
         cmocka_unit_test(new_activations_have_the_same_bits),
+        cmocka_unit_test(methods_are_explained),
         cmocka_unit_test(what_cannot_be_done),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);

@@ -2,7 +2,11 @@
  * errors of its weights and layers. In memory are the reference and one scheme. */
 #include "app/compare/compare.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
+#include "base/sha256.h"
+#include "engine/model.h"
+#include "model/gpt2q_file.h"
 #include "study/text_score.h"
 #include <math.h>
 #include <stdio.h>
@@ -202,6 +206,24 @@ static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2
     return status;
 }
 
+/* A model is not judged by the text that it was calibrated on without a word. */
+static void say_same_text(const struct comparison *c, const struct compared *s, const gpt2q_model *model)
+{
+    const struct gpt2_weights *w = model_weights(model);
+    const char *calibration = w->n_files ? safetensors_metadata(&w->files[0], GPT2Q_KEY_CALIBRATION) : NULL;
+    struct sha256 sum;
+    char *text, digits[SHA256_TEXT];
+    size_t n;
+    if (!s->file || !calibration || file_read(c->text, (size_t)1 << 30, &text, &n, NULL)) return;
+    sha256_begin(&sum);
+    sha256_add(&sum, text, n);
+    if (strstr(calibration, sha256_print(&sum, digits)))
+        fprintf(stderr,
+                "gpt2q compare: %s was calibrated on %s itself: its figures are better than on other texts\n",
+                s->spec, c->text);
+    mem_free(text);
+}
+
 static int run_scheme(struct comparison *c, struct compared *s)
 {
     gpt2q_error err;
@@ -213,6 +235,7 @@ static int run_scheme(struct comparison *c, struct compared *s)
     else
         code = compare_open(c, s, &model);
     if (code) return code;
+    say_same_text(c, s, model);
     gpt2q_status status = measure(c, s, model, &err);
     if (model != c->reference) gpt2q_model_close(model);
     s->seconds = clock_seconds() - begin;

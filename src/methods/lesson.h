@@ -1,0 +1,24 @@
+/* The methods on a small matrix, step by step, as lines of numbers with labels: for people to follow and for programs to check. The
+ * arithmetic is that of the methods themselves where it is more than a line. */
+#ifndef METHODS_LESSON_H
+#define METHODS_LESSON_H
+#include "quantize/explain.h"
+
+struct lesson_line {
+    char label[128];
+    double values[EXPLAIN_SIDE_MAX];
+    int n;
+    bool whole; /* codes and numbers of inputs */
+};
+struct lesson {
+    struct lesson_line *lines;
+    size_t n, capacity;
+    bool out_of_memory;
+};
+
+#define LESSON_METHODS "gptq, hqq, awq, nf4, fp8 or llm.int8[:T]"
+/* The inputs of the matrix are the one token x. Refused: an unknown method. *out is freed by lesson_free, also on failure. */
+gpt2q_status lesson_teach(const struct explain_input *input, const char *method, struct lesson *out,
+                          gpt2q_error *err);
+void lesson_free(struct lesson *l);
+#endif
