@@ -1,6 +1,7 @@
 /* gpt2q eval: how well a model predicts a text, the last words of passages, or another program's logits. */
 #include "app/commands.h"
 #include "app/measured_text.h"
+#include "app/tables.h"
 #include "base/json.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -84,6 +85,7 @@ static void print_score_json(cJSON *doc, const char *path, int32_t window, int32
 
 static void print_score(const char *path, int32_t window, const struct score *score, double kl_p99)
 {
+    char text[ERROR_TEXT];
     double error = moments_error(&score->nll);
     printf("text        %s: %llu tokens predicted in windows of %d\n", path, (unsigned long long)score->nll.n,
            (int)window);
@@ -92,8 +94,8 @@ static void print_score(const char *path, int32_t window, const struct score *sc
     if (!score->kl_rows) return;
     printf("reference   nll %.4f, perplexity %.3f; nll is %+.6f +- %.6f from it\n", score->reference_nll.mean,
            math_exp(score->reference_nll.mean), score->delta.mean, moments_error(&score->delta));
-    printf("KL          mean %.3g +- %.2g, 99 %% below %.3g, max %.3g\n", score->kl.mean,
-           moments_error(&score->kl), kl_p99, score->kl_max);
+    printf("KL          mean %s, 99 %% below %.3g, max %.3g\n",
+           print_with_error(score->kl.mean, moments_error(&score->kl), " +- ", text), kl_p99, score->kl_max);
     printf("same token  %.2f %% +- %.2f\n", 100 * score_agreement(score), 100 * score_agreement_error(score));
     printf("logits      differ by %.3g at most\n", score->max_difference);
 }

@@ -324,6 +324,11 @@ static int run(int argc, char **argv)
     if (code) return code;
     if (opt.generation.logprobs >= 0 && !opt.json)
         return usage_error("--logprobs needs --json: only there is room for them");
+    const struct generation_options *o = &opt.generation;
+    if (o->temperature == 0 && (o->top_k || o->top_p < 1 || o->min_p > 0) && !opt.model.quiet)
+        fprintf(stderr, "--top-k, --top-p and --min-p change nothing here: without --temperature above 0 the "
+                        "likeliest token is "
+                        "taken\n");
     if (scores_only()) { /* of one sample: all have the same prompt */
         g.request.echo = true;
         g.request.n_logprobs = 0;

@@ -100,7 +100,8 @@ const struct command command_inspect = {
     .name = "inspect",
     .arguments = "[PATH]",
     .summary = "say what a model file holds",
-    .description = "PATH is a Hugging Face directory, a .gpt2q file, any safetensors file, or the name of a "
+    .description = "PATH is a Hugging Face directory, a .gpt2q file, any safetensors file or "
+                   "pytorch_model.bin, or the name of a "
                    "model (default: "
                    "the model that comes with\n"
                    "gpt2q). Shapes are in the checkpoint's order.\n",

@@ -1,6 +1,7 @@
 /* compare --sensitivity: the ranking of tensors and the mixed model within a budget, for people and programs.
  */
 #include "app/compare/compare.h"
+#include "app/tables.h"
 #include "base/memory.h"
 #include <math.h>
 #include <stdio.h>
@@ -94,8 +95,9 @@ static const struct sensitive_tensor **rank(const struct comparison *c)
 
 static void print_result(const char *name, const struct uniform_result *r)
 {
-    printf("  %-20s %12llu bytes   KL %.3e +- %.0e\n", name, (unsigned long long)r->bytes, r->kl,
-           r->kl_error);
+    char text[ERROR_TEXT];
+    printf("  %-20s %12llu bytes   KL %s\n", name, (unsigned long long)r->bytes,
+           print_with_error(r->kl, r->kl_error, " +- ", text));
 }
 
 static void print_proposal(const struct comparison *c)
