@@ -161,7 +161,8 @@ typedef struct gpt2q_batch gpt2q_batch;
 GPT2Q_API gpt2q_status gpt2q_batch_create(int32_t capacity, gpt2q_batch **out, gpt2q_error *err);
 GPT2Q_API void gpt2q_batch_free(gpt2q_batch *batch);
 GPT2Q_API void gpt2q_batch_clear(gpt2q_batch *batch);
-/* False when the batch is full. The tokens of a sequence are added in increasing position without gaps, side by side. */
+/* False when the batch is full. The tokens of a sequence are added in increasing position without gaps, side by side; gpt2q_decode
+ * refuses a batch where they stand apart. */
 GPT2Q_API bool gpt2q_batch_add(gpt2q_batch *batch, int32_t token, int32_t position, int32_t sequence,
                                bool wants_logits);
 /* True: of the logits of this batch only gpt2q_argmax will be asked, which answers the same; unless an observer looks on, no
@@ -211,7 +212,7 @@ typedef struct gpt2q_sampling { /* applied in this order; ties go to the lower i
     float repetition_penalty;   /* 1: none; over prompt and output */
     float temperature;          /* 0: greedy */
     int32_t top_k;              /* 0: all */
-    float top_p;                /* 1: all */
+    double top_p;               /* 1: all; in double, so that 0.6 of ten equal tokens is six */
     float min_p;                /* 0: all */
     uint64_t seed;              /* one uniform number per (seed, position) */
 } gpt2q_sampling;
@@ -302,6 +303,7 @@ typedef struct gpt2q_scheduler_stats {
 
 GPT2Q_API gpt2q_request gpt2q_request_default(void);
 GPT2Q_API gpt2q_scheduler_params gpt2q_scheduler_params_default(void);
+/* The context's sequences must be empty. They are the scheduler's until it is freed. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_params *params,
                                               gpt2q_scheduler **out, gpt2q_error *err);
 /* Requests still under way end without a callback. */

@@ -85,7 +85,7 @@ gpt2q_request request_from_options(const struct generation_options *o)
     r.truncate_left = !strcmp(o->truncate, "left");
     r.sampling.temperature = (float)o->temperature;
     r.sampling.top_k = (int32_t)o->top_k;
-    r.sampling.top_p = (float)o->top_p;
+    r.sampling.top_p = o->top_p;
     r.sampling.min_p = (float)o->min_p;
     r.sampling.repetition_penalty = (float)o->repetition_penalty;
     r.sampling.seed = o->seed;

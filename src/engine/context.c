@@ -146,7 +146,7 @@ static gpt2q_status complete(const gpt2q_config *c, const gpt2q_context_params *
     if (p->n_ctx == 0) p->n_ctx = c->n_positions;
     if (p->n_outputs == 0) p->n_outputs = p->n_seq_max;
     if (p->n_cache == 0)
-        p->n_cache = (int64_t)p->n_seq_max * ((p->n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK);
+        p->n_cache = (int64_t)p->n_seq_max * (((int64_t)p->n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK);
     if (p->n_threads == 0) p->n_threads = threads_default();
     gpt2q_status s = check_range("n_ctx", p->n_ctx, c->n_positions, err);
     if (!s) s = check_range("n_seq_max", p->n_seq_max, 1 << 16, err);
@@ -249,6 +249,11 @@ static gpt2q_status reserve(gpt2q_context *ctx, const struct batch_token *tokens
     for (i = 0; i < n && !s; i++) {
         const struct batch_token *t = &tokens[i];
         s = check_token(ctx, t, err);
+        const bool again = i && t->sequence != tokens[i - 1].sequence && ctx->extended[t->sequence] >= 0;
+        if (!s && again)
+            s = error_set(err, GPT2Q_INVALID_ARGUMENT,
+                          "the tokens of sequence %d stand apart in the batch; they must stand side by side",
+                          (int)t->sequence);
         if (!s && (outputs += t->wants_logits) > ctx->n_outputs)
             s = error_set(err, GPT2Q_INVALID_ARGUMENT,
                           "the batch wants more rows of logits than the %d of this context",

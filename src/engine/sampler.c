@@ -20,7 +20,7 @@ gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err)
         {"temperature", "0 (greedy) or more", (double)p->temperature,
          p->temperature >= 0 && p->temperature <= 1e6f},
         {"top_k", "0 (all) or more", (double)p->top_k, p->top_k >= 0},
-        {"top_p", "above 0 and at most 1", (double)p->top_p, p->top_p > 0 && p->top_p <= 1},
+        {"top_p", "above 0 and at most 1", p->top_p, p->top_p > 0 && p->top_p <= 1},
         {"min_p", "from 0 to 1", (double)p->min_p, p->min_p >= 0 && p->min_p <= 1},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
@@ -102,7 +102,7 @@ static int32_t candidates(struct sampler *s, const gpt2q_sampling *p, float best
     for (int32_t i = 0; i < n; i++)
         probability[i] = (s->logits[ranking_id(&s->ranking, i)] - best) / p->temperature;
     s->kernels->row_exp(probability, (size_t)n, 1.0f, 0.0f, probability);
-    if (p->top_p < 1) n = nucleus(probability, n, (double)p->top_p);
+    if (p->top_p < 1) n = nucleus(probability, n, p->top_p);
     while (n > 1 && probability[n - 1] < p->min_p) n--;
     return n;
 }
@@ -157,7 +157,7 @@ static bool surely_less(double probability, double min_p) { return probability <
 static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error,
                         float rest, double *sum)
 {
-    const double most = (double)p->top_p * (whole + error), least = (double)p->top_p * (whole - error);
+    const double most = p->top_p * (whole + error), least = p->top_p * (whole - error);
     const double min_p = (double)p->min_p;
     const int32_t n = s->ranking.n_sorted;
     *sum = 0;
@@ -174,7 +174,7 @@ static int32_t draw_from_best(struct sampler *s, const gpt2q_sampling *p, float 
 {
     const bool cuts = p->top_p < 1 || p->min_p > 0;
     const int32_t size = s->vocab_size;
-    const double width = RANKING_WIDTH / (double)p->temperature, wanted = cuts ? (double)p->top_p : number;
+    const double width = RANKING_WIDTH / (double)p->temperature, wanted = cuts ? p->top_p : number;
     for (int32_t i = 0; i < size; i++) s->probabilities[i] = (s->logits[i] - best) / p->temperature;
     double whole = s->kernels->row_exp(s->probabilities, (size_t)size, 1.0f, 0.0f, s->probabilities);
     double error = whole * size * 0x1p-50, kept = whole, sum = 0;

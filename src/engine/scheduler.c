@@ -84,6 +84,12 @@ gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_pa
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
                          "a queue of %d requests and chunks of %d tokens cannot be", (int)p.n_queue,
                          (int)p.n_chunk);
+    for (int32_t i = 0; i < ctx->cache.n_seq; i++)
+        if (ctx->cache.length[i])
+            return error_set(
+                err, GPT2Q_INVALID_ARGUMENT,
+                "sequence %d of the context holds %d positions; a scheduler wants empty sequences", (int)i,
+                (int)ctx->cache.length[i]);
     gpt2q_scheduler *s = mem_zalloc(sizeof *s);
     if (!s) return error_memory(err, "a scheduler", sizeof *s);
     s->ctx = ctx;

@@ -54,7 +54,7 @@ static void scheduling_allocates_nothing_per_token(void **state)
     request.speculate = 8;
     request.sampling.temperature = 1.0f;
     request.sampling.repetition_penalty = 1.2f;
-    request.sampling.top_p = 0.9f;
+    request.sampling.top_p = 0.9;
     request.n_logprobs = 3;
     request.ignore_eos = true;
     request.on_text = on_text;

@@ -36,7 +36,7 @@ static int32_t plain_draw(const gpt2q_sampling *p, int32_t position)
     for (int32_t i = 0; i < n; i++) whole += (double)probability[i];
     for (int32_t i = 0; p->top_p < 1 && i < n; i++) {
         sum += (double)probability[i];
-        if (sum >= (double)p->top_p * whole) n = i + 1;
+        if (sum >= p->top_p * whole) n = i + 1;
     }
     while (n > 1 && probability[n - 1] < p->min_p) n--;
     whole = sum = 0;
@@ -104,7 +104,7 @@ static void cuts_that_are_met_exactly(void **state)
         for (int i = 0; i < VOCAB; i++)
             logits[i] = -38; /* 2^-58 each, which is lost beside a sum of 4, all together not */
         for (int i = 0; i < 4; i++) logits[700 * i + 5] = 2;
-        p.top_p = (float)n / 4;
+        p.top_p = (double)n / 4;
         bool met[VOCAB] = {false};
         for (int32_t position = 0; position < 100; position++) {
             int32_t id = sampler_draw(&sampler, &p, logits, NULL, 0, position);
@@ -113,6 +113,21 @@ static void cuts_that_are_met_exactly(void **state)
         }
         for (int i = 0; i < VOCAB; i++) assert_int_equal(met[i], i % 700 == 5 && i / 700 < n);
     }
+    /* k of n equal tokens, as a caller types it: the shortest prefix that reaches P is k */
+    for (int count = 2; count <= 16; count++)
+        for (int k = 1; k <= count; k++) {
+            char typed[32];
+            bool met[VOCAB] = {false};
+            int kept = 0;
+            for (int i = 0; i < VOCAB; i++) logits[i] = i < count ? 2 : -1000;
+            snprintf(typed, sizeof typed, "%.6g", (double)k / count);
+            p.top_p = strtod(typed, NULL);
+            if (p.top_p != (double)k / count) continue; /* no short decimal */
+            for (int32_t position = 0; position < 400; position++)
+                met[sampler_draw(&sampler, &p, logits, NULL, 0, position)] = true;
+            for (int i = 0; i < VOCAB; i++) kept += met[i];
+            if (kept != k) fail_msg("top_p %s of %d equal tokens keeps %d", typed, count, kept);
+        }
     p.top_p = 1;
     for (int step = -4; step <= 4; step++) {
         float ratio = -1.0f;
@@ -131,7 +146,7 @@ static void sorts_what_decides(void **state)
     (void)state;
     struct rng rng = {5};
     static const gpt2q_sampling cuts[] = {
-        {.top_p = 1}, {.top_p = 0.9f}, {.top_p = 1, .min_p = 0.05f}, {.top_p = 1, .min_p = 1}};
+        {.top_p = 1}, {.top_p = 0.9}, {.top_p = 1, .min_p = 0.05f}, {.top_p = 1, .min_p = 1}};
     make_logits(&rng, 6);
     for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++)
         for (int32_t position = 0; position < 50; position++) {

@@ -448,9 +448,43 @@ static void threads_submit_and_cancel(void **state)
     engine_close(&e);
 }
 
+/* What a batch or a context may not be. */
+static void refuses_what_would_go_wrong(void **state)
+{
+    (void)state;
+    gpt2q_error err;
+    gpt2q_batch *batch;
+    gpt2q_scheduler *scheduler;
+    struct engine e = engine_open((struct settings){.rows = 2});
+    gpt2q_scheduler_free(e.scheduler);
+    e.scheduler = NULL;
+    assert_int_equal(gpt2q_batch_create(4, &batch, &err), GPT2Q_OK);
+    for (int32_t i = 0; i < 4; i++) gpt2q_batch_add(batch, 1 + i, i / 2, i % 2, false);
+    assert_int_equal(gpt2q_decode(e.ctx, batch, &err), GPT2Q_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "sequence 0 stand apart"));
+    gpt2q_batch_clear(batch);
+    for (int32_t i = 0; i < 4; i++) gpt2q_batch_add(batch, 1 + i, i % 2, i / 2, false);
+    assert_int_equal(gpt2q_decode(e.ctx, batch, &err), GPT2Q_OK);
+    assert_int_equal(gpt2q_scheduler_create(e.ctx, NULL, &scheduler, &err), GPT2Q_INVALID_ARGUMENT);
+    gpt2q_scheduler_params params = gpt2q_scheduler_params_default();
+    params.n_rows = 2;
+    assert_int_equal(gpt2q_scheduler_create(e.ctx, &params, &scheduler, &err), GPT2Q_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "sequence 0 of the context holds 2 positions"));
+    for (int32_t i = 0; i < 2; i++) gpt2q_context_truncate(e.ctx, i, 0);
+    assert_int_equal(gpt2q_scheduler_create(e.ctx, &params, &e.scheduler, &err), GPT2Q_OK);
+    gpt2q_context *other;
+    gpt2q_context_params huge = gpt2q_context_params_default();
+    huge.n_ctx = INT32_MAX;
+    assert_int_equal(gpt2q_context_create(e.model, &huge, &other, &err), GPT2Q_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "n_ctx is 2147483647"));
+    gpt2q_batch_free(batch);
+    engine_close(&e);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits_in_every_pair_of_settings),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(refuses_what_would_go_wrong),
+                                       cmocka_unit_test(same_bits_in_every_pair_of_settings),
                                        cmocka_unit_test(answers_belong_to_their_requests),
                                        cmocka_unit_test(as_many_tokens_as_asked_for),
                                        cmocka_unit_test(padded_batch_replays_the_notes),

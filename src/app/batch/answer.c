@@ -186,7 +186,7 @@ static size_t characters(const gpt2q_model *model, int32_t id)
 static void add_named(cJSON *object, const gpt2q_model *model, int32_t id, float logprob)
 {
     cJSON *name = token_name(model, id);
-    if (!cJSON_HasObjectItem(object, name->valuestring))
+    if (!cJSON_GetObjectItemCaseSensitive(object, name->valuestring))
         cJSON_AddItemToObject(object, name->valuestring, json_real((double)logprob));
     cJSON_Delete(name);
 }

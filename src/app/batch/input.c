@@ -26,7 +26,8 @@ enum batch_format batch_format_of(const char *text, size_t n)
     cJSON *document;
     enum batch_format format = BATCH_JSONL;
     if (json_parse(text, n, "line 1", &document, NULL)) return format; /* a bad line of JSON is no prompt */
-    if (cJSON_HasObjectItem(document, "body") || cJSON_HasObjectItem(document, "custom_id"))
+    if (cJSON_GetObjectItemCaseSensitive(document, "body") ||
+        cJSON_GetObjectItemCaseSensitive(document, "custom_id"))
         format = BATCH_OPENAI;
     cJSON_Delete(document);
     return format;
@@ -114,13 +115,22 @@ static gpt2q_status integer(struct parser *p, const cJSON *o, const char *key, i
     return s;
 }
 
+static gpt2q_status real(struct parser *p, const cJSON *o, const char *key, double min, double max,
+                         double *out)
+{
+    bool present;
+    double v;
+    gpt2q_status s = json_number(o, key, p->name, min, max, &v, &present, p->err);
+    if (!s && present) *out = v;
+    return s;
+}
+
 static gpt2q_status number(struct parser *p, const cJSON *o, const char *key, double min, double max,
                            float *out)
 {
-    double v;
-    bool present;
-    gpt2q_status s = json_number(o, key, p->name, min, max, &v, &present, p->err);
-    if (!s && present) *out = (float)v;
+    double v = (double)*out;
+    gpt2q_status s = real(p, o, key, min, max, &v);
+    if (!s) *out = (float)v;
     return s;
 }
 
@@ -225,7 +235,7 @@ static gpt2q_status parse_jsonl(struct parser *p, const cJSON *o)
     if (!s) s = integer(p, o, "logprobs", 0, ANY, &r->n_logprobs);
     if (!s) s = integer(p, o, "top_k", 0, ANY, &r->sampling.top_k);
     if (!s) s = number(p, o, "temperature", 0, 1e6, &r->sampling.temperature);
-    if (!s) s = number(p, o, "top_p", 1e-30, 1, &r->sampling.top_p);
+    if (!s) s = real(p, o, "top_p", 1e-30, 1, &r->sampling.top_p);
     if (!s) s = number(p, o, "min_p", 0, 1, &r->sampling.min_p);
     if (!s) s = number(p, o, "repetition_penalty", 1e-6, 1e6, &r->sampling.repetition_penalty);
     if (!s) s = boolean(p, o, "echo", &r->echo);
@@ -294,7 +304,7 @@ static gpt2q_status parse_body(struct parser *p, const cJSON *body)
     if (!s) s = integer(p, body, "logprobs", 0, 5, &r->n_logprobs);
     if (!s) s = integer(p, body, "top_k", 0, ANY, &r->sampling.top_k);
     if (!s) s = number(p, body, "temperature", 0, 2, &r->sampling.temperature);
-    if (!s) s = number(p, body, "top_p", 0, 1, &r->sampling.top_p);
+    if (!s) s = real(p, body, "top_p", 0, 1, &r->sampling.top_p);
     if (!s) s = number(p, body, "min_p", 0, 1, &r->sampling.min_p);
     if (!s) s = number(p, body, "repetition_penalty", 1e-6, 1e6, &r->sampling.repetition_penalty);
     if (!s) s = boolean(p, body, "echo", &r->echo);
@@ -305,7 +315,8 @@ static gpt2q_status parse_body(struct parser *p, const cJSON *body)
         s = error_set(p->err, GPT2Q_FORMAT, "%s: stop has %zu entries where 4 are possible", p->name,
                       r->n_stop);
     if (!s) s = refuse_unsupported(p, body);
-    if (r->sampling.top_p == 0) r->sampling.top_p = FLT_MIN; /* the API's 0: the likeliest token alone */
+    if (r->sampling.top_p == 0)
+        r->sampling.top_p = (double)FLT_MIN; /* the API's 0: the likeliest token alone */
     return s ? s : parse_prompt(p, body);
 }
 
