@@ -5,6 +5,7 @@
 #include "model/config.h"
 #include "model/weights_build.h"
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static gpt2q_status check_type(const struct binding *b, const gpt2q_config *config, gpt2q_error *err)
@@ -25,8 +26,9 @@ static gpt2q_status check_type(const struct binding *b, const gpt2q_config *conf
                          t->name, found, t->n_dims > 3 ? ", ..." : "", expected,
                          turned ? ": it seems to be transposed" : "");
     }
-    if (t->dtype == ST_F32 || t->dtype == ST_F16 || t->dtype == ST_BF16) return GPT2Q_OK;
-    return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s is of dtype %s, supported are F32, F16 and BF16",
+    if (t->dtype == ST_F32 || t->dtype == ST_F64 || t->dtype == ST_F16 || t->dtype == ST_BF16)
+        return GPT2Q_OK;
+    return error_set(err, GPT2Q_UNSUPPORTED, "%s: %s is of dtype %s, supported are F64, F32, F16 and BF16",
                      b->file, t->name, st_dtype_name(t->dtype));
 }
 
@@ -106,7 +108,27 @@ static gpt2q_status bind_all(struct bindings *l, gpt2q_error *err)
 
 static enum dtype dtype_of(const struct container_tensor *t)
 {
-    return t->dtype == ST_F32 ? DT_F32 : t->dtype == ST_F16 ? DT_F16 : DT_BF16;
+    return t->dtype == ST_F32 || t->dtype == ST_F64 ? DT_F32 : t->dtype == ST_F16 ? DT_F16 : DT_BF16;
+}
+
+/* Doubles as floats, for mem_free. NaN and infinity stay, for those that refuse them by name. */
+static gpt2q_status narrow(const struct binding *b, float **out, gpt2q_error *err)
+{
+    const size_t n = b->tensor->size / sizeof(double);
+    float *values = mem_array(n, sizeof *values);
+    if (!values) return error_memory(err, b->tensor->name, n * sizeof *values);
+    for (size_t i = 0; i < n; i++) {
+        double v;
+        memcpy(&v, b->tensor->data + i * sizeof v, sizeof v);
+        values[i] = (float)v;
+        if (isinf(values[i]) && !isinf(v)) {
+            mem_free(values);
+            return error_set(err, GPT2Q_FORMAT, "%s: %s holds %g, beyond the range of a float", b->file,
+                             b->tensor->name, v);
+        }
+    }
+    *out = values;
+    return GPT2Q_OK;
 }
 
 gpt2q_status bindings_walk(const struct bindings *l, binding_fn *fn, void *user, gpt2q_error *err)
@@ -116,9 +138,14 @@ gpt2q_status bindings_walk(const struct bindings *l, binding_fn *fn, void *user,
         const struct container_tensor *t = l->items[i].tensor;
         char name[WEIGHT_NAME_MAX];
         if (i + 1 < l->n) file_map_prefetch(l->items[i + 1].tensor->data, l->items[i + 1].tensor->size);
+        float *narrowed = NULL;
+        if (t->dtype == ST_F64) s = narrow(&l->items[i], &narrowed, err);
+        if (s) return s;
+        const void *data = narrowed ? (const void *)narrowed : t->data;
         const struct qsource src = weights_source(
-            &l->config, l->items[i].id, weight_print(l->items[i].id, name), dtype_of(t), t->data, t->turned);
+            &l->config, l->items[i].id, weight_print(l->items[i].id, name), dtype_of(t), data, t->turned);
         s = fn(user, i, &src, err);
+        mem_free(narrowed);
         file_map_drop(t->data, t->size);
     }
     return s;

@@ -35,7 +35,8 @@ static void names_what_is_wrong_with_a_tensor(void **state)
     draft_open(&d);
     d.tensors[draft_index(&d, "ln_f.bias")].dtype = ST_I32;
     draft_write(&d);
-    draft_refused(&d, "i8", GPT2Q_UNSUPPORTED, "ln_f.bias is of dtype I32, supported are F32, F16 and BF16");
+    draft_refused(&d, "i8", GPT2Q_UNSUPPORTED,
+                  "ln_f.bias is of dtype I32, supported are F64, F32, F16 and BF16");
     draft_open(&d);
     draft_config(&d, ",\"n_inner\":64");
     draft_write(&d);
