@@ -131,7 +131,7 @@ static void print_rate(int width, double rate)
 static void print_cost(const struct comparison *c, int width)
 {
     printf("%-*s %10s %5s %7s %7s %9s %8s %6s\n", width, "scheme", "bytes", "bits", "KL 99 %", "KL max",
-           "prefill/s", "decode/s", "seconds");
+           "prefill/s", "decode/s", "sec.");
     for (size_t i = 0; i < c->n_schemes; i++) {
         const struct compared *s = &c->schemes[i];
         char label[SCHEME_TEXT_MAX + 8];
