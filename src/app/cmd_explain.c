@@ -106,8 +106,8 @@ static void print_method(const struct grids_lesson *l, enum explain_method metho
     static const char *const titles[EXPLAIN_COUNT] = {
         "absmax: code = round(w / s), s = max|w| / 127; 0 stays 0",
         "minmax: code = round(w / s + z), s = (max - min) / 255, z = -128 - min / s",
-        "affine: code = round(w / s) + z, the same s over a range that holds 0,\n"
-        "        z = round(-128 - min / s)",
+        ("affine: code = round(w / s) + z, the same s over a range that holds 0,\n"
+         "        z = round(-128 - min / s)"),
     };
     const struct explanation *e = &l->methods[method];
     int rows = l->input->rows, cols = l->input->cols;

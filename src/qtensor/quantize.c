@@ -45,8 +45,9 @@ struct packing {
 static struct coding coding_create(struct scheme s)
 {
     const struct grid *m = grid_of(s.grid);
-    return (struct coding){
-        .least = m->least, .most = (float)((1 << scheme_bits(s)) - 1), .truncate = m->truncate};
+    return (struct coding){.least = m->least,
+                           .most = scheme_has_codes(s) ? (float)((1 << scheme_bits(s)) - 1) : 0.0f,
+                           .truncate = m->truncate};
 }
 
 static struct choice choose(const struct packing *job, float lo, float hi, struct worker *self)

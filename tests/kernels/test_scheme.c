@@ -43,7 +43,7 @@ static void expect_refused(const char *spec, const char *part)
 static void test_refused_with_the_nearest(void **state)
 {
     (void)state;
-    expect_refused("", "did you mean \"i8\"?");
+    expect_refused("", "a scheme is f32");
     expect_refused("i9", "did you mean \"i8\"?");
     expect_refused("int8", "did you mean \"i8\"?");
     expect_refused("fp16", "did you mean \"f16\"?");
