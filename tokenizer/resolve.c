@@ -296,13 +296,16 @@ static gpt2q_status add_extra(struct resolver *r, const cJSON *map, gpt2q_error 
 {
     const char *path;
     const cJSON *list = lookup(r, map, "extra_special_tokens", &path), *item;
-    if (cJSON_GetArraySize(list) == 0) list = lookup(r, map, "additional_special_tokens", &path);
+    const bool older = cJSON_GetArraySize(list) == 0;
+    if (older) list = lookup(r, map, "additional_special_tokens", &path);
     gpt2q_status s = GPT2Q_OK;
     cJSON_ArrayForEach(item, list)
     {
         struct token t;
         s = read_named(item, "an entry of the extra special tokens", path,
                        path == r->src->special_tokens_path, &t, err);
+        /* by its older name in the map, added_tokens.json does not know it for special */
+        t.implied = older && path == r->src->special_tokens_path;
         if (!s && *t.content) s = push_named(r, t, err);
         if (s) return s;
     }
