@@ -264,7 +264,8 @@ static gpt2q_status split_by(const struct splitter *sp, int group, const char *t
         }
         if (t->rstrip) end = strip_right(text, end, n);
         if (done < begin) s = take_text(sp, group, text + done, begin - done, err);
-        if (!s) s = sp->take(sp->user, (struct part){.id = t->id}, err);
+        if (!s && begin < end)
+            s = sp->take(sp->user, (struct part){.id = t->id}, err); /* else stripped already */
         done = end;
     }
     return s || done >= n ? s : take_text(sp, group, text + done, n - done, err);

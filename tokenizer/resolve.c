@@ -291,22 +291,27 @@ static gpt2q_status add_other_keys(struct resolver *r, const cJSON *object, cons
     return s;
 }
 
-/* extra_special_tokens, or additional_special_tokens by its older name: a list, or an object of names. */
+/* extra_special_tokens, or additional_special_tokens by its older name: a list, or an object of names. The config's come
+ * before the map's. */
 static gpt2q_status add_extra(struct resolver *r, const cJSON *map, gpt2q_error *err)
 {
-    const char *path;
-    const cJSON *list = lookup(r, map, "extra_special_tokens", &path), *item;
-    const bool older = cJSON_GetArraySize(list) == 0;
-    if (older) list = lookup(r, map, "additional_special_tokens", &path);
+    static const char *const keys[] = {"extra_special_tokens", "additional_special_tokens"};
+    const cJSON *list = NULL, *item;
+    bool from_map = false, older = false;
+    for (int i = 0; i < 4 && cJSON_GetArraySize(list) == 0; i++) {
+        from_map = i >= 2, older = i % 2;
+        list = cJSON_GetObjectItemCaseSensitive(from_map ? map : r->src->config, keys[older]);
+    }
     gpt2q_status s = GPT2Q_OK;
     cJSON_ArrayForEach(item, list)
     {
         struct token t;
-        s = read_named(item, "an entry of the extra special tokens", path,
-                       path == r->src->special_tokens_path, &t, err);
+        s = read_named(item, "an entry of the extra special tokens",
+                       from_map ? r->src->special_tokens_path : r->src->config_path, from_map, &t, err);
+        if (s) return s;
         /* by its older name in the map, added_tokens.json does not know it for special */
-        t.implied = older && path == r->src->special_tokens_path;
-        if (!s && *t.content) s = push_named(r, t, err);
+        t.implied = older && from_map;
+        if (*t.content) s = push_named(r, t, err);
         if (s) return s;
     }
     return s;
