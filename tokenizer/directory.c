@@ -25,7 +25,7 @@ static gpt2q_status read_file(const char *directory, struct directory_texts *d, 
     if (!file_exists(path))
         return error_set(err, GPT2Q_IO,
                          "%s: is a link to a file that is not there; was a download broken off?", path);
-    return file_read(path, VOCABULARY_MAX_BYTES, &d->files[i].text, &d->files[i].size, err);
+    return file_read_regular(path, VOCABULARY_MAX_BYTES, &d->files[i].text, &d->files[i].size, err);
 }
 
 static bool has(const struct directory_texts *d, int file) { return d->files[file].text; }
@@ -64,7 +64,7 @@ static char *model_class(const char *directory)
     char *path = path_join(directory, "config.json"), *text = NULL, *found = NULL;
     size_t n;
     cJSON *root = NULL;
-    if (path && file_exists(path) && !file_read(path, VOCABULARY_MAX_BYTES, &text, &n, NULL) &&
+    if (path && file_exists(path) && !file_read_regular(path, VOCABULARY_MAX_BYTES, &text, &n, NULL) &&
         !json_parse_wild(text, n, path, &root, NULL)) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "tokenizer_class");
         if (cJSON_IsString(item)) found = mem_strdup(item->valuestring);

@@ -68,6 +68,9 @@ void print_text(const char *bytes, size_t n);
 /* ---- signals ---- */
 /* From now on SIGINT and SIGTERM are noted; a second one ends the program at once. */
 void signals_watch(void);
+/* From now on a mapped file that becomes shorter ends the program with a sentence that names it, EXIT_FAILED and nothing half-written,
+ * not with SIGBUS. */
+void signals_watch_files(void);
 int signal_seen(void);      /* 0 or the signal's number */
 int signal_exit_code(void); /* 130, 143, or EXIT_DONE if none was seen */
 #endif

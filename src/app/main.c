@@ -1,5 +1,6 @@
 /* gpt2q: the program. Finds the command, parses its options, runs it. */
 #include "app/commands.h"
+#include "app/common.h"
 #include "app/provenance.h"
 #include "base/memory.h"
 #include "gpt2q.h"
@@ -119,6 +120,7 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     keep_command_line(argc, argv);
+    signals_watch_files();
     int code = dispatch(argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE)
         code = failure("standard output cannot be written");

@@ -1,4 +1,5 @@
 #include "app/options.h"
+#include "base/terminal_text.h"
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -13,9 +14,12 @@ void set_command_name(const char *name) { command_name = name; }
 static void complain(const char *format, va_list args)
 {
     fflush(stdout);
-    fprintf(stderr, "gpt2q%s%s: ", *command_name ? " " : "", command_name);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    char message[2048], safe[2 * sizeof message];
+    int n = vsnprintf(message, sizeof message, format, args);
+    if (n < 0) n = 0;
+    if (n >= (int)sizeof message) n = (int)sizeof message - 1;
+    terminal_text(safe, sizeof safe, message, (size_t)n);
+    fprintf(stderr, "gpt2q%s%s: %s\n", *command_name ? " " : "", command_name, safe);
 }
 
 int usage_error(const char *format, ...)

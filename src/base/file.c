@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/checked.h"
+#include "base/file_maps.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,15 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static gpt2q_status open_regular(const char *path, int *fd, struct stat *st, gpt2q_error *err)
+/* `regular`: nothing but a regular file will do; else a FIFO or device is opened, too. */
+static gpt2q_status open_file(const char *path, bool regular, int *fd, struct stat *st, gpt2q_error *err)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* What it is comes before it is opened: opening a FIFO would wait for a writer. */
+    if (regular && stat(path, st) == 0 && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+        return error_set(err, GPT2Q_IO, "%s: is not a regular file", path);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | (regular ? O_NONBLOCK : 0));
     if (*fd < 0) return error_set(err, GPT2Q_IO, "%s: cannot be opened: %s", path, strerror(errno));
     const char *wrong = NULL;
     if (fstat(*fd, st))
         wrong = strerror(errno);
     else if (S_ISDIR(st->st_mode))
         wrong = "is a directory where a file is expected";
+    else if (regular && !S_ISREG(st->st_mode))
+        wrong = "is not a regular file";
     if (!wrong) return GPT2Q_OK;
     close(*fd);
     return error_set(err, GPT2Q_IO, "%s: %s", path, wrong);
@@ -26,14 +33,10 @@ static gpt2q_status open_regular(const char *path, int *fd, struct stat *st, gpt
 gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *err)
 {
     *out = (struct file_map){0};
-    int fd;
+    int fd = -1;
     struct stat st;
-    gpt2q_status s = open_regular(path, &fd, &st, err);
+    gpt2q_status s = open_file(path, true, &fd, &st, err);
     if (s) return s;
-    if (!S_ISREG(st.st_mode)) {
-        close(fd);
-        return error_set(err, GPT2Q_IO, "%s: is not a regular file and cannot be mapped", path);
-    }
     size_t size = (size_t)st.st_size;
     void *data = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
     int reason = errno;
@@ -48,12 +51,14 @@ gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *
         if (data) munmap(data, size);
         return error_memory(err, "a path", strlen(path));
     }
+    file_maps_add(data, size, copy);
     *out = (struct file_map){.data = data, .size = size, .path = copy};
     return GPT2Q_OK;
 }
 
 void file_map_close(struct file_map *map)
 {
+    file_maps_forget(map->data);
     if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
     mem_free(map->path);
     *map = (struct file_map){0};
@@ -104,18 +109,31 @@ static gpt2q_status read_stream(int fd, const char *path, size_t limit, char **d
     return GPT2Q_OK;
 }
 
+static gpt2q_status read_path(const char *path, bool regular, size_t limit, char **data, size_t *n,
+                              gpt2q_error *err)
+{
+    int fd = -1;
+    struct stat st;
+    *data = NULL;
+    *n = 0;
+    gpt2q_status s = open_file(path, regular, &fd, &st, err);
+    if (s) return s;
+    s = read_stream(fd, path, limit, data, n, err);
+    close(fd);
+    return s;
+}
+
 gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
 {
     *data = NULL;
     *n = 0;
     if (!strcmp(path, "-")) return read_stream(STDIN_FILENO, "standard input", limit, data, n, err);
-    int fd;
-    struct stat st;
-    gpt2q_status s = open_regular(path, &fd, &st, err);
-    if (s) return s;
-    s = read_stream(fd, path, limit, data, n, err);
-    close(fd);
-    return s;
+    return read_path(path, false, limit, data, n, err);
+}
+
+gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
+{
+    return read_path(path, true, limit, data, n, err);
 }
 
 bool file_exists(const char *path)

@@ -11,8 +11,8 @@ struct file_map {
 };
 
 /* Maps a regular file, by huge pages where the system keeps files in such. A directory, a missing or an
- * unreadable file is an error that names it; an empty file maps to data = NULL, size = 0. The file must not
- * shrink while mapped. */
+ * unreadable file is an error that names it; an empty file maps to data = NULL, size = 0. Where the
+ * file shrinks while mapped the system sends SIGBUS; base/file_maps.h tells a handler which file it was. */
 gpt2q_status file_map_open(const char *path, struct file_map *out, gpt2q_error *err);
 void file_map_close(struct file_map *map);
 /* Hints over n mapped bytes: they will be read soon; or are done with, so that their whole pages need not
@@ -23,6 +23,8 @@ void file_map_drop(const void *begin, size_t n);
 /* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated
  * beyond its n bytes and freed by the caller with mem_free. */
 gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
+/* The same of a regular file only: a file of a model. A FIFO or device is refused at once. */
+gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 /* directory + "/" + name, for the caller to mem_free; NULL when memory is out. */

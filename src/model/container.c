@@ -117,7 +117,7 @@ static gpt2q_status open_index(const char *directory, const char *index, struct 
 {
     char *text;
     size_t size;
-    gpt2q_status s = file_read(index, MAX_INDEX, &text, &size, err);
+    gpt2q_status s = file_read_regular(index, MAX_INDEX, &text, &size, err);
     if (s) return s;
     cJSON *root = NULL;
     const char **names = mem_array(MAX_SHARDS, sizeof *names);

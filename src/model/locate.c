@@ -176,7 +176,7 @@ static char *read_ref(const char *repository)
 {
     char *ref = join(path_join(repository, "refs"), "main"), *text = NULL;
     size_t n;
-    bool ok = ref && file_exists(ref) && !file_read(ref, MAX_REF, &text, &n, NULL);
+    bool ok = ref && file_exists(ref) && !file_read_regular(ref, MAX_REF, &text, &n, NULL);
     mem_free(ref);
     if (!ok) return NULL;
     text[strcspn(text, " \t\r\n")] = '\0';

@@ -158,7 +158,7 @@ static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_
     if (!path) return error_memory(err, "a path", strlen(e->source));
     gpt2q_status s = GPT2Q_OK;
     if (file_exists(path)) {
-        s = file_read(path, MAX_TOKENIZER, &text, &n, err);
+        s = file_read_regular(path, MAX_TOKENIZER, &text, &n, err);
         if (!s) s = write_text(e, name, text, n, err);
     }
     mem_free(text);

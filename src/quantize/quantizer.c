@@ -1,6 +1,7 @@
 #include "quantize/quantizer.h"
 #include "base/memory.h"
 #include "model/weights_schemes.h"
+#include <math.h>
 #include <string.h>
 
 /* ---- one tensor ---- */
@@ -123,6 +124,17 @@ struct quantizing {
     void *user;
 };
 
+/* Layer norms, positions and biases stay floats; in a model with codes they are refused like matrices. */
+static gpt2q_status check_values(const struct quantizer *q, const struct quantized *t, gpt2q_error *err)
+{
+    if (t->is_matrix || !scheme_has_codes(q->base)) return GPT2Q_OK;
+    for (size_t i = 0; i < t->n; i++)
+        if (!isfinite(t->values[i]))
+            return error_set(err, GPT2Q_UNSUPPORTED, "%s: value %zu is %g where a finite number is expected",
+                             t->name, i, (double)t->values[i]);
+    return GPT2Q_OK;
+}
+
 static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *stored, gpt2q_error *err)
 {
     const struct quantizing *r = user;
@@ -145,7 +157,8 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
     if (s) return s;
     result.id = id;
     result.bytes_before = bytes_before;
-    s = r->fn(r->user, &result, err);
+    s = check_values(q, &result, err);
+    if (!s) s = r->fn(r->user, &result, err);
     quantized_free(&result);
     return s;
 }

@@ -2,6 +2,7 @@
 #include "tests/support.h"
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "base/terminal_text.h"
 
 static size_t encode(uint32_t c, char *out)
 {
@@ -132,6 +133,29 @@ static void sanitizes(void **state)
     sanitized("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41", 9, R R R R "A");
 }
 
+static void terminal(const char *s, size_t n, size_t capacity, const char *expected)
+{
+    char to[64];
+    assert_int_equal(terminal_text(to, capacity, s, n), strlen(expected));
+    assert_string_equal(to, expected);
+}
+
+static void nothing_steers_a_terminal(void **state)
+{
+    (void)state;
+    terminal("plain \xC3\xA9", 8, 64, "plain \xC3\xA9");
+    terminal("\x1B[2J\a", 5, 64, "\\x1b[2J\\x07");
+    terminal("a\nb\tc\rd", 7, 64, "a\\nb\\tc\\rd");
+    terminal("\0\x7F", 2, 64, "\\x00\\x7f");
+    terminal("\xC2\x9B"
+             "1m\xC2\xA0",
+             6, 64, "\\x9b1m\xC2\xA0"); /* CSI of C1; a space without break */
+    terminal("\xFFz\xE2\x82", 4, 64, R "z" R);
+    terminal("ab\x1B", 3, 6, "ab"); /* a whole escape or none */
+    terminal("\xC3\xA9\xC3\xA9", 4, 4, "\xC3\xA9");
+    terminal("a", 1, 1, "");
+}
+
 static void memory_runs_out(void **state)
 {
     (void)state;
@@ -146,8 +170,10 @@ static void memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_code_point), cmocka_unit_test(nothing_else), cmocka_unit_test(subparts),
-        cmocka_unit_test(valid_prefixes),   cmocka_unit_test(sanitizes),    cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(every_code_point), cmocka_unit_test(nothing_else),
+        cmocka_unit_test(subparts),         cmocka_unit_test(valid_prefixes),
+        cmocka_unit_test(sanitizes),        cmocka_unit_test(nothing_steers_a_terminal),
+        cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

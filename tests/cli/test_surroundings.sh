@@ -1,0 +1,62 @@
+#!/bin/sh
+# What surrounds a run: a mapped file that is cut, a FIFO where a file is expected, names with bytes that steer a terminal.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+program=${GPT2Q:-build/release/gpt2q}
+case $program in /*) ;; *) program=$root/$program ;; esac
+[ -x "$program" ] || { echo "skipped: there is no program"; exit 77; }
+model=$root/models/tales-7m
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+fail() {
+    echo "$*"
+    cat err
+    exit 1
+}
+# expect_refused SENTENCE ARGUMENT...: exit code 1 within 5 seconds and exactly one line on stderr that holds the sentence
+expect_refused() {
+    sentence=$1 code=0
+    shift
+    timeout 5 "$program" "$@" >out 2>err || code=$?
+    [ $code = 1 ] || fail "$*: exit code $code"
+    grep -qF "$sentence" err || fail "$*: '$sentence' is missing"
+    [ "$(wc -l <err)" = 1 ] || fail "$*: more than one line"
+}
+
+# the answer that was made before stays, and the sentence names the file
+"$program" quantize -m "$model" -q i8 -o m.gpt2q >/dev/null
+mkfifo requests
+"$program" batch - -m m.gpt2q -n 4 -j 1 --quiet <requests >out 2>err &
+pid=$!
+exec 9>requests
+echo "Once upon" >&9
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -s out ] && break
+    sleep 0.1
+done
+[ -s out ] || fail "no answer came"
+truncate -s 100000 m.gpt2q
+echo "There was" >&9
+exec 9>&-
+code=0
+wait $pid || code=$?
+[ $code = 1 ] || fail "a file that was cut: exit code $code"
+grep -qF "m.gpt2q: became shorter while it was read" err || fail "a file that was cut: no sentence"
+[ -s out ] || fail "the answer is gone"
+
+mkdir model
+for name in config.json model.safetensors vocab.json merges.txt; do
+    rm -rf model && mkdir model
+    cp "$model"/* model
+    rm -f "model/$name"
+    mkfifo "model/$name"
+    expect_refused "$name: is not a regular file" generate -m model -n 1 hello
+done
+expect_refused "is not a regular file" inspect requests
+expect_refused "is not a regular file" inspect /dev/zero
+
+esc=$(printf 'no\033[2Jmodel')
+expect_refused 'no\x1b[2Jmodel' generate -m "$esc" hello
+broken=$(printf 'no\377model')
+expect_refused "$(printf 'no\357\277\275model')" generate -m "$broken" hello
