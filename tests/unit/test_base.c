@@ -558,18 +558,21 @@ static void test_teams_end_with_the_last_release(void **state)
     (void)state;
     if (n_tasks() < 0) skip();
     struct team team = {0};
-#ifndef __clang__ /* threads of the tests before may still be on their way out */
+#ifdef __clang__ /* libomp keeps its threads, asleep, for regions to come: only the host is new for certain */
+    const int made = 1;
+#else /* threads of the tests before may still be on their way out */
+    const int made = 4;
     for (int i = 0; i < 5000 && n_tasks() > 1; i++) usleep(1000);
 #endif
     int before = n_tasks();
     threads_retain();
     threads_retain();
     threads_run(4, member, &team);
-    assert_in_range(n_tasks(), before + 4, before + 64);
+    assert_in_range(n_tasks(), before + made, before + 64);
     threads_release();
-    assert_in_range(n_tasks(), before + 4, before + 64);
+    assert_in_range(n_tasks(), before + made, before + 64);
     threads_release();
-#ifdef __clang__ /* libomp keeps its threads, asleep, for regions to come */
+#ifdef __clang__
     assert_in_range(n_tasks(), before, before + 64);
 #else
     for (int i = 0; i < 5000 && n_tasks() > before; i++) usleep(1000);
