@@ -421,6 +421,27 @@ static void trace_writes_every_intermediate(void **state)
     temp_remove(directory);
 }
 
+/* Floats and the notes' codes among integer matrices, whatever the activations of the others. */
+static void schemes_mix(void **state)
+{
+    (void)state;
+    static const char *const bases[] = {"i8", "i4", "f32"}, *const others[] = {"f32",           "f16",
+                                                                               "bf16",          "i8",
+                                                                               "i4:g32:signed", "notes"};
+    static const char *const names[] = {"h.0.mlp.c_proj.weight", "wte.weight", "lm_head.weight"};
+    for (size_t b = 0; b < sizeof bases / sizeof *bases; b++)
+        for (size_t o = 0; o < sizeof others / sizeof *others; o++)
+            for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+                struct cli c = cli_run("generate --quiet -n 3 -m tests/golden/data/tiny-gelu --ids -q %s "
+                                       "--tensor %s=%s '1 2 3' --json",
+                                       bases[b], names[n], others[o]);
+                if (c.code)
+                    fail_msg("-q %s --tensor %s=%s: exit code %d, %s", bases[b], names[n], others[o], c.code,
+                             c.error);
+                cli_free(&c);
+            }
+}
+
 static void works_from_any_directory(void **state)
 {
     (void)state;
@@ -502,6 +523,7 @@ int main(void)
         cmocka_unit_test(broken_prompts),
         cmocka_unit_test(tokenize_round_trip),
         cmocka_unit_test(trace_writes_every_intermediate),
+        cmocka_unit_test(schemes_mix),
         cmocka_unit_test(works_from_any_directory),
         cmocka_unit_test(interrupted_json),
         cmocka_unit_test(interrupt),
