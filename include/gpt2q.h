@@ -115,16 +115,17 @@ typedef struct gpt2q_config { /* the spelling of Hugging Face's config.json */
 
 typedef struct gpt2q_model_params {
     const char *
-        scheme; /* how weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as stored in a .gpt2q */
+        scheme; /* how weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as stored in a quantized file */
     const char *const *overrides; /* n_overrides strings "GLOB=SPEC" by tensor name, the last match wins */
     size_t n_overrides;
     const char *isa;   /* "scalar", "avx2", "avx512" ...; NULL: $GPT2Q_ISA, else the best of this machine */
     int32_t n_threads; /* threads for loading; 0: OMP_NUM_THREADS, else the cores this process may use */
     bool weights_only; /* a directory without a vocabulary will do; then no text has ids and no id has text */
+    bool requantize;   /* tensors that a GGUF file holds quantized may be held in another scheme */
 } gpt2q_model_params;
 
 GPT2Q_API gpt2q_model_params gpt2q_model_params_default(void);
-/* Opens a Hugging Face directory, a .gpt2q file or a name in the Hugging Face cache on disk; NULL: the default model.
+/* Opens a Hugging Face directory, a .gpt2q or GGUF file or a name in the Hugging Face cache on disk; NULL: the default model.
  * The model's files are mapped and must not be changed while it is open. */
 GPT2Q_API gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out,
                                         gpt2q_error *err);
@@ -174,14 +175,16 @@ GPT2Q_API void gpt2q_batch_argmax_only(gpt2q_batch *batch, bool argmax_only);
 typedef struct gpt2q_context gpt2q_context;
 
 typedef struct gpt2q_context_params {
-    int32_t n_ctx;           /* positions of one sequence at most; 0: n_positions */
-    int32_t n_seq_max;       /* sequences held at once (1) */
-    int32_t n_batch;         /* tokens of one forward pass at most; longer batches are run in parts (512) */
-    int32_t n_outputs;       /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
-    int64_t n_cache;         /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
-    int32_t n_threads;       /* at most; 0: OMP_NUM_THREADS, else the cores this process may use, CPU quota included */
-    const char *activations; /* "f32", "i16", "i8", "llm.int8[:T]", "static"; NULL: the default of the scheme */
-    const char *kv;          /* "f32" (exact), "f16", "i8"; NULL: f32 */
+    int32_t n_ctx;     /* positions of one sequence at most; 0: n_positions */
+    int32_t n_seq_max; /* sequences held at once (1) */
+    int32_t n_batch;   /* tokens of one forward pass at most; longer batches are run in parts (512) */
+    int32_t n_outputs; /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
+    int64_t n_cache;   /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
+    int32_t
+        n_threads; /* at most; 0: OMP_NUM_THREADS, else the cores this process may use, CPU quota included */
+    const char
+        *activations; /* "f32", "i16", "i8", "llm.int8[:T]", "static"; NULL: the default of the scheme */
+    const char *kv;   /* "f32" (exact), "f16", "i8"; NULL: f32 */
 } gpt2q_context_params;
 
 GPT2Q_API gpt2q_context_params gpt2q_context_params_default(void);

@@ -17,7 +17,7 @@ gpt2q_status quantize_to(const char *model, const char *spec, const char *const 
     gpt2q_status s = scheme_parse(spec, &p.scheme, err);
     if (!s) s = quantizer_open(directory, &p, &q, err);
     if (s) return s;
-    s = gpt2q_writer_open(path, &q, directory, "test", &writer, err);
+    s = gpt2q_writer_open(path, &q, "test", &writer, err);
     if (!s) s = quantizer_run(&q, put, writer, err);
     if (s)
         gpt2q_writer_abort(writer);

@@ -41,7 +41,8 @@ static void options(struct option_set *set)
         {0, "json", OPTION_FLAG, &opt.json, NULL, "one JSON document on stdout and nothing else", 0, 0}};
     memset(&opt, 0, sizeof opt);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) option_add(set, rows[i]);
-    model_options_pick(set, &opt.model, "model quantize tensor activations threads isa ctx kv quiet verbose");
+    model_options_pick(set, &opt.model,
+                       "model quantize tensor requantize activations threads isa ctx kv quiet verbose");
 }
 
 /* ---- results ---- */

@@ -38,7 +38,7 @@ static void options(struct option_set *set)
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
     method_options_add(set, &opt.method);
-    model_options_pick(set, &opt.model, "model quantize tensor threads isa quiet");
+    model_options_pick(set, &opt.model, "model quantize tensor requantize threads isa quiet");
 }
 
 /* What the walk over the tensors writes and reports. */
@@ -193,8 +193,7 @@ static int walk(struct job *job)
     gpt2q_error err;
     gpt2q_status s = GPT2Q_OK;
     if (opt.output)
-        s = gpt2q_writer_open(opt.output, &job->quantizer, job->path, last_part(job->path), &job->writer,
-                              &err);
+        s = gpt2q_writer_open(opt.output, &job->quantizer, last_part(job->path), &job->writer, &err);
     if (!s && opt.directory) s = exporter_open(opt.directory, &job->quantizer, &job->exporter, &err);
     if (s) {
         gpt2q_writer_abort(job->writer);
@@ -235,7 +234,13 @@ static int run_path(const char *path, const struct method_plan *plan)
     struct weights_params p = {.overrides = opt.model.overrides.items,
                                .n_overrides = opt.model.overrides.n,
                                .n_threads = opt.model.threads ? (int)opt.model.threads : threads_default()};
-    if (!file_is_directory(path)) return refuse_file(path);
+    const struct container_reader *kind = NULL;
+    p.as_stored = !opt.model.scheme;
+    p.requantize = opt.model.requantize;
+    if (!file_is_directory(path)) {
+        if (container_kind(path, &kind, &err)) return failed(&err);
+        if (kind != &gguf_reader) return refuse_file(path);
+    }
     gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
     if (!s) s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
     job.plan = *plan;

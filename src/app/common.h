@@ -11,7 +11,7 @@ struct model_options {
     const char *model, *scheme, *activations, *isa, *kv;
     int64_t threads, ctx;
     struct string_list overrides;
-    bool quiet, verbose;
+    bool quiet, verbose, requantize;
 };
 /* Those of a command that generates: all but --verbose. */
 void model_options_add(struct option_set *set, struct model_options *o);

@@ -138,7 +138,7 @@ static void print_stored(const struct inventory_tensor *t)
 {
     char shape[SHAPE_TEXT], bytes[COUNT_TEXT], scheme[SCHEME_TEXT_MAX];
     inspect_print_shape(t, shape);
-    printf(" %-14s %-5s %-17s %13s", shape, t->dtype, t->has_scheme ? scheme_print(t->scheme, scheme) : "-",
+    printf(" %-14s %-6s %-17s %13s", shape, t->dtype, t->has_scheme ? scheme_print(t->scheme, scheme) : "-",
            print_count(t->bytes, bytes));
 }
 
@@ -150,7 +150,7 @@ static void print_tensors(const struct inventory *v)
         printf("\n%-24s %11s %9s %9s %11s %9s\n", "tensor", "bytes", "rel. err.", "mean err.", "scale",
                "zero");
     else
-        printf("\n%-26s %-14s %-5s %-17s %13s\n", "tensor", "shape", "dtype", "scheme", "bytes");
+        printf("\n%-26s %-14s %-6s %-17s %13s\n", "tensor", "shape", "dtype", "scheme", "bytes");
     for (size_t i = 0; i < v->n_tensors; i++) {
         const struct inventory_tensor *t = &v->tensors[i];
         int width = (int)strlen(t->name);

@@ -17,6 +17,7 @@ struct view {
     struct scheme scheme;
     bool coded;              /* there are codes: */
     const struct qtensor *w; /* NULL: the notes' codes of a tensor in the checkpoint's order, which are in: */
+    float *floats;           /* of a tensor in blocks or of doubles */
     const struct quantized *of; /* what a scheme made of it; NULL: as stored in a .gpt2q file */
 };
 
@@ -181,7 +182,7 @@ static int show_quantized(struct view *v, const struct numbers *numbers, const s
     struct quantized q;
     struct qsource src;
     const bool notes = scheme_is_notes(v->scheme);
-    inventory_source(v->tensor, !notes, &src);
+    inventory_source(v->tensor, !notes, v->floats, &src);
     if (quantized_create(&src, v->scheme, !notes, run, &q, &err)) return failed(&err);
     v->of = &q;
     v->w = notes ? NULL : &q.matrix;
@@ -191,22 +192,35 @@ static int show_quantized(struct view *v, const struct numbers *numbers, const s
     return code;
 }
 
+/* A tensor with numbers of its own, as they are or in a scheme. */
+static int show_checkpoint(struct view *v, const struct scheme *scheme, const struct quantize_run *run,
+                           bool json)
+{
+    struct qsource src;
+    if (!inventory_source(v->tensor, true, v->floats, &src))
+        return failure("%s is of dtype %s with %" PRIu64
+                       " elements; numbers of floats and of GGUF's blocks can be shown",
+                       v->tensor->name, v->tensor->dtype, v->tensor->elements);
+    const struct numbers numbers = {.rows = src.rows, .cols = src.cols, .src = &src};
+    if (!scheme) return show(v, &numbers, json);
+    v->scheme = *scheme;
+    return show_quantized(v, &numbers, run, json);
+}
+
 int inspect_one(const struct inventory *inventory, const char *name, const struct scheme *scheme,
                 const struct quantize_run *run, bool json)
 {
-    struct qsource src;
+    gpt2q_error err;
     struct view v = {.tensor = inventory_find(inventory, name)};
     if (!v.tensor) return failure("no tensor is called %s", name);
     if (inventory->kind == INVENTORY_GPT2Q && scheme)
         return failure("%s is quantized already; inspect the original model", v.tensor->name);
     if (inventory->kind == INVENTORY_GPT2Q) return show_stored(inventory, &v, json);
     if (!v.tensor->stored) return failure("%s is of a shape only and holds no numbers", v.tensor->name);
-    if (!inventory_source(v.tensor, true, &src))
-        return failure("%s is of dtype %s with %" PRIu64
-                       " elements; numbers of F32, F16 and BF16 can be shown",
-                       v.tensor->name, v.tensor->dtype, v.tensor->elements);
-    const struct numbers numbers = {.rows = src.rows, .cols = src.cols, .src = &src};
-    if (!scheme) return show(&v, &numbers, json);
-    v.scheme = *scheme;
-    return show_quantized(&v, &numbers, run, json);
+    if (container_needs_floats(v.tensor->stored) &&
+        container_floats(v.tensor->stored, v.tensor->file, &v.floats, &err))
+        return failed(&err);
+    int code = show_checkpoint(&v, scheme, run, json);
+    mem_free(v.floats);
+    return code;
 }

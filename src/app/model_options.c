@@ -24,15 +24,19 @@ static void add_all(struct option_set *set, struct model_options *o)
 {
     *o = (struct model_options){0};
     option_add(set,
-               (struct option){'m', "model", OPTION_STRING, &o->model, "PATH|NAME",
-                               "a Hugging Face directory, a .gpt2q file, or a name in the Hugging Face cache "
-                               "on disk (default: $GPT2Q_MODEL, else the model that comes with gpt2q)",
-                               0, 0});
+               (struct option){
+                   'm', "model", OPTION_STRING, &o->model, "PATH|NAME",
+                   "a Hugging Face directory, a .gpt2q or GGUF file, or a name in the Hugging Face cache "
+                   "on disk (default: $GPT2Q_MODEL, else the model that comes with gpt2q)",
+                   0, 0});
     option_add(set, (struct option){'q', "quantize", OPTION_STRING, &o->scheme, "SPEC", spec_help(), 0, 0});
     option_add(
         set, (struct option){0, "tensor", OPTION_LIST, &o->overrides, "GLOB=SPEC",
                              "hold the tensors whose name matches otherwise; repeatable, the last match wins",
                              0, 0});
+    option_add(set, (struct option){
+                        0, "requantize", OPTION_FLAG, &o->requantize, NULL,
+                        "let -q and --tensor change tensors that a GGUF file holds quantized already", 0, 0});
     option_add(
         set, (struct option){'a', "activations", OPTION_STRING, &o->activations, "f32|i16|i8|llm.int8|static",
                              "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
@@ -78,7 +82,7 @@ void model_options_pick(struct option_set *set, struct model_options *o, const c
 
 void model_options_add(struct option_set *set, struct model_options *o)
 {
-    model_options_pick(set, o, "model quantize tensor activations threads isa ctx kv quiet");
+    model_options_pick(set, o, "model quantize tensor requantize activations threads isa ctx kv quiet");
 }
 
 static int check_isa(const char *name)
@@ -160,6 +164,7 @@ int open_model(const struct model_options *o, bool weights_only, gpt2q_model **o
     p.isa = o->isa;
     p.n_threads = (int32_t)o->threads;
     p.weights_only = weights_only;
+    p.requantize = o->requantize;
     return gpt2q_model_open(o->model, &p, out, &err) ? failed(&err) : EXIT_DONE;
 }
 

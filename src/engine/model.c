@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "engine/internal.h"
+#include "model/container.h"
 #include "model/gpt2q_read.h"
 #include "model/gpt2q_tokenizer.h"
 #include "model/locate.h"
@@ -62,25 +63,31 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer, so text has no ids", path);
 }
 
-static gpt2q_status load_directory(const char *path, const gpt2q_model_params *params, gpt2q_model *m,
-                                   gpt2q_error *err)
+/* A directory or a GGUF file: tensors that are bound by name and held one by one. */
+static gpt2q_status load_tensors(const char *path, const gpt2q_model_params *params, gpt2q_model *m,
+                                 gpt2q_error *err)
 {
     struct weights_params wp = {.overrides = params->overrides,
                                 .n_overrides = params->n_overrides,
+                                .as_stored = !params->scheme,
+                                .requantize = params->requantize,
                                 .isa = m->isa,
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_default()};
+    struct gpt2q_file none;
     gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
-    s = tokenizer_open(path, &m->tokenizer, params->weights_only ? NULL : err);
+    s = model_tokenizer_open(path, &none, &m->tokenizer, params->weights_only ? NULL : err);
     if (params->weights_only) s = GPT2Q_OK; /* without a vocabulary there is no text */
     return s ? s : weights_load(path, &wp, &m->weights, err);
 }
 
 static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)
 {
+    const struct container_reader *kind = NULL;
     gpt2q_status s = isa_choose(params->isa, &m->isa, err);
-    if (!s) s = (file_is_directory(path) ? load_directory : load_file)(path, params, m, err);
-    return s;
+    const bool directory = file_is_directory(path);
+    if (!s && !directory) s = container_kind(path, &kind, err);
+    return s ? s : (directory || kind == &gguf_reader ? load_tensors : load_file)(path, params, m, err);
 }
 
 static gpt2q_status finish(gpt2q_model *m, const char *path, gpt2q_error *err)

@@ -3,9 +3,9 @@
 #include "model/bindings.h"
 #include "base/memory.h"
 #include "model/config.h"
+#include "model/gguf_model.h"
 #include "model/weights_build.h"
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 static gpt2q_status check_type(const struct binding *b, const gpt2q_config *config, gpt2q_error *err)
@@ -22,7 +22,7 @@ static gpt2q_status check_type(const struct binding *b, const gpt2q_config *conf
         char expected[48];
         snprintf(expected, sizeof expected, n_dims == 2 ? "%" PRIu64 ", %" PRIu64 : "%" PRIu64, shape[0],
                  shape[1]);
-        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], config.json makes it [%s]%s", b->file,
+        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], the config makes it [%s]%s", b->file,
                          t->name, found, t->n_dims > 3 ? ", ..." : "", expected,
                          turned ? ": it seems to be transposed" : "");
     }
@@ -50,7 +50,7 @@ static gpt2q_status bind(struct bindings *l, const char *path, const struct cont
                          (*bound)->tensor->name, (*bound)->file);
     }
     struct binding *b = &l->items[l->n++];
-    *b = (struct binding){id, t, path};
+    *b = (struct binding){id, t, path, false};
     *bound = b;
     return check_type(b, &l->config, err);
 }
@@ -111,54 +111,68 @@ static enum dtype dtype_of(const struct container_tensor *t)
     return t->dtype == ST_F32 || t->dtype == ST_F64 ? DT_F32 : t->dtype == ST_F16 ? DT_F16 : DT_BF16;
 }
 
-/* Doubles as floats, for mem_free. NaN and infinity stay, for those that refuse them by name. */
-static gpt2q_status narrow(const struct binding *b, float **out, gpt2q_error *err)
-{
-    const size_t n = b->tensor->size / sizeof(double);
-    float *values = mem_array(n, sizeof *values);
-    if (!values) return error_memory(err, b->tensor->name, n * sizeof *values);
-    for (size_t i = 0; i < n; i++) {
-        double v;
-        memcpy(&v, b->tensor->data + i * sizeof v, sizeof v);
-        values[i] = (float)v;
-        if (isinf(values[i]) && !isinf(v)) {
-            mem_free(values);
-            return error_set(err, GPT2Q_FORMAT, "%s: %s holds %g, beyond the range of a float", b->file,
-                             b->tensor->name, v);
-        }
-    }
-    *out = values;
-    return GPT2Q_OK;
-}
-
-gpt2q_status bindings_walk(const struct bindings *l, binding_fn *fn, void *user, gpt2q_error *err)
+static gpt2q_status walk(const struct bindings *l, bool stored, binding_fn *fn, void *user, gpt2q_error *err)
 {
     gpt2q_status s = GPT2Q_OK;
     for (size_t i = 0; i < l->n && !s; i++) {
-        const struct container_tensor *t = l->items[i].tensor;
+        const struct binding *b = &l->items[i];
+        const struct container_tensor *t = b->tensor;
+        const bool blocks = stored && b->as_blocks;
         char name[WEIGHT_NAME_MAX];
         if (i + 1 < l->n) file_map_prefetch(l->items[i + 1].tensor->data, l->items[i + 1].tensor->size);
-        float *narrowed = NULL;
-        if (t->dtype == ST_F64) s = narrow(&l->items[i], &narrowed, err);
+        float *floats = NULL;
+        if (!blocks && container_needs_floats(t)) s = container_floats(t, b->file, &floats, err);
         if (s) return s;
-        const void *data = narrowed ? (const void *)narrowed : t->data;
-        const struct qsource src = weights_source(
-            &l->config, l->items[i].id, weight_print(l->items[i].id, name), dtype_of(t), data, t->turned);
+        const void *data = blocks ? NULL : floats ? (const void *)floats : t->data;
+        const struct qsource src =
+            weights_source(&l->config, b->id, weight_print(b->id, name), dtype_of(t), data, t->turned);
         s = fn(user, i, &src, err);
-        mem_free(narrowed);
+        mem_free(floats);
         file_map_drop(t->data, t->size);
     }
     return s;
 }
 
-gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_error *err)
+gpt2q_status bindings_walk(const struct bindings *l, binding_fn *fn, void *user, gpt2q_error *err)
 {
-    *out = (struct bindings){.directory = directory};
-    gpt2q_status s = config_open(directory, &out->config, err);
-    if (!s) s = container_open_directory(directory, &out->container, err);
+    return walk(l, false, fn, user, err);
+}
+
+gpt2q_status bindings_walk_stored(const struct bindings *l, binding_fn *fn, void *user, gpt2q_error *err)
+{
+    return walk(l, true, fn, user, err);
+}
+
+/* A file alone says all that a directory does, or is none of these. */
+static gpt2q_status open_file(const char *path, struct bindings *out, gpt2q_error *err)
+{
+    gpt2q_status s = container_open_file(path, &out->container, err);
+    if (s) return s;
+    const struct gguf_file *gguf = container_gguf(&out->container.files[0]);
+    if (gguf) return gguf_config(gguf, &out->config, err);
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "%s: holds tensors and no config; name the directory with their config.json", path);
+}
+
+gpt2q_status bindings_open(const char *path, struct bindings *out, gpt2q_error *err)
+{
+    *out = (struct bindings){.directory = path};
+    gpt2q_status s;
+    if (file_is_directory(path)) {
+        s = config_open(path, &out->config, err);
+        if (!s) s = container_open_directory(path, &out->container, err);
+    } else {
+        s = open_file(path, out, err);
+    }
     if (!s) s = bind_all(out, err);
     if (s) bindings_close(out);
     return s;
+}
+
+gpt2q_status bindings_texts(const struct bindings *b, struct directory_texts *out, gpt2q_error *err)
+{
+    const struct gguf_file *gguf = container_gguf(&b->container.files[0]);
+    return gguf ? gguf_texts(gguf, out, err) : directory_read_to_store(b->directory, out, err);
 }
 
 void bindings_close(struct bindings *l)
@@ -171,5 +185,5 @@ void bindings_close(struct bindings *l)
 
 void bindings_add_head(struct bindings *l)
 {
-    l->items[l->n++] = (struct binding){{PART_LM_HEAD, 0}, l->wte.tensor, l->wte.file};
+    l->items[l->n++] = (struct binding){{PART_LM_HEAD, 0}, l->wte.tensor, l->wte.file, false};
 }

@@ -1,14 +1,16 @@
-/* A Hugging Face directory, opened and understood: which tensor of which file is which weight. */
+/* A Hugging Face directory or a GGUF file, opened and understood: which tensor of which file is which weight. */
 #ifndef MODEL_BINDINGS_H
 #define MODEL_BINDINGS_H
 #include "model/container.h"
 #include "model/weights_names.h"
 #include "qtensor/quantize.h"
+#include "tokenizer/directory.h"
 
 struct binding {
     struct weight_id id;
     const struct container_tensor *tensor;
     const char *file; /* its path */
+    bool as_blocks;   /* is held as its blocks say, exactly (bindings_keep_blocks) */
 };
 
 struct bindings {
@@ -22,6 +24,8 @@ struct bindings {
     bool tied; /* there is no head, or it is wte once more and not listed */
 };
 
+/* The tokenizer's texts, as directory_read_to_store gives them; *out is for directory_free, also on failure. */
+gpt2q_status bindings_texts(const struct bindings *b, struct directory_texts *out, gpt2q_error *err);
 gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_error *err);
 void bindings_close(struct bindings *b);
 /* Lists a second copy of a tied wte, as the head. */
@@ -31,4 +35,6 @@ void bindings_add_head(struct bindings *b);
  * twice. Another status than OK stops. */
 typedef gpt2q_status binding_fn(void *user, size_t i, const struct qsource *src, gpt2q_error *err);
 gpt2q_status bindings_walk(const struct bindings *b, binding_fn *fn, void *user, gpt2q_error *err);
+/* The same, but src->data is NULL where the tensor is held as_blocks: stored_hold reads those. */
+gpt2q_status bindings_walk_stored(const struct bindings *b, binding_fn *fn, void *user, gpt2q_error *err);
 #endif

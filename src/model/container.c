@@ -13,15 +13,16 @@
 /* ---- one file ---- */
 
 /* The first that recognizes a file reads it. */
-static const struct container_reader *const readers[] = {&torch_reader, &safetensors_reader};
+static const struct container_reader *const readers[] = {&gguf_reader, &torch_reader, &safetensors_reader};
 
-static gpt2q_status choose_reader(struct container_file *file, gpt2q_error *err)
+gpt2q_status container_kind(const char *path, const struct container_reader **out, gpt2q_error *err)
 {
     struct file_map map;
-    gpt2q_status s = file_map_open(file->path, &map, err);
+    gpt2q_status s = file_map_open(path, &map, err);
+    *out = NULL;
     if (s) return s;
-    for (size_t i = 0; !file->reader; i++)
-        if (readers[i]->recognizes(map.data, map.size)) file->reader = readers[i];
+    for (size_t i = 0; !*out; i++)
+        if (readers[i]->recognizes(map.data, map.size)) *out = readers[i];
     file_map_close(&map);
     return GPT2Q_OK;
 }
@@ -39,16 +40,10 @@ static gpt2q_status open_one(char *path, struct container_file *out, gpt2q_error
 {
     *out = (struct container_file){.path = path};
     if (!path) return error_memory(err, "a path", 0);
-    gpt2q_status s = choose_reader(out, err);
+    gpt2q_status s = container_kind(path, &out->reader, err);
     if (!s) s = out->reader->open(out, err);
     if (s) close_one(out);
     return s;
-}
-
-bool container_equal(const struct container_tensor *a, const struct container_tensor *b)
-{
-    return a->dtype == b->dtype && a->turned == b->turned && a->size == b->size &&
-           !memcmp(a->data, b->data, a->size);
 }
 
 /* ---- a directory ---- */

@@ -5,6 +5,8 @@
 #include "base/crc32.h"
 #include "base/memory.h"
 #include "model/config.h"
+#include "model/container.h"
+#include "model/gguf_model.h"
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_file.h"
 #include "model/gpt2q_tokenizer.h"
@@ -94,13 +96,28 @@ void gpt2q_file_close(struct gpt2q_file *f)
 
 /* ---- tokenizer ---- */
 
+static gpt2q_status open_gguf(const char *path, struct tokenizer **out, gpt2q_error *err)
+{
+    struct gguf_file f;
+    gpt2q_status s = gguf_open(path, &f, err);
+    if (s) return s;
+    s = gguf_tokenizer_open(&f, out, err);
+    if (!s && !*out) s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer", path);
+    gguf_close(&f);
+    return s;
+}
+
 gpt2q_status model_tokenizer_open(const char *path, struct gpt2q_file *file, struct tokenizer **out,
                                   gpt2q_error *err)
 {
     *out = NULL;
     *file = (struct gpt2q_file){0};
+    const struct container_reader *kind;
     if (file_is_directory(path)) return tokenizer_open(path, out, err);
-    gpt2q_status s = gpt2q_file_open(path, file, err);
+    gpt2q_status s = container_kind(path, &kind, err);
+    if (s) return s;
+    if (kind == &gguf_reader) return open_gguf(path, out, err);
+    s = gpt2q_file_open(path, file, err);
     if (s) return s;
     s = gpt2q_tokenizer_open(&file->st, out, err);
     if (!s && !*out) s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer", path);

@@ -20,8 +20,8 @@ gpt2q_status gpt2q_file_from(struct safetensors *st, struct gpt2q_file *out, gpt
 gpt2q_status gpt2q_file_open(const char *path, struct gpt2q_file *out, gpt2q_error *err);
 void gpt2q_file_close(struct gpt2q_file *f);
 
-/* The tokenizer of a Hugging Face directory or a .gpt2q file; one that has none is an error. It may point
- * into *file, which is to be closed after it (all zero, and closing it does nothing, for a directory). */
+/* The tokenizer of a Hugging Face directory, a .gpt2q or a GGUF file; one that has none is an error. It may point
+ * into *file, which is to be closed after it (all zero, and closing it does nothing, for others). */
 gpt2q_status model_tokenizer_open(const char *path, struct gpt2q_file *file, struct tokenizer **out,
                                   gpt2q_error *err);
 /* The weights, mapped: they take over f->st (f still has to be closed). */

@@ -5,7 +5,7 @@
  * Nothing is used where it lies in the file, not even f32: in a checkpoint's [in][out] matrix the 64 outputs
  * of a panel lie thousands of bytes apart from one input to the next, and decoding from it ran at half the
  * speed of packed panels (GPT-2 124M on one thread: 24 and 50 tokens/s), for 0.8 s less of loading. */
-#include "model/bindings.h"
+#include "model/stored.h"
 #include "model/weights_build.h"
 
 struct holding {
@@ -17,19 +17,27 @@ static gpt2q_status hold(void *user, size_t i, const struct qsource *src, gpt2q_
 {
     struct holding *h = user;
     const struct binding *b = &h->bindings->items[i];
-    return weights_hold(&h->builder, b->id, i, src, st_dtype_name(b->tensor->dtype), err);
+    return weights_hold(&h->builder, b->id, i, src, b->as_blocks ? b->tensor : NULL,
+                        container_type_name(b->tensor), err);
 }
 
-static gpt2q_status hold_all(struct bindings *l, const struct weights_params *params,
-                             struct gpt2_weights *out, gpt2q_error *err)
+static gpt2q_status hold_all(struct bindings *l, const struct weights_params *asked, struct gpt2_weights *out,
+                             gpt2q_error *err)
 {
     struct holding h = {.bindings = l};
-    gpt2q_status s = weights_begin(&h.builder, out, &l->config, l->tied, params, err);
-    if (s) return s;
-    if (l->tied && weights_head_apart(&h.builder)) bindings_add_head(l);
-    out->n_tensors = l->n;
-    s = bindings_walk(l, hold, &h, err);
-    return weights_end(&h.builder, s);
+    struct stored_schemes stored;
+    struct weights_params params = *asked;
+    gpt2q_status s = stored_schemes_find(l, &params, &stored, err);
+    if (!s) s = weights_begin(&h.builder, out, &l->config, l->tied, &params, err);
+    if (!s) {
+        if (l->tied && weights_head_apart(&h.builder)) bindings_add_head(l);
+        out->n_tensors = l->n;
+        s = stored_schemes_keep(&stored, l, h.builder.schemes, &params, err);
+        if (!s) s = bindings_walk_stored(l, hold, &h, err);
+        s = weights_end(&h.builder, s);
+    }
+    stored_schemes_free(&stored);
+    return s;
 }
 
 gpt2q_status weights_load(const char *directory, const struct weights_params *params,

@@ -58,11 +58,15 @@ struct weights_params {
     const char *const *
         overrides; /* "GLOB=SPEC", the last match wins; names as in tensor_info, "lm_head.weight" also for a tied head */
     size_t n_overrides;
+    bool as_stored;  /* no scheme was asked for: a quantized file keeps its own, `scheme` is for others */
+    bool requantize; /* a quantized tensor may become another scheme */
+    const struct scheme
+        *stored; /* by slot, of matrices, in place of `scheme`; set while loading. NULL: none */
     int n_threads;
     const struct isa *isa; /* that quantizes; NULL: $GPT2Q_ISA, or the best here */
 };
 
-/* Loads a Hugging Face directory (config.json, model.safetensors or model.safetensors.index.json with its shards). */
+/* Loads a Hugging Face directory or a GGUF file. */
 gpt2q_status weights_load(const char *directory, const struct weights_params *params,
                           struct gpt2_weights *out, gpt2q_error *err);
 /* Synthetic weights of a shape, for benchmarks: normal-like numbers from a counter, the same at every call. */

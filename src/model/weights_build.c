@@ -3,6 +3,7 @@
 #include "model/weights_build.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "model/stored.h"
 #include "model/weights_schemes.h"
 
 bool weights_head_apart(const struct weights_builder *b)
@@ -88,7 +89,8 @@ static gpt2q_status hold_floats(struct weights_builder *b, const struct qsource 
 }
 
 gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
-                          const struct qsource *src, const char *dtype_name, gpt2q_error *err)
+                          const struct qsource *src, const struct container_tensor *blocks,
+                          const char *dtype_name, gpt2q_error *err)
 {
     struct gpt2_weights *w = b->w;
     struct tensor_info *info = &w->tensors[index];
@@ -102,7 +104,9 @@ gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t
     size_t elements = (size_t)src->rows * (size_t)src->cols;
     if (weight_is_matrix(id.part)) {
         struct qtensor *matrix = weight_matrix(w, id);
-        s = qtensor_quantize_into(src, info->scheme, b->matrices + b->used, &b->run, matrix, err);
+        void *memory = b->matrices + b->used;
+        s = blocks ? stored_hold(blocks, info->scheme, src, memory, &b->run, matrix, err)
+                   : qtensor_quantize_into(src, info->scheme, memory, &b->run, matrix, err);
         b->used += matrix_memory(b, id);
         info->bytes = matrix->bytes;
     } else {

@@ -23,9 +23,12 @@ bool weights_head_apart(const struct weights_builder *b);
  * (in, out), or where `turned` as (out, in). */
 struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
                               enum dtype dtype, const void *data, bool turned);
-/* Holds a tensor in its scheme, apart from src, and reports it as tensors[index]. */
+/* Holds a tensor in its scheme, apart from src, and reports it as tensors[index]. A matrix with `blocks` is held as those say (src
+ * then has no data), else they are NULL. */
+struct container_tensor;
 gpt2q_status weights_hold(struct weights_builder *b, struct weight_id id, size_t index,
-                          const struct qsource *src, const char *dtype_name, gpt2q_error *err);
+                          const struct qsource *src, const struct container_tensor *blocks,
+                          const char *dtype_name, gpt2q_error *err);
 /* Ties the head where it has nothing of its own; frees what only building needed, on failure (`s`) the
  * weights too. */
 gpt2q_status weights_end(struct weights_builder *b, gpt2q_status s);

@@ -57,7 +57,11 @@ gpt2q_status weights_choose_schemes(const gpt2q_config *config, const struct wei
 {
     bool head_named = false;
     size_t n = weight_slots(config);
-    for (size_t i = 0; i < n; i++) schemes[i] = weight_scheme(weight_at(config, i).part, params->scheme);
+    for (size_t i = 0; i < n; i++) {
+        const enum weight_part part = weight_at(config, i).part;
+        schemes[i] = params->stored && weight_is_matrix(part) ? params->stored[i]
+                                                              : weight_scheme(part, params->scheme);
+    }
     for (size_t i = 0; i < params->n_overrides; i++) {
         struct override o = {0};
         gpt2q_status s = parse_override(params->overrides[i], &o, err);

@@ -57,7 +57,7 @@ static gpt2q_status make(struct weights_builder *b, struct weight_id id, size_t 
     if (!f.values) return error_memory(err, src.name, f.n * sizeof *f.values);
     threads_run(b->run.n_threads, fill, &f);
     src.data = f.values;
-    gpt2q_status s = weights_hold(b, id, index, &src, "F32", err);
+    gpt2q_status s = weights_hold(b, id, index, &src, NULL, "F32", err);
     mem_free(f.values);
     return s;
 }

@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "kernels/half.h"
 #include "qtensor/isa.h"
+#include "qtensor/lay_out.h"
 #include "qtensor/grid.h"
 #include <math.h>
 
@@ -359,21 +360,38 @@ static gpt2q_status misfit(const struct qsource *src, struct scheme scheme, gpt2
                      scheme.gran == QG_GROUP ? "; the group must divide the inputs" : "");
 }
 
+static void point(const struct placement *at, struct scheme scheme, int rows, int cols, void *memory,
+                  struct qtensor *out, struct qtensor_parts *parts)
+{
+    const struct qtensor_layout *l = &at->layout;
+    parts->codes = memory;
+    parts->scale = l->scale_bytes ? parts->codes + at->scale : NULL;
+    parts->zero = l->zero_bytes ? parts->codes + at->zero : NULL;
+    *out = (struct qtensor){.scheme = scheme,
+                            .rows = rows,
+                            .cols = cols,
+                            .codes = parts->codes,
+                            .panel_bytes = l->panel_bytes,
+                            .scale = parts->scale,
+                            .zero = parts->zero,
+                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
+}
+
+bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,
+                     struct qtensor_parts *parts)
+{
+    struct placement at;
+    if (!place(scheme, rows, cols, &at)) return false;
+    point(&at, scheme, rows, cols, memory, out, parts);
+    return true;
+}
+
 /* Points the tensor and the job into memory. */
 static void lay_out(struct packing *job, const struct placement *at, void *memory, struct qtensor *out)
 {
-    const struct qtensor_layout *l = &at->layout;
-    job->codes = memory;
-    job->scale = l->scale_bytes ? job->codes + at->scale : NULL;
-    job->zero = l->zero_bytes ? job->codes + at->zero : NULL;
-    *out = (struct qtensor){.scheme = job->scheme,
-                            .rows = job->src->rows,
-                            .cols = job->cols,
-                            .codes = job->codes,
-                            .panel_bytes = l->panel_bytes,
-                            .scale = job->scale,
-                            .zero = job->zero,
-                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
+    struct qtensor_parts parts;
+    point(at, job->scheme, job->src->rows, job->cols, memory, out, &parts);
+    job->codes = parts.codes, job->scale = parts.scale, job->zero = parts.zero;
 }
 
 gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme scheme, void *memory,

@@ -14,6 +14,7 @@ struct exporter {
     char *directory;
     const char *source;   /* the directory the model is read from */
     const float *factors; /* of mlp.c_proj's inputs (n_layer, n_inner), or NULL */
+    const struct bindings *bindings;
     gpt2q_config config;
     struct file_writer file;
     bool made; /* the directory */
@@ -74,6 +75,7 @@ gpt2q_status exporter_open(const char *directory, const struct quantizer *q, str
     e->factors = q->factors;
     e->config.tie_word_embeddings = true;
     e->source = q->bindings.directory;
+    e->bindings = &q->bindings;
     e->directory = mem_strdup(directory);
     gpt2q_status s = e->directory ? GPT2Q_OK : error_memory(err, "a path", strlen(directory));
     if (!s) {
@@ -166,14 +168,37 @@ static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_
     return s;
 }
 
+/* The tokenizer of a model that is a file: its texts under the names of a directory's files. */
+static gpt2q_status write_texts(const struct exporter *e, gpt2q_error *err)
+{
+    struct directory_texts t;
+    gpt2q_status s = bindings_texts(e->bindings, &t, err);
+    if (!s && t.texts.extras.text)
+        s = error_set(
+            err, GPT2Q_UNSUPPORTED,
+            "%s: has control or user-defined tokens besides <|endoftext|>, which --export does not write yet",
+            e->source);
+    for (int i = 0; i < DIRECTORY_FILES && !s; i++)
+        if (t.files[i].text)
+            s = write_text(e, directory_file_names[i], t.files[i].text, t.files[i].size, err);
+    directory_free(&t);
+    return s;
+}
+
+static gpt2q_status copy_texts(const struct exporter *e, gpt2q_error *err)
+{
+    gpt2q_status s = GPT2Q_OK;
+    for (int i = 0; i < DIRECTORY_FILES && !s; i++) s = copy_text(e, directory_file_names[i], err);
+    return s ? s : copy_text(e, "generation_config.json", err);
+}
+
 gpt2q_status exporter_commit(struct exporter *e, gpt2q_error *err)
 {
     char *config = config_print(&e->config);
     gpt2q_status s = config ? write_text(e, "config.json", config, strlen(config), err)
                             : error_memory(err, "a config", 1024);
     mem_free(config);
-    for (int i = 0; i < DIRECTORY_FILES && !s; i++) s = copy_text(e, directory_file_names[i], err);
-    if (!s) s = copy_text(e, "generation_config.json", err);
+    if (!s) s = (file_is_directory(e->source) ? copy_texts : write_texts)(e, err);
     if (s) {
         exporter_abort(e);
         return s;

@@ -118,9 +118,9 @@ static void declare_all(struct gpt2q_writer *w)
         (struct st_declaration){.name = GPT2Q_CHECKSUM, .dtype = ST_U32, .n_dims = 1, .shape = {1}};
 }
 
-static gpt2q_status read_texts(struct gpt2q_writer *w, const char *directory, gpt2q_error *err)
+static gpt2q_status read_texts(struct gpt2q_writer *w, const struct quantizer *q, gpt2q_error *err)
 {
-    gpt2q_status s = directory_read_to_store(directory, &w->source, err);
+    gpt2q_status s = bindings_texts(&q->bindings, &w->source, err);
     const struct tokenizer_texts *t = &w->source.texts;
     if (s || !t->vocab.text) return s;
     w->texts[t->merges.text ? TEXT_VOCAB : TEXT_TOKENIZER] = t->vocab;
@@ -225,11 +225,11 @@ void gpt2q_writer_abort(struct gpt2q_writer *w)
     writer_free(w);
 }
 
-static gpt2q_status prepare(struct gpt2q_writer *w, const struct quantizer *q, const char *directory,
-                            const char *source, gpt2q_error *err)
+static gpt2q_status prepare(struct gpt2q_writer *w, const struct quantizer *q, const char *source,
+                            gpt2q_error *err)
 {
     gpt2q_status s = describe_weights(w, q, err);
-    if (!s) s = read_texts(w, directory, err);
+    if (!s) s = read_texts(w, q, err);
     if (!s) s = make_tables(w, err);
     if (!s) s = describe_model(w, q, source, err);
     if (s) return s;
@@ -271,15 +271,15 @@ static gpt2q_status write_beginning(struct gpt2q_writer *w, gpt2q_error *err)
     return s ? s : write_tables(w, err);
 }
 
-gpt2q_status gpt2q_writer_open(const char *path, const struct quantizer *q, const char *directory,
-                               const char *source, struct gpt2q_writer **out, gpt2q_error *err)
+gpt2q_status gpt2q_writer_open(const char *path, const struct quantizer *q, const char *source,
+                               struct gpt2q_writer **out, gpt2q_error *err)
 {
     *out = NULL;
     struct gpt2q_writer *w = mem_zalloc(sizeof *w);
     if (!w) return error_memory(err, "a writer", sizeof *w);
     crc32_begin(&w->crc);
     w->q = q;
-    gpt2q_status s = prepare(w, q, directory, source, err);
+    gpt2q_status s = prepare(w, q, source, err);
     if (!s) s = file_writer_open(&w->file, path, err);
     if (!s) s = write_beginning(w, err);
     if (s)

@@ -8,10 +8,9 @@
 
 struct gpt2q_writer;
 
-/* Writes all that is known beforehand: header and tokenizer. `directory` holds the tokenizer's files (none
- * will do), `source` is the model's name. */
-gpt2q_status gpt2q_writer_open(const char *path, const struct quantizer *q, const char *directory,
-                               const char *source, struct gpt2q_writer **out, gpt2q_error *err);
+/* Writes all that is known beforehand: header and tokenizer (none will do). `source` is the model's name. */
+gpt2q_status gpt2q_writer_open(const char *path, const struct quantizer *q, const char *source,
+                               struct gpt2q_writer **out, gpt2q_error *err);
 /* The tensors in the order of quantizer_run. */
 gpt2q_status gpt2q_writer_put(struct gpt2q_writer *w, const struct quantized *q, gpt2q_error *err);
 /* Finishes the file and frees the writer, also on failure, which leaves no file. *bytes: of the file. */

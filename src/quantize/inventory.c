@@ -3,6 +3,7 @@
 #include "quantize/inventory.h"
 #include "base/memory.h"
 #include "model/config.h"
+#include "model/gguf_model.h"
 #include "model/gpt2q_read.h"
 #include <string.h>
 
@@ -15,13 +16,21 @@ static uint64_t count_elements(const uint64_t *shape, int n_dims)
     return n;
 }
 
-/* The scheme a tensor is stored in, if its dtype is that of one. */
-static bool scheme_of(enum st_dtype dtype, struct scheme *out)
+/* The scheme a tensor is stored in, if there is one; of blocks the one that holds them exactly. */
+static bool scheme_of(const struct inventory_tensor *item, struct scheme *out)
 {
+    const struct container_tensor *t = item->stored;
+    if (t->blocks) {
+        const int cols = (int)t->shape[t->turned ? 0 : t->n_dims - 1];
+        *out = item->is_weight && weight_is_matrix(item->id.part)
+                   ? gguf_exact_scheme(t->blocks, t->data, (size_t)item->elements, cols)
+                   : (struct scheme){.format = QF_F32};
+        return true;
+    }
     static const enum st_dtype dtypes[] = {[QF_F32] = ST_F32, [QF_F16] = ST_F16, [QF_BF16] = ST_BF16};
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
         *out = (struct scheme){.format = (enum qformat)i};
-        if (dtype == dtypes[i]) return true;
+        if (t->dtype == dtypes[i]) return true;
     }
     return false;
 }
@@ -31,7 +40,7 @@ static void list_tensor(struct inventory *v, const char *file, const struct cont
     struct inventory_tensor *item = &v->tensors[v->n_tensors++];
     bool directory = v->kind == INVENTORY_HUGGINGFACE;
     *item = (struct inventory_tensor){.name = directory ? weight_strip(t->name) : t->name,
-                                      .dtype = st_dtype_name(t->dtype),
+                                      .dtype = container_type_name(t),
                                       .n_dims = t->n_dims,
                                       .elements = count_elements(t->shape, t->n_dims),
                                       .bytes = t->size,
@@ -39,7 +48,7 @@ static void list_tensor(struct inventory *v, const char *file, const struct cont
                                       .file = file};
     memcpy(item->shape, t->shape, sizeof item->shape);
     item->is_weight = weight_parse(weight_strip(t->name), &item->id) == NAME_WEIGHT;
-    item->has_scheme = scheme_of(t->dtype, &item->scheme);
+    item->has_scheme = scheme_of(item, &item->scheme);
     v->bytes += item->bytes;
     if (item->is_weight || !directory) v->parameters += item->elements;
 }
@@ -107,6 +116,17 @@ static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
     return list_weights(v, err);
 }
 
+/* What a GGUF file says beside its tensors; a vocabulary that is none is refused. */
+static gpt2q_status open_gguf(struct inventory *v, const struct gguf_file *f, gpt2q_error *err)
+{
+    struct tokenizer *t = NULL;
+    gpt2q_status s = gguf_config(f, &v->config, err);
+    v->has_config = !s;
+    if (!s) s = gguf_tokenizer_open(f, &t, err);
+    tokenizer_free(t);
+    return s;
+}
+
 gpt2q_status inventory_open(const char *path, struct inventory *out, gpt2q_error *err)
 {
     *out = (struct inventory){.kind = INVENTORY_SAFETENSORS};
@@ -117,6 +137,8 @@ gpt2q_status inventory_open(const char *path, struct inventory *out, gpt2q_error
         if (!s) s = container_open_directory(path, &out->container, err);
     } else {
         s = container_open_file(path, &out->container, err);
+        const struct gguf_file *gguf = s ? NULL : container_gguf(&out->container.files[0]);
+        if (gguf) s = open_gguf(out, gguf, err);
     }
     const struct safetensors *st =
         !s && out->container.n_files == 1 ? container_safetensors(&out->container.files[0]) : NULL;

@@ -1,5 +1,5 @@
 /* What a model's files hold, tensor by tensor, before anything is loaded: a Hugging Face directory, any
- * safetensors file, a .gpt2q file, or a shape without data. */
+ * safetensors, GGUF or pytorch_model.bin file, a .gpt2q file, or a shape without data. */
 #ifndef QUANTIZE_INVENTORY_H
 #define QUANTIZE_INVENTORY_H
 #include "model/container.h"
@@ -54,8 +54,9 @@ const struct inventory_tensor *inventory_find(const struct inventory *v, const c
 gpt2q_status inventory_check(const struct inventory *v, gpt2q_error *err);
 
 /* The numbers of a float tensor as a matrix W (outputs, inputs), or, with `turn` false, as they lie in the
- * checkpoint. False: not a float tensor with data, or an empty one. */
-bool inventory_source(const struct inventory_tensor *t, bool turn, struct qsource *out);
+ * checkpoint. False: not a float tensor with data, or an empty one. `floats` is what container_floats made of a tensor that needs them,
+ * else NULL. */
+bool inventory_source(const struct inventory_tensor *t, bool turn, const float *floats, struct qsource *out);
 /* Quantizes every weight, one at a time, and notes scheme, bytes and errors; of a shape bytes alone. What is
  * no weight of a GPT-2 is taken off the list. A .gpt2q file is refused. */
 gpt2q_status inventory_quantize(struct inventory *v, struct scheme scheme, const struct quantize_run *run,

@@ -1,5 +1,6 @@
 /* Looking for values that are no finite numbers, which the container lets pass; in a .gpt2q file also for
  * what opening it takes on trust. */
+#include "base/memory.h"
 #include "kernels/half.h"
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_read.h"
@@ -68,6 +69,12 @@ static double value_at(const struct container_tensor *t, size_t i)
 
 static gpt2q_status check_values(const char *file, const struct container_tensor *t, gpt2q_error *err)
 {
+    if (t->blocks) { /* decoding refuses what is not finite */
+        float *floats;
+        gpt2q_status s = container_floats(t, file, &floats, err);
+        mem_free(floats);
+        return s;
+    }
     size_t n = t->size / ((size_t)st_dtype_bits(t->dtype) < 8 ? 1 : (size_t)st_dtype_bits(t->dtype) / 8);
     size_t at = find_special(t, n);
     if (at == n) return GPT2Q_OK;

@@ -1,21 +1,22 @@
 /* What a scheme would do to the tensors of an inventory. */
+#include "base/memory.h"
 #include "model/weights_schemes.h"
 #include "quantize/inventory.h"
 #include "quantize/parameters.h"
 #include "quantize/quantizer.h"
 #include <limits.h>
 
-bool inventory_source(const struct inventory_tensor *t, bool turn, struct qsource *out)
+bool inventory_source(const struct inventory_tensor *t, bool turn, const float *floats, struct qsource *out)
 {
     if (!t->stored || !t->elements || t->elements > INT_MAX) return false;
     uint64_t cols = t->n_dims ? t->shape[t->n_dims - 1] : 1, rows = t->elements / cols;
     *out = (struct qsource){.name = t->name,
-                            .data = t->stored->data,
+                            .data = floats ? (const void *)floats : t->stored->data,
                             .rows = (int)rows,
                             .cols = (int)cols,
                             .row_stride = (size_t)cols,
                             .col_stride = 1};
-    switch (t->stored->dtype) {
+    switch (floats ? ST_F32 : t->stored->dtype) {
     case ST_F32: out->dtype = DT_F32; break;
     case ST_F16: out->dtype = DT_F16; break;
     case ST_BF16: out->dtype = DT_BF16; break;
@@ -52,12 +53,16 @@ static gpt2q_status measure(struct inventory_tensor *t, const struct quantize_ru
 {
     struct qsource src;
     struct quantized q;
+    float *floats = NULL;
     if (!t->stored) return size_only(t, err);
-    if (!inventory_source(t, true, &src))
-        return error_set(err, GPT2Q_UNSUPPORTED,
-                         "%s: %s is of dtype %s and cannot be quantized; F32, F16 and BF16 can", t->file,
-                         t->name, t->dtype);
-    gpt2q_status s = quantized_create(&src, t->scheme, weight_is_matrix(t->id.part), run, &q, err);
+    gpt2q_status s =
+        container_needs_floats(t->stored) ? container_floats(t->stored, t->file, &floats, err) : GPT2Q_OK;
+    if (!s && !inventory_source(t, true, floats, &src))
+        s = error_set(err, GPT2Q_UNSUPPORTED,
+                      "%s: %s is of dtype %s and cannot be quantized; F32, F16 and BF16 can", t->file,
+                      t->name, t->dtype);
+    if (!s) s = quantized_create(&src, t->scheme, weight_is_matrix(t->id.part), run, &q, err);
+    mem_free(floats);
     if (s) return s;
     t->measured = true;
     t->bytes = q.bytes_after;

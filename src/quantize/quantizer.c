@@ -1,5 +1,6 @@
 #include "quantize/quantizer.h"
 #include "base/memory.h"
+#include "model/stored.h"
 #include "model/weights_schemes.h"
 #include <math.h>
 #include <string.h>
@@ -64,19 +65,25 @@ void quantized_free(struct quantized *q)
 
 /* ---- a model ---- */
 
-static gpt2q_status choose_schemes(struct quantizer *q, const struct weights_params *params, gpt2q_error *err)
+static gpt2q_status choose_schemes(struct quantizer *q, const struct weights_params *asked, gpt2q_error *err)
 {
     bool mixed;
     struct bindings *b = &q->bindings;
+    struct weights_params params = *asked;
+    struct stored_schemes stored;
     size_t n = weight_slots(&b->config);
     q->schemes = mem_array(n, sizeof *q->schemes);
     if (!q->schemes) return error_memory(err, "a table of schemes", n * sizeof *q->schemes);
-    gpt2q_status s = weights_choose_schemes(&b->config, params, b->tied, q->schemes, &mixed, err);
+    gpt2q_status s = stored_schemes_find(b, &params, &stored, err);
     if (s) return s;
+    q->base = params.scheme;
+    s = weights_choose_schemes(&b->config, &params, b->tied, q->schemes, &mixed, err);
     struct scheme head = q->schemes[weight_slot(&b->config, (struct weight_id){PART_LM_HEAD, 0})];
     struct scheme wte = q->schemes[weight_slot(&b->config, (struct weight_id){PART_WTE, 0})];
-    if (b->tied && !scheme_equal(head, wte)) bindings_add_head(b);
-    return GPT2Q_OK;
+    if (!s && b->tied && !scheme_equal(head, wte)) bindings_add_head(b);
+    if (!s) s = stored_schemes_keep(&stored, b, q->schemes, &params, err);
+    stored_schemes_free(&stored);
+    return s;
 }
 
 gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
@@ -118,6 +125,25 @@ static gpt2q_status take_prepared(const struct quantizer *q, const struct qsourc
     return GPT2Q_OK;
 }
 
+/* A matrix as its blocks say. Nothing is lost. */
+static gpt2q_status take_blocks(const struct quantizer *q, const struct binding *item,
+                                const struct qsource *src, struct scheme scheme, struct quantized *out,
+                                gpt2q_error *err)
+{
+    const size_t bytes = qtensor_memory(scheme, src->rows, src->cols);
+    void *memory = mem_alloc(bytes);
+    *out = (struct quantized){.name = src->name, .scheme = scheme, .is_matrix = true};
+    if (!memory) return error_memory(err, src->name, bytes);
+    gpt2q_status s = stored_hold(item->tensor, scheme, src, memory, &q->run, &out->matrix, err);
+    if (s) {
+        mem_free(memory);
+        return s;
+    }
+    out->matrix.owned = memory;
+    out->bytes_after = out->matrix.bytes;
+    return GPT2Q_OK;
+}
+
 struct quantizing {
     const struct quantizer *q;
     quantized_fn *fn;
@@ -139,11 +165,14 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
 {
     const struct quantizing *r = user;
     const struct quantizer *q = r->q;
-    const struct weight_id id = q->bindings.items[i].id;
+    const struct binding *item = &q->bindings.items[i];
+    const struct weight_id id = item->id;
     struct quantized result;
     struct qsource src = *stored;
     struct prepared *prepared = q->prepared ? &q->prepared[weight_slot(&q->bindings.config, id)] : NULL;
-    const size_t bytes_before = (size_t)src.rows * (size_t)src.cols * (src.dtype == DT_F32 ? 4 : 2);
+    const size_t bytes_before = item->tensor->blocks
+                                    ? item->tensor->size
+                                    : (size_t)src.rows * (size_t)src.cols * (src.dtype == DT_F32 ? 4 : 2);
     if (prepared && prepared->floats) {
         src.dtype = DT_F32;
         src.data = prepared->floats;
@@ -152,8 +181,9 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
     }
     gpt2q_status s = prepared && prepared->matrix.codes
                          ? take_prepared(q, &src, quantizer_scheme(q, i), prepared, &result, err)
-                         : quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(id.part), &q->run,
-                                            &result, err);
+                     : !src.data ? take_blocks(q, item, &src, quantizer_scheme(q, i), &result, err)
+                                 : quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(id.part),
+                                                    &q->run, &result, err);
     if (s) return s;
     result.id = id;
     result.bytes_before = bytes_before;
@@ -166,5 +196,6 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
 gpt2q_status quantizer_run(const struct quantizer *q, quantized_fn *fn, void *user, gpt2q_error *err)
 {
     struct quantizing r = {q, fn, user};
-    return bindings_walk(&q->bindings, quantize_one, &r, err);
+    return q->prepared ? bindings_walk(&q->bindings, quantize_one, &r, err)
+                       : bindings_walk_stored(&q->bindings, quantize_one, &r, err);
 }

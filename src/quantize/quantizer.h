@@ -44,7 +44,7 @@ struct quantizer {
     struct scheme base, *schemes; /* asked for; by slot */
     struct quantize_run run;
 };
-/* Opens a Hugging Face directory and chooses schemes, the second copy of a tied wte included where overrides
+/* Opens a Hugging Face directory or a GGUF file and chooses schemes, the second copy of a tied wte included where overrides
  * ask for it. */
 gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
                             gpt2q_error *err);

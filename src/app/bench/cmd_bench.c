@@ -84,7 +84,7 @@ static void options(struct option_set *set)
     option_add(set, (struct option){0, "csv", OPTION_FLAG, &opt.csv, NULL, "comma-separated values", 0, 0});
     option_add(set,
                (struct option){0, "markdown", OPTION_FLAG, &opt.markdown, NULL, "a Markdown table", 0, 0});
-    model_options_pick(set, &opt.model, "model quantize activations isa kv quiet");
+    model_options_pick(set, &opt.model, "model quantize requantize activations isa kv quiet");
 }
 
 /* ---- lists ---- */

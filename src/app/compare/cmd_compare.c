@@ -48,7 +48,7 @@ static void options(struct option_set *set)
     opt.max_tokens = 32;
     opt.limit = 2048;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) option_add(set, rows[i]);
-    model_options_pick(set, &opt.model, "model tensor activations threads isa ctx kv quiet");
+    model_options_pick(set, &opt.model, "model tensor requantize activations threads isa ctx kv quiet");
 }
 
 /* A quantized model in place of a SPEC. */

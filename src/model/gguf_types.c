@@ -1,0 +1,191 @@
+/* One row per type, and the layouts of the blocks of 32; those of 256 are in gguf_superblocks.c. */
+#include "model/gguf_types.h"
+#include "kernels/half.h"
+#include "model/gguf_superblocks.h"
+#include <assert.h>
+#include <math.h>
+
+static float half_at(const uint8_t *p) { return float_from_f16((uint16_t)(p[0] | p[1] << 8)); }
+
+/* ---- blocks of 32: low nibbles are values 0..15, high ones 16..31 ---- */
+
+static void nibbles(const uint8_t *q, int8_t *code, const int8_t *book, int shift)
+{
+    for (int i = 0; i < 16; i++) {
+        const int low = q[i] & 15, high = q[i] >> 4;
+        code[i] = (int8_t)(book ? book[low] : low - shift);
+        code[i + 16] = (int8_t)(book ? book[high] : high - shift);
+    }
+}
+
+static void codes_q8_0(const uint8_t *b, struct gguf_codes *out)
+{
+    out->scale = half_at(b), out->min = 0.0f;
+    memcpy(out->code, b + 2, GGUF_GROUP);
+}
+
+static void codes_q4_0(const uint8_t *b, struct gguf_codes *out)
+{
+    out->scale = half_at(b), out->min = 0.0f;
+    nibbles(b + 2, out->code, NULL, 8);
+}
+
+static void codes_q4_1(const uint8_t *b, struct gguf_codes *out)
+{
+    out->scale = half_at(b), out->min = half_at(b + 2);
+    nibbles(b + 4, out->code, NULL, 0);
+}
+
+/* The fifth bits of 32 values. */
+static void fifth_bits(const uint8_t *p, int8_t *code, int shift)
+{
+    for (int i = 0; i < GGUF_GROUP; i++) code[i] = (int8_t)((code[i] | (p[i / 8] >> i % 8 & 1) << 4) - shift);
+}
+
+static void codes_q5_0(const uint8_t *b, struct gguf_codes *out)
+{
+    out->scale = half_at(b), out->min = 0.0f;
+    nibbles(b + 6, out->code, NULL, 0);
+    fifth_bits(b + 2, out->code, 16);
+}
+
+static void codes_q5_1(const uint8_t *b, struct gguf_codes *out)
+{
+    out->scale = half_at(b), out->min = half_at(b + 2);
+    nibbles(b + 8, out->code, NULL, 0);
+    fifth_bits(b + 4, out->code, 0);
+}
+
+static void codes_iq4_nl(const uint8_t *b, struct gguf_codes *out)
+{
+    out->scale = half_at(b), out->min = 0.0f;
+    nibbles(b + 2, out->code, gguf_iq4_values, 0);
+}
+
+/* An exponent without a sign: 2^(e-128), subnormal below e = 2. */
+static void codes_mxfp4(const uint8_t *b, struct gguf_codes *out)
+{
+    static const int8_t values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    const uint32_t e = b[0];
+    out->scale = float_from_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23), out->min = 0.0f;
+    nibbles(b + 1, out->code, values, 0);
+}
+
+#define DECODE_OF(name)                                                                                      \
+    static void decode_##name(const uint8_t *block, float *values)                                           \
+    {                                                                                                        \
+        struct gguf_codes c;                                                                                 \
+        codes_##name(block, &c);                                                                             \
+        for (int i = 0; i < GGUF_GROUP; i++) values[i] = c.scale * (float)c.code[i];                         \
+    }
+#define DECODE_WITH_MIN(name)                                                                                \
+    static void decode_##name(const uint8_t *block, float *values)                                           \
+    {                                                                                                        \
+        struct gguf_codes c;                                                                                 \
+        codes_##name(block, &c);                                                                             \
+        for (int i = 0; i < GGUF_GROUP; i++) values[i] = c.scale * (float)c.code[i] + c.min;                 \
+    }
+DECODE_OF(q8_0)
+DECODE_OF(q4_0)
+DECODE_WITH_MIN(q4_1)
+DECODE_OF(q5_0)
+DECODE_WITH_MIN(q5_1)
+DECODE_OF(iq4_nl)
+DECODE_OF(mxfp4)
+
+/* ---- the table ---- */
+
+static const struct gguf_type types[] = {
+    {0, "F32", 1, 4, ST_F32, NULL, NULL, QF_F32, false},
+    {1, "F16", 1, 2, ST_F16, NULL, NULL, QF_F16, false},
+    {30, "BF16", 1, 2, ST_BF16, NULL, NULL, QF_BF16, false},
+    {8, "Q8_0", 32, 34, ST_F32, decode_q8_0, codes_q8_0, QF_I8, false},
+    {2, "Q4_0", 32, 18, ST_F32, decode_q4_0, codes_q4_0, QF_I4, false},
+    {3, "Q4_1", 32, 20, ST_F32, decode_q4_1, codes_q4_1, QF_I4, true},
+    {6, "Q5_0", 32, 22, ST_F32, decode_q5_0, codes_q5_0, QF_I8, false},
+    {7, "Q5_1", 32, 24, ST_F32, decode_q5_1, codes_q5_1, QF_I8, true},
+    {20, "IQ4_NL", 32, 18, ST_F32, decode_iq4_nl, codes_iq4_nl, QF_I8, false},
+    {39, "MXFP4", 32, 17, ST_F32, decode_mxfp4, codes_mxfp4, QF_I8, false},
+    {10, "Q2_K", 256, 84, ST_F32, gguf_decode_q2_k, NULL, QF_F32, false},
+    {11, "Q3_K", 256, 110, ST_F32, gguf_decode_q3_k, NULL, QF_F32, false},
+    {12, "Q4_K", 256, 144, ST_F32, gguf_decode_q4_k, NULL, QF_F32, false},
+    {13, "Q5_K", 256, 176, ST_F32, gguf_decode_q5_k, NULL, QF_F32, false},
+    {14, "Q6_K", 256, 210, ST_F32, gguf_decode_q6_k, NULL, QF_F32, false},
+    {23, "IQ4_XS", 256, 136, ST_F32, gguf_decode_iq4_xs, NULL, QF_F32, false},
+};
+
+const struct gguf_type *gguf_type_find(uint32_t id)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i].id == id) return &types[i];
+    return NULL;
+}
+
+const char *gguf_type_print(uint32_t id, char text[24])
+{
+    static const struct {
+        uint32_t id;
+        const char *name;
+    } others[] = {{4, "Q4_2"},    {5, "Q4_3"},     {9, "Q8_1"},   {15, "Q8_K"},  {16, "IQ2_XXS"},
+                  {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {21, "IQ3_S"}, {22, "IQ2_S"},
+                  {24, "I8"},     {25, "I16"},     {26, "I32"},   {27, "I64"},   {28, "F64"},
+                  {29, "IQ1_M"},  {34, "TQ1_0"},   {35, "TQ2_0"}, {40, "NVFP4"}, {41, "Q1_0"}};
+    const struct gguf_type *known = gguf_type_find(id);
+    const char *name = known ? known->name : NULL;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].id == id) name = others[i].name;
+    if (name)
+        snprintf(text, 24, "%s", name);
+    else
+        snprintf(text, 24, "type %u", (unsigned)id);
+    return text;
+}
+
+/* ---- exact schemes ---- */
+
+static bool has_code(const struct gguf_codes *c, int code)
+{
+    for (int i = 0; i < GGUF_GROUP; i++)
+        if (c->code[i] == code) return true;
+    return false;
+}
+
+static bool is_all_zero(const struct gguf_codes *c)
+{
+    for (int i = 0; i < GGUF_GROUP; i++)
+        if (c->code[i]) return false;
+    return true;
+}
+
+struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols)
+{
+    const struct scheme floats = {.format = type->decode ? QF_F32 : type->format};
+    struct scheme s = {.format = type->format, .gran = QG_GROUP, .group = GGUF_GROUP};
+    struct qtensor_layout layout;
+    if (!type->codes || !qtensor_layout(s, 1, cols, &layout)) return floats;
+    s.grid = type->has_min ? QGRID_MINMAX : type->format == QF_I4 ? QGRID_SIGNED : QGRID_ABSMAX;
+    for (size_t i = 0; i < n / GGUF_GROUP; i++) {
+        struct gguf_codes c;
+        type->codes(blocks + i * (size_t)type->bytes, &c);
+        if (!isfinite(c.scale) || !isfinite(c.min)) return floats; /* who decodes it says so */
+        if (float_from_f16(f16_from_float(c.scale)) != c.scale && !is_all_zero(&c)) return floats;
+        if (type->has_min && c.scale < 0.0f) return floats;
+        /* absmax has no code -128, nor has its opposite a place */
+        if (s.grid == QGRID_ABSMAX && c.scale != 0.0f && has_code(&c, -128)) s.grid = QGRID_SIGNED;
+    }
+    return s;
+}
+
+void gguf_store_block(const struct gguf_type *type, struct scheme scheme, const uint8_t *block,
+                      struct gguf_stored *out)
+{
+    struct gguf_codes c;
+    type->codes(block, &c);
+    const bool nothing = c.scale == 0.0f || is_all_zero(&c);
+    const bool opposite = scheme.grid == QGRID_ABSMAX && c.scale < 0.0f;
+    const int middle = scheme.grid == QGRID_MINMAX ? 0 : scheme_middle(scheme);
+    out->scale = nothing ? 0.0f : opposite ? -c.scale : c.scale;
+    out->zero = c.min;
+    for (int i = 0; i < GGUF_GROUP; i++)
+        out->code[i] = (uint8_t)(middle + (nothing ? 0 : opposite ? -c.code[i] : c.code[i]));
+}

@@ -1,0 +1,30 @@
+/* Writing a quantized tensor part by part, for those who have its codes and scales already. */
+#ifndef QTENSOR_LAY_OUT_H
+#define QTENSOR_LAY_OUT_H
+#include "qtensor/qtensor.h"
+#include <string.h>
+
+struct qtensor_parts {
+    uint8_t *codes;
+    void *scale, *zero; /* NULL: the scheme has none */
+};
+/* Points *out and *parts into memory, qtensor_memory bytes of the caller's. False where the scheme does not fit the shape. */
+bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,
+                     struct qtensor_parts *parts);
+
+/* n codes of output o of a panel, stored from 0 on, from input k on; k and n are multiples of 8. */
+static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, int panel, int o, int k, int n,
+                                     const uint8_t *from)
+{
+    const int step = format_facts[w->scheme.format].inputs;
+    uint8_t *to = codes + (size_t)panel * w->panel_bytes + ((size_t)(k / step) * PANEL + (size_t)o) * 4;
+    for (int i = 0; i < n; i += step, to += (size_t)PANEL * 4) {
+        uint8_t word[4];
+        if (step == 4)
+            memcpy(word, from + i, 4);
+        else
+            for (int b = 0; b < 4; b++) word[b] = (uint8_t)(from[i + b] | from[i + 4 + b] << 4);
+        memcpy(to, word, 4);
+    }
+}
+#endif
