@@ -14,7 +14,8 @@ gpt2q_status quantize_to(const char *model, const char *spec, const char *const 
     struct gpt2q_writer *writer;
     uint64_t bytes;
     const char *directory = repo_path(model);
-    gpt2q_status s = scheme_parse(spec, &p.scheme, err);
+    p.as_stored = !spec;
+    gpt2q_status s = scheme_parse(spec ? spec : "i8", &p.scheme, err);
     if (!s) s = quantizer_open(directory, &p, &q, err);
     if (s) return s;
     s = gpt2q_writer_open(path, &q, "test", &writer, err);

@@ -2,6 +2,7 @@
  * file that is no valid safetensors container is refused all the same. */
 #include "quantize/inventory.h"
 #include "base/memory.h"
+#include "model/bindings.h"
 #include "model/config.h"
 #include "model/gguf_model.h"
 #include "model/gpt2q_read.h"
@@ -116,13 +117,17 @@ static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
     return list_weights(v, err);
 }
 
-/* What a GGUF file says beside its tensors; a vocabulary that is none is refused. */
+/* A GGUF file is a whole model: it must bind, and a vocabulary that is none is refused. */
 static gpt2q_status open_gguf(struct inventory *v, const struct gguf_file *f, gpt2q_error *err)
 {
     struct tokenizer *t = NULL;
-    gpt2q_status s = gguf_config(f, &v->config, err);
-    v->has_config = !s;
-    if (!s) s = gguf_tokenizer_open(f, &t, err);
+    struct bindings b;
+    gpt2q_status s = bindings_open(f->map.path, &b, err);
+    if (s) return s;
+    v->config = b.config;
+    v->has_config = true;
+    bindings_close(&b);
+    s = gguf_tokenizer_open(f, &t, err);
     tokenizer_free(t);
     return s;
 }
