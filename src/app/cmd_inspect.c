@@ -100,7 +100,7 @@ const struct command command_inspect = {
     .name = "inspect",
     .arguments = "[PATH]",
     .summary = "say what a model file holds",
-    .description = "PATH is a Hugging Face directory, a .gpt2q file, any safetensors file or "
+    .description = "PATH is a Hugging Face directory, a .gpt2q file, a GGUF file, any safetensors file or "
                    "pytorch_model.bin, or the name of a "
                    "model (default: "
                    "the model that comes with\n"

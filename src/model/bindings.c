@@ -8,11 +8,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-static gpt2q_status check_type(const struct binding *b, const gpt2q_config *config, gpt2q_error *err)
+/* What says the sizes of the model. */
+static const char *config_name(const struct bindings *l)
+{
+    return l->container.n_files && container_gguf(&l->container.files[0]) ? "its metadata" : "config.json";
+}
+
+static gpt2q_status check_type(const struct binding *b, const struct bindings *l, gpt2q_error *err)
 {
     const struct container_tensor *t = b->tensor;
     uint64_t shape[2];
-    int n_dims = weight_shape(config, b->id.part, shape);
+    int n_dims = weight_shape(&l->config, b->id.part, shape);
     if (t->n_dims != n_dims || t->shape[0] != shape[0] || (n_dims == 2 && t->shape[1] != shape[1])) {
         char found[96] = "", *end = found;
         for (int i = 0; i < t->n_dims && i < 3; i++) {
@@ -22,8 +28,8 @@ static gpt2q_status check_type(const struct binding *b, const gpt2q_config *conf
         char expected[48];
         snprintf(expected, sizeof expected, n_dims == 2 ? "%" PRIu64 ", %" PRIu64 : "%" PRIu64, shape[0],
                  shape[1]);
-        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], the config makes it [%s]%s", b->file,
-                         t->name, found, t->n_dims > 3 ? ", ..." : "", expected,
+        return error_set(err, GPT2Q_FORMAT, "%s: %s has shape [%s%s], %s makes it [%s]%s", b->file, t->name,
+                         found, t->n_dims > 3 ? ", ..." : "", config_name(l), expected,
                          turned ? ": it seems to be transposed" : "");
     }
     if (t->dtype == ST_F32 || t->dtype == ST_F64 || t->dtype == ST_F16 || t->dtype == ST_BF16)
@@ -41,8 +47,8 @@ static gpt2q_status bind(struct bindings *l, const char *path, const struct cont
     if (kind == NAME_UNKNOWN)
         return error_set(err, GPT2Q_FORMAT, "%s: %s is no tensor of a GPT-2", path, t->name);
     if (id.layer >= l->config.n_layer) {
-        return error_set(err, GPT2Q_FORMAT, "%s: %s is there, but config.json says that n_layer is %d", path,
-                         t->name, (int)l->config.n_layer);
+        return error_set(err, GPT2Q_FORMAT, "%s: %s is there, but %s says that n_layer is %d", path, t->name,
+                         config_name(l), (int)l->config.n_layer);
     }
     const struct binding **bound = &l->bound[weight_slot(&l->config, id)];
     if (*bound) {
@@ -52,7 +58,7 @@ static gpt2q_status bind(struct bindings *l, const char *path, const struct cont
     struct binding *b = &l->items[l->n++];
     *b = (struct binding){id, t, path, false};
     *bound = b;
-    return check_type(b, &l->config, err);
+    return check_type(b, l, err);
 }
 
 static const struct binding *bound_to(const struct bindings *l, enum weight_part part)
@@ -158,11 +164,11 @@ gpt2q_status bindings_open(const char *path, struct bindings *out, gpt2q_error *
 {
     *out = (struct bindings){.directory = path};
     gpt2q_status s;
-    if (file_is_directory(path)) {
+    if (file_exists(path) && !file_is_directory(path)) {
+        s = open_file(path, out, err);
+    } else {
         s = config_open(path, &out->config, err);
         if (!s) s = container_open_directory(path, &out->container, err);
-    } else {
-        s = open_file(path, out, err);
     }
     if (!s) s = bind_all(out, err);
     if (s) bindings_close(out);
