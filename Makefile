@@ -42,7 +42,7 @@ ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp) -
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
 # kernels/, qtensor/, train/ and methods/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
 # another one share its objects but for *.dot.isa.c.
-LIB_DIRS  := src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/train src/methods src/study
+LIB_DIRS  := src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/train src/methods src/study src/openai
 DOT_SRC   := $(wildcard src/kernels/*.dot.isa.c src/qtensor/*.dot.isa.c)
 ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/qtensor/*.isa.c src/train/*.isa.c src/methods/*.isa.c))
 LIB_SRC   := $(filter-out %.isa.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))

@@ -253,6 +253,7 @@ typedef struct gpt2q_result {
     size_t n_prompt, n_ids;
     const char *text; /* completion: without a final end of text, cut before the stop string; any bytes */
     size_t text_len;
+    const char *stop; /* the stop string that ended the text; NULL: none did */
     const gpt2q_position
         *positions; /* with logprobs: the completion's, preceded by the prompt's if echo; else NULL */
     size_t n_positions;

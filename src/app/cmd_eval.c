@@ -273,7 +273,9 @@ static int add_lines(struct last_word *w, const char *lines, size_t n, struct la
         char where[300];
         end = newline ? (size_t)(newline - lines) : n;
         snprintf(where, sizeof where, "%.200s, line %zu", opt.lambada, ++number);
-        if (end > begin) code = add_line(w, lines + begin, end - begin, where, score);
+        size_t length = end - begin;
+        if (length && lines[end - 1] == '\r') length--; /* CRLF ends a line, too */
+        if (length) code = add_line(w, lines + begin, length, where, score);
         if (!code && !progress.report(progress.user, end, n)) code = signal_exit_code();
     }
     progress_clear(&line);
@@ -311,7 +313,7 @@ static int eval_lambada(const gpt2q_model *model)
     p.n_threads = (int32_t)opt.model.threads;
     p.activations = opt.model.activations;
     p.kv = opt.model.kv;
-    if (file_read(opt.lambada, (size_t)1 << 30, &lines, &n, &err)) return failed(&err);
+    if (file_read_text(opt.lambada, (size_t)1 << 30, &lines, &n, &err)) return failed(&err);
     int code = last_word_open(&w, model, &p, &err) ? failed(&err) : EXIT_DONE;
     if (!code) {
         code = add_lines(&w, lines, n, &score);

@@ -199,7 +199,7 @@ static int run(int argc, char **argv)
     size_t n;
     if (argc > 1) return usage_error("one file is expected, not %d", argc);
     if (argc == 1) {
-        if (file_read(argv[0], MAX_INPUT, &text, &n, &err)) return failed(&err);
+        if (file_read_text(argv[0], MAX_INPUT, &text, &n, &err)) return failed(&err);
         gpt2q_status s = explain_parse(text, n, argv[0], &input, &err);
         mem_free(text);
         if (s) return failed(&err);

@@ -6,6 +6,7 @@
 #include "engine/context.h"
 #include "engine/model.h"
 #include "kernels/scalar_math.h"
+#include "openai/answer.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

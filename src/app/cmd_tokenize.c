@@ -148,7 +148,7 @@ static int decode(const struct tokenizer *t)
     char *text = NULL;
     size_t n;
     int32_t *ids = NULL;
-    if (!strcmp(opt.decode, "-") && file_read("-", MAX_TEXT_BYTES, &text, &n, &err)) return failed(&err);
+    if (!strcmp(opt.decode, "-") && file_read_text("-", MAX_TEXT_BYTES, &text, &n, &err)) return failed(&err);
     int code = parse_ids(text ? text : opt.decode, &ids, &n);
     if (!code) code = decode_ids(t, ids, n);
     mem_free(ids);
@@ -163,7 +163,7 @@ static int with_tokenizer(const struct tokenizer *t, int argc, char **argv)
     gpt2q_error err;
     char *text;
     size_t n;
-    if (file_read(opt.file ? opt.file : "-", MAX_TEXT_BYTES, &text, &n, &err)) return failed(&err);
+    if (file_read_text(opt.file ? opt.file : "-", MAX_TEXT_BYTES, &text, &n, &err)) return failed(&err);
     int code = encode(t, text, n);
     mem_free(text);
     return code;

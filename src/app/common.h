@@ -3,6 +3,7 @@
 #ifndef APP_COMMON_H
 #define APP_COMMON_H
 #include "app/options.h"
+#include "base/json_writer.h"
 #include "gpt2q.h"
 #include <cjson/cJSON.h>
 
@@ -43,10 +44,9 @@ int generation_options_check(const struct generation_options *o);
 gpt2q_request request_from_options(const struct generation_options *o);
 /* Rows of logits that n_rows decoded together can use, their proposals included. */
 int32_t output_rows(const struct generation_options *o, int32_t n_rows);
-const char *finish_name(gpt2q_finish finish);
 
 /* The prompt of a command: the one argument, "-" for standard input, or a file (`file` not NULL); without any, standard input where that
- * is a pipe or a file. A file's last newline is not part of it.
+ * is a pipe or a file. A file's last newline (LF or CRLF) and a byte order mark are not part of it.
  * *text is zero-terminated, for mem_free. */
 int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n);
 /* "464 2068" or "[464, 2068]" to ids, for mem_free. */
@@ -59,6 +59,9 @@ _Noreturn void exit_out_of_memory(void);
 cJSON *json_text(const char *bytes, size_t n);
 cJSON *json_ids(const int32_t *ids, size_t n);
 cJSON *json_real(double x); /* null if not finite */
+/* The same as text. */
+void put_ids(struct json_writer *w, const int32_t *ids, size_t n);
+void put_logprobs(struct json_writer *w, const gpt2q_position *positions, size_t n, int32_t k);
 /* [{"id", "logprob", "top": [k times {"id", "logprob"}]}, ..], null for a position without. */
 cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k);
 void json_print(cJSON *document); /* on stdout with a newline; frees it */

@@ -100,11 +100,6 @@ int32_t output_rows(const struct generation_options *o, int32_t n_rows)
     return n_rows + (int32_t)(proposals < MAX_PROPOSALS ? proposals : MAX_PROPOSALS);
 }
 
-const char *finish_name(gpt2q_finish finish)
-{
-    return finish == GPT2Q_FINISH_STOP ? "stop" : finish == GPT2Q_FINISH_CANCELLED ? "cancelled" : "length";
-}
-
 /* Somebody sends a text: not a terminal, and not /dev/null. */
 static bool input_is_sent(void)
 {
@@ -130,8 +125,11 @@ int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n)
         *text = mem_memdup(argv[0], *n);
         return *text ? EXIT_DONE : failure("out of memory: a prompt of %zu bytes", *n);
     }
-    if (file_read(file, MAX_PROMPT_BYTES, text, n, &err)) return failed(&err);
-    if (*n && (*text)[*n - 1] == '\n') (*text)[--*n] = '\0';
+    if (file_read_text(file, MAX_PROMPT_BYTES, text, n, &err)) return failed(&err);
+    if (*n && (*text)[*n - 1] == '\n') { /* or \r\n */
+        (*text)[--*n] = '\0';
+        if (*n && (*text)[*n - 1] == '\r') (*text)[--*n] = '\0';
+    }
     return EXIT_DONE;
 }
 

@@ -27,6 +27,7 @@ gpt2q_status line_reader_open(struct line_reader *r, const char *path, gpt2q_err
         line_reader_close(r);
         return error_set(err, GPT2Q_IO, "%s: is a directory where a file is expected", path);
     }
+    r->first = (int64_t)lseek(r->fd, 0, SEEK_CUR);
     r->buffer = mem_alloc(r->capacity);
     if (r->buffer) return GPT2Q_OK;
     line_reader_close(r);
@@ -44,6 +45,16 @@ bool line_reader_is_regular(const struct line_reader *r)
 {
     struct stat st;
     return fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+gpt2q_status line_reader_rewind(struct line_reader *r, gpt2q_error *err)
+{
+    if (r->first < 0 || lseek(r->fd, (off_t)r->first, SEEK_SET) < 0)
+        return error_set(err, GPT2Q_IO, "%s: cannot be read again: %s", r->path, strerror(errno));
+    r->begin = r->scanned = r->end = 0;
+    r->n_lines = 0;
+    r->at_end = r->too_long = r->started = false;
+    return GPT2Q_OK;
 }
 
 /* Room for more bytes behind what is there: moves it to the front, or takes a larger buffer. A line that
@@ -109,10 +120,26 @@ static bool take(struct line_reader *r, size_t end, struct line *line)
     return true;
 }
 
+/* Skips a byte order mark once the bytes that it may have are there. False: it is that of UTF-16. */
+static bool skip_mark(struct line_reader *r)
+{
+    const char *text = r->buffer + r->begin;
+    size_t n = r->end - r->begin;
+    r->started = n >= 3 || r->at_end;
+    if (n >= 2 && (!memcmp(text, "\xFF\xFE", 2) || !memcmp(text, "\xFE\xFF", 2))) return false;
+    if (r->started && n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r->begin = r->scanned = r->begin + 3;
+    if (n && text[0] != '\xEF') r->started = true; /* a short line is given at once */
+    return true;
+}
+
 enum line_state line_reader_next(struct line_reader *r, bool wait, struct line *line, gpt2q_error *err)
 {
     for (;;) {
-        char *newline = memchr(r->buffer + r->scanned, '\n', r->end - r->scanned);
+        if (!r->started && !skip_mark(r)) {
+            error_set(err, GPT2Q_FORMAT, "%s: is text in UTF-16 where UTF-8 is expected", r->path);
+            return LINE_FAILED;
+        }
+        char *newline = r->started ? memchr(r->buffer + r->scanned, '\n', r->end - r->scanned) : NULL;
         if (newline) {
             size_t end = (size_t)(newline - r->buffer);
             bool taken = take(r, end, line);
@@ -120,7 +147,7 @@ enum line_state line_reader_next(struct line_reader *r, bool wait, struct line *
             if (taken) return LINE_READY;
             continue;
         }
-        r->scanned = r->end;
+        if (r->started) r->scanned = r->end;
         if (r->at_end) {
             bool taken = (r->begin < r->end || r->too_long) && take(r, r->end, line);
             r->begin = r->end;

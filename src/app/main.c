@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/provenance.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "gpt2q.h"
 #include "model/locate.h"
@@ -121,6 +122,7 @@ int main(int argc, char **argv)
 {
     keep_command_line(argc, argv);
     signals_watch_files();
+    json_when_out_of_memory(exit_out_of_memory);
     int code = dispatch(argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE)
         code = failure("standard output cannot be written");

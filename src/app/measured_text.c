@@ -17,7 +17,7 @@ int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int3
     char *text;
     size_t size;
     *ids = NULL;
-    if (file_read(path, MAX_TEXT_BYTES, &text, &size, &err)) return failed(&err);
+    if (file_read_text(path, MAX_TEXT_BYTES, &text, &size, &err)) return failed(&err);
     size_t most = model_max_ids(model, size), capacity = limit && limit < most ? limit : most;
     *ids = mem_array(capacity, sizeof **ids);
     int code = *ids ? EXIT_DONE : failure("out of memory: %zu ids of %s", capacity, path);

@@ -1,16 +1,20 @@
 /* What programs and terminals read: JSON and text, always valid UTF-8. */
 #include "app/common.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Noreturn void exit_out_of_memory(void)
 {
-    fprintf(stderr, "gpt2q: out of memory while writing results\n");
-    exit(EXIT_FAILED);
+    static const char sentence[] = "gpt2q: out of memory while writing results\n";
+    file_writer_abort_all();
+    fwrite(sentence, 1, sizeof sentence - 1, stderr);
+    _exit(EXIT_FAILED);
 }
 
 static void *need(void *p)
@@ -19,21 +23,12 @@ static void *need(void *p)
     return p;
 }
 
-/* cJSON's strings end at NUL, which a completion may hold: such a text is escaped here. */
+/* cJSON's strings end at NUL, which a completion may hold: such a text is written here. */
 static cJSON *text_with_nul(const char *text, size_t n)
 {
-    char *raw = need(mem_alloc(n * 6 + 3)), *p = raw;
-    *p++ = '"';
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
-            p += sprintf(p, "\\%c", c);
-        else if (c < 0x20)
-            p += sprintf(p, "\\u%04x", c);
-        else
-            *p++ = (char)c;
-    }
-    strcpy(p, "\"");
+    struct json_writer w = {0};
+    json_put_bytes(&w, text, n);
+    char *raw = need(json_finish(&w));
     cJSON *item = need(cJSON_CreateRaw(raw));
     mem_free(raw);
     return item;
@@ -57,29 +52,52 @@ cJSON *json_ids(const int32_t *ids, size_t n)
 
 cJSON *json_real(double x) { return need(isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull()); }
 
-static cJSON *json_logprob(int32_t id, float logprob)
+void put_ids(struct json_writer *w, const int32_t *ids, size_t n)
 {
-    cJSON *entry = need(cJSON_CreateObject());
-    cJSON_AddItemToObject(entry, "id", need(cJSON_CreateNumber(id)));
-    cJSON_AddItemToObject(entry, "logprob", json_real((double)logprob));
-    return entry;
+    json_open(w, '[');
+    for (size_t i = 0; i < n; i++) json_put_integer(w, ids[i]);
+    json_close(w, ']');
+}
+
+static void put_logprob(struct json_writer *w, int32_t id, float logprob)
+{
+    json_key(w, "id"), json_put_integer(w, id);
+    json_key(w, "logprob"), json_put_real(w, (double)logprob);
+}
+
+static void put_position(struct json_writer *w, const gpt2q_position *p, int32_t k)
+{
+    if (!p->top) { /* the first token of a prompt has no probability */
+        json_put_null(w);
+        return;
+    }
+    json_open(w, '{');
+    put_logprob(w, p->id, p->logprob);
+    json_key(w, "top"), json_open(w, '[');
+    for (int32_t j = 0; j < k; j++) {
+        json_open(w, '{');
+        put_logprob(w, p->top[j].id, p->top[j].logprob);
+        json_close(w, '}');
+    }
+    json_close(w, ']');
+    json_close(w, '}');
+}
+
+void put_logprobs(struct json_writer *w, const gpt2q_position *positions, size_t n, int32_t k)
+{
+    json_open(w, '[');
+    for (size_t i = 0; i < n; i++) put_position(w, &positions[i], k);
+    json_close(w, ']');
 }
 
 cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k)
 {
-    cJSON *array = need(cJSON_CreateArray());
-    for (size_t i = 0; i < n; i++) {
-        const gpt2q_position *p = &positions[i];
-        if (!p->top) { /* the first token of a prompt has no probability */
-            cJSON_AddItemToArray(array, need(cJSON_CreateNull()));
-            continue;
-        }
-        cJSON *entry = json_logprob(p->id, p->logprob), *top = need(cJSON_AddArrayToObject(entry, "top"));
-        for (int32_t j = 0; j < k; j++)
-            cJSON_AddItemToArray(top, json_logprob(p->top[j].id, p->top[j].logprob));
-        cJSON_AddItemToArray(array, entry);
-    }
-    return array;
+    struct json_writer w = {0};
+    put_logprobs(&w, positions, n, k);
+    char *text = need(json_finish(&w));
+    cJSON *item = need(cJSON_CreateRaw(text));
+    mem_free(text);
+    return item;
 }
 
 void json_print(cJSON *document)

@@ -131,6 +131,23 @@ gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, g
     return read_path(path, false, limit, data, n, err);
 }
 
+gpt2q_status file_read_text(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
+{
+    gpt2q_status s = file_read(path, limit, data, n, err);
+    if (s || *n < 2) return s;
+    if (!memcmp(*data, "\xFF\xFE", 2) || !memcmp(*data, "\xFE\xFF", 2)) {
+        mem_free(*data);
+        *data = NULL;
+        return error_set(err, GPT2Q_FORMAT, "%s: is text in UTF-16 where UTF-8 is expected",
+                         strcmp(path, "-") ? path : "standard input");
+    }
+    if (*n >= 3 && !memcmp(*data, "\xEF\xBB\xBF", 3)) {
+        *n -= 3;
+        memmove(*data, *data + 3, *n + 1);
+    }
+    return GPT2Q_OK;
+}
+
 gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
 {
     return read_path(path, true, limit, data, n, err);

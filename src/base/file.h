@@ -23,6 +23,8 @@ void file_map_drop(const void *begin, size_t n);
 /* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated
  * beyond its n bytes and freed by the caller with mem_free. */
 gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
+/* The same of text: a byte order mark at its beginning is skipped, UTF-16 is refused by name. */
+gpt2q_status file_read_text(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
 /* The same of a regular file only: a file of a model. A FIFO or device is refused at once. */
 gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
 bool file_exists(const char *path);

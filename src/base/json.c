@@ -4,8 +4,8 @@
  * many by sharing them out by their hashes; a share that is large all the same is sorted, so that no choice
  * of keys makes it slow.
  *
- * cJSON keeps its own malloc: its hooks are global to the process and belong to the application, not to a
- * library. */
+ * cJSON keeps its own malloc unless a program asks otherwise: its hooks are global to the process and belong to the
+ * application, not to a library. */
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"
@@ -268,10 +268,31 @@ static gpt2q_status check_keys(const cJSON *value, const char *name, gpt2q_error
         gpt2q_status s = duplicate_of_many(value, n, &duplicate, err);
         if (s) return s;
     }
-    return duplicate ? error_set(err, GPT2Q_FORMAT, "%s: the key \"%s\" stands twice in one object", name,
-                                 duplicate)
-                     : GPT2Q_OK;
+    if (!duplicate) return GPT2Q_OK;
+    return error_set(err, GPT2Q_FORMAT, "%s%sthe key \"%s\" stands twice in one object", name ? name : "",
+                     name ? ": " : "", duplicate);
 }
+
+/* ---- cJSON's memory ---- */
+
+static _Thread_local bool parsing; /* a failed allocation is cJSON's to report */
+static void (*out_of_memory)(void);
+
+static void *allocate_or_end(size_t n)
+{
+    void *p = mem_alloc_small(n);
+    if (!p && !parsing) out_of_memory();
+    return p;
+}
+
+void json_when_out_of_memory(void (*handler)(void))
+{
+    cJSON_Hooks hooks = {.malloc_fn = allocate_or_end, .free_fn = mem_free};
+    out_of_memory = handler;
+    cJSON_InitHooks(&hooks);
+}
+
+/* ---- parsing ---- */
 
 static gpt2q_status parse(const char *text, size_t size, const char *name, bool wild, cJSON **out,
                           gpt2q_error *err)
@@ -279,11 +300,15 @@ static gpt2q_status parse(const char *text, size_t size, const char *name, bool 
     *out = NULL;
     struct scanner scanner = {.text = (const unsigned char *)text, .size = size, .wild = wild};
     if (!scan_document(&scanner)) {
-        return error_set(err, GPT2Q_FORMAT, "%s: not valid JSON: %s at byte %zu of %zu", name, scanner.wrong,
-                         scanner.at, size);
+        return error_set(err, GPT2Q_FORMAT, "%s%snot valid JSON: %s at byte %zu of %zu", name ? name : "",
+                         name ? ": " : "", scanner.wrong, scanner.at, size);
     }
+    parsing = true;
     cJSON *root = cJSON_ParseWithLengthOpts(text, size, NULL, false);
-    if (!root) return error_set(err, GPT2Q_OUT_OF_MEMORY, "out of memory: %s, JSON of %zu bytes", name, size);
+    parsing = false;
+    if (!root)
+        return error_set(err, GPT2Q_OUT_OF_MEMORY, "out of memory: %s, JSON of %zu bytes",
+                         name ? name : "a text", size);
     gpt2q_status s = check_keys(root, name, err);
     if (s) {
         cJSON_Delete(root);
@@ -315,15 +340,17 @@ static const cJSON *field(const cJSON *object, const char *key, bool *present)
 static gpt2q_status wrong_type(const cJSON *item, const char *key, const char *name, const char *expected,
                                gpt2q_error *err)
 {
+    const char *colon = name ? ": " : "";
+    if (!name) name = "";
     if (cJSON_IsNumber(item)) {
-        return error_set(err, GPT2Q_FORMAT, "%s: %s must be %s, not %.17g", name, key, expected,
+        return error_set(err, GPT2Q_FORMAT, "%s%s%s must be %s, not %.17g", name, colon, key, expected,
                          item->valuedouble);
     }
     const char *found = cJSON_IsString(item)  ? "a string"
                         : cJSON_IsBool(item)  ? (cJSON_IsTrue(item) ? "true" : "false")
                         : cJSON_IsArray(item) ? "an array"
                                               : "an object";
-    return error_set(err, GPT2Q_FORMAT, "%s: %s must be %s, not %s", name, key, expected, found);
+    return error_set(err, GPT2Q_FORMAT, "%s%s%s must be %s, not %s", name, colon, key, expected, found);
 }
 
 gpt2q_status json_integer(const cJSON *object, const char *key, const char *name, int64_t min, int64_t max,

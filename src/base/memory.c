@@ -36,6 +36,12 @@ void *mem_alloc(size_t n)
     return p;
 }
 
+void *mem_alloc_small(size_t n)
+{
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    return allowed() ? malloc(n ? n : 1) : NULL;
+}
+
 void *mem_zalloc(size_t n)
 {
     void *p = mem_alloc(n);

@@ -12,6 +12,8 @@
  * a valid pointer. */
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
+/* As malloc gives it, for the many small pieces of a library that takes an allocator. */
+void *mem_alloc_small(size_t n);
 /* count * size with the product checked. */
 void *mem_array(size_t count, size_t size);
 void *mem_zarray(size_t count, size_t size);

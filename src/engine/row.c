@@ -65,6 +65,7 @@ void row_begin(struct row *row, struct job *job, int32_t sequence)
     row->admitted_at = row->first_token_at = clock_seconds();
     row->finish = GPT2Q_FINISH_LENGTH;
     row->text_end = SIZE_MAX;
+    row->stop = NULL;
     speculation_begin(&row->speculation, job->request.speculate);
     if (!begin_logprobs(row))
         fail(row, GPT2Q_OUT_OF_MEMORY, "out of memory: the log-probabilities of a request do not fit");
@@ -98,8 +99,9 @@ int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_
     return id;
 }
 
-/* The earliest stop string in the text, looked for where the newest bytes take part; SIZE_MAX: none. */
-static size_t find_stop(const struct row *row, size_t n_before)
+/* The earliest stop string in the text, the first of the request's where several begin there, looked for where the newest
+ * bytes take part; SIZE_MAX: none. */
+static size_t find_stop(const struct row *row, size_t n_before, const char **which)
 {
     const struct job *job = row->job;
     size_t best = SIZE_MAX;
@@ -107,7 +109,9 @@ static size_t find_stop(const struct row *row, size_t n_before)
         size_t n = job->stop_len[i], from = n_before >= n - 1 ? n_before - (n - 1) : 0;
         const char *hit =
             row->n_text - from >= n ? memmem(row->text + from, row->n_text - from, job->stop[i], n) : NULL;
-        if (hit && (size_t)(hit - row->text) < best) best = (size_t)(hit - row->text);
+        if (!hit || (size_t)(hit - row->text) >= best) continue;
+        best = (size_t)(hit - row->text);
+        *which = job->stop[i];
     }
     return best;
 }
@@ -139,7 +143,7 @@ static void add_text(struct row *row, const gpt2q_model *model, int32_t id)
     if (!bytes) return;
     memcpy(row->text + row->n_text, bytes, n);
     row->n_text += n;
-    size_t stop = row->job->request.n_stop ? find_stop(row, before) : SIZE_MAX;
+    size_t stop = row->job->request.n_stop ? find_stop(row, before, &row->stop) : SIZE_MAX;
     if (stop == SIZE_MAX) {
         emit(row, row->n_text - held_for_stop(row));
         return;
@@ -201,6 +205,7 @@ void row_end(struct row *row)
                            .n_ids = (size_t)(row->n_ids - row->n_prompt),
                            .text = row->text,
                            .text_len = row->text_end,
+                           .stop = row->stop,
                            .positions = row->positions,
                            .n_positions = row->n_positions,
                            .queued_s = row->admitted_at - job->submitted_at,

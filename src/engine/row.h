@@ -17,6 +17,7 @@ struct row {
     struct speculation speculation;
     char *text;                         /* bytes of the completion */
     size_t n_text, text_end, n_emitted; /* text_end: where the answer ends, once known */
+    const char *stop;                   /* the job's string that ended the text, NULL: none */
     struct stream_decoder stream;
     char *released;            /* what the stream decoder lets go, for one callback */
     gpt2q_position *positions; /* with logprobs */

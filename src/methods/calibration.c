@@ -43,7 +43,7 @@ static gpt2q_status add_text(struct calibration *c, struct calibration_text *tex
     char *bytes;
     size_t n, found;
     struct sha256 sum;
-    gpt2q_status s = file_read(text->path, MAX_TEXT, &bytes, &n, err);
+    gpt2q_status s = file_read_text(text->path, MAX_TEXT, &bytes, &n, err);
     if (s) return s;
     sha256_begin(&sum);
     sha256_add(&sum, bytes, n);

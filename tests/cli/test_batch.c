@@ -163,7 +163,7 @@ static void openai_lines(void **state)
         at("in"),
         OPENAI("a",
                "\"prompt\":\"Once upon a\",\"temperature\":0,\"max_tokens\":3,\"logprobs\":2,\"echo\":true")
-            OPENAI("b", "\"prompt\":[\"Hello\",[438,1441]],\"n\":2,\"seed\":-4")
+            OPENAI("b", "\"prompt\":[[3613],[438,1441]],\"n\":2,\"seed\":-4")
                 OPENAI("c", "\"prompt\":\"x\",\"logit_bias\":{\"4\":1}") OPENAI(
                     "d", "\"prompt\":\"x\",\"max_tokens\":0,\"logprobs\":0,\"echo\":true,\"stream\":false,"
                          "\"suffix\":null,\"user\":\"u\"")
@@ -200,6 +200,139 @@ static void openai_lines(void **state)
     assert_string_equal(text_at(all, "5.error.message"), "line 6: url must be \"/v1/completions\"");
     assert_true(cJSON_IsNull(field(all, "5.response")));
     cJSON_Delete(all);
+}
+
+/* ---- files from elsewhere ---- */
+
+static char *answers_to(const char *bytes, size_t n, const char *options)
+{
+    write_file(at("in"), bytes, n);
+    struct cli c = cli_run("batch -n 2 --quiet %s %s", options, at("in"));
+    free(c.error);
+    return c.out;
+}
+
+static void expect_same_answers(const char *want, const char *bytes, size_t n, const char *options)
+{
+    char *a = answers_to(want, strlen(want), options), *b = answers_to(bytes, n, options);
+    assert_true(*a);
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+}
+#define EXPECT_SAME_ANSWERS(want, bytes) expect_same_answers(want, bytes, sizeof bytes - 1, "")
+
+static void files_of_windows(void **state)
+{
+    (void)state;
+    EXPECT_SAME_ANSWERS("one\ntwo\n", "\xef\xbb\xbfone\r\ntwo\r\n");
+    EXPECT_SAME_ANSWERS("one\n", "\xef\xbb\xbf\r\none");
+    EXPECT_SAME_ANSWERS("{\"prompt\": \"one\"}\n{\"prompt\": \"two\"}\n",
+                        "\xef\xbb\xbf{\"prompt\": \"one\"}\r\n\r\n{\"prompt\": \"two\"}");
+    EXPECT_SAME_ANSWERS(OPENAI("a", "\"prompt\":\"x\""), "\xef\xbb\xbf" OPENAI("a", "\"prompt\":\"x\""));
+    char arguments[600];
+    write_file(at("in"), "\xff\xfeo\0n\0e\0\n\0", 10);
+    snprintf(arguments, sizeof arguments, "batch --quiet %s", at("in"));
+    expect_failure(1, "is text in UTF-16 where UTF-8 is expected", arguments);
+}
+
+/* A line that is broken costs its own answer and no other: it does not turn the file into another kind. */
+static void a_broken_first_line_costs_one_answer(void **state)
+{
+    (void)state;
+    static const char *const broken = "{\"prompt\": \n";
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s", broken, "{\"prompt\": \"one\", \"max_tokens\": 1, \"id\": \"x\"}\n");
+    write_text(at("in"), text);
+    cJSON *all = answers(1, at("in"));
+    assert_int_equal(cJSON_GetArraySize(all), 2);
+    assert_non_null(strstr(text_at(all, "0.error.message"), "line 1: not valid JSON"));
+    assert_string_equal(text_at(all, "1.id"), "x");
+    cJSON_Delete(all);
+    snprintf(text, sizeof text, "%sno JSON\n%s", broken, OPENAI("a", "\"prompt\":\"one\",\"max_tokens\":1"));
+    write_text(at("in"), text);
+    all = answers(1, at("in"));
+    assert_string_equal(text_at(all, "0.id"),
+                        "batch_req_0"); /* a file is looked through before it is answered */
+    assert_non_null(strstr(text_at(all, "1.error.message"), "line 2: not valid JSON"));
+    assert_int_equal(number_at(all, "2.response.status_code"), 200);
+    cJSON_Delete(all);
+    struct cli c = cli_run("batch --quiet - < %s", at("in"));
+    assert_int_equal(c.code, 1);
+    assert_non_null(strstr(c.out, "\"custom_id\":\"a\",\"response\""));
+    cli_free(&c);
+    c = cli_run("help >/dev/null; cat %s | ${GPT2Q:-./gpt2q} batch --quiet -",
+                at("in")); /* a pipe is answered line by line */
+    assert_non_null(strstr(c.out, "{\"index\":0,\"id\":null,\"error\""));
+    assert_non_null(strstr(c.out, "\"custom_id\":\"a\",\"response\""));
+    cli_free(&c);
+}
+
+/* ---- what generate says ---- */
+
+/* The same requests as JSON lines, as OpenAI lines and to generate: ids, text, end and log-probabilities are one. */
+static void both_shapes_say_what_generate_says(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {"Once upon a time", "The king", "D", "\xc3\xa9t\xc3\xa9 d",
+                                          "She said"};
+    struct rng rng = {23};
+    for (int i = 0; i < 12; i++) {
+        const char *prompt = prompts[rng_below(&rng, 5)], *stop = i % 3 ? "e" : "zzz";
+        int n = 1 + (int)rng_below(&rng, 9), k = 1 + (int)rng_below(&rng, 20),
+            seed = (int)rng_below(&rng, 1000);
+        double temperature = i % 2 ? 1.25 : 0;
+        char fields[512], text[2048], arguments[1024];
+        snprintf(fields, sizeof fields,
+                 "\"prompt\":\"%s\",\"max_tokens\":%d,\"temperature\":%g,\"seed\":%d,\"logprobs\":%d,"
+                 "\"stop\":[\"%s\"]",
+                 prompt, n, temperature, seed, k, stop);
+        snprintf(text, sizeof text, "{%s}\n", fields);
+        write_text(at("in"), text);
+        cJSON *own = answers(0, at("in"));
+        snprintf(text, sizeof text,
+                 "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/"
+                 "completions\",\"body\":{\"return_token_ids\":true,%s}}\n",
+                 fields);
+        write_text(at("in"), text);
+        cJSON *openai = answers(0, at("in"));
+        snprintf(arguments, sizeof arguments,
+                 "generate --json --quiet -n %d -t %g --seed %d --logprobs %d --stop %s '%s'", n, temperature,
+                 seed, k, stop, prompt);
+        cJSON *want = expect_json(arguments);
+        const cJSON *line = cJSON_GetArrayItem(own, 0), *choice = field(openai, "0.response.body.choices.0");
+        assert_string_equal(text_at(line, "text"), text_at(want, "text"));
+        assert_string_equal(text_at(choice, "text"), text_at(want, "text"));
+        assert_string_equal(text_at(choice, "finish_reason"), text_at(want, "finish_reason"));
+        assert_string_equal(text_at(line, "finish_reason"), text_at(want, "finish_reason"));
+        assert_true(cJSON_Compare(field(line, "ids"), field(want, "ids"), true));
+        assert_true(cJSON_Compare(field(choice, "token_ids"), field(want, "ids"), true));
+        assert_true(cJSON_Compare(field(line, "logprobs"), field(want, "logprobs"), true));
+        assert_int_equal(number_at(choice, "seed"), seed);
+        const cJSON *position;
+        int at_position = 0;
+        cJSON_ArrayForEach(position, field(want, "logprobs"))
+        {
+            const cJSON *top = cJSON_GetArrayItem(field(choice, "logprobs.top_logprobs"), at_position),
+                        *entry;
+            assert_true(
+                number_at(position, "logprob") ==
+                cJSON_GetArrayItem(field(choice, "logprobs.token_logprobs"), at_position)->valuedouble);
+            int drawn_is_among = 0;
+            const cJSON *named = top->child; /* best first; no two tokens of this vocabulary have one name */
+            cJSON_ArrayForEach(entry, field(position, "top"))
+            {
+                assert_true(named && named->valuedouble == number_at(entry, "logprob"));
+                named = named->next;
+                drawn_is_among |= number_at(entry, "id") == number_at(position, "id");
+            }
+            assert_int_equal(cJSON_GetArraySize(top), k + !drawn_is_among);
+            at_position++;
+        }
+        cJSON_Delete(own);
+        cJSON_Delete(openai);
+        cJSON_Delete(want);
+    }
 }
 
 /* ---- the same bytes ---- */
@@ -296,6 +429,9 @@ int main(void)
                                        TEST(every_kind_of_bad_line_is_answered_in_its_place),
                                        TEST(too_long_a_line_or_prompt),
                                        TEST(openai_lines),
+                                       TEST(files_of_windows),
+                                       TEST(a_broken_first_line_costs_one_answer),
+                                       TEST(both_shapes_say_what_generate_says),
                                        TEST(the_same_bytes_in_every_company),
                                        TEST(unordered_output_has_the_same_lines),
                                        TEST(shards_join),

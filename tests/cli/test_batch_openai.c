@@ -17,17 +17,25 @@ static cJSON *answer_lines(int code)
     return all;
 }
 
-/* Four texts may end a completion, not five. */
+/* As many texts may end a completion as lm-eval sends: 32. What ended it is said. */
 static void stops(void **state)
 {
     (void)state;
-    write_text(at("in"),
-               LINE("four", "\"prompt\":\"Once\",\"max_tokens\":1,\"stop\":[\"a\",\"b\",\"c\",\"d\"]") LINE(
-                   "five", "\"prompt\":\"Once\",\"max_tokens\":1,\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"));
+    char stop[400] = "";
+    for (int i = 0; i < 32; i++) strcat(stop, i ? ",\"zzz\"" : "\" time\"");
+    char text[4096];
+    snprintf(text, sizeof text,
+             LINE("most", "\"prompt\":\"Once upon a\",\"temperature\":0,\"stop\":[%s]")
+                 LINE("more", "\"prompt\":\"Once upon a\",\"stop\":[%s,\"x\"]"),
+             stop, stop);
+    write_text(at("in"), text);
     cJSON *all = answer_lines(1);
     assert_int_equal(cJSON_GetArraySize(all), 2);
     assert_int_equal(number_at(all, "0.response.status_code"), 200);
-    assert_non_null(strstr(text_at(all, "1.error.message"), "stop has 5 entries where 4 are possible"));
+    assert_string_equal(text_at(all, "0.response.body.choices.0.stop_reason"), " time");
+    assert_string_equal(text_at(all, "0.response.body.choices.0.text"), "");
+    assert_int_equal(number_at(all, "0.response.body.choices.0.seed"), 0);
+    assert_non_null(strstr(text_at(all, "1.error.message"), "stop has 33 entries where 32 are possible"));
     cJSON_Delete(all);
 }
 

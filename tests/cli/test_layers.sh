@@ -24,7 +24,7 @@ plant() { # plant FILE LINE PATTERN: a violation that must be reported, at that 
     [ ! -e "$dir/kept" ] || mv "$dir/kept" "$dir/$1"
 }
 
-for folder in include src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/study src/app tests/unit; do
+for folder in include src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/study src/openai src/app tests/unit; do
     mkdir -p "$dir/$folder"
     printf 'int unused;\n' >"$dir/$folder/$(basename "$folder").h"
 done

@@ -1,14 +1,14 @@
 #include "app/batch/answer.h"
 #include "app/common.h"
 #include "base/memory.h"
-#include "base/utf8.h"
+#include "openai/answer.h"
 #include <stdio.h>
 #include <string.h>
 
 gpt2q_status batch_answer_begin(struct batch_answer *a, const gpt2q_model *model,
                                 const struct batch_line *line, gpt2q_error *err)
 {
-    size_t n = line->n_prompts * (size_t)line->request.n_samples;
+    size_t n = line->asked.n_prompts * (size_t)line->asked.request.n_samples;
     *a = (struct batch_answer){.model = model, .line = line, .n_choices = n};
     a->choices = mem_zarray(n, sizeof *a->choices);
     return a->choices ? GPT2Q_OK : error_memory(err, "an answer", n * sizeof *a->choices);
@@ -21,103 +21,54 @@ void batch_answer_refuse(struct batch_answer *a, const gpt2q_error *err)
 
 void batch_answer_free(struct batch_answer *a)
 {
-    for (size_t i = 0; a->choices && i < a->n_choices; i++) cJSON_Delete(a->choices[i]);
+    for (size_t i = 0; a->choices && i < a->n_choices; i++) mem_free(a->choices[i]);
     mem_free(a->choices);
     *a = (struct batch_answer){0};
 }
 
-/* ---- text ---- */
-
-struct answer_text {
-    char *bytes;
-    size_t n, capacity;
-};
-
-static void append(struct answer_text *t, const char *bytes, size_t n)
-{
-    if (t->n + n > t->capacity) {
-        size_t capacity = 2 * (t->n + n);
-        char *larger = mem_grow(t->bytes, t->n, capacity);
-        if (!larger) exit_out_of_memory();
-        t->bytes = larger;
-        t->capacity = capacity;
-    }
-    if (n) memcpy(t->bytes + t->n, bytes, n);
-    t->n += n;
-}
-
-/* The completion, behind the prompt if that is wanted: as it was given, or the text of its ids. */
-static cJSON *text_of(const struct batch_answer *a, const struct batch_prompt *prompt, const gpt2q_result *r)
-{
-    struct answer_text t = {0};
-    if (a->line->request.echo && prompt->ids) {
-        for (size_t i = 0; i < r->n_prompt; i++) {
-            size_t n;
-            const char *bytes = gpt2q_token_bytes(a->model, r->prompt_ids[i], &n);
-            if (bytes) append(&t, bytes, n);
-        }
-    } else if (a->line->request.echo) {
-        append(&t, prompt->text, prompt->n);
-    }
-    append(&t, r->text, r->text_len);
-    cJSON *item = json_text(t.bytes ? t.bytes : "", t.n);
-    mem_free(t.bytes);
-    return item;
-}
-
 /* ---- gpt2q's own shape ---- */
 
-static cJSON *own_choice(const struct batch_answer *a, const struct batch_prompt *prompt, int32_t sample,
-                         const gpt2q_result *r)
+/* The fields of one sample: of the only one they stand in the line itself, with the counts between them; of several, in an object
+ * each. */
+static void own_fields(struct json_writer *w, const struct batch_answer *a, const struct prompt *prompt,
+                       int32_t sample, const gpt2q_result *r)
 {
-    const gpt2q_request *q = &a->line->request;
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddItemToObject(o, "ids", json_ids(r->ids, r->n_ids));
-    cJSON_AddItemToObject(o, "text", text_of(a, prompt, r));
-    cJSON_AddStringToObject(o, "finish_reason", finish_name(r->finish));
-    if (q->n_samples > 1) {
-        char seed[24];
-        snprintf(seed, sizeof seed, "%llu", (unsigned long long)(q->sampling.seed + (uint64_t)sample));
-        cJSON_AddRawToObject(o, "seed", seed);
+    const gpt2q_request *q = &a->line->asked.request;
+    size_t n;
+    char *text = completion_text(a->model, prompt, q->echo, r, &n);
+    if (!text) {
+        w->failed = true;
+        return;
     }
-    if (q->n_logprobs >= 0)
-        cJSON_AddItemToObject(o, "logprobs", json_logprobs(r->positions, r->n_positions, q->n_logprobs));
-    return o;
-}
-
-static void move(cJSON *to, cJSON *from, const char *key)
-{
-    cJSON *item = cJSON_DetachItemFromObject(from, key);
-    if (item) cJSON_AddItemToObject(to, key, item);
-}
-
-static void own_choices(cJSON *o, struct batch_answer *a)
-{
-    cJSON *first = a->choices[0], *array;
     bool one = a->n_choices == 1;
+    if (!one) json_open(w, '{');
+    json_key(w, "ids"), put_ids(w, r->ids, r->n_ids);
+    json_key(w, "text"), json_put_bytes(w, text, n);
+    mem_free(text);
     if (one) {
-        move(o, first, "ids");
-        move(o, first, "text");
-    } else {
-        array = cJSON_AddArrayToObject(o, "samples");
-        for (size_t i = 0; i < a->n_choices; i++) {
-            cJSON_AddItemToArray(array, a->choices[i]);
-            a->choices[i] = NULL;
-        }
+        json_key(w, "prompt_tokens"), json_put_unsigned(w, r->n_prompt);
+        json_key(w, "completion_tokens"), json_put_unsigned(w, r->n_ids);
     }
-    cJSON_AddNumberToObject(o, "prompt_tokens", (double)a->prompt_tokens);
-    cJSON_AddNumberToObject(o, "completion_tokens", (double)a->completion_tokens);
-    if (!one) return;
-    move(o, first, "finish_reason");
-    move(o, first, "logprobs");
+    json_key(w, "finish_reason"), json_put_string(w, finish_name(r->finish));
+    if (!one) json_key(w, "seed"), json_put_unsigned(w, q->sampling.seed + (uint64_t)sample);
+    if (q->n_logprobs >= 0)
+        json_key(w, "logprobs"), put_logprobs(w, r->positions, r->n_positions, q->n_logprobs);
+    if (!one) json_close(w, '}');
 }
 
-static void add_id(cJSON *o, const char *key, const char *id)
+static void put_choice(struct json_writer *w, const char *choice) { json_put_raw(w, choice, strlen(choice)); }
+
+static void own_choices(struct json_writer *w, const struct batch_answer *a)
 {
-    if (id)
-        cJSON_AddStringToObject(o, key, id);
-    else
-        cJSON_AddNullToObject(o, key);
+    if (a->n_choices == 1) {
+        put_choice(w, a->choices[0]);
+        return;
+    }
+    json_key(w, "samples"), json_open(w, '[');
+    for (size_t i = 0; i < a->n_choices; i++) put_choice(w, a->choices[i]);
+    json_close(w, ']');
+    json_key(w, "prompt_tokens"), json_put_unsigned(w, a->prompt_tokens);
+    json_key(w, "completion_tokens"), json_put_unsigned(w, a->completion_tokens);
 }
 
 static const char *error_code(gpt2q_status status)
@@ -129,168 +80,99 @@ static const char *error_code(gpt2q_status status)
     }
 }
 
-static void add_error(cJSON *o, const gpt2q_error *err)
+static void put_error(struct json_writer *w, const gpt2q_error *err)
 {
-    cJSON *e = cJSON_AddObjectToObject(o, "error");
-    cJSON_AddStringToObject(e, "code", error_code(err->status));
-    cJSON_AddItemToObject(e, "message", json_text(err->message, strlen(err->message)));
+    json_key(w, "error"), json_open(w, '{');
+    json_key(w, "code"), json_put_string(w, error_code(err->status));
+    json_key(w, "message"), json_put_string(w, err->message);
+    json_close(w, '}');
 }
 
-static cJSON *own_answer(struct batch_answer *a)
+static void own_answer(struct json_writer *w, const struct batch_answer *a)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "index", (double)a->line->index);
-    add_id(o, "id", a->line->id);
+    json_key(w, "index"), json_put_unsigned(w, a->line->index);
+    json_key(w, "id"), json_put_string(w, a->line->id);
     if (a->error.status) {
-        add_error(o, &a->error);
-        return o;
+        put_error(w, &a->error);
+        return;
     }
-    const struct batch_prompt *prompt = &a->line->prompts[0];
-    cJSON_AddItemToObject(o, "prompt",
-                          prompt->text ? json_text(prompt->text, prompt->n)
-                                       : json_ids(prompt->ids, prompt->n_ids));
-    own_choices(o, a);
-    return o;
+    const struct prompt *prompt = &a->line->asked.prompts[0];
+    json_key(w, "prompt");
+    if (prompt->text)
+        json_put_bytes(w, prompt->text, prompt->n);
+    else
+        put_ids(w, prompt->ids, prompt->n_ids);
+    own_choices(w, a);
 }
 
 /* ---- OpenAI's shape ---- */
 
-/* The API's name of a token that is no text by itself: bytes:\xe2\x80. */
-static cJSON *token_name(const gpt2q_model *model, int32_t id)
-{
-    size_t n;
-    const char *bytes = gpt2q_token_bytes(model, id, &n);
-    if (!bytes) return cJSON_CreateString("");
-    if (utf8_valid_prefix(bytes, n) == n && !memchr(bytes, 0, n)) return json_text(bytes, n);
-    struct answer_text t = {0};
-    append(&t, "bytes:", 6);
-    for (size_t i = 0; i < n; i++) {
-        char hex[8];
-        append(&t, hex, (size_t)snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)bytes[i]));
-    }
-    append(&t, "", 1);
-    cJSON *item = cJSON_CreateString(t.bytes);
-    mem_free(t.bytes);
-    return item;
-}
-
-/* Characters that begin in a token. */
-static size_t characters(const gpt2q_model *model, int32_t id)
-{
-    size_t n, count = 0;
-    const char *bytes = gpt2q_token_bytes(model, id, &n);
-    for (size_t i = 0; bytes && i < n; i++) count += ((unsigned char)bytes[i] & 0xC0) != 0x80;
-    return count;
-}
-
-static void add_named(cJSON *object, const gpt2q_model *model, int32_t id, float logprob)
-{
-    cJSON *name = token_name(model, id);
-    if (!cJSON_GetObjectItemCaseSensitive(object, name->valuestring))
-        cJSON_AddItemToObject(object, name->valuestring, json_real((double)logprob));
-    cJSON_Delete(name);
-}
-
-/* The legacy shape: arrays of one length. */
-static cJSON *legacy_logprobs(const gpt2q_model *model, const gpt2q_result *r, int32_t k)
-{
-    cJSON *o = cJSON_CreateObject();
-    cJSON *tokens = cJSON_AddArrayToObject(o, "tokens"),
-          *logprobs = cJSON_AddArrayToObject(o, "token_logprobs");
-    cJSON *tops = cJSON_AddArrayToObject(o, "top_logprobs"),
-          *offsets = cJSON_AddArrayToObject(o, "text_offset");
-    size_t offset = 0;
-    for (size_t i = 0; i < r->n_positions; i++) {
-        const gpt2q_position *p = &r->positions[i];
-        cJSON *top = p->top ? cJSON_CreateObject() : cJSON_CreateNull();
-        for (int32_t j = 0; p->top && j < k; j++) add_named(top, model, p->top[j].id, p->top[j].logprob);
-        if (p->top) add_named(top, model, p->id, p->logprob);
-        cJSON_AddItemToArray(tokens, token_name(model, p->id));
-        cJSON_AddItemToArray(logprobs, json_real((double)p->logprob));
-        cJSON_AddItemToArray(tops, top);
-        cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)offset));
-        offset += characters(model, p->id);
-    }
-    return o;
-}
-
-static cJSON *openai_choice(const struct batch_answer *a, size_t number, const struct batch_prompt *prompt,
-                            const gpt2q_result *r)
-{
-    cJSON *o = cJSON_CreateObject();
-    int32_t k = a->line->request.n_logprobs;
-    cJSON_AddItemToObject(o, "text", text_of(a, prompt, r));
-    cJSON_AddNumberToObject(o, "index", (double)number);
-    cJSON_AddItemToObject(o, "logprobs", k < 0 ? cJSON_CreateNull() : legacy_logprobs(a->model, r, k));
-    cJSON_AddStringToObject(o, "finish_reason", finish_name(r->finish));
-    return o;
-}
-
-static void add_numbered(cJSON *o, const char *key, const char *prefix, uint64_t index)
+static void put_numbered(struct json_writer *w, const char *key, const char *prefix, uint64_t index)
 {
     char id[48];
     snprintf(id, sizeof id, "%s%llu", prefix, (unsigned long long)index);
-    cJSON_AddStringToObject(o, key, id);
+    json_key(w, key), json_put_string(w, id);
 }
 
-static void add_response(cJSON *o, struct batch_answer *a)
+static void put_response(struct json_writer *w, const struct batch_answer *a)
 {
-    cJSON *response = cJSON_AddObjectToObject(o, "response");
-    cJSON_AddNumberToObject(response, "status_code", 200);
-    add_numbered(response, "request_id", "req_", a->line->index);
-    cJSON *body = cJSON_AddObjectToObject(response, "body");
-    const char *name = gpt2q_model_name(a->model);
-    add_numbered(body, "id", "cmpl-", a->line->index);
-    cJSON_AddStringToObject(body, "object", "text_completion");
-    cJSON_AddNumberToObject(body, "created", 0);
-    cJSON_AddItemToObject(body, "model", json_text(name, strlen(name)));
-    cJSON *choices = cJSON_AddArrayToObject(body, "choices"), *usage;
-    for (size_t i = 0; i < a->n_choices; i++) {
-        cJSON_AddItemToArray(choices, a->choices[i]);
-        a->choices[i] = NULL;
-    }
-    usage = cJSON_AddObjectToObject(body, "usage");
-    cJSON_AddNumberToObject(usage, "prompt_tokens", (double)a->prompt_tokens);
-    cJSON_AddNumberToObject(usage, "completion_tokens", (double)a->completion_tokens);
-    cJSON_AddNumberToObject(usage, "total_tokens", (double)(a->prompt_tokens + a->completion_tokens));
+    char id[48];
+    const struct openai_usage usage = {a->prompt_tokens, a->completion_tokens};
+    const struct openai_head head = {.id = id, .model = gpt2q_model_name(a->model)};
+    snprintf(id, sizeof id, "cmpl-%llu", (unsigned long long)a->line->index);
+    json_key(w, "response"), json_open(w, '{');
+    json_key(w, "status_code"), json_put_integer(w, 200);
+    put_numbered(w, "request_id", "req_", a->line->index);
+    json_key(w, "body"), openai_completion_write(w, &head, a->choices, a->n_choices, &usage);
+    json_close(w, '}');
 }
 
-static cJSON *openai_answer(struct batch_answer *a)
+static void openai_answer(struct json_writer *w, const struct batch_answer *a)
 {
-    cJSON *o = cJSON_CreateObject();
-    add_numbered(o, "id", "batch_req_", a->line->index);
-    add_id(o, "custom_id", a->line->id);
+    put_numbered(w, "id", "batch_req_", a->line->index);
+    json_key(w, "custom_id"), json_put_string(w, a->line->id);
     if (a->error.status) {
-        cJSON_AddNullToObject(o, "response");
-        add_error(o, &a->error);
-        return o;
+        json_key(w, "response"), json_put_null(w);
+        put_error(w, &a->error);
+        return;
     }
-    add_response(o, a);
-    cJSON_AddNullToObject(o, "error");
-    return o;
+    put_response(w, a);
+    json_key(w, "error"), json_put_null(w);
 }
 
 /* ---- either ---- */
 
 void batch_answer_add(struct batch_answer *a, size_t prompt, int32_t sample, const gpt2q_result *r)
 {
-    const struct batch_prompt *p = &a->line->prompts[prompt];
-    size_t number = prompt * (size_t)a->line->request.n_samples + (size_t)sample;
+    const struct openai_request *asked = &a->line->asked;
+    size_t number = prompt * (size_t)asked->request.n_samples + (size_t)sample;
+    struct json_writer w = {0};
     a->n_ended++;
     if (sample == 0) a->prompt_tokens += r->n_prompt;
     a->completion_tokens += r->n_ids;
-    if (r->finish == GPT2Q_FINISH_ERROR)
+    if (r->finish == GPT2Q_FINISH_ERROR) {
         batch_answer_refuse(a, &r->error);
+        return;
+    }
+    if (a->line->format == BATCH_OPENAI)
+        openai_choice_write(&w, a->model, asked, prompt, sample, r);
     else
-        a->choices[number] =
-            a->line->format == BATCH_OPENAI ? openai_choice(a, number, p, r) : own_choice(a, p, sample, r);
+        own_fields(&w, a, &asked->prompts[prompt], sample, r);
+    a->choices[number] = json_finish(&w);
+    if (!a->choices[number]) a->out_of_memory = true;
 }
 
-char *batch_answer_print(struct batch_answer *a)
+gpt2q_status batch_answer_print(struct batch_answer *a, char **text, gpt2q_error *err)
 {
-    cJSON *o = a->line->format == BATCH_OPENAI ? openai_answer(a) : own_answer(a);
-    char *text = cJSON_PrintUnformatted(o);
-    cJSON_Delete(o);
-    if (!text) exit_out_of_memory();
-    return text;
+    struct json_writer w = {0};
+    *text = NULL;
+    if (!a->out_of_memory) {
+        json_open(&w, '{');
+        (a->line->format == BATCH_OPENAI ? openai_answer : own_answer)(&w, a);
+        json_close(&w, '}');
+        *text = json_finish(&w);
+    }
+    return *text ? GPT2Q_OK
+                 : error_set(err, GPT2Q_OUT_OF_MEMORY, "out of memory: the answer to line %llu does not fit",
+                             (unsigned long long)a->line->index + 1);
 }

@@ -1,7 +1,6 @@
 #include "app/batch/output.h"
 #include "base/memory.h"
 #include <assert.h>
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -52,7 +51,7 @@ bool batch_output_has_room(const struct batch_output *o, uint64_t n)
 static gpt2q_status write_line(struct batch_output *o, char *text, gpt2q_error *err)
 {
     bool failed = fputs(text, o->stream) == EOF || fputc('\n', o->stream) == EOF;
-    cJSON_free(text);
+    mem_free(text);
     return failed ? cannot_write(o, err) : GPT2Q_OK;
 }
 
@@ -82,7 +81,7 @@ gpt2q_status batch_output_close(struct batch_output *o, gpt2q_error *err)
         if (!s && fsync(fileno(o->stream)) && errno != EINVAL && errno != EROFS) s = cannot_write(o, err);
         if (fclose(o->stream) && !s) s = cannot_write(o, err);
     }
-    for (size_t i = 0; o->held && i < o->window; i++) cJSON_free(o->held[i]);
+    for (size_t i = 0; o->held && i < o->window; i++) mem_free(o->held[i]);
     mem_free(o->held);
     *o = (struct batch_output){0};
     return s;

@@ -20,7 +20,7 @@ gpt2q_status batch_output_open(struct batch_output *o, const char *path, int64_t
                                bool ordered, size_t window, gpt2q_error *err);
 /* The n-th line may be begun: its answer will have a place. */
 bool batch_output_has_room(const struct batch_output *o, uint64_t n);
-/* Takes the answer to the n-th line; `text` is freed with cJSON_free once it is written. */
+/* Takes the answer to the n-th line; `text` is freed with mem_free once it is written. */
 gpt2q_status batch_output_put(struct batch_output *o, uint64_t n, char *text, gpt2q_error *err);
 gpt2q_status batch_output_flush(struct batch_output *o, gpt2q_error *err);
 /* Flushes, syncs and closes; frees in any case. */

@@ -16,7 +16,7 @@ struct batch_slot {
     uint64_t n; /* number of the line in the shard */
     struct batch_line line;
     struct batch_answer answer;
-    struct prompt_under_way *prompts; /* (line.n_prompts) */
+    struct prompt_under_way *prompts; /* (line.asked.n_prompts) */
     size_t n_submitted;
     size_t n_expected; /* samples that will end */
 };
@@ -47,11 +47,11 @@ static void refuse(struct batch_slot *slot, const gpt2q_error *reason)
 static void submit(struct batch_run *run)
 {
     struct batch_slot *slot = run->submitting;
-    while (slot->n_submitted < slot->line.n_prompts && !slot->answer.error.status) {
-        const struct batch_prompt *prompt = &slot->line.prompts[slot->n_submitted];
+    while (slot->n_submitted < slot->line.asked.n_prompts && !slot->answer.error.status) {
+        const struct prompt *prompt = &slot->line.asked.prompts[slot->n_submitted];
         struct prompt_under_way *p = &slot->prompts[slot->n_submitted];
         gpt2q_error reason;
-        gpt2q_request r = slot->line.request;
+        gpt2q_request r = slot->line.asked.request;
         *p = (struct prompt_under_way){.slot = slot, .number = slot->n_submitted};
         r.prompt = prompt->text;
         r.prompt_len = prompt->n;
@@ -78,6 +78,39 @@ static struct batch_slot *free_slot(struct batch_run *run)
     return NULL;
 }
 
+/* Where the format is not known: by this line. A line of broken JSON says only that its file is JSON, the first whole one says of
+ * which kind; a line that is too long says nothing. */
+static void decide_format(struct batch_run *run)
+{
+    bool certain;
+    if (run->format != BATCH_AUTO || !run->line.text) return;
+    enum batch_format format = batch_format_of(run->line.text, run->line.n, &certain);
+    if (format == BATCH_TEXT && run->is_json) return; /* what is no JSON among JSON is broken, too */
+    run->is_json = format != BATCH_TEXT;
+    if (certain) run->format = format;
+}
+
+/* As it is before the first whole line of JSON: the shape of our own answers. */
+static enum batch_format format_now(const struct batch_run *run)
+{
+    if (run->format != BATCH_AUTO) return run->format;
+    return run->is_json ? BATCH_JSONL : BATCH_TEXT;
+}
+
+/* Of a file that can be read twice the first whole line decides before any is answered. */
+static gpt2q_status look_ahead(struct batch_run *run, gpt2q_error *err)
+{
+    enum line_state state = LINE_READY;
+    if (run->format != BATCH_AUTO || !line_reader_is_regular(run->reader)) return GPT2Q_OK;
+    while (run->format == BATCH_AUTO && state == LINE_READY) {
+        state = line_reader_next(run->reader, true, &run->line, err);
+        if (state == LINE_READY) decide_format(run);
+    }
+    if (state == LINE_FAILED) return err->status;
+    if (run->format == BATCH_AUTO) run->format = format_now(run);
+    return line_reader_rewind(run->reader, err);
+}
+
 static gpt2q_status begin_line(struct batch_run *run, struct batch_slot *slot, gpt2q_error *err)
 {
     gpt2q_error reason;
@@ -86,12 +119,12 @@ static gpt2q_status begin_line(struct batch_run *run, struct batch_slot *slot, g
     run->n_used++;
     if (!run->line.text) {
         s = error_set(&reason, GPT2Q_INVALID_ARGUMENT, "a line may have %zu bytes at most", LINE_MAX_BYTES);
-        slot->line = (struct batch_line){.index = run->line.index, .format = run->format};
+        slot->line = (struct batch_line){.index = run->line.index, .format = format_now(run)};
     } else {
-        s = batch_line_parse(&slot->line, run->format, run->line.text, run->line.n, run->line.index,
+        s = batch_line_parse(&slot->line, format_now(run), run->line.text, run->line.n, run->line.index,
                              &run->defaults, &reason);
     }
-    size_t n = s ? 0 : slot->line.n_prompts;
+    size_t n = s ? 0 : slot->line.asked.n_prompts;
     slot->prompts = mem_array(n, sizeof *slot->prompts);
     if (!slot->prompts) return error_memory(err, "a line", n * sizeof *slot->prompts);
     if (s) {
@@ -112,8 +145,7 @@ static enum line_state next_line(struct batch_run *run, bool wait, gpt2q_error *
     for (;;) {
         enum line_state state = line_reader_next(run->reader, wait, &run->line, err);
         if (state != LINE_READY) return state;
-        if (run->format == BATCH_AUTO)
-            run->format = run->line.text ? batch_format_of(run->line.text, run->line.n) : BATCH_TEXT;
+        decide_format(run);
         if (run->line.index % run->shard.step != run->shard.first) continue;
         if (!batch_done_has(run->done, run->n_lines)) return LINE_READY;
         run->n_lines++;
@@ -161,7 +193,9 @@ static gpt2q_status put_finished(struct batch_run *run, gpt2q_error *err)
         if (!slot->used || slot == run->submitting || slot->answer.n_ended < slot->n_expected) continue;
         run->stats->requests++;
         run->stats->errors += slot->answer.error.status != GPT2Q_OK;
-        s = batch_output_put(run->output, slot->n, batch_answer_print(&slot->answer), err);
+        char *text;
+        s = batch_answer_print(&slot->answer, &text, err);
+        if (!s) s = batch_output_put(run->output, slot->n, text, err);
         free_slot_of(run, slot);
         n++;
     }
@@ -223,7 +257,8 @@ gpt2q_status batch_run(struct batch_run *run, gpt2q_error *err)
     run->slots = mem_zarray(run->n_slots, sizeof *run->slots);
     if (!run->slots) return error_memory(err, "the lines under way", run->n_slots * sizeof *run->slots);
     if (run->trace) scheduler_on_step(run->scheduler, trace_step, run);
-    gpt2q_status s = turns(run, err);
+    gpt2q_status s = look_ahead(run, err);
+    if (!s) s = turns(run, err);
     for (size_t i = 0; i < run->n_slots; i++)
         if (run->slots[i].used) free_slot_of(run, &run->slots[i]);
     mem_free(run->slots);

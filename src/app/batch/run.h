@@ -19,7 +19,8 @@ struct batch_run {
     struct line_reader *reader;
     struct batch_output *output;
     struct batch_stats *stats;
-    enum batch_format format;
+    enum batch_format format; /* BATCH_AUTO until a line has decided */
+    bool is_json;             /* a line began like JSON */
     struct batch_defaults defaults;
     struct batch_shard shard;
     const struct batch_done *done; /* lines that need no answer any more */

@@ -221,7 +221,8 @@ static int open_text(struct bench_plan *plan)
     gpt2q_error err;
     char *path;
     if (!opt.tokenizer) return EXIT_DONE;
-    if (file_read(opt.tokenizer, MAX_TEXT_BYTES, &plan->text, &plan->text_len, &err)) return failed(&err);
+    if (file_read_text(opt.tokenizer, MAX_TEXT_BYTES, &plan->text, &plan->text_len, &err))
+        return failed(&err);
     if (!plan->text_len) return failure("%s: is empty, so there is nothing to tokenize", opt.tokenizer);
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     gpt2q_status s = tokenizer_open(path, &plan->tokenizer, &err);

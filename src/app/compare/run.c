@@ -214,7 +214,7 @@ static void say_same_text(const struct comparison *c, const struct compared *s, 
     struct sha256 sum;
     char *text, digits[SHA256_TEXT];
     size_t n;
-    if (!s->file || !calibration || file_read(c->text, (size_t)1 << 30, &text, &n, NULL)) return;
+    if (!s->file || !calibration || file_read_text(c->text, (size_t)1 << 30, &text, &n, NULL)) return;
     sha256_begin(&sum);
     sha256_add(&sum, text, n);
     if (strstr(calibration, sha256_print(&sum, digits)))

@@ -1,0 +1,220 @@
+#include "openai/request.h"
+#include "base/memory.h"
+#include <float.h>
+#include <string.h>
+
+static const char *const known[] = {
+    "model", "prompt", "max_tokens", "max_completion_tokens", "min_tokens", "temperature", "top_p", "top_k",
+    "min_p", "repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "allowed_token_ids",
+    "stop", "stop_token_ids", "include_stop_str_in_output", "ignore_eos", "n", "best_of", "seed", "logprobs",
+    "prompt_logprobs", "echo", "stream", "stream_options", "suffix", "truncate_prompt_tokens",
+    "return_token_ids", "return_tokens_as_token_ids", "speculate", "timings", "response_format",
+    /* never done here, refused where they ask for something */
+    "tools", "tool_choice", "structured_outputs", "grammar", "guided_json", "guided_regex", "guided_choice",
+    "guided_grammar",
+    /* sent by clients, changing nothing */
+    "user", "metadata", "store", "service_tier", "session_id", "safety_identifier", "prompt_cache_key",
+    "cache_prompt", "add_special_tokens", "spaces_between_special_tokens", "skip_special_tokens", "priority",
+    "use_beam_search", "length_penalty"};
+
+static gpt2q_status unsupported(const struct fields *f, const char *key, const char *why)
+{
+    return openai_error_set(f->err, GPT2Q_UNSUPPORTED, "unsupported_parameter", key, "%s is not supported%s",
+                            key, why);
+}
+
+/* ---- fields that are refused unless they ask for nothing ---- */
+
+/* null, false, 0, "", [] or {}. */
+static bool asks_nothing(const cJSON *item)
+{
+    if (!item || cJSON_IsFalse(item)) return true;
+    if (cJSON_IsNumber(item)) return item->valuedouble == 0;
+    if (cJSON_IsString(item)) return !*item->valuestring;
+    return (cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child;
+}
+
+static gpt2q_status refuse_others(const struct fields *f)
+{
+    static const char *const nothing_only[] = {"min_tokens",
+                                               "frequency_penalty",
+                                               "presence_penalty",
+                                               "logit_bias",
+                                               "allowed_token_ids",
+                                               "stop_token_ids",
+                                               "include_stop_str_in_output",
+                                               "suffix",
+                                               "tools",
+                                               "tool_choice",
+                                               "structured_outputs",
+                                               "grammar",
+                                               "guided_json",
+                                               "guided_regex",
+                                               "guided_choice",
+                                               "guided_grammar",
+                                               "priority",
+                                               "use_beam_search"};
+    for (size_t i = 0; i < sizeof nothing_only / sizeof *nothing_only; i++)
+        if (!asks_nothing(field_find(f, nothing_only[i]))) return unsupported(f, nothing_only[i], "");
+    if (field_find(f, "prompt_logprobs"))
+        return unsupported(f, "prompt_logprobs", ": use echo with logprobs");
+    const cJSON *item = field_find(f, "skip_special_tokens");
+    if (item && !cJSON_IsTrue(item)) return unsupported(f, "skip_special_tokens", " unless it is true");
+    item = field_find(f, "length_penalty");
+    if (item && !(cJSON_IsNumber(item) && item->valuedouble == 1))
+        return unsupported(f, "length_penalty", " unless it is 1");
+    item = field_find(f, "response_format");
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(item, "type");
+    if (item && !(cJSON_IsString(type) && !strcmp(type->valuestring, "text")))
+        return unsupported(f, "response_format", " unless its type is \"text\"");
+    return GPT2Q_OK;
+}
+
+/* ---- fields that are done ---- */
+
+static gpt2q_status read_max_tokens(const struct fields *f, struct openai_request *out)
+{
+    gpt2q_status s = field_integer(f, "max_tokens", 0, FIELD_ANY, &out->request.max_tokens);
+    if (!s) s = field_integer(f, "max_completion_tokens", 0, FIELD_ANY, &out->request.max_tokens);
+    if (!s && field_find(f, "max_tokens") && field_find(f, "max_completion_tokens"))
+        s = openai_error_set(
+            f->err, GPT2Q_FORMAT, "invalid_value", "max_completion_tokens",
+            "max_tokens and max_completion_tokens are one field: only one of them may be given");
+    return s;
+}
+
+static gpt2q_status read_sampling(const struct fields *f, gpt2q_sampling *o)
+{
+    int32_t top_k = o->top_k;
+    gpt2q_status s = field_float(f, "temperature", 0, 2, &o->temperature);
+    if (!s) s = field_real(f, "top_p", 0, 1, &o->top_p);
+    if (!s) s = field_integer(f, "top_k", -1, FIELD_ANY, &top_k);
+    if (!s) s = field_float(f, "min_p", 0, 1, &o->min_p);
+    if (!s) s = field_float(f, "repetition_penalty", 1e-6, 10, &o->repetition_penalty);
+    o->top_k = top_k < 0 ? 0 : top_k;              /* 0 and -1: all */
+    if (o->top_p == 0) o->top_p = (double)FLT_MIN; /* the API's 0: the likeliest token alone */
+    return s;
+}
+
+/* A number, or true for 1 and false for none. */
+static gpt2q_status read_logprobs(const struct fields *f, struct openai_request *out)
+{
+    const cJSON *item = field_find(f, "logprobs");
+    if (!cJSON_IsBool(item))
+        return field_integer(f, "logprobs", 0, OPENAI_LOGPROBS_MAX, &out->request.n_logprobs);
+    out->request.n_logprobs = cJSON_IsTrue(item) ? 1 : -1;
+    return GPT2Q_OK;
+}
+
+static gpt2q_status read_samples(const struct fields *f, struct openai_request *out)
+{
+    gpt2q_status s = field_integer(f, "n", 1, 128, &out->request.n_samples);
+    int32_t best_of = out->request.n_samples;
+    if (!s) s = field_integer(f, "best_of", 1, FIELD_ANY, &best_of);
+    if (!s && best_of < out->request.n_samples)
+        s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "best_of",
+                             "best_of must be at least n (%d), not %d", (int)out->request.n_samples,
+                             (int)best_of);
+    if (!s && best_of > out->request.n_samples) s = unsupported(f, "best_of", " unless it equals n");
+    if (!s) s = field_seed(f, "seed", -FIELD_ANY, &out->request.sampling.seed);
+    out->has_seed = field_find(f, "seed") != NULL;
+    return s;
+}
+
+static gpt2q_status read_stops(const struct fields *f, struct openai_request *out)
+{
+    bool present;
+    gpt2q_status s = field_texts(f, "stop", OPENAI_STOPS_MAX, out->stops, &out->request.n_stop, &present);
+    out->request.stop = (const char *const *)out->stops;
+    return s;
+}
+
+static gpt2q_status read_truncation(const struct fields *f, struct openai_request *out)
+{
+    int32_t keep = 0;
+    gpt2q_status s = field_integer(f, "truncate_prompt_tokens", -1, FIELD_ANY, &keep);
+    if (!s && keep > 0) s = unsupported(f, "truncate_prompt_tokens", " unless it is -1");
+    if (!s && !keep && field_find(f, "truncate_prompt_tokens"))
+        s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "truncate_prompt_tokens",
+                             "truncate_prompt_tokens must be -1 or at least 1, not 0");
+    out->request.truncate_left = keep == -1;
+    return s;
+}
+
+static gpt2q_status read_stream(const struct fields *f, const struct openai_rules *rules,
+                                struct openai_request *out)
+{
+    static const char *const names[] = {"include_usage", "continuous_usage_stats"};
+    gpt2q_status s = field_bool(f, "stream", &out->stream);
+    if (!s && out->stream && !rules->streams) return unsupported(f, "stream", " here");
+    const cJSON *item = field_find(f, "stream_options");
+    if (s || !item) return s;
+    if (!cJSON_IsObject(item))
+        return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_type", "stream_options",
+                                "stream_options must be an object");
+    if (!out->stream && item->child)
+        return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "stream_options",
+                                "stream_options must not be given unless stream is true");
+    struct fields o = {.object = item, .err = f->err};
+    s = field_check_names(&o, names, 2);
+    if (!s) s = field_bool(&o, names[0], &out->include_usage);
+    return s ? s : field_bool(&o, names[1], &out->continuous_usage);
+}
+
+static gpt2q_status read_flags(const struct fields *f, struct openai_request *out)
+{
+    gpt2q_status s = field_bool(f, "echo", &out->request.echo);
+    if (!s) s = field_bool(f, "ignore_eos", &out->request.ignore_eos);
+    if (!s) s = field_bool(f, "timings", &out->timings);
+    if (!s) s = field_bool(f, "return_token_ids", &out->return_token_ids);
+    if (!s) s = field_bool(f, "return_tokens_as_token_ids", &out->return_tokens_as_token_ids);
+    if (!s) s = field_integer(f, "speculate", 0, 64, &out->request.speculate);
+    if (!s && out->request.max_tokens == 0 && !out->request.echo)
+        s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "max_tokens",
+                             "max_tokens must be at least 1 unless echo is true, not 0");
+    return s;
+}
+
+/* The API's default prompt, <|endoftext|>, is what an empty one stands for. */
+static gpt2q_status read_prompts(const struct fields *f, const struct openai_rules *rules,
+                                 struct openai_request *out)
+{
+    gpt2q_status s = field_prompts(f, "prompt", &rules->prompts, &out->prompts, &out->n_prompts);
+    if (s || out->n_prompts) return s;
+    out->prompts = mem_zarray(1, sizeof *out->prompts);
+    if (out->prompts) out->n_prompts = 1, out->prompts->text = mem_strdup("");
+    return out->prompts && out->prompts->text ? GPT2Q_OK
+                                              : openai_error_set(f->err, GPT2Q_OUT_OF_MEMORY, "out_of_memory",
+                                                                 NULL, "out of memory: a request");
+}
+
+gpt2q_status openai_request_read(const cJSON *body, const struct openai_rules *rules,
+                                 struct openai_request *out, struct openai_error *err)
+{
+    struct fields f = {.object = body, .err = err};
+    *out = (struct openai_request){.request = gpt2q_request_default()};
+    out->request.max_tokens = 16;
+    out->request.sampling.temperature = 1;
+    out->request.sampling.seed = rules->seed;
+    out->request.speculate = rules->speculate;
+    gpt2q_status s = field_check_names(&f, known, sizeof known / sizeof *known);
+    if (!s) s = field_text(&f, "model", &out->model);
+    if (!s) s = read_max_tokens(&f, out);
+    if (!s) s = read_sampling(&f, &out->request.sampling);
+    if (!s) s = read_logprobs(&f, out);
+    if (!s) s = read_samples(&f, out);
+    if (!s) s = read_stops(&f, out);
+    if (!s) s = read_truncation(&f, out);
+    if (!s) s = read_stream(&f, rules, out);
+    if (!s) s = read_flags(&f, out);
+    if (!s) s = refuse_others(&f);
+    return s ? s : read_prompts(&f, rules, out);
+}
+
+void openai_request_free(struct openai_request *r)
+{
+    mem_free(r->model);
+    for (size_t i = 0; i < REQUEST_STOPS_MAX; i++) mem_free(r->stops[i]);
+    prompts_free(r->prompts, r->n_prompts);
+    *r = (struct openai_request){0};
+}
