@@ -130,14 +130,15 @@ static void cjson_reports_what_it_cannot_allocate(void **state)
         assert_null(document);
     }
     volatile int called = 0;
-    cJSON *object = cJSON_CreateObject();
-    mem_fail_after(1);
+    cJSON *object = cJSON_CreateObject(), *item = cJSON_CreateNumber(1);
+    mem_fail_after(0);
     if (!setjmp(out))
-        cJSON_AddNumberToObject(object, "a", 1); /* the item, then no room for its name */
+        cJSON_AddItemToObject(object, "a", item); /* no room for its name: the field would be lost */
     else
         called = 1;
     mem_fail_after(-1);
     assert_int_equal(called, 1);
+    cJSON_Delete(item);
     cJSON_Delete(object);
     cJSON_InitHooks(NULL);
 }
