@@ -56,7 +56,7 @@ gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER
     gpt2q_status s = vocabulary_find_ends(t, name, err);
     if (!s)
         s = extras && extras->text ? extras_parse(extras->text, extras->size, extras->name, &t->extras, err)
-                         : extras_plain(t->end_of_text, &t->extras, err);
+                                   : extras_plain(t->end_of_text, &t->extras, err);
     if (s) {
         tokenizer_free(t);
         return s;

@@ -129,17 +129,6 @@ void coded_free(struct coded *c)
     *c = (struct coded){0};
 }
 
-void coded_row(const struct coded *c, int o, float *out)
-{
-    const uint8_t *codes = c->codes + (size_t)o * (size_t)c->cols;
-    const int group = c->cols / c->groups;
-    for (int g = 0; g < c->groups; g++) {
-        const float s = c->scale[(size_t)o * (size_t)c->groups + (size_t)g];
-        const float z = c->zero[(size_t)o * (size_t)c->groups + (size_t)g];
-        for (int i = g * group; i < (g + 1) * group; i++) out[i] = ((float)codes[i] - z) * s;
-    }
-}
-
 gpt2q_status coded_pack(const struct coded *c, const char *name, struct qtensor *out, gpt2q_error *err)
 {
     const struct coded_matrix m = {.name = name,

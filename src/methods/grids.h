@@ -53,8 +53,6 @@ struct coded {
 gpt2q_status coded_create(struct coded *c, struct scheme scheme, int rows, int cols, int group,
                           gpt2q_error *err);
 void coded_free(struct coded *c);
-/* Row o as floats (cols). */
-void coded_row(const struct coded *c, int o, float *out);
 /* In the engine's layout. */
 gpt2q_status coded_pack(const struct coded *c, const char *name, struct qtensor *out, gpt2q_error *err);
 #endif

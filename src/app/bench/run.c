@@ -133,8 +133,7 @@ static gpt2q_status run_tokenizer(const struct bench_plan *plan, struct bench_te
     int32_t *ids = mem_array(capacity, sizeof *ids);
     if (!ids) return error_memory(err, "the ids of the text", capacity * sizeof *ids);
     double start = clock_seconds();
-    gpt2q_status s =
-        tokenizer_encode(plan->tokenizer, plan->text, plan->text_len, 0, ids, capacity, &n, err);
+    gpt2q_status s = tokenizer_encode(plan->tokenizer, plan->text, plan->text_len, 0, ids, capacity, &n, err);
     double seconds = clock_seconds() - start;
     mem_free(ids);
     t->tokens = (int32_t)n;
