@@ -149,8 +149,9 @@ bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers
 	@$(MAKE) CONFIG=sanitize test
+# libomp is not instrumented: what it does itself is not looked at.
 tsan: ## all tests with the thread sanitizer (clang)
-	@$(MAKE) CONFIG=tsan CC=clang test
+	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 die_after_fork=0 $$TSAN_OPTIONS" $(MAKE) CONFIG=tsan CC=clang test
 fuzz: ## each fuzzer of tests/fuzz for FUZZ_SECONDS (clang)
 	@$(MAKE) CONFIG=fuzz CC=clang fuzz-run
 fuzz-run: $(FUZZ_BIN)

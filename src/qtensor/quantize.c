@@ -38,6 +38,7 @@ struct packing {
     void *scale, *zero;
     const struct qtensor *w; /* the result, for run->on_panel */
     struct worker *workers;
+    struct coding coding; /* of all panels; with scales of their own they fill in theirs */
     float *input_divisor, *input_shift, *input_offset; /* [cols], QG_INPUT */
 };
 
@@ -94,15 +95,17 @@ static void tensor_range(const struct packing *job, struct worker *self, int64_t
     }
 }
 
-static void tensor_choose(const struct packing *job, struct worker *self, int n_threads, struct coding *c)
+/* The one scale of a tensor, by the first worker, before any panel is encoded or measured. */
+static void tensor_choose(struct packing *job, int n_threads)
 {
+    struct coding *c = &job->coding;
     float lo = INFINITY, hi = -INFINITY;
     for (int t = 0; t < n_threads; t++) {
         lo = job->workers[t].lo < lo ? job->workers[t].lo : lo;
         hi = job->workers[t].hi > hi ? job->workers[t].hi : hi;
     }
-    struct choice chosen = choose(job, lo, hi, self);
-    if (self == job->workers) store_parameters(job, 0, chosen);
+    struct choice chosen = choose(job, lo, hi, &job->workers[0]);
+    store_parameters(job, 0, chosen);
     for (int o = 0; o < PANEL; o++) {
         c->divisor[o] = chosen.divisor;
         c->shift[o] = chosen.shift;
@@ -230,11 +233,10 @@ static void encode_panels(void *arg, int share, int n)
 {
     const struct packing *job = arg;
     struct worker *self = &job->workers[share];
-    struct coding c = coding_create(job->scheme);
+    struct coding c = job->coding;
     bool integer = scheme_has_codes(job->scheme);
     int64_t p0, p1;
     threads_split(job->panels, share, n, &p0, &p1);
-    if (integer && job->scheme.gran == QG_TENSOR) tensor_choose(job, self, n, &c);
     if (integer && job->scheme.gran == QG_INPUT) {
         c.input_divisor = job->input_divisor;
         c.input_shift = job->input_shift;
@@ -248,9 +250,13 @@ static void encode_panels(void *arg, int share, int n)
 
 static void quantize_job(struct packing *job, int n_threads)
 {
-    const bool integer = scheme_has_codes(job->scheme), inputs = integer && job->scheme.gran == QG_INPUT;
-    if (inputs || (integer && job->scheme.gran == QG_TENSOR)) threads_run(n_threads, find_ranges, job);
+    const bool integer = scheme_has_codes(job->scheme), inputs = integer && job->scheme.gran == QG_INPUT,
+               tensor = integer && job->scheme.gran == QG_TENSOR;
+    job->coding = coding_create(job->scheme);
+    if (inputs || tensor) threads_run(n_threads, find_ranges, job);
     if (inputs) threads_run(n_threads, choose_inputs, job);
+    if (tensor) tensor_choose(job, n_threads);
+    if (job->workers[0].failure) return;
     threads_run(n_threads, encode_panels, job);
 }
 
