@@ -12,7 +12,7 @@
 static int compare_tokens(const void *left, const void *right)
 {
     const struct added_token *a = left, *b = right;
-    if (a->normalized != b->normalized) return a->normalized - b->normalized;
+    if (a->flags.normalized != b->flags.normalized) return a->flags.normalized - b->flags.normalized;
     int order = memcmp(a->content, b->content, a->n < b->n ? a->n : b->n);
     return order ? order : (a->n > b->n) - (a->n < b->n);
 }
@@ -22,7 +22,7 @@ static void index_tokens(struct extras *e)
 {
     if (e->n) qsort(e->tokens, e->n, sizeof *e->tokens, compare_tokens);
     e->n_first = 0;
-    while (e->n_first < e->n && !e->tokens[e->n_first].normalized) e->n_first++;
+    while (e->n_first < e->n && !e->tokens[e->n_first].flags.normalized) e->n_first++;
     for (int group = 0; group < 2; group++) {
         size_t at = group ? e->n_first : 0, end = group ? e->n : e->n_first;
         for (int byte = 0; byte < 257; byte++) {
@@ -32,20 +32,20 @@ static void index_tokens(struct extras *e)
     }
 }
 
-static gpt2q_status read_flags(const cJSON *item, const char *name, struct added_token *t, gpt2q_error *err)
+gpt2q_status added_flags_read(const struct cJSON *item, const char *name, struct added_flags *flags,
+                              bool *normalized, gpt2q_error *err)
 {
     const struct {
         const char *key;
         bool *flag;
-    } flags[] = {{"special", &t->special},
-                 {"lstrip", &t->lstrip},
-                 {"rstrip", &t->rstrip},
-                 {"single_word", &t->single_word},
-                 {"normalized", &t->normalized}};
+    } keys[] = {{"special", &flags->special},
+                {"lstrip", &flags->lstrip},
+                {"rstrip", &flags->rstrip},
+                {"single_word", &flags->single_word},
+                {"normalized", &flags->normalized}};
     gpt2q_status s = GPT2Q_OK;
-    bool present;
-    for (size_t i = 0; i < sizeof flags / sizeof *flags && !s; i++)
-        s = json_bool(item, flags[i].key, name, flags[i].flag, &present, err);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !s; i++)
+        s = json_bool(item, keys[i].key, name, keys[i].flag, normalized, err);
     return s;
 }
 
@@ -68,7 +68,7 @@ static gpt2q_status read_token(const cJSON *item, const char *name, struct extra
     gpt2q_status s = json_integer(item, "id", name, 0, MAX_ID, &id, &present, err);
     if (!s && !present)
         s = error_set(err, GPT2Q_FORMAT, "%s: added_tokens: \"%s\" has no id", name, content->valuestring);
-    if (!s) s = read_flags(item, name, t, err);
+    if (!s) s = added_flags_read(item, name, &t->flags, &present, err);
     if (s) return s;
     t->id = (int32_t)id;
     memcpy(e->text + *used, content->valuestring, t->n + 1);
@@ -140,7 +140,7 @@ gpt2q_status extras_plain(int32_t end_of_text, struct extras *out, gpt2q_error *
         out->tokens = mem_alloc(sizeof *out->tokens);
         if (!out->tokens) return error_memory(err, "added tokens", sizeof *out->tokens);
         out->tokens[out->n++] = (struct added_token){
-            .content = END_OF_TEXT, .n = strlen(END_OF_TEXT), .id = end_of_text, .special = true};
+            .content = END_OF_TEXT, .n = strlen(END_OF_TEXT), .id = end_of_text, .flags.special = true};
     }
     index_tokens(out);
     return GPT2Q_OK;
@@ -233,7 +233,7 @@ static size_t strip_right(const char *text, size_t at, size_t n)
 struct splitter {
     const struct extras *extras;
     bool special;
-    gpt2q_status (*take)(void *user, struct part part, gpt2q_error *err);
+    gpt2q_status (*take)(void *user, struct text_part part, gpt2q_error *err);
     void *user;
 };
 
@@ -255,17 +255,17 @@ static gpt2q_status split_by(const struct splitter *sp, int group, const char *t
         }
         size_t begin = at, end = at + t->n;
         at = end;
-        if (t->special && !sp->special) continue;
-        if (t->single_word && (ends_with_word(text, begin) || begins_with_word(text + end, n - end)))
+        if (t->flags.special && !sp->special) continue;
+        if (t->flags.single_word && (ends_with_word(text, begin) || begins_with_word(text + end, n - end)))
             continue;
-        if (t->lstrip) {
+        if (t->flags.lstrip) {
             begin = strip_left(text, begin);
             if (begin < done) begin = done;
         }
-        if (t->rstrip) end = strip_right(text, end, n);
+        if (t->flags.rstrip) end = strip_right(text, end, n);
         if (done < begin) s = take_text(sp, group, text + done, begin - done, err);
         if (!s && begin < end)
-            s = sp->take(sp->user, (struct part){.id = t->id}, err); /* else stripped already */
+            s = sp->take(sp->user, (struct text_part){.id = t->id}, err); /* else stripped already */
         done = end;
     }
     return s || done >= n ? s : take_text(sp, group, text + done, n - done, err);
@@ -276,16 +276,16 @@ static gpt2q_status take_text(const struct splitter *sp, int group, const char *
                               gpt2q_error *err)
 {
     if (group == 0 && sp->extras->n > sp->extras->n_first) return split_by(sp, 1, text, n, err);
-    return sp->take(sp->user, (struct part){.text = text, .n = n, .id = NO_TOKEN}, err);
+    return sp->take(sp->user, (struct text_part){.text = text, .n = n, .id = NO_TOKEN}, err);
 }
 
 gpt2q_status extras_split(const struct extras *e, const char *text, size_t n, bool special,
-                          gpt2q_status (*take)(void *user, struct part part, gpt2q_error *err), void *user,
-                          gpt2q_error *err)
+                          gpt2q_status (*take)(void *user, struct text_part part, gpt2q_error *err),
+                          void *user, gpt2q_error *err)
 {
     struct splitter sp = {.extras = e, .special = special, .take = take, .user = user};
     if (n == 0) return GPT2Q_OK;
     bool plain =
-        e->n == 1 && e->tokens[0].special && !special; /* of most vocabularies: nothing to look for */
+        e->n == 1 && e->tokens[0].flags.special && !special; /* of most vocabularies: nothing to look for */
     return e->n_first && !plain ? split_by(&sp, 0, text, n, err) : take_text(&sp, 0, text, n, err);
 }

@@ -19,11 +19,15 @@
 #define ADDED_MAX_BYTES 1024  /* of one token */
 #define AROUND_MAX      32    /* ids before, and ids after */
 
+struct cJSON;
+struct added_flags {
+    bool special, lstrip, rstrip, single_word, normalized;
+};
 struct added_token {
     const char *content; /* zero-terminated */
     size_t n;            /* bytes */
     int32_t id;
-    bool special, lstrip, rstrip, single_word, normalized;
+    struct added_flags flags;
 };
 
 struct extras {
@@ -36,6 +40,9 @@ struct extras {
     int n_before, n_after;
 };
 
+/* The flags that a token's object has; others stay as they are. *normalized: whether it has that one. */
+gpt2q_status added_flags_read(const struct cJSON *item, const char *name, struct added_flags *flags,
+                              bool *normalized, gpt2q_error *err);
 /* *out is all zero on failure. `name` is for messages. */
 gpt2q_status extras_parse(const char *json, size_t size, const char *name, struct extras *out,
                           gpt2q_error *err);
@@ -44,13 +51,13 @@ gpt2q_status extras_plain(int32_t end_of_text, struct extras *out, gpt2q_error *
 void extras_free(struct extras *extras);
 
 /* A part of a text: bytes without a token, or a token (the bytes are none then). */
-struct part {
+struct text_part {
     const char *text;
     size_t n;
     int32_t id; /* -1: text */
 };
 /* Gives the parts of a text one after another. */
 gpt2q_status extras_split(const struct extras *extras, const char *text, size_t n, bool special,
-                          gpt2q_status (*take)(void *user, struct part part, gpt2q_error *err), void *user,
-                          gpt2q_error *err);
+                          gpt2q_status (*take)(void *user, struct text_part part, gpt2q_error *err),
+                          void *user, gpt2q_error *err);
 #endif

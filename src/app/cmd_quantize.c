@@ -42,7 +42,7 @@ static void options(struct option_set *set)
 }
 
 /* What the walk over the tensors writes and reports. */
-struct job {
+struct conversion {
     const char *path; /* of the model */
     struct quantizer quantizer;
     struct method_plan plan;
@@ -92,56 +92,56 @@ static void print_head(void)
     printf("%-24s %-17s %13s %11s %10s\n", "tensor", "scheme", "bytes before", "after", "rel. error");
 }
 
-static void progress(const struct job *job)
+static void progress(const struct conversion *c)
 {
     static double shown_at;
     double now = clock_seconds();
     if (opt.model.quiet || !isatty(STDERR_FILENO)) return;
-    if (job->n_done < job->quantizer.bindings.n && now - shown_at < 0.1) return;
+    if (c->n_done < c->quantizer.bindings.n && now - shown_at < 0.1) return;
     shown_at = now;
-    fprintf(stderr, "\r%zu of %zu tensors%s", job->n_done, job->quantizer.bindings.n,
-            job->n_done == job->quantizer.bindings.n ? "\r\033[K" : "");
+    fprintf(stderr, "\r%zu of %zu tensors%s", c->n_done, c->quantizer.bindings.n,
+            c->n_done == c->quantizer.bindings.n ? "\r\033[K" : "");
 }
 
-static const char *scheme_of_all(const struct job *job, char text[SCHEME_TEXT_MAX])
+static const char *scheme_of_all(const struct conversion *c, char text[SCHEME_TEXT_MAX])
 {
-    const struct quantizer *q = &job->quantizer;
+    const struct quantizer *q = &c->quantizer;
     for (size_t i = 0; i < q->bindings.n; i++)
         if (!scheme_equal(quantizer_scheme(q, i), weight_scheme(q->bindings.items[i].id.part, q->base)))
             return "mixed";
     return scheme_print(q->base, text);
 }
 
-static void report(struct job *job)
+static void report(struct conversion *c)
 {
     char scheme[SCHEME_TEXT_MAX], a[COUNT_TEXT];
-    gpt2q_config config = job->quantizer.bindings.config;
-    config.tie_word_embeddings = job->quantizer.bindings.tied;
-    double bits = 8 * (double)job->bytes_after / (double)config_parameters(&config),
-           seconds = clock_seconds() - job->started_at;
-    const char *all = scheme_of_all(job, scheme);
+    gpt2q_config config = c->quantizer.bindings.config;
+    config.tie_word_embeddings = c->quantizer.bindings.tied;
+    double bits = 8 * (double)c->bytes_after / (double)config_parameters(&config),
+           seconds = clock_seconds() - c->started_at;
+    const char *all = scheme_of_all(c, scheme);
     if (!opt.json) {
-        print_row("total", all, job->bytes_before, job->bytes_after, &job->errors);
+        print_row("total", all, c->bytes_before, c->bytes_after, &c->errors);
         printf("%.3f bits per weight; mean error %.3e, %.4f %% of the weights clipped; %.2f s\n", bits,
-               job->errors.mean_error, 100 * job->errors.clipped, seconds);
+               c->errors.mean_error, 100 * c->errors.clipped, seconds);
         if (opt.output)
-            printf("%s: %s bytes with tokenizer and header\n", opt.output, print_count(job->file_bytes, a));
+            printf("%s: %s bytes with tokenizer and header\n", opt.output, print_count(c->file_bytes, a));
         return;
     }
     cJSON *doc = cJSON_CreateObject();
-    cJSON_AddItemToObject(doc, "model", json_text(job->path, strlen(job->path)));
+    cJSON_AddItemToObject(doc, "model", json_text(c->path, strlen(c->path)));
     cJSON_AddItemToObject(doc, "path",
                           opt.output ? json_text(opt.output, strlen(opt.output)) : cJSON_CreateNull());
     cJSON_AddStringToObject(doc, "scheme", all);
-    cJSON_AddNumberToObject(doc, "bytes_before", (double)job->bytes_before);
-    cJSON_AddNumberToObject(doc, "bytes_after", (double)job->bytes_after);
+    cJSON_AddNumberToObject(doc, "bytes_before", (double)c->bytes_before);
+    cJSON_AddNumberToObject(doc, "bytes_after", (double)c->bytes_after);
     cJSON_AddItemToObject(doc, "file_bytes",
-                          opt.output ? cJSON_CreateNumber((double)job->file_bytes) : cJSON_CreateNull());
+                          opt.output ? cJSON_CreateNumber((double)c->file_bytes) : cJSON_CreateNull());
     cJSON_AddNumberToObject(doc, "bits_per_weight", bits);
-    errors_json(doc, &job->errors);
+    errors_json(doc, &c->errors);
     cJSON_AddNumberToObject(doc, "seconds", seconds);
-    method_run_json(&job->methods, doc);
-    cJSON_AddItemToObject(doc, "weights", job->weights);
+    method_run_json(&c->methods, doc);
+    cJSON_AddItemToObject(doc, "weights", c->weights);
     json_print(doc);
 }
 
@@ -149,35 +149,35 @@ static void report(struct job *job)
 
 static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err)
 {
-    struct job *job = user;
-    gpt2q_status s = job->writer ? gpt2q_writer_put(job->writer, q, err) : GPT2Q_OK;
-    if (!s && job->exporter) s = exporter_put(job->exporter, q, err);
+    struct conversion *c = user;
+    gpt2q_status s = c->writer ? gpt2q_writer_put(c->writer, q, err) : GPT2Q_OK;
+    if (!s && c->exporter) s = exporter_put(c->exporter, q, err);
     if (s) return s;
     char scheme[SCHEME_TEXT_MAX];
-    job->n_done++;
-    job->bytes_before += q->bytes_before;
-    job->bytes_after += q->bytes_after;
-    job->errors = tensor_errors_join(job->errors, q->errors);
+    c->n_done++;
+    c->bytes_before += q->bytes_before;
+    c->bytes_after += q->bytes_after;
+    c->errors = tensor_errors_join(c->errors, q->errors);
     if (opt.json)
-        cJSON_AddItemToArray(job->weights, tensor_json(q));
+        cJSON_AddItemToArray(c->weights, tensor_json(q));
     else
         print_row(q->name, scheme_print(q->scheme, scheme), q->bytes_before, q->bytes_after, &q->errors);
-    progress(job);
+    progress(c);
     return signal_seen() ? error_set(err, GPT2Q_CANCELLED, "interrupted") : GPT2Q_OK;
 }
 
-static gpt2q_status finish(struct job *job, gpt2q_status s, gpt2q_error *err)
+static gpt2q_status finish(struct conversion *c, gpt2q_status s, gpt2q_error *err)
 {
-    if (!s && job->exporter) {
-        s = exporter_commit(job->exporter, err);
-        job->exporter = NULL;
+    if (!s && c->exporter) {
+        s = exporter_commit(c->exporter, err);
+        c->exporter = NULL;
     }
-    if (!s && job->writer) {
-        s = gpt2q_writer_commit(job->writer, &job->file_bytes, err);
-        job->writer = NULL;
+    if (!s && c->writer) {
+        s = gpt2q_writer_commit(c->writer, &c->file_bytes, err);
+        c->writer = NULL;
     }
-    exporter_abort(job->exporter);
-    gpt2q_writer_abort(job->writer);
+    exporter_abort(c->exporter);
+    gpt2q_writer_abort(c->writer);
     return s;
 }
 
@@ -188,26 +188,25 @@ static const char *last_part(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static int walk(struct job *job)
+static int convert(struct conversion *c)
 {
     gpt2q_error err;
     gpt2q_status s = GPT2Q_OK;
-    if (opt.output)
-        s = gpt2q_writer_open(opt.output, &job->quantizer, last_part(job->path), &job->writer, &err);
-    if (!s && opt.directory) s = exporter_open(opt.directory, &job->quantizer, &job->exporter, &err);
+    if (opt.output) s = gpt2q_writer_open(opt.output, &c->quantizer, last_part(c->path), &c->writer, &err);
+    if (!s && opt.directory) s = exporter_open(opt.directory, &c->quantizer, &c->exporter, &err);
     if (s) {
-        gpt2q_writer_abort(job->writer);
+        gpt2q_writer_abort(c->writer);
         return failed(&err);
     }
     if (opt.json)
-        job->weights = cJSON_CreateArray();
+        c->weights = cJSON_CreateArray();
     else
         print_head();
-    s = finish(job, quantizer_run(&job->quantizer, take, job, &err), &err);
+    s = finish(c, quantizer_run(&c->quantizer, take, c, &err), &err);
     if (!s)
-        report(job);
+        report(c);
     else
-        cJSON_Delete(job->weights);
+        cJSON_Delete(c->weights);
     if (s == GPT2Q_CANCELLED) return signal_exit_code();
     return s ? failed(&err) : EXIT_DONE;
 }
@@ -230,7 +229,7 @@ static int refuse_file(const char *path)
 static int run_path(const char *path, const struct method_plan *plan)
 {
     gpt2q_error err;
-    struct job job = {.path = path, .started_at = clock_seconds()};
+    struct conversion c = {.path = path, .started_at = clock_seconds()};
     struct weights_params p = {.overrides = opt.model.overrides.items,
                                .n_overrides = opt.model.overrides.n,
                                .n_threads = opt.model.threads ? (int)opt.model.threads : threads_default()};
@@ -243,14 +242,13 @@ static int run_path(const char *path, const struct method_plan *plan)
     }
     gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
     if (!s) s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
-    job.plan = *plan;
-    if (!s) s = quantizer_open(path, &p, &job.quantizer, &err);
+    c.plan = *plan;
+    if (!s) s = quantizer_open(path, &p, &c.quantizer, &err);
     if (s) return failed(&err);
-    int code =
-        method_run(&opt.method, &job.plan, path, opt.json, opt.model.quiet, &job.quantizer, &job.methods);
-    if (!code) code = walk(&job);
-    method_run_free(&job.methods);
-    quantizer_close(&job.quantizer);
+    int code = method_run(&opt.method, &c.plan, path, opt.json, opt.model.quiet, &c.quantizer, &c.methods);
+    if (!code) code = convert(&c);
+    method_run_free(&c.methods);
+    quantizer_close(&c.quantizer);
     return code;
 }
 

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_TEXT_BYTES ((size_t)1 << 30)
-
 static struct {
     const char *model;
     const char *decode, *file;

@@ -7,6 +7,9 @@
 #include "gpt2q.h"
 #include <cjson/cJSON.h>
 
+#define MAX_TEXT_BYTES ((size_t)1 << 30) /* of a text that is measured or tokenized */
+#define SCHEMES_MAX    32                /* of --schemes */
+
 /* ---- a model and how it is run ---- */
 struct model_options {
     const char *model, *scheme, *activations, *isa, *kv;

@@ -1,8 +1,8 @@
 /* Completion: what a word of a command line could become, from the commands' own tables of options. The scripts of the shells only
  * ask for it (tools/completion.bash, .zsh, .fish). */
 #include "app/options.h"
+#include "engine/context.h"
 #include "qtensor/isa.h"
-#include "qtensor/qtensor.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +31,14 @@ static void offer_words(const char *word, const char *before, const char *metava
         for (size_t i = 0; i < n; i++) /* PATH, LxDxH and [..] stand for something else */
             literal = literal && !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ[]<>.", metavar[i]);
         if (literal) offer(word, before, metavar, n, NULL);
+    }
+}
+
+static void offer_activations(const char *word, const char *before)
+{
+    for (int i = 0; i < ACTIVATIONS_COUNT; i++) {
+        const char *name = activations_print((enum activations)i);
+        offer(word, before, name, strlen(name), NULL);
     }
 }
 
@@ -68,7 +76,7 @@ static void offer_value(const struct option *o, const char *word, size_t skip)
     if ((size_t)(value - word) >= sizeof before) return;
     snprintf(before, sizeof before, "%.*s", (int)(value - word), word);
     if (at)
-        offer_words(word, before, "f32|i16|i8");
+        offer_activations(word, before);
     else if (begins(metavar, "SPEC") || equals)
         offer_schemes(word, before);
     else if (!strcmp(metavar, "ISA"))

@@ -32,12 +32,12 @@ static size_t codes_shown(const struct view *v, int codes[CODES_SHOWN])
     return n;
 }
 
-static size_t count_owners(const struct view *v) { return v->w ? qtensor_parameters(v->w) : 1; }
+static size_t count_owners(const struct view *v) { return v->w ? parameters_counted(v->w) : 1; }
 
 static void owner(const struct view *v, size_t i, float *scale, float *zero)
 {
     if (v->w)
-        qtensor_parameter(v->w, i, scale, zero);
+        parameter_counted(v->w, i, scale, zero);
     else
         *scale = v->of->scale, *zero = v->of->min;
 }

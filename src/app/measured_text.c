@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define MAX_TEXT_BYTES ((size_t)1 << 30)
-#define HELD_OUT       "heldout-books.txt"
+#define HELD_OUT "heldout-books.txt"
 
 int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n)
 {

@@ -126,12 +126,14 @@ static bool names_mode(const char *text)
 
 int model_options_check(const struct model_options *o)
 {
-    static const char *const activations[] = {"f32", "i16", "i8"}, *const kv[] = {"f32", "f16", "i8"};
+    const char *activations[ACTIVATIONS_COUNT];
     gpt2q_error err;
     struct scheme scheme = {.format = QF_I8, .gran = QG_CHANNEL};
     int code = EXIT_DONE;
-    if (!names_mode(o->activations)) code = check_word("activations", o->activations, activations, 3);
-    if (!code) code = check_word("kv", o->kv, kv, 3);
+    for (int i = 0; i < ACTIVATIONS_COUNT; i++) activations[i] = activations_print((enum activations)i);
+    if (!names_mode(o->activations))
+        code = check_word("activations", o->activations, activations, ACTIVATIONS_COUNT);
+    if (!code) code = check_word("kv", o->kv, kv_format_names, KV_COUNT);
     if (!code) code = check_isa(o->isa ? o->isa : getenv("GPT2Q_ISA"));
     if (code) return code;
     if (o->scheme && scheme_parse(o->scheme, &scheme, &err)) return usage_error("%s", err.message);

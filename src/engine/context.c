@@ -107,14 +107,7 @@ gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *
 
 static gpt2q_status kv_parse(const char *text, enum kv_format *out, gpt2q_error *err)
 {
-    static const char *const names[KV_COUNT] = {"f32", "f16", "i8"};
-    *out = KV_F32;
-    if (!text) return GPT2Q_OK;
-    for (int i = 0; i < KV_COUNT; i++) {
-        if (strcmp(text, names[i])) continue;
-        *out = (enum kv_format)i;
-        return GPT2Q_OK;
-    }
+    if (kv_format_parse(text, out)) return GPT2Q_OK;
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown cache format '%s': f32, f16 or i8 is expected",
                      text);
 }

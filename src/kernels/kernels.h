@@ -26,7 +26,8 @@ static inline void best_join(struct best *to, struct best other)
 }
 
 struct kernels {
-    /* y (n) = (x - mean) / sqrt(variance + epsilon) * weight + bias; biased variance; sums by the 16-lane rule. y may be x. */
+    /* y (n) = (x - mean) / sqrt(variance + epsilon) * weight + bias; biased variance; sums by the 16-lane rule. y and x do
+     * not overlap. */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n,
                        float *y);
     /* y (n) = f(x); y may be x. */

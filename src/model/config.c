@@ -19,11 +19,11 @@
 #define DEFAULT_EOS   50256
 #define MAX_CONFIG    ((size_t)1 << 20) /* bytes of a file */
 
-static const char *const activation_names[ACT_COUNT] = {[ACT_GELU_NEW] = "gelu_new",
-                                                        [ACT_RELU] = "relu",
-                                                        [ACT_SILU] = "silu",
-                                                        [ACT_GELU] = "gelu",
-                                                        [ACT_TANH] = "tanh"};
+static const char *const function_names[ACT_COUNT] = {[ACT_GELU_NEW] = "gelu_new",
+                                                      [ACT_RELU] = "relu",
+                                                      [ACT_SILU] = "silu",
+                                                      [ACT_GELU] = "gelu",
+                                                      [ACT_TANH] = "tanh"};
 
 /* The names by which files know them. */
 static const struct {
@@ -178,7 +178,7 @@ static gpt2q_status read_activation(const cJSON *root, const char *file, gpt2q_c
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
         if (strcmp(item->valuestring, activations[i].name) != 0) continue;
         snprintf(c->activation_function, sizeof c->activation_function, "%s",
-                 activation_names[activations[i].function]);
+                 function_names[activations[i].function]);
         return GPT2Q_OK;
     }
     return error_set(
@@ -303,7 +303,7 @@ char *config_print(const gpt2q_config *c)
 enum activation_function config_activation(const gpt2q_config *config)
 {
     for (int i = 0; i < ACT_COUNT; i++) {
-        if (!strcmp(config->activation_function, activation_names[i])) return (enum activation_function)i;
+        if (!strcmp(config->activation_function, function_names[i])) return (enum activation_function)i;
     }
     assert(false && "a config that config_parse did not make");
     return ACT_GELU_NEW;

@@ -76,7 +76,7 @@ void forward_free(struct forward *f)
 static void find_runs(struct pass *p)
 {
     const struct batch_token *t = p->tokens;
-    struct batch_run *runs = p->f->runs;
+    struct token_run *runs = p->f->runs;
     for (int i = 0; i < p->n; i++) {
         if (t[i].wants_logits) {
             assert(p->n_outputs < p->f->n_outputs);
@@ -85,7 +85,7 @@ static void find_runs(struct pass *p)
         if (i && t[i].sequence == t[i - 1].sequence && t[i].position == t[i - 1].position + 1) {
             runs[p->n_runs - 1].n_rows++;
         } else {
-            runs[p->n_runs++] = (struct batch_run){.row = i, .n_rows = 1};
+            runs[p->n_runs++] = (struct token_run){.row = i, .n_rows = 1};
         }
     }
 }
@@ -94,7 +94,7 @@ static void list_units(struct pass *p)
 {
     struct attention_unit *units = p->f->units;
     for (int i = 0; i < p->n_runs; i++) {
-        struct batch_run r = p->f->runs[i];
+        struct token_run r = p->f->runs[i];
         if (r.n_rows > ATTENTION_TILE) p->append_apart = true;
         for (int head = 0; head < p->f->cache->n_head; head++)
             for (int k = 0; k < r.n_rows; k += ATTENTION_TILE) {

@@ -40,7 +40,7 @@ struct forward {
     size_t scores_floats;
     struct attention_unit *units;
     int32_t *output_row; /* (n_outputs) the rows that want logits */
-    struct batch_run *runs;
+    struct token_run *runs;
 
     int passes_alone,
         back_off; /* short passes to come that one thread makes, since others hold the cores; how many next time */

@@ -6,7 +6,7 @@
 #include "qtensor/qinput.h"
 
 /* Tokens of one sequence in consecutive positions, side by side in the batch. */
-struct batch_run {
+struct token_run {
     int row, n_rows;
 };
 /* An item of attention: some rows of a run, in one head. */
@@ -24,7 +24,7 @@ struct outputs {
 };
 
 /* A product: all panels of w times the rows of `in`, to y (n, rows). */
-struct product {
+struct linear_product {
     struct linear_weight w;
     struct qinput in;
     bool prepared; /* the rows of `in` are quantized, or need not be, and have no factors */
@@ -51,7 +51,7 @@ struct pass {
     int layer, step;
     const struct norm *norm;
     int rows_of_item; /* of norms, embeddings and quantizing */
-    struct product product;
+    struct linear_product product;
 };
 
 /* Floats from a row of a matrix to the next. */

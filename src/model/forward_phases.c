@@ -121,7 +121,7 @@ static int rows_of_block(const struct qinput *in)
 }
 
 /* Points the pass at the product of n rows of x. */
-static void set_product(struct pass *p, struct product product, const float *x, int n)
+static void set_product(struct pass *p, struct linear_product product, const float *x, int n)
 {
     const struct forward *f = p->f;
     const struct qtensor *w = &product.w.weight;
@@ -152,7 +152,7 @@ static void product_item(void *arg, int item, int thread)
 {
     const struct pass *p = arg;
     const struct forward *f = p->f;
-    const struct product *product = &p->product;
+    const struct linear_product *product = &p->product;
     const int panels = qtensor_panels(&product->w.weight), panel = item % panels;
     const bool tiled = product->then && !f->observer;
     struct qinput in = product->in;
@@ -305,7 +305,7 @@ static struct phase own_input_phase(struct pass *p)
 
 static struct phase product_phase(const struct pass *p)
 {
-    const struct product *product = &p->product;
+    const struct linear_product *product = &p->product;
     const int blocks = (product->in.n + product->block - 1) / product->block;
     return (struct phase){product_item, qtensor_panels(&product->w.weight) * blocks};
 }
@@ -322,10 +322,10 @@ static struct phase begin_head(struct pass *p)
     const struct gpt2_weights *w = f->weights;
     if (!p->n_outputs) return (struct phase){0};
     set_product(p,
-                (struct product){.w = {.weight = w->lm_head, .input_scale = w->lm_head_input_scale},
-                                 .y = p->logits,
-                                 .y_stride = (size_t)w->lm_head.rows,
-                                 .then = p->argmax ? keep_best : NULL},
+                (struct linear_product){.w = {.weight = w->lm_head, .input_scale = w->lm_head_input_scale},
+                                        .y = p->logits,
+                                        .y_stride = (size_t)w->lm_head.rows,
+                                        .then = p->argmax ? keep_best : NULL},
                 f->y, p->n_outputs);
     p->norm = &w->ln_f;
     return (struct phase){norm_outputs, items_of_rows(p, p->n_outputs)};
@@ -341,21 +341,24 @@ static struct phase begin_step(struct pass *p)
     switch ((enum step)p->step) {
     case STEP_EMBED: return (struct phase){embed, items_of_rows(p, p->n)};
     case STEP_LN_1:
-        set_product(p, (struct product){.w = b->c_attn, .y = f->wide, .y_stride = qkv}, f->a, p->n);
+        set_product(p, (struct linear_product){.w = b->c_attn, .y = f->wide, .y_stride = qkv}, f->a, p->n);
         return norm_phase(p, &b->ln_1);
     case STEP_APPEND: return (struct phase){append_item, p->append_apart ? p->n_units : 0};
     case STEP_ATTENTION: return (struct phase){attention_item, p->n_units};
     case STEP_C_PROJ_INPUT:
-        set_product(p, (struct product){.w = b->attn_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
-                    f->a, p->n);
+        set_product(
+            p, (struct linear_product){.w = b->attn_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
+            f->a, p->n);
         return own_input_phase(p);
     case STEP_LN_2:
-        set_product(p, (struct product){.w = b->c_fc, .y = f->wide, .y_stride = inner, .then = activate},
+        set_product(p,
+                    (struct linear_product){.w = b->c_fc, .y = f->wide, .y_stride = inner, .then = activate},
                     f->a, p->n);
         return norm_phase(p, &b->ln_2);
     case STEP_MLP_INPUT:
-        set_product(p, (struct product){.w = b->mlp_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
-                    f->wide, p->n);
+        set_product(
+            p, (struct linear_product){.w = b->mlp_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
+            f->wide, p->n);
         return own_input_phase(p);
     case STEP_C_ATTN_INPUT:
     case STEP_C_FC_INPUT: return input_phase(p);

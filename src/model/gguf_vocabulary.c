@@ -82,18 +82,18 @@ static bool is_added(const struct vocabulary *v, uint64_t id, struct gguf_string
 
 /* ---- texts ---- */
 
-struct text {
+struct text_builder {
     char *at;
     size_t n;
 };
 
-static void put(struct text *t, const char *bytes, size_t n)
+static void put(struct text_builder *t, const char *bytes, size_t n)
 {
     memcpy(t->at + t->n, bytes, n);
     t->n += n;
 }
 
-static void put_json(struct text *t, struct gguf_string s)
+static void put_json(struct text_builder *t, struct gguf_string s)
 {
     char escape[8];
     put(t, "\"", 1);
@@ -110,16 +110,17 @@ static void put_json(struct text *t, struct gguf_string s)
 }
 
 /* Room for all elements of an array of strings in JSON, and `each` bytes more for every one. */
-static gpt2q_status make_room(const struct gguf_key *k, size_t each, struct text *out, gpt2q_error *err)
+static gpt2q_status make_room(const struct gguf_key *k, size_t each, struct text_builder *out,
+                              gpt2q_error *err)
 {
     const uint8_t *at = k->value;
     size_t n = 64;
     for (uint64_t i = 0; i < k->count; i++) n += 6 * gguf_next_string(&at).n + each;
-    *out = (struct text){mem_alloc(n), 0};
+    *out = (struct text_builder){mem_alloc(n), 0};
     return out->at ? GPT2Q_OK : error_memory(err, "the vocabulary", n);
 }
 
-static gpt2q_status make_vocab(const struct vocabulary *v, struct text *t, gpt2q_error *err)
+static gpt2q_status make_vocab(const struct vocabulary *v, struct text_builder *t, gpt2q_error *err)
 {
     char id[32];
     const uint8_t *at = v->tokens->value;
@@ -137,7 +138,7 @@ static gpt2q_status make_vocab(const struct vocabulary *v, struct text *t, gpt2q
     return GPT2Q_OK;
 }
 
-static gpt2q_status make_merges(const struct vocabulary *v, struct text *t, gpt2q_error *err)
+static gpt2q_status make_merges(const struct vocabulary *v, struct text_builder *t, gpt2q_error *err)
 {
     const uint8_t *at = v->merges->value;
     gpt2q_status s = make_room(v->merges, 1, t, err);
@@ -156,14 +157,14 @@ static gpt2q_status make_merges(const struct vocabulary *v, struct text *t, gpt2
 }
 
 /* Added tokens in the form of tokenizer/added.h; nothing where there are none but <|endoftext|>. */
-static gpt2q_status make_extras(const struct vocabulary *v, struct text *t, gpt2q_error *err)
+static gpt2q_status make_extras(const struct vocabulary *v, struct text_builder *t, gpt2q_error *err)
 {
     static const char *const truth[] = {"false", "true"};
     char item[160];
     uint64_t n_added = 0, n = 0;
     const uint8_t *at = v->tokens->value;
     for (uint64_t i = 0; i < v->tokens->count; i++) n_added += is_added(v, i, gguf_next_string(&at));
-    *t = (struct text){0};
+    *t = (struct text_builder){0};
     if (!n_added) return GPT2Q_OK;
     gpt2q_status s = make_room(v->tokens, 160, t, err);
     if (s) return s;
@@ -197,7 +198,7 @@ static char *name_of(const struct gguf_file *f, const char *key)
 gpt2q_status gguf_texts(const struct gguf_file *f, struct directory_texts *out, gpt2q_error *err)
 {
     struct vocabulary v;
-    struct text vocab = {0}, merges = {0}, extras = {0};
+    struct text_builder vocab = {0}, merges = {0}, extras = {0};
     *out = (struct directory_texts){0};
     gpt2q_status s = find_vocabulary(f, &v, err);
     if (s || !v.tokens) return s;

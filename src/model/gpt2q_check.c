@@ -1,7 +1,7 @@
 /* A scale of 0 is right where all weights were equal, and then all codes stand for 0 (or for the minimum).
  * Anything else under a scale of 0 means that the file is damaged: the weights it was made from are lost. */
 #include "model/gpt2q_check.h"
-#include "kernels/half.h"
+#include "qtensor/dequantize.h"
 #include <math.h>
 #include <string.h>
 
@@ -52,31 +52,13 @@ gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, cons
 
 /* ---- scales ---- */
 
-static bool is_half(const struct qtensor *w) { return w->scheme.gran == QG_GROUP; }
-
-static size_t count_parameters(const struct qtensor *w)
-{
-    size_t outputs = (size_t)qtensor_panels(w) * PANEL;
-    switch (w->scheme.gran) {
-    case QG_TENSOR: return 1;
-    case QG_INPUT: return (size_t)w->cols;
-    case QG_CHANNEL: return outputs;
-    default: return outputs * (size_t)(w->cols / w->scheme.group);
-    }
-}
-
-static float parameter(const struct qtensor *w, const void *values, size_t i)
-{
-    return is_half(w) ? float_from_f16(((const uint16_t *)values)[i]) : ((const float *)values)[i];
-}
-
 /* The code that stands for the weight 0 (for the minimum), as it is stored, for parameter i. */
 static int neutral_code(const struct qtensor *w, size_t i)
 {
     const int middle = scheme_middle(w->scheme);
     switch (scheme_zero(w->scheme)) {
     case QZERO_NONE: return middle;
-    case QZERO_POINT: return middle + (int)parameter(w, w->zero, i);
+    case QZERO_POINT: return middle + (int)qtensor_parameter(w, w->zero, i);
     default: return 0;
     }
 }
@@ -103,7 +85,7 @@ static gpt2q_status check_zero_scale(const struct subject *s, size_t i)
 
 static gpt2q_status check_scale(const struct subject *s, size_t i)
 {
-    float scale = parameter(s->w, s->w->scale, i);
+    float scale = qtensor_parameter(s->w, s->w->scale, i);
     if (scale == 0.0f && !signbit(scale)) return check_zero_scale(s, i);
     const bool either_sign = s->w->scheme.grid == QGRID_SIGNED;
     if (isfinite(scale) && (scale > 0.0f || (either_sign && scale < 0.0f))) return GPT2Q_OK;
@@ -113,7 +95,7 @@ static gpt2q_status check_scale(const struct subject *s, size_t i)
 
 static gpt2q_status check_zero(const struct subject *s, size_t i)
 {
-    float zero = parameter(s->w, s->w->zero, i), half = (float)scheme_middle(s->w->scheme);
+    float zero = qtensor_parameter(s->w, s->w->zero, i), half = (float)scheme_middle(s->w->scheme);
     bool affine = scheme_zero(s->w->scheme) == QZERO_POINT;
     if (isfinite(zero) && (!affine || (zero == truncf(zero) && zero >= -half && zero < half)))
         return GPT2Q_OK;
@@ -127,7 +109,7 @@ static gpt2q_status check_zero(const struct subject *s, size_t i)
 static bool all_positive(const struct qtensor *w, size_t n)
 {
     unsigned bad = 0;
-    if (is_half(w)) {
+    if (w->scheme.gran == QG_GROUP) {
         const uint16_t *u = w->scale;
         for (size_t i = 0; i < n; i++) bad |= (uint16_t)(u[i] - 1u) >= 0x7BFFu;
     } else {
@@ -146,7 +128,7 @@ gpt2q_status qtensor_check_scales(const struct qtensor *w, const char *file, con
 {
     const struct subject s = {w, file, name, err};
     if (!scheme_has_codes(w->scheme)) return GPT2Q_OK;
-    size_t n = count_parameters(w);
+    size_t n = qtensor_parameters(w);
     gpt2q_status status = GPT2Q_OK;
     for (size_t i = 0; w->zero && i < n && !status; i++) status = check_zero(&s, i);
     if (status || all_positive(w, n)) return status;

@@ -4,6 +4,16 @@
 #include <assert.h>
 #include <string.h>
 
+const char *const kv_format_names[KV_COUNT] = {"f32", "f16", "i8"};
+
+bool kv_format_parse(const char *text, enum kv_format *out)
+{
+    *out = KV_F32;
+    for (int i = 0; text && i < KV_COUNT; i++)
+        if (!strcmp(text, kv_format_names[i])) return *out = (enum kv_format)i, true;
+    return !text;
+}
+
 static int blocks_for(int64_t positions) { return (int)((positions + KV_BLOCK - 1) / KV_BLOCK); }
 
 /* An odd number of pages: at a power of two all blocks of a layer would fall into the same few sets of a

@@ -8,6 +8,11 @@
 #include "base/status.h"
 #include "kernels/attention.h"
 
+/* "f32", "f16", "i8". */
+extern const char *const kv_format_names[KV_COUNT];
+/* NULL is f32. False where the text is none of these; *out is f32 then. */
+bool kv_format_parse(const char *text, enum kv_format *out);
+
 struct kv_cache {
     enum kv_format format;
     int n_layer, n_head, head_dim;

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH_BYTES 8
-#define MAX_HEADER   ((uint64_t)100000000) /* the reference's limit */
+#define MAX_HEADER ((uint64_t)100000000) /* the reference's limit */
 
 static const struct {
     const char *name;
@@ -225,19 +224,20 @@ static gpt2q_status read_header(const cJSON *root, const struct body *body, stru
 static gpt2q_status read_file(const uint8_t *data, size_t size, const char *file, struct safetensors *st,
                               gpt2q_error *err)
 {
-    if (size < LENGTH_BYTES) {
+    if (size < ST_LENGTH_BYTES) {
         return error_set(err, GPT2Q_FORMAT, "%s: is no safetensors file: it has %zu bytes", file, size);
     }
     uint64_t length = 0;
-    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);
-    if (length > MAX_HEADER || length > size - LENGTH_BYTES) {
+    for (int i = 0; i < ST_LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);
+    if (length > MAX_HEADER || length > size - ST_LENGTH_BYTES) {
         return error_set(err, GPT2Q_FORMAT,
                          "%s: is no whole safetensors file: its header should have %" PRIu64
                          " bytes, %zu follow (at most %" PRIu64 " are allowed)",
-                         file, length, size - LENGTH_BYTES, MAX_HEADER);
+                         file, length, size - ST_LENGTH_BYTES, MAX_HEADER);
     }
-    const uint8_t *header = data + LENGTH_BYTES;
-    struct body body = {.file = file, .data = header + length, .size = size - LENGTH_BYTES - (size_t)length};
+    const uint8_t *header = data + ST_LENGTH_BYTES;
+    struct body body = {
+        .file = file, .data = header + length, .size = size - ST_LENGTH_BYTES - (size_t)length};
     cJSON *root;
     gpt2q_status s = json_parse((const char *)header, (size_t)length, file, &root, err);
     if (!s) s = read_header(root, &body, st, err);

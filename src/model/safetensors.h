@@ -3,7 +3,8 @@
 #define MODEL_SAFETENSORS_H
 #include "base/file.h"
 
-#define ST_MAX_DIMS 8
+#define ST_MAX_DIMS     8
+#define ST_LENGTH_BYTES 8 /* of the header's length, with which a file begins */
 
 /* name, bits of an element */
 /* clang-format off */

@@ -9,8 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define DATA_ALIGN   64
-#define LENGTH_BYTES 8
+#define DATA_ALIGN 64
 
 size_t st_declaration_size(const struct st_declaration *d)
 {
@@ -122,20 +121,22 @@ gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_ten
                               char **header, size_t *n, gpt2q_error *err)
 {
     struct header_text t = {0};
-    const uint8_t length[LENGTH_BYTES] = {0};
+    const uint8_t length[ST_LENGTH_BYTES] = {0};
     put(&t, (const char *)length, sizeof length);
     put_header(&t, tensors, n_tensors, metadata, n_metadata);
     *header = NULL;
     *n = t.used;
     cJSON *root = NULL; /* as a reader will see it */
-    gpt2q_status s = t.failed ? error_memory(err, "a safetensors header", t.capacity * 2)
-                              : json_parse(t.data + LENGTH_BYTES, t.used - LENGTH_BYTES, path, &root, err);
+    gpt2q_status s = t.failed
+                         ? error_memory(err, "a safetensors header", t.capacity * 2)
+                         : json_parse(t.data + ST_LENGTH_BYTES, t.used - ST_LENGTH_BYTES, path, &root, err);
     cJSON_Delete(root);
     if (s) {
         mem_free(t.data);
         return s;
     }
-    for (int i = 0; i < LENGTH_BYTES; i++) t.data[i] = (char)((uint64_t)(t.used - LENGTH_BYTES) >> (8 * i));
+    for (int i = 0; i < ST_LENGTH_BYTES; i++)
+        t.data[i] = (char)((uint64_t)(t.used - ST_LENGTH_BYTES) >> (8 * i));
     *header = t.data;
     return GPT2Q_OK;
 }

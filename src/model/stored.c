@@ -69,7 +69,7 @@ void stored_schemes_free(struct stored_schemes *stored)
 
 /* ---- panels ---- */
 
-struct holding {
+struct block_holding {
     const struct container_tensor *t;
     struct qtensor_parts to;
     const struct qtensor *w;
@@ -78,7 +78,7 @@ struct holding {
 /* Outputs beyond the last repeat the panel's first one, as everywhere. */
 static void hold_panels(void *arg, int share, int n)
 {
-    const struct holding *h = arg;
+    const struct block_holding *h = arg;
     const struct qtensor *w = h->w;
     const int groups = w->cols / GGUF_GROUP;
     int64_t p0, p1;
@@ -101,7 +101,7 @@ static void hold_panels(void *arg, int share, int n)
 gpt2q_status stored_hold(const struct container_tensor *t, struct scheme scheme, const struct qsource *shape,
                          void *memory, const struct quantize_run *run, struct qtensor *out, gpt2q_error *err)
 {
-    struct holding h = {.t = t, .w = out};
+    struct block_holding h = {.t = t, .w = out};
     if (!qtensor_lay_out(scheme, shape->rows, shape->cols, memory, out, &h.to))
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: does not fit its scheme", shape->name);
     const int panels = qtensor_panels(out);

@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "model/torch_pickle.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +17,7 @@ struct storage {
     const uint8_t *data; /* NULL: not found yet */
 };
 
-struct reading {
+struct torch_reading {
     struct torch_file *out;
     const uint8_t *data;
     size_t n;
@@ -29,7 +28,7 @@ struct reading {
     size_t n_storages;
 };
 
-static gpt2q_status broken(const struct reading *r, const char *what)
+static gpt2q_status broken(const struct torch_reading *r, const char *what)
 {
     return error_set(r->err, GPT2Q_FORMAT, "%s: %s", r->file, what);
 }
@@ -44,7 +43,7 @@ static int by_key(const void *a, const void *b)
 }
 
 /* All that the pickle refers to; each has one type and one size. */
-static gpt2q_status list_storages(struct reading *r)
+static gpt2q_status list_storages(struct torch_reading *r)
 {
     const struct torch_pickle *p = &r->pickle;
     size_t n = 0;
@@ -70,13 +69,13 @@ static gpt2q_status list_storages(struct reading *r)
     return GPT2Q_OK;
 }
 
-static struct storage *storage_of(const struct reading *r, const uint8_t *key, size_t key_len)
+static struct storage *storage_of(const struct torch_reading *r, const uint8_t *key, size_t key_len)
 {
     const struct storage wanted = {.key = key, .key_len = key_len};
     return r->n_storages ? bsearch(&wanted, r->storages, r->n_storages, sizeof wanted, by_key) : NULL;
 }
 
-static gpt2q_status storage_bytes(const struct reading *r, const struct storage *s, size_t *bytes)
+static gpt2q_status storage_bytes(const struct torch_reading *r, const struct storage *s, size_t *bytes)
 {
     if (!checked_mul((size_t)s->numel, (size_t)st_dtype_bits(s->dtype) / 8, bytes))
         return broken(r, "a storage is too large");
@@ -86,8 +85,8 @@ static gpt2q_status storage_bytes(const struct reading *r, const struct storage 
 /* ---- tensors ---- */
 
 /* Elements of a tensor; an error where it reaches beyond its storage or is larger than it. */
-static gpt2q_status check_tensor(const struct reading *r, const struct torch_tensor *t, const char *name,
-                                 size_t *count)
+static gpt2q_status check_tensor(const struct torch_reading *r, const struct torch_tensor *t,
+                                 const char *name, size_t *count)
 {
     const struct torch_node *storage = torch_node(&r->pickle, t->storage);
     size_t n = 1, last = (size_t)t->offset;
@@ -115,7 +114,7 @@ static bool in_rows(const struct torch_tensor *t)
 }
 
 /* Memory for a copy of n bytes. What all copies take is bounded by the file, however often it shows one storage. */
-static uint8_t *make_copy(struct reading *r, size_t n)
+static uint8_t *make_copy(struct torch_reading *r, size_t n)
 {
     struct torch_file *t = r->out;
     if (n > 2 * r->n + 4096 - t->copied_bytes) {
@@ -143,25 +142,7 @@ static void copy_rows(const struct torch_tensor *t, size_t count, size_t size, c
     }
 }
 
-static gpt2q_status narrow(struct reading *r, struct st_tensor *to, size_t count)
-{
-    uint8_t *copy = make_copy(r, count * sizeof(float));
-    if (!copy) return r->err->status;
-    for (size_t i = 0; i < count; i++) {
-        double wide;
-        memcpy(&wide, to->data + i * sizeof wide, sizeof wide);
-        const float f = (float)wide;
-        if (!isfinite(f))
-            return error_set(r->err, GPT2Q_FORMAT, "%s: %s holds %g, which float32 cannot", r->file, to->name,
-                             wide);
-        memcpy(copy + i * sizeof f, &f, sizeof f);
-    }
-    to->data = copy;
-    to->dtype = ST_F32;
-    return GPT2Q_OK;
-}
-
-static gpt2q_status read_tensor(struct reading *r, const struct torch_tensor *t, struct st_tensor *to)
+static gpt2q_status read_tensor(struct torch_reading *r, const struct torch_tensor *t, struct st_tensor *to)
 {
     const struct torch_node *node = torch_node(&r->pickle, t->storage);
     const struct storage *storage = storage_of(r, node->storage.key, node->storage.key_len);
@@ -181,14 +162,13 @@ static gpt2q_status read_tensor(struct reading *r, const struct torch_tensor *t,
         copy_rows(t, count, item, to->data, copy);
         to->data = copy;
     }
-    if (to->dtype == ST_F64) s = narrow(r, to, count);
-    to->size = count * ((size_t)st_dtype_bits(to->dtype) / 8);
-    return s;
+    to->size = count * item;
+    return GPT2Q_OK;
 }
 
 /* ---- the dictionary ---- */
 
-static gpt2q_status read_name(const struct reading *r, const struct torch_node *key, char **name)
+static gpt2q_status read_name(const struct torch_reading *r, const struct torch_node *key, char **name)
 {
     if (key->kind != TORCH_STRING) return broken(r, "a tensor's name is no text");
     if (memchr(key->text.bytes, 0, key->text.n) ||
@@ -211,7 +191,7 @@ static int by_name(const void *a, const void *b)
     return strcmp((*(const struct st_tensor *const *)a)->name, (*(const struct st_tensor *const *)b)->name);
 }
 
-static gpt2q_status index_names(const struct reading *r)
+static gpt2q_status index_names(const struct torch_reading *r)
 {
     struct torch_file *t = r->out;
     qsort(t->tensors, t->n_tensors, sizeof *t->tensors, by_place);
@@ -236,7 +216,7 @@ static const struct torch_node *find_dict(const struct torch_pickle *p)
 }
 
 /* Values that are no tensors are not weights and are left out. */
-static gpt2q_status read_dict(struct reading *r)
+static gpt2q_status read_dict(struct torch_reading *r)
 {
     const struct torch_pickle *p = &r->pickle;
     const struct torch_node *dict = find_dict(p);
@@ -246,7 +226,7 @@ static gpt2q_status read_dict(struct reading *r)
     size_t n = dict->items.count;
     t->tensors = mem_zarray(n, sizeof *t->tensors);
     t->by_name = mem_array(n, sizeof *t->by_name);
-    t->copies = mem_array(2 * n, sizeof *t->copies);
+    t->copies = mem_array(n, sizeof *t->copies);
     if (!t->tensors || !t->by_name || !t->copies)
         return error_memory(r->err, r->file, n * sizeof *t->tensors);
     uint32_t cell = dict->items.first;
@@ -271,7 +251,8 @@ static gpt2q_status read_dict(struct reading *r)
 /* ---- zip ---- */
 
 /* "archive/" of the one member "archive/data.pkl". */
-static gpt2q_status find_root(const struct reading *r, const struct zip_member **pickle, size_t *root_len)
+static gpt2q_status find_root(const struct torch_reading *r, const struct zip_member **pickle,
+                              size_t *root_len)
 {
     static const char last[] = "/data.pkl";
     const size_t n = sizeof last - 1;
@@ -287,7 +268,7 @@ static gpt2q_status find_root(const struct reading *r, const struct zip_member *
                    : broken(r, "is a zip archive without data.pkl, so that torch.save did not write it");
 }
 
-static gpt2q_status find_data(const struct reading *r, const char *root, size_t root_len,
+static gpt2q_status find_data(const struct torch_reading *r, const char *root, size_t root_len,
                               struct storage *storage)
 {
     char name[5 + MAX_KEY];
@@ -307,7 +288,7 @@ static gpt2q_status find_data(const struct reading *r, const char *root, size_t 
     return GPT2Q_OK;
 }
 
-static gpt2q_status read_zip(struct reading *r)
+static gpt2q_status read_zip(struct torch_reading *r)
 {
     const struct zip_member *pickle, *order;
     size_t root_len = 0;
@@ -327,14 +308,14 @@ static gpt2q_status read_zip(struct reading *r)
 
 /* ---- legacy: five pickles, then the storages in the order of the fifth ---- */
 
-static gpt2q_status next_pickle(const struct reading *r, size_t *at, struct torch_pickle *p)
+static gpt2q_status next_pickle(const struct torch_reading *r, size_t *at, struct torch_pickle *p)
 {
     gpt2q_status s = torch_pickle_read(r->data + *at, r->n - *at, r->file, p, r->err);
     if (!s) *at += p->size;
     return s;
 }
 
-static gpt2q_status check_magic(const struct reading *r, const struct torch_pickle *p)
+static gpt2q_status check_magic(const struct torch_reading *r, const struct torch_pickle *p)
 {
     static const uint8_t magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
     const struct torch_node *n = torch_node(p, p->result);
@@ -344,14 +325,14 @@ static gpt2q_status check_magic(const struct reading *r, const struct torch_pick
         r, "is a pickle, but not one that torch.save wrote: its first value is not torch's magic number");
 }
 
-static gpt2q_status check_version(const struct reading *r, const struct torch_pickle *p)
+static gpt2q_status check_version(const struct torch_reading *r, const struct torch_pickle *p)
 {
     const struct torch_node *n = torch_node(p, p->result);
     if (n->kind == TORCH_INT && n->number == 1001) return GPT2Q_OK;
     return broken(r, "is not of version 1001 of torch's legacy format");
 }
 
-static gpt2q_status check_system(const struct reading *r, const struct torch_pickle *p)
+static gpt2q_status check_system(const struct torch_reading *r, const struct torch_pickle *p)
 {
     const struct torch_node *little = torch_dict_get(p, torch_node(p, p->result), "little_endian");
     if (!little || (little->kind == TORCH_BOOL && little->number == 1)) return GPT2Q_OK;
@@ -359,7 +340,7 @@ static gpt2q_status check_system(const struct reading *r, const struct torch_pic
 }
 
 /* int64 count, then the elements. */
-static gpt2q_status read_storage(struct reading *r, const struct torch_node *key, size_t *at)
+static gpt2q_status read_storage(struct torch_reading *r, const struct torch_node *key, size_t *at)
 {
     uint64_t count = 0;
     size_t bytes;
@@ -378,7 +359,7 @@ static gpt2q_status read_storage(struct reading *r, const struct torch_node *key
     return GPT2Q_OK;
 }
 
-static gpt2q_status read_storages(struct reading *r, const struct torch_pickle *keys, size_t at)
+static gpt2q_status read_storages(struct torch_reading *r, const struct torch_pickle *keys, size_t at)
 {
     const struct torch_node *list = torch_node(keys, keys->result);
     if (list->kind != TORCH_LIST) return broken(r, "its list of storages is no list");
@@ -390,9 +371,9 @@ static gpt2q_status read_storages(struct reading *r, const struct torch_pickle *
     return at == r->n ? GPT2Q_OK : broken(r, "goes on after the data of its last storage");
 }
 
-static gpt2q_status read_legacy(struct reading *r)
+static gpt2q_status read_legacy(struct torch_reading *r)
 {
-    static gpt2q_status (*const check[])(const struct reading *, const struct torch_pickle *) = {
+    static gpt2q_status (*const check[])(const struct torch_reading *, const struct torch_pickle *) = {
         check_magic, check_version, check_system};
     size_t at = 0;
     for (size_t i = 0; i < sizeof check / sizeof *check; i++) {
@@ -440,7 +421,7 @@ bool torch_file_recognizes(const uint8_t *data, size_t n)
            begins(data, n, "<!doctype") || begins(data, n, "<html") || is_tar(data, n) || is_pickle(data, n);
 }
 
-static gpt2q_status read_bytes(struct reading *r)
+static gpt2q_status read_bytes(struct torch_reading *r)
 {
     if (begins(r->data, r->n, "version https://git-lfs"))
         return broken(r, "is a Git LFS pointer and not the file itself; 'git lfs pull' gets that");
@@ -457,7 +438,7 @@ static gpt2q_status read_into(const uint8_t *data, size_t n, const char *file, s
                               gpt2q_error *err)
 {
     gpt2q_error ignored;
-    struct reading r = {.out = out, .data = data, .n = n, .file = file, .err = err ? err : &ignored};
+    struct torch_reading r = {.out = out, .data = data, .n = n, .file = file, .err = err ? err : &ignored};
     gpt2q_status s = read_bytes(&r);
     torch_pickle_free(&r.pickle);
     mem_free(r.storages);

@@ -7,8 +7,7 @@
 
 struct torch_file {
     struct file_map map;
-    struct st_tensor *
-        tensors; /* in the order of their data; a tensor that does not lie in rows, and one of doubles, is a copy */
+    struct st_tensor *tensors; /* in the order of their data; a tensor that does not lie in rows is a copy */
     size_t n_tensors;
     const struct st_tensor **by_name;
     uint8_t **copies;
@@ -18,7 +17,7 @@ struct torch_file {
 
 /* Whether bytes begin such a file, or one that stands in its place: a Git LFS pointer, a web page, a tar of torch before 0.1.10. */
 bool torch_file_recognizes(const uint8_t *data, size_t n);
-/* On failure *out is closed. Doubles become float32, an error where one does not fit. */
+/* On failure *out is closed. */
 gpt2q_status torch_file_open(const char *path, struct torch_file *out, gpt2q_error *err);
 /* The same over bytes in memory that outlive it; `name` for messages. */
 gpt2q_status torch_file_from_memory(const uint8_t *data, size_t n, const char *name, struct torch_file *out,

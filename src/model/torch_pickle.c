@@ -1,173 +1,26 @@
 #include "model/torch_pickle.h"
 #include "base/memory.h"
+#include "model/pickle_machine.h"
 #include <inttypes.h>
 #include <string.h>
 
-#define MAX_DEPTH  64
 #define MAX_PICKLE ((size_t)256 << 20)
 #define NAME_SHOWN 80
 
 enum function { ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER };
 
-/* ---- the machine ---- */
-
-struct memo_slot {
-    uint32_t key, node; /* node TORCH_NOTHING: free */
-};
-
-struct machine {
-    const uint8_t *at, *end, *begin;
-    struct torch_pickle *out;
-    uint32_t *stack; /* nodes */
-    size_t n, room;
-    size_t *marks; /* heights of the stack */
-    size_t n_marks, marks_room;
-    struct memo_slot *memo; /* by hash, a power of two of slots, at most half of them taken */
-    size_t memo_slots, memo_taken;
-    gpt2q_error *err;
-};
-
-static gpt2q_status broken(struct machine *m, const char *what)
-{
-    return error_set(m->err, GPT2Q_FORMAT, "%s: the pickle is broken at byte %zu: %s", m->out->file,
-                     (size_t)(m->at - m->begin), what);
-}
-
-/* Room for one more item of a growing array. */
-static bool room_for(void **items, size_t n, size_t *room, size_t size)
-{
-    if (n < *room) return true;
-    size_t more = *room ? *room * 2 : 64;
-    void *grown = mem_grow(*items, n * size, more * size);
-    if (!grown) return false;
-    *items = grown;
-    *room = more;
-    return true;
-}
-
-static gpt2q_status no_memory(struct machine *m)
-{
-    return error_memory(m->err, m->out->file, (size_t)(m->end - m->begin));
-}
-
-static gpt2q_status push_node(struct machine *m, uint32_t node)
-{
-    if (!room_for((void **)&m->stack, m->n, &m->room, sizeof *m->stack)) return no_memory(m);
-    m->stack[m->n++] = node;
-    return GPT2Q_OK;
-}
-
-static gpt2q_status push(struct machine *m, struct torch_node node)
-{
-    struct torch_pickle *p = m->out;
-    if (!room_for((void **)&p->nodes, p->n_nodes, &p->nodes_room, sizeof *p->nodes)) return no_memory(m);
-    p->nodes[p->n_nodes++] = node;
-    return push_node(m, (uint32_t)p->n_nodes - 1);
-}
-
-static gpt2q_status push_int(struct machine *m, int64_t number)
-{
-    return push(m, (struct torch_node){.kind = TORCH_INT, .number = number});
-}
-
-static gpt2q_status push_empty(struct machine *m, enum torch_kind kind)
-{
-    return push(m, (struct torch_node){.kind = kind, .depth = 1, .items = {TORCH_NOTHING, TORCH_NOTHING, 0}});
-}
-
-/* How much of the stack is above the last mark. */
-static size_t above_mark(const struct machine *m)
-{
-    return m->n - (m->n_marks ? m->marks[m->n_marks - 1] : 0);
-}
-
-static gpt2q_status need(struct machine *m, size_t items)
-{
-    return above_mark(m) >= items ? GPT2Q_OK : broken(m, "the stack is empty");
-}
-
-static gpt2q_status top_of_kind(struct machine *m, size_t below, enum torch_kind kind,
-                                struct torch_node **out)
-{
-    *out = &m->out->nodes[m->stack[m->n - 1 - below]];
-    if ((*out)->kind == kind) return GPT2Q_OK;
-    return broken(m, kind == TORCH_DICT   ? "a dictionary is expected"
-                     : kind == TORCH_LIST ? "a list is expected"
-                                          : "a tuple is expected");
-}
-
-/* Appends to a tuple, list or dictionary. */
-static gpt2q_status append(struct machine *m, struct torch_node *to, uint32_t node, uint32_t value)
-{
-    struct torch_pickle *p = m->out;
-    if (!room_for((void **)&p->cells, p->n_cells, &p->cells_room, sizeof *p->cells)) return no_memory(m);
-    uint32_t cell = (uint32_t)p->n_cells++;
-    p->cells[cell] = (struct torch_cell){node, value, TORCH_NOTHING};
-    if (to->items.count++)
-        p->cells[to->items.last].next = cell;
-    else
-        to->items.first = cell;
-    to->items.last = cell;
-    uint8_t depth = p->nodes[node].depth;
-    if (value != TORCH_NOTHING && p->nodes[value].depth > depth) depth = p->nodes[value].depth;
-    if (depth >= MAX_DEPTH) return broken(m, "values lie more than 64 deep in each other");
-    if (depth + 1 > to->depth) to->depth = (uint8_t)(depth + 1);
-    return GPT2Q_OK;
-}
-
-/* ---- memo ---- */
-
-static struct memo_slot *memo_slot(struct memo_slot *slots, size_t n, uint32_t key)
-{
-    size_t i = (size_t)(key * 2654435761u) & (n - 1);
-    while (slots[i].node != TORCH_NOTHING && slots[i].key != key) i = (i + 1) & (n - 1);
-    return &slots[i];
-}
-
-static gpt2q_status memo_grow(struct machine *m)
-{
-    size_t n = m->memo_slots ? 2 * m->memo_slots : 256;
-    struct memo_slot *slots = mem_array(n, sizeof *slots);
-    if (!slots) return no_memory(m);
-    for (size_t i = 0; i < n; i++) slots[i].node = TORCH_NOTHING;
-    for (size_t i = 0; i < m->memo_slots; i++)
-        if (m->memo[i].node != TORCH_NOTHING) *memo_slot(slots, n, m->memo[i].key) = m->memo[i];
-    mem_free(m->memo);
-    m->memo = slots;
-    m->memo_slots = n;
-    return GPT2Q_OK;
-}
-
-static gpt2q_status memo_put(struct machine *m, uint32_t key)
-{
-    gpt2q_status s = need(m, 1);
-    if (!s && 2 * m->memo_taken >= m->memo_slots) s = memo_grow(m);
-    if (s) return s;
-    struct memo_slot *slot = memo_slot(m->memo, m->memo_slots, key);
-    m->memo_taken += slot->node == TORCH_NOTHING;
-    *slot = (struct memo_slot){key, m->stack[m->n - 1]};
-    return GPT2Q_OK;
-}
-
-static gpt2q_status memo_get(struct machine *m, uint32_t key)
-{
-    const struct memo_slot *slot = m->memo_slots ? memo_slot(m->memo, m->memo_slots, key) : NULL;
-    if (!slot || slot->node == TORCH_NOTHING) return broken(m, "it takes a value that it never kept");
-    return push_node(m, slot->node);
-}
-
 /* ---- bytes ---- */
 
-static gpt2q_status take(struct machine *m, size_t n, const uint8_t **bytes)
+static gpt2q_status take(struct pickle_machine *m, size_t n, const uint8_t **bytes)
 {
-    if ((size_t)(m->end - m->at) < n) return broken(m, "it ends in the middle of a value");
+    if ((size_t)(m->end - m->at) < n) return pickle_broken(m, "it ends in the middle of a value");
     *bytes = m->at;
     m->at += n;
     return GPT2Q_OK;
 }
 
 /* An unsigned number of n <= 4 bytes, least first. */
-static gpt2q_status take_number(struct machine *m, size_t n, uint32_t *number)
+static gpt2q_status take_number(struct pickle_machine *m, size_t n, uint32_t *number)
 {
     const uint8_t *bytes = NULL;
     gpt2q_status s = take(m, n, &bytes);
@@ -176,30 +29,30 @@ static gpt2q_status take_number(struct machine *m, size_t n, uint32_t *number)
     return s;
 }
 
-static gpt2q_status read_unicode(struct machine *m)
+static gpt2q_status read_unicode(struct pickle_machine *m)
 {
     uint32_t n = 0;
     const uint8_t *bytes = NULL;
     gpt2q_status s = take_number(m, 4, &n);
     if (!s) s = take(m, n, &bytes);
-    return s ? s : push(m, (struct torch_node){.kind = TORCH_STRING, .text = {bytes, n}});
+    return s ? s : pickle_push(m, (struct torch_node){.kind = TORCH_STRING, .text = {bytes, n}});
 }
 
-static gpt2q_status read_long(struct machine *m)
+static gpt2q_status read_long(struct pickle_machine *m)
 {
     uint32_t n = 0;
     const uint8_t *bytes = NULL;
     gpt2q_status s = take_number(m, 1, &n);
-    if (!s && n > 16) return broken(m, "an integer of more than 16 bytes");
+    if (!s && n > 16) return pickle_broken(m, "an integer of more than 16 bytes");
     if (!s) s = take(m, n, &bytes);
     if (s) return s;
-    if (n > 8) return push(m, (struct torch_node){.kind = TORCH_WIDE, .text = {bytes, n}});
+    if (n > 8) return pickle_push(m, (struct torch_node){.kind = TORCH_WIDE, .text = {bytes, n}});
     uint64_t number = n && bytes[n - 1] >= 0x80 ? UINT64_MAX : 0; /* two's complement */
     for (size_t i = n; i-- > 0;) number = number << 8 | bytes[i];
-    return push_int(m, (int64_t)number);
+    return pickle_push_int(m, (int64_t)number);
 }
 
-static gpt2q_status read_float(struct machine *m)
+static gpt2q_status read_float(struct pickle_machine *m)
 {
     const uint8_t *bytes = NULL;
     uint64_t bits = 0;
@@ -207,7 +60,7 @@ static gpt2q_status read_float(struct machine *m)
     gpt2q_status s = take(m, 8, &bytes);
     for (size_t i = 0; !s && i < 8; i++) bits = bits << 8 | bytes[i];
     memcpy(&real, &bits, sizeof real);
-    return s ? s : push(m, (struct torch_node){.kind = TORCH_FLOAT, .real = real});
+    return s ? s : pickle_push(m, (struct torch_node){.kind = TORCH_FLOAT, .real = real});
 }
 
 /* ---- what pickles name ---- */
@@ -232,10 +85,10 @@ static const struct {
                {"torch LongStorage", TORCH_TYPE, ST_I64, 0}};
 
 /* A line of a GLOBAL into `name` as far as it fits; what no name contains becomes "?". */
-static gpt2q_status take_line(struct machine *m, char *name, size_t size)
+static gpt2q_status take_line(struct pickle_machine *m, char *name, size_t size)
 {
     const uint8_t *line = m->at, *end = memchr(line, '\n', (size_t)(m->end - line));
-    if (!end) return broken(m, "it ends in the middle of a name");
+    if (!end) return pickle_broken(m, "it ends in the middle of a name");
     size_t n = (size_t)(end - line) < size - 1 ? (size_t)(end - line) : size - 1;
     for (size_t i = 0; i < n; i++) name[i] = (char)(line[i] > 0x20 && line[i] < 0x7f ? line[i] : '?');
     name[n] = '\0';
@@ -243,7 +96,7 @@ static gpt2q_status take_line(struct machine *m, char *name, size_t size)
     return GPT2Q_OK;
 }
 
-static gpt2q_status read_global(struct machine *m)
+static gpt2q_status read_global(struct pickle_machine *m)
 {
     char module[NAME_SHOWN], name[NAME_SHOWN], both[2 * NAME_SHOWN + 1];
     gpt2q_status s = take_line(m, module, sizeof module);
@@ -252,9 +105,9 @@ static gpt2q_status read_global(struct machine *m)
     snprintf(both, sizeof both, "%s %s", module, name);
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         if (!strcmp(both, globals[i].name))
-            return push(m, (struct torch_node){.kind = globals[i].kind,
-                                               .dtype = globals[i].dtype,
-                                               .number = globals[i].function});
+            return pickle_push(m, (struct torch_node){.kind = globals[i].kind,
+                                                      .dtype = globals[i].dtype,
+                                                      .number = globals[i].function});
     const char *storage = strstr(name, "Storage");
     if (!strcmp(module, "torch") && storage && !storage[7])
         return error_set(m->err, GPT2Q_UNSUPPORTED, "%s: holds a torch.%s: weights are real numbers",
@@ -264,11 +117,11 @@ static gpt2q_status read_global(struct machine *m)
 }
 
 /* ("storage", type, key, location, elements[, view]) becomes a storage. */
-static gpt2q_status read_persistent(struct machine *m)
+static gpt2q_status read_persistent(struct pickle_machine *m)
 {
     struct torch_node *tuple;
-    gpt2q_status s = need(m, 1);
-    if (!s) s = top_of_kind(m, 0, TORCH_TUPLE, &tuple);
+    gpt2q_status s = pickle_need(m, 1);
+    if (!s) s = pickle_top_of_kind(m, 0, TORCH_TUPLE, &tuple);
     if (s) return s;
     const struct torch_pickle *p = m->out;
     const struct torch_node *items[6] = {NULL};
@@ -277,8 +130,8 @@ static gpt2q_status read_persistent(struct machine *m)
         items[i] = &p->nodes[p->cells[cell].node];
     if ((count != 5 && count != 6) || !torch_is_string(items[0], "storage") || items[1]->kind != TORCH_TYPE ||
         items[2]->kind != TORCH_STRING || items[3]->kind != TORCH_STRING || items[4]->kind != TORCH_INT)
-        return broken(m, "a reference that is to no storage");
-    if (items[4]->number < 0) return broken(m, "a storage of fewer than 0 elements");
+        return pickle_broken(m, "a reference that is to no storage");
+    if (items[4]->number < 0) return pickle_broken(m, "a storage of fewer than 0 elements");
     struct torch_node node = {.kind = TORCH_STORAGE, .dtype = items[1]->dtype};
     node.storage.key = items[2]->text.bytes;
     node.storage.key_len = items[2]->text.n;
@@ -291,87 +144,89 @@ static gpt2q_status read_persistent(struct machine *m)
         if (view->items.count != 3 || part[1]->kind != TORCH_INT || part[2]->kind != TORCH_INT ||
             part[1]->number < 0 || part[2]->number < 0 || part[1]->number > node.storage.numel ||
             part[2]->number > node.storage.numel - part[1]->number)
-            return broken(m, "a view beyond its storage");
+            return pickle_broken(m, "a view beyond its storage");
         node.storage.view_first = part[1]->number;
         node.storage.view_len = part[2]->number;
     } else if (count == 6 && items[5]->kind != TORCH_NONE) {
-        return broken(m, "a reference that is to no storage");
+        return pickle_broken(m, "a reference that is to no storage");
     }
     m->n--;
-    return push(m, node);
+    return pickle_push(m, node);
 }
 
 /* ---- calls: described, not made ---- */
 
-static gpt2q_status take_integers(struct machine *m, const struct torch_node *tuple, int64_t *out, int *n)
+static gpt2q_status take_integers(struct pickle_machine *m, const struct torch_node *tuple, int64_t *out,
+                                  int *n)
 {
     const struct torch_pickle *p = m->out;
-    if (tuple->kind != TORCH_TUPLE) return broken(m, "a tensor's sizes and strides are tuples");
-    if (tuple->items.count > TORCH_MAX_DIMS) return broken(m, "a tensor of more than 4 dimensions");
+    if (tuple->kind != TORCH_TUPLE) return pickle_broken(m, "a tensor's sizes and strides are tuples");
+    if (tuple->items.count > TORCH_MAX_DIMS) return pickle_broken(m, "a tensor of more than 4 dimensions");
     *n = (int)tuple->items.count;
     uint32_t cell = tuple->items.first;
     for (int i = 0; i < *n; i++, cell = p->cells[cell].next) {
         const struct torch_node *item = &p->nodes[p->cells[cell].node];
         if (item->kind != TORCH_INT || item->number < 0)
-            return broken(m, "a tensor's sizes and strides are integers of at least 0");
+            return pickle_broken(m, "a tensor's sizes and strides are integers of at least 0");
         out[i] = item->number;
     }
     return GPT2Q_OK;
 }
 
 /* (storage, offset, sizes, strides, requires_grad, hooks[, metadata]) */
-static gpt2q_status rebuild_tensor(struct machine *m, const uint32_t *args, uint32_t n_args)
+static gpt2q_status rebuild_tensor(struct pickle_machine *m, const uint32_t *args, uint32_t n_args)
 {
     struct torch_pickle *p = m->out;
     struct torch_tensor t = {0};
     int n_strides;
     if (n_args < 4 || p->nodes[args[0]].kind != TORCH_STORAGE || p->nodes[args[1]].kind != TORCH_INT)
-        return broken(
+        return pickle_broken(
             m, "_rebuild_tensor_v2 is given something other than a storage, an offset, sizes and strides");
-    if (p->nodes[args[1]].number < 0) return broken(m, "a tensor that begins before its storage");
+    if (p->nodes[args[1]].number < 0) return pickle_broken(m, "a tensor that begins before its storage");
     t.storage = args[0];
     t.offset = p->nodes[args[1]].number;
     gpt2q_status s = take_integers(m, &p->nodes[args[2]], t.shape, &t.n_dims);
     if (!s) s = take_integers(m, &p->nodes[args[3]], t.stride, &n_strides);
     if (s) return s;
-    if (n_strides != t.n_dims) return broken(m, "a tensor with as many sizes as strides is expected");
-    if (!room_for((void **)&p->tensors, p->n_tensors, &p->tensors_room, sizeof *p->tensors))
-        return no_memory(m);
+    if (n_strides != t.n_dims) return pickle_broken(m, "a tensor with as many sizes as strides is expected");
+    if (!pickle_room_for((void **)&p->tensors, p->n_tensors, &p->tensors_room, sizeof *p->tensors))
+        return pickle_no_memory(m);
     p->tensors[p->n_tensors++] = t;
-    return push(m, (struct torch_node){.kind = TORCH_TENSOR, .tensor = (uint32_t)p->n_tensors - 1});
+    return pickle_push(m, (struct torch_node){.kind = TORCH_TENSOR, .tensor = (uint32_t)p->n_tensors - 1});
 }
 
 /* OrderedDict(), or OrderedDict([(key, value), ..]). */
-static gpt2q_status make_dict(struct machine *m, const uint32_t *args, uint32_t n_args)
+static gpt2q_status make_dict(struct pickle_machine *m, const uint32_t *args, uint32_t n_args)
 {
-    gpt2q_status s = push_empty(m, TORCH_DICT);
+    gpt2q_status s = pickle_push_empty(m, TORCH_DICT);
     if (s || !n_args) return s;
     struct torch_pickle *p = m->out;
     uint32_t dict = m->stack[m->n - 1];
     if (n_args != 1 || p->nodes[args[0]].kind != TORCH_LIST)
-        return broken(m, "OrderedDict is given no list of pairs");
+        return pickle_broken(m, "OrderedDict is given no list of pairs");
     uint32_t cell = p->nodes[args[0]].items.first;
     for (uint32_t left = p->nodes[args[0]].items.count; left && !s; left--, cell = p->cells[cell].next) {
         const struct torch_node *pair = &p->nodes[p->cells[cell].node];
         if (pair->kind != TORCH_TUPLE || pair->items.count != 2)
-            return broken(m, "OrderedDict is given no list of pairs");
-        s = append(m, &p->nodes[dict], p->cells[pair->items.first].node, p->cells[pair->items.last].node);
+            return pickle_broken(m, "OrderedDict is given no list of pairs");
+        s = pickle_append(m, &p->nodes[dict], p->cells[pair->items.first].node,
+                          p->cells[pair->items.last].node);
     }
     return s;
 }
 
-static gpt2q_status reduce(struct machine *m)
+static gpt2q_status reduce(struct pickle_machine *m)
 {
     enum { ARGS = 8 };
     struct torch_node *tuple;
-    gpt2q_status s = need(m, 2);
-    if (!s) s = top_of_kind(m, 0, TORCH_TUPLE, &tuple);
+    gpt2q_status s = pickle_need(m, 2);
+    if (!s) s = pickle_top_of_kind(m, 0, TORCH_TUPLE, &tuple);
     if (s) return s;
     const struct torch_pickle *p = m->out;
     const struct torch_node *function = &p->nodes[m->stack[m->n - 2]];
     uint32_t args[ARGS], n_args = tuple->items.count, cell = tuple->items.first;
-    if (function->kind != TORCH_FUNCTION) return broken(m, "a call of something that is no function");
-    if (n_args > ARGS) return broken(m, "a call with too many arguments");
+    if (function->kind != TORCH_FUNCTION) return pickle_broken(m, "a call of something that is no function");
+    if (n_args > ARGS) return pickle_broken(m, "a call with too many arguments");
     for (uint32_t i = 0; i < n_args; i++, cell = p->cells[cell].next) args[i] = p->cells[cell].node;
     m->n -= 2;
     switch ((enum function)function->number) {
@@ -380,74 +235,18 @@ static gpt2q_status reduce(struct machine *m)
     case REBUILD_PARAMETER: break;
     }
     if (n_args < 1 || p->nodes[args[0]].kind != TORCH_TENSOR)
-        return broken(m, "_rebuild_parameter is given no tensor");
-    return push_node(m, args[0]);
+        return pickle_broken(m, "_rebuild_parameter is given no tensor");
+    return pickle_push_node(m, args[0]);
 }
 
 /* The state of an OrderedDict, its _metadata, says nothing about weights. */
-static gpt2q_status build(struct machine *m)
+static gpt2q_status build(struct pickle_machine *m)
 {
     struct torch_node *dict;
-    gpt2q_status s = need(m, 2);
-    if (!s) s = top_of_kind(m, 1, TORCH_DICT, &dict);
+    gpt2q_status s = pickle_need(m, 2);
+    if (!s) s = pickle_top_of_kind(m, 1, TORCH_DICT, &dict);
     if (!s) m->n--;
     return s;
-}
-
-/* ---- collections ---- */
-
-static gpt2q_status mark(struct machine *m)
-{
-    if (!room_for((void **)&m->marks, m->n_marks, &m->marks_room, sizeof *m->marks)) return no_memory(m);
-    m->marks[m->n_marks++] = m->n;
-    return GPT2Q_OK;
-}
-
-/* The number of items above the last mark, which goes. */
-static gpt2q_status take_marked(struct machine *m, size_t *n)
-{
-    if (!m->n_marks) return broken(m, "there is no mark");
-    *n = m->n - m->marks[--m->n_marks];
-    return GPT2Q_OK;
-}
-
-static gpt2q_status make_tuple(struct machine *m, size_t n)
-{
-    size_t first = m->n - n;
-    gpt2q_status s = push_empty(m, TORCH_TUPLE);
-    uint32_t tuple = s ? 0 : m->stack[m->n - 1];
-    for (size_t i = 0; i < n && !s; i++)
-        s = append(m, &m->out->nodes[tuple], m->stack[first + i], TORCH_NOTHING);
-    if (s) return s;
-    m->n = first;
-    return push_node(m, tuple);
-}
-
-/* The n items on top go into the list or dictionary below them. */
-static gpt2q_status put_items(struct machine *m, enum torch_kind kind, size_t n)
-{
-    struct torch_node *to;
-    size_t step = kind == TORCH_DICT ? 2 : 1;
-    gpt2q_status s = need(m, n + 1);
-    if (!s) s = top_of_kind(m, n, kind, &to);
-    if (!s && n % step) s = broken(m, "a key without a value");
-    for (size_t i = m->n - n; !s && i < m->n; i += step)
-        s = append(m, to, m->stack[i], step == 2 ? m->stack[i + 1] : TORCH_NOTHING);
-    if (!s) m->n -= n;
-    return s;
-}
-
-static gpt2q_status put_marked(struct machine *m, enum torch_kind kind)
-{
-    size_t n = 0;
-    gpt2q_status s = take_marked(m, &n);
-    return s ? s : put_items(m, kind, n);
-}
-
-static gpt2q_status tuple_of(struct machine *m, size_t n)
-{
-    gpt2q_status s = need(m, n);
-    return s ? s : make_tuple(m, n);
 }
 
 /* ---- opcodes ---- */
@@ -482,20 +281,20 @@ static const char *name_of(uint8_t op)
     return "unknown";
 }
 
-static gpt2q_status with_number(struct machine *m, uint8_t op)
+static gpt2q_status with_number(struct pickle_machine *m, uint8_t op)
 {
     uint32_t number = 0;
     size_t bytes = op == 'J' || op == 'r' || op == 'j' ? 4 : op == 'M' ? 2 : 1;
     gpt2q_status s = take_number(m, bytes, &number);
     if (s) return s;
     switch (op) {
-    case 'J': return push_int(m, (int32_t)number);
+    case 'J': return pickle_push_int(m, (int32_t)number);
     case 'K':
-    case 'M': return push_int(m, number);
+    case 'M': return pickle_push_int(m, number);
     case 'q':
-    case 'r': return memo_put(m, number);
+    case 'r': return pickle_memo_put(m, number);
     case 'h':
-    case 'j': return memo_get(m, number);
+    case 'j': return pickle_memo_get(m, number);
     default: break; /* 0x80, the protocol */
     }
     if (number == 2) return GPT2Q_OK;
@@ -504,7 +303,7 @@ static gpt2q_status with_number(struct machine *m, uint8_t op)
                      (unsigned)number);
 }
 
-static gpt2q_status run_opcode(struct machine *m, uint8_t op)
+static gpt2q_status run_opcode(struct pickle_machine *m, uint8_t op)
 {
     size_t n = 0;
     gpt2q_status s;
@@ -517,21 +316,21 @@ static gpt2q_status run_opcode(struct machine *m, uint8_t op)
     case 'r':
     case 'h':
     case 'j': return with_number(m, op);
-    case '(': return mark(m);
-    case ')': return push_empty(m, TORCH_TUPLE);
-    case ']': return push_empty(m, TORCH_LIST);
-    case '}': return push_empty(m, TORCH_DICT);
-    case 't': s = take_marked(m, &n); return s ? s : make_tuple(m, n);
-    case 0x85: return tuple_of(m, 1);
-    case 0x86: return tuple_of(m, 2);
-    case 0x87: return tuple_of(m, 3);
-    case 'a': return put_items(m, TORCH_LIST, 1);
-    case 'e': return put_marked(m, TORCH_LIST);
-    case 's': return put_items(m, TORCH_DICT, 2);
-    case 'u': return put_marked(m, TORCH_DICT);
-    case 'N': return push(m, (struct torch_node){.kind = TORCH_NONE});
-    case 0x88: return push(m, (struct torch_node){.kind = TORCH_BOOL, .number = 1});
-    case 0x89: return push(m, (struct torch_node){.kind = TORCH_BOOL});
+    case '(': return pickle_mark(m);
+    case ')': return pickle_push_empty(m, TORCH_TUPLE);
+    case ']': return pickle_push_empty(m, TORCH_LIST);
+    case '}': return pickle_push_empty(m, TORCH_DICT);
+    case 't': s = pickle_take_marked(m, &n); return s ? s : pickle_make_tuple(m, n);
+    case 0x85: return pickle_tuple_of(m, 1);
+    case 0x86: return pickle_tuple_of(m, 2);
+    case 0x87: return pickle_tuple_of(m, 3);
+    case 'a': return pickle_put_items(m, TORCH_LIST, 1);
+    case 'e': return pickle_put_marked(m, TORCH_LIST);
+    case 's': return pickle_put_items(m, TORCH_DICT, 2);
+    case 'u': return pickle_put_marked(m, TORCH_DICT);
+    case 'N': return pickle_push(m, (struct torch_node){.kind = TORCH_NONE});
+    case 0x88: return pickle_push(m, (struct torch_node){.kind = TORCH_BOOL, .number = 1});
+    case 0x89: return pickle_push(m, (struct torch_node){.kind = TORCH_BOOL});
     case 0x8a: return read_long(m);
     case 'G': return read_float(m);
     case 'X': return read_unicode(m);
@@ -547,12 +346,12 @@ static gpt2q_status run_opcode(struct machine *m, uint8_t op)
         m->out->file, op, name_of(op), (size_t)(m->at - m->begin - 1));
 }
 
-static gpt2q_status run(struct machine *m)
+static gpt2q_status run(struct pickle_machine *m)
 {
     while (m->at < m->end) {
         uint8_t op = *m->at++;
         if (op == '.') {
-            if (m->n != 1 || m->n_marks) return broken(m, "one value is expected at its end");
+            if (m->n != 1 || m->n_marks) return pickle_broken(m, "one value is expected at its end");
             m->out->result = m->stack[0];
             m->out->size = (size_t)(m->at - m->begin);
             return GPT2Q_OK;
@@ -560,14 +359,14 @@ static gpt2q_status run(struct machine *m)
         gpt2q_status s = run_opcode(m, op);
         if (s) return s;
     }
-    return broken(m, "it ends without STOP");
+    return pickle_broken(m, "it ends without STOP");
 }
 
 gpt2q_status torch_pickle_read(const uint8_t *data, size_t n, const char *file, struct torch_pickle *out,
                                gpt2q_error *err)
 {
     *out = (struct torch_pickle){.file = file};
-    struct machine m = {
+    struct pickle_machine m = {
         .at = data, .begin = data, .end = data + (n < MAX_PICKLE ? n : MAX_PICKLE), .out = out, .err = err};
     gpt2q_status s = run(&m);
     mem_free(m.stack);

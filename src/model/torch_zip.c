@@ -79,12 +79,12 @@ static gpt2q_status find_directory(struct archive *a)
 
 /* ---- members ---- */
 
-struct entry {
+struct zip_entry {
     uint64_t packed, size, offset;
 };
 
 /* Numbers too large for their fields stand in the extra field 1, in this order. */
-static bool read_zip64(const uint8_t *extra, size_t n, struct entry *e)
+static bool read_zip64(const uint8_t *extra, size_t n, struct zip_entry *e)
 {
     uint64_t *wanted[3];
     int count = 0;
@@ -105,7 +105,7 @@ static bool read_zip64(const uint8_t *extra, size_t n, struct entry *e)
     return !count;
 }
 
-static gpt2q_status read_local(const struct archive *a, const struct entry *e, struct zip_member *m,
+static gpt2q_status read_local(const struct archive *a, const struct zip_entry *e, struct zip_member *m,
                                struct span *span)
 {
     size_t header, end;
@@ -135,7 +135,7 @@ static gpt2q_status read_entry(const struct archive *a, size_t *at, struct zip_m
     if (end - *at - ENTRY_SIZE < name + extra + comment) return broken(a, "its directory ends early");
     if (number(p + 8, 2) & 1) return broken(a, "a member is encrypted");
     if (number(p + 10, 2) != 0) return broken(a, "a member is compressed, which torch.save never does");
-    struct entry e = {number(p + 20, 4), number(p + 24, 4), number(p + 42, 4)};
+    struct zip_entry e = {number(p + 20, 4), number(p + 24, 4), number(p + 42, 4)};
     if (!read_zip64(p + ENTRY_SIZE + name, extra, &e)) return broken(a, "the sizes of a member are missing");
     if (e.packed != e.size) return broken(a, "a stored member has two sizes");
     *m = (struct zip_member){

@@ -68,22 +68,15 @@ struct qsource weights_source(const gpt2q_config *config, struct weight_id id, c
     return src;
 }
 
-static void through_notes(const struct qsource *src, float *values, size_t n)
-{
-    float scale, min;
-    notes_parameters(src, &scale, &min);
-    for (size_t i = 0; i < n; i++) values[i] = scale * (float)notes_code(values[i], scale, min) + min;
-}
-
 static gpt2q_status hold_floats(struct weights_builder *b, const struct qsource *src, struct scheme scheme,
                                 const float **out, gpt2q_error *err)
 {
     size_t cols = (size_t)src->cols, n = (size_t)src->rows * cols;
-    float *values = mem_array(n, sizeof *values);
+    float *values = mem_array(n, sizeof *values), scale, min;
     if (!values) return error_memory(err, src->name, n * sizeof *values);
     b->w->owned[b->w->n_owned++] = values;
     for (int r = 0; r < src->rows; r++) qsource_read(src, r, 0, src->cols, values + (size_t)r * cols);
-    if (scheme.format != QF_F32) through_notes(src, values, n);
+    if (scheme.format != QF_F32) notes_quantize(src, values, n, NULL, &scale, &min);
     *out = values;
     return GPT2Q_OK;
 }
@@ -136,14 +129,6 @@ gpt2q_status weights_end(struct weights_builder *b, gpt2q_status s)
 
 void weights_free(struct gpt2_weights *w)
 {
-    qtensor_free(&w->wte);
-    if (!w->lm_head_is_wte) qtensor_free(&w->lm_head);
-    for (int i = 0; w->h && i < w->config.n_layer; i++) {
-        qtensor_free(&w->h[i].c_attn.weight);
-        qtensor_free(&w->h[i].attn_c_proj.weight);
-        qtensor_free(&w->h[i].c_fc.weight);
-        qtensor_free(&w->h[i].mlp_c_proj.weight);
-    }
     for (size_t i = 0; i < w->n_owned; i++) mem_free(w->owned[i]);
     for (size_t i = 0; i < w->n_tensors; i++) mem_free(w->tensors[i].name);
     for (size_t i = 0; i < w->n_files; i++) safetensors_close(&w->files[i]);

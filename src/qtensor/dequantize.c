@@ -30,20 +30,39 @@ void dequantize_row_bf16(const struct qtensor *w, int row, float *y)
     for (int k = 0; k < w->cols; k++) y[k] = float_from_bf16(from[(size_t)k * PANEL]);
 }
 
+size_t qtensor_parameters(const struct qtensor *w)
+{
+    const size_t outputs = (size_t)qtensor_panels(w) * PANEL;
+    switch (w->scheme.gran) {
+    case QG_TENSOR: return 1;
+    case QG_INPUT: return (size_t)w->cols;
+    default: return outputs * (size_t)qtensor_groups(w);
+    }
+}
+
+float qtensor_parameter(const struct qtensor *w, const void *values, size_t i)
+{
+    const uint16_t *half = values;
+    const float *full = values;
+    return w->scheme.gran == QG_GROUP ? float_from_f16(half[i]) : full[i];
+}
+
+size_t qtensor_parameter_of(const struct qtensor *w, int row, int k)
+{
+    switch (w->scheme.gran) {
+    case QG_TENSOR: return 0;
+    case QG_CHANNEL: return (size_t)row;
+    case QG_INPUT: return (size_t)k;
+    default: break;
+    }
+    const size_t groups = (size_t)qtensor_groups(w), group = (size_t)(k / w->scheme.group);
+    return ((size_t)(row / PANEL) * groups + group) * PANEL + (size_t)(row % PANEL);
+}
+
 /* A scale, zero point or minimum (0 where there is none) of element (row, k). */
 static float parameter(const struct qtensor *w, const void *values, int row, int k)
 {
-    if (!values) return 0.0f;
-    const float *f = values;
-    switch (w->scheme.gran) {
-    case QG_TENSOR: return f[0];
-    case QG_CHANNEL: return f[row];
-    case QG_INPUT: return f[k];
-    default: break;
-    }
-    const uint16_t *h = values;
-    size_t groups = (size_t)(w->cols / w->scheme.group), g = (size_t)(k / w->scheme.group);
-    return float_from_f16(h[((size_t)(row / PANEL) * groups + g) * PANEL + (size_t)(row % PANEL)]);
+    return values ? qtensor_parameter(w, values, qtensor_parameter_of(w, row, k)) : 0.0f;
 }
 
 /* Turns stored codes, as floats in y, into weights. */

@@ -9,6 +9,12 @@
 QFORMATS(DEQUANTIZE_ROW)
 #undef DEQUANTIZE_ROW
 
+/* Scales (values = w->scale) and zero points or minima (values = w->zero) as they are stored. There are qtensor_parameters
+ * of them, padding included. Number i as a float; and the number that element (row, k) has. Formats with codes only. */
+size_t qtensor_parameters(const struct qtensor *w);
+float qtensor_parameter(const struct qtensor *w, const void *values, size_t i);
+size_t qtensor_parameter_of(const struct qtensor *w, int row, int k);
+
 /* Inputs [k0, k1) of the 64 outputs of a panel, block [k1 - k0][64]: the same floats. Outputs beyond the last
  * mean nothing. */
 void dequantize_panel(const struct qtensor *w, int panel, int k0, int k1, float *block);

@@ -43,3 +43,14 @@ uint8_t notes_code(float w, float scale, float min)
     float t = (w - min) / (scale > 0.0f ? scale : 1.0f);
     return (uint8_t)(t > 0.0f ? t < 255.0f ? t : 255.0f : 0.0f);
 }
+
+void notes_quantize(const struct qsource *src, float *values, size_t n, uint8_t *codes, float *scale,
+                    float *min)
+{
+    notes_parameters(src, scale, min);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t code = notes_code(values[i], *scale, *min);
+        values[i] = *scale * (float)code + *min;
+        if (codes) codes[i] = code;
+    }
+}

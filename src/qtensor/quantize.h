@@ -39,9 +39,12 @@ gpt2q_status qtensor_quantize(const struct qsource *src, struct scheme scheme, c
                               struct qtensor *out, gpt2q_error *err);
 /* A multiple of 64; 0 where the scheme does not fit the shape. */
 size_t qtensor_memory(struct scheme scheme, int rows, int cols);
-/* The notes' truncating uint8 of a whole tensor of any shape: w' = scale*code + min. codes may be NULL. */
+/* The notes' truncating uint8 of a whole tensor of any shape: w' = scale*code + min. */
 void notes_parameters(const struct qsource *src, float *scale, float *min);
 uint8_t notes_code(float w, float scale, float min);
+/* Both, for a tensor that is read already: its n values become w', and codes[i], unless codes is NULL, the code of value i. */
+void notes_quantize(const struct qsource *src, float *values, size_t n, uint8_t *codes, float *scale,
+                    float *min);
 /* Elements (o, i0..i0+n) as floats. */
 void qsource_read(const struct qsource *src, int o, int i0, int n, float *out);
 #endif

@@ -97,7 +97,7 @@ static gpt2q_status quantize(const float *values, int rows, int cols, enum expla
     float s, z, row[EXPLAIN_SIDE_MAX];
     gpt2q_status status = qtensor_quantize(&src, scheme, &(struct quantize_run){.n_threads = 1}, &w, err);
     if (status) return status;
-    qtensor_parameter(&w, 0, &s, &z);
+    parameter_counted(&w, 0, &s, &z);
     *scale = (double)s, *zero = (double)z, *mean_error = 0;
     for (int r = 0; r < rows; r++) {
         isa_at(0)->formats[QF_I8].dequantize_row(&w, r, row);

@@ -3,8 +3,9 @@
 #include "quantize/gpt2q_write.h"
 #include "base/memory.h"
 #include "model/config.h"
-#include "tokenizer/directory.h"
 #include "qtensor/isa.h"
+#include "tokenizer/directory.h"
+#include "tokenizer/vocabulary.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -160,7 +161,7 @@ static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_
     if (!path) return error_memory(err, "a path", strlen(e->source));
     gpt2q_status s = GPT2Q_OK;
     if (file_exists(path)) {
-        s = file_read_regular(path, MAX_TOKENIZER, &text, &n, err);
+        s = file_read_regular(path, VOCABULARY_MAX_BYTES, &text, &n, err);
         if (!s) s = write_text(e, name, text, n, err);
     }
     mem_free(text);

@@ -4,8 +4,6 @@
 #define QUANTIZE_GPT2Q_WRITE_H
 #include "quantize/quantizer.h"
 
-#define MAX_TOKENIZER ((size_t)64 << 20) /* bytes of one of its files */
-
 struct gpt2q_writer;
 
 /* Writes all that is known beforehand: header and tokenizer (none will do). `source` is the model's name. */

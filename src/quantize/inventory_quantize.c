@@ -69,7 +69,7 @@ static gpt2q_status measure(struct inventory_tensor *t, const struct quantize_ru
     t->errors = q.errors;
     t->one_scale = scheme_has_codes(t->scheme) && t->scheme.gran == QG_TENSOR;
     if (t->one_scale && q.is_matrix)
-        qtensor_parameter(&q.matrix, 0, &t->scale, &t->zero);
+        parameter_counted(&q.matrix, 0, &t->scale, &t->zero);
     else if (t->one_scale)
         t->scale = q.scale, t->zero = q.min;
     quantized_free(&q);

@@ -1,28 +1,28 @@
 #include "quantize/parameters.h"
-#include "kernels/half.h"
+#include "qtensor/dequantize.h"
 
-size_t qtensor_parameters(const struct qtensor *w)
+size_t parameters_counted(const struct qtensor *w)
 {
     switch (w->scheme.gran) {
     case QG_TENSOR: return 1;
-    case QG_CHANNEL: return (size_t)w->rows;
     case QG_INPUT: return (size_t)w->cols;
-    default: return (size_t)w->rows * (size_t)(w->cols / w->scheme.group);
+    default: return (size_t)w->rows * (size_t)qtensor_groups(w);
     }
 }
 
-/* Where number i lies among the stored ones: groups come by panels. */
-static float stored_at(const struct qtensor *w, const void *values, size_t i)
+/* Where number i lies among the stored ones: these have the groups by panels. */
+static size_t stored_at(const struct qtensor *w, size_t i)
 {
-    if (w->scheme.gran != QG_GROUP) return ((const float *)values)[i];
-    size_t groups = (size_t)(w->cols / w->scheme.group), row = i / groups, g = i % groups;
-    return float_from_f16(((const uint16_t *)values)[(row / PANEL * groups + g) * PANEL + row % PANEL]);
+    if (w->scheme.gran != QG_GROUP) return i;
+    const size_t groups = (size_t)qtensor_groups(w);
+    return qtensor_parameter_of(w, (int)(i / groups), (int)(i % groups) * w->scheme.group);
 }
 
-void qtensor_parameter(const struct qtensor *w, size_t i, float *scale, float *zero)
+void parameter_counted(const struct qtensor *w, size_t i, float *scale, float *zero)
 {
-    *scale = stored_at(w, w->scale, i);
-    *zero = w->zero ? stored_at(w, w->zero, i) : 0.0f;
+    const size_t at = stored_at(w, i);
+    *scale = qtensor_parameter(w, w->scale, at);
+    *zero = w->zero ? qtensor_parameter(w, w->zero, at) : 0.0f;
     if (scheme_zero(w->scheme) != QZERO_MINIMUM || scheme_is_notes(w->scheme)) return;
     float lowest = (float)-scheme_middle(w->scheme);
     *zero = *scale > 0 ? lowest - *zero / *scale : 0.0f;

@@ -26,11 +26,7 @@ static gpt2q_status create_values(const struct qsource *src, struct quantized *q
         return GPT2Q_OK;
     }
     memcpy(before, q->values, q->n * sizeof *before);
-    notes_parameters(src, &q->scale, &q->min);
-    for (size_t i = 0; i < q->n; i++) {
-        q->codes[i] = notes_code(before[i], q->scale, q->min);
-        q->values[i] = q->scale * (float)q->codes[i] + q->min;
-    }
+    notes_quantize(src, q->values, q->n, q->codes, &q->scale, &q->min);
     q->errors = values_errors(before, q->values, q->n);
     mem_free(before);
     return GPT2Q_OK;
@@ -39,11 +35,7 @@ static gpt2q_status create_values(const struct qsource *src, struct quantized *q
 gpt2q_status quantized_create(const struct qsource *src, struct scheme scheme, bool is_matrix,
                               const struct quantize_run *run, struct quantized *out, gpt2q_error *err)
 {
-    size_t element = src->dtype == DT_F32 ? 4 : 2;
-    *out = (struct quantized){.name = src->name,
-                              .scheme = scheme,
-                              .is_matrix = is_matrix,
-                              .bytes_before = (size_t)src->rows * (size_t)src->cols * element};
+    *out = (struct quantized){.name = src->name, .scheme = scheme, .is_matrix = is_matrix};
     gpt2q_status s;
     if (is_matrix) {
         s = tensor_quantize_measured(src, scheme, run, &out->matrix, &out->errors, err);
@@ -170,9 +162,6 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
     struct quantized result;
     struct qsource src = *stored;
     struct prepared *prepared = q->prepared ? &q->prepared[weight_slot(&q->bindings.config, id)] : NULL;
-    const size_t bytes_before = item->tensor->blocks
-                                    ? item->tensor->size
-                                    : (size_t)src.rows * (size_t)src.cols * (src.dtype == DT_F32 ? 4 : 2);
     if (prepared && prepared->floats) {
         src.dtype = DT_F32;
         src.data = prepared->floats;
@@ -186,7 +175,7 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
                                                     &q->run, &result, err);
     if (s) return s;
     result.id = id;
-    result.bytes_before = bytes_before;
+    result.bytes_before = item->tensor->size;
     s = check_values(q, &result, err);
     if (!s) s = r->fn(r->user, &result, err);
     quantized_free(&result);

@@ -10,7 +10,7 @@ struct quantized {
     const char *name;
     struct weight_id id;
     struct scheme scheme;
-    size_t bytes_before, bytes_after;
+    size_t bytes_before, bytes_after; /* before: in the checkpoint, 0 unless quantizer_run made it */
     struct tensor_errors errors;
     bool is_matrix;
     struct qtensor matrix; /* of a linear layer; else: */

@@ -2,14 +2,14 @@
 #include "base/memory.h"
 #include "base/threads.h"
 
-struct run {
+struct scoring {
     const struct text_score_params *p;
     struct reader reader;
     struct scorer scorer;
     int32_t *targets; /* (tile) */
 };
 
-static gpt2q_status score_tile(struct run *r, const struct tile_place *at, struct score *score,
+static gpt2q_status score_tile(struct scoring *r, const struct tile_place *at, struct score *score,
                                gpt2q_error *err)
 {
     const struct windows *w = r->p->windows;
@@ -29,7 +29,7 @@ static gpt2q_status score_tile(struct run *r, const struct tile_place *at, struc
     return scorer_add(&r->scorer, logits, reference, r->targets, at->n, score, err);
 }
 
-static gpt2q_status score_windows(struct run *r, struct score *score, gpt2q_error *err)
+static gpt2q_status score_windows(struct scoring *r, struct score *score, gpt2q_error *err)
 {
     const struct windows *w = r->p->windows;
     size_t count = windows_count(w);
@@ -49,7 +49,7 @@ static gpt2q_status score_windows(struct run *r, struct score *score, gpt2q_erro
 gpt2q_status text_score(const struct text_score_params *p, struct score *score, double *seconds,
                         gpt2q_error *err)
 {
-    struct run r = {.p = p};
+    struct scoring r = {.p = p};
     int32_t vocab = gpt2q_model_config(p->model)->vocab_size;
     struct reader_params reader = p->reader;
     bool with_reference = p->hooks && p->hooks->reference;

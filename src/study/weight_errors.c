@@ -80,8 +80,8 @@ static void count_codes(const struct qtensor *w, struct weight_histogram *h)
 /* The bin of x over [lo, hi]; what is beyond an end is in the bin at that end. */
 static size_t bin_of(double x, double lo, double hi)
 {
-    double bin = hi > lo ? (x - lo) / (hi - lo) * HISTOGRAM_BINS : HISTOGRAM_BINS / 2;
-    return !(bin >= 0) ? 0 : bin >= HISTOGRAM_BINS ? HISTOGRAM_BINS - 1 : (size_t)bin;
+    double bin = hi > lo ? (x - lo) / (hi - lo) * WEIGHT_BINS : WEIGHT_BINS / 2;
+    return !(bin >= 0) ? 0 : bin >= WEIGHT_BINS ? WEIGHT_BINS - 1 : (size_t)bin;
 }
 
 /* A walk over two matrices of one shape: finds the largest error, or counts. */

@@ -16,17 +16,17 @@ struct weight_error {
 gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *model, struct weight_error **out,
                            size_t *n, gpt2q_error *err);
 
-#define HISTOGRAM_BINS 96
+#define WEIGHT_BINS 96
 struct weight_histogram {
     double lo, hi; /* of the values' bins */
-    uint64_t values[HISTOGRAM_BINS];
+    uint64_t values[WEIGHT_BINS];
     int n_codes;         /* 0: no integer codes */
     uint64_t codes[256]; /* from the least code on */
     uint64_t count, most_on_a_code;
     int codes_used;
     double
         reach; /* max |w - w'|, w of the reference; 0: the two are equal, and all errors are in the middle */
-    uint64_t errors[HISTOGRAM_BINS]; /* of w - w', over [-reach, reach] */
+    uint64_t errors[WEIGHT_BINS]; /* of w - w', over [-reach, reach] */
 };
 /* Of the matrix `name`; bins of values over [lo, hi]. Both models are of one checkpoint. False where one has no such matrix. */
 bool weight_histogram(const gpt2q_model *reference, const gpt2q_model *model, const char *name, double lo,

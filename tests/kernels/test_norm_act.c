@@ -49,9 +49,6 @@ static void layer_norm_follows_its_formula(void **state)
         {
             isa->kernels->layer_norm(x, w, b, 1e-5f, n, y);
             assert_memory_equal(y, expected, bytes);
-            memcpy(y, x, bytes);
-            isa->kernels->layer_norm(y, w, b, 1e-5f, n, y); /* in place */
-            assert_memory_equal(y, expected, bytes);
         }
         release(x, n), release(w, n), release(b, n), release(y, n);
         free(expected);

@@ -28,7 +28,9 @@ static float value_at(const struct container_tensor *t, size_t i)
 {
     uint16_t half;
     float f;
+    double wide;
     if (t->dtype == ST_F32) return memcpy(&f, t->data + 4 * i, 4), f;
+    if (t->dtype == ST_F64) return memcpy(&wide, t->data + 8 * i, 8), (float)wide;
     memcpy(&half, t->data + 2 * i, 2);
     assert_true(t->dtype == ST_F16 || t->dtype == ST_BF16);
     return t->dtype == ST_F16 ? float_from_f16(half) : float_from_bf16(half);

@@ -30,7 +30,7 @@ static void test_histograms(void **state)
     struct weight_histogram h;
     assert_true(weight_histogram(reference, reference, name, -1, 1, &h));
     assert_true(h.reach == 0);
-    assert_int_equal(h.errors[HISTOGRAM_BINS / 2], h.count);
+    assert_int_equal(h.errors[WEIGHT_BINS / 2], h.count);
     for (size_t s = 0; s < sizeof schemes / sizeof *schemes; s++) {
         gpt2q_error err;
         struct weight_error *errors;
@@ -38,15 +38,15 @@ static void test_histograms(void **state)
         gpt2q_model *model = open_in(schemes[s]);
         assert_true(weight_histogram(reference, model, name, -1, 1, &h));
         assert_int_equal(h.count, 256 * 1024);
-        assert_int_equal(sum_of(h.values, HISTOGRAM_BINS), h.count);
-        assert_int_equal(sum_of(h.errors, HISTOGRAM_BINS), h.count);
+        assert_int_equal(sum_of(h.values, WEIGHT_BINS), h.count);
+        assert_int_equal(sum_of(h.errors, WEIGHT_BINS), h.count);
         if (h.n_codes) assert_int_equal(sum_of(h.codes, (size_t)h.n_codes), h.count);
         assert_int_equal(weight_errors(reference, model, &errors, &n, &err), GPT2Q_OK);
         while (i < n && strcmp(errors[i].name, name) != 0) i++;
         assert_true(i < n);
         assert_true(fabs(h.reach - errors[i].max_error) <= 1e-6 * h.reach);
         if (h.reach > 0)
-            assert_true(h.errors[0] + h.errors[HISTOGRAM_BINS - 1] > 0); /* the largest lies at an end */
+            assert_true(h.errors[0] + h.errors[WEIGHT_BINS - 1] > 0); /* the largest lies at an end */
         mem_free(errors);
         gpt2q_model_close(model);
     }

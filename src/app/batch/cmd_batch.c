@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "engine/context.h"
-#include "kernels/attention.h"
+#include "model/kv_cache.h"
 #include "model/locate.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -123,9 +123,8 @@ static int check_options(int argc, char **argv, struct batch_shard *shard, enum 
 
 static size_t position_bytes(const gpt2q_config *c)
 {
-    enum kv_format format = opt.model.kv && !strcmp(opt.model.kv, "f16")  ? KV_F16
-                            : opt.model.kv && !strcmp(opt.model.kv, "i8") ? KV_I8
-                                                                          : KV_F32;
+    enum kv_format format;
+    kv_format_parse(opt.model.kv, &format); /* checked before */
     return (size_t)c->n_layer * kv_block_bytes(format, c->n_head, c->n_embd / c->n_head) / KV_BLOCK + 1;
 }
 

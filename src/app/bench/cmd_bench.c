@@ -15,13 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_TEXT_BYTES  ((size_t)1 << 30)
 #define DEFAULT_PREFILL 512
 #define DEFAULT_DECODE  32
 #define NUMBERS_MAX     32
-#define SCHEMES_MAX     32
 
-struct numbers {
+struct number_list {
     int32_t items[NUMBERS_MAX];
     int n;
 };
@@ -91,9 +89,9 @@ static void options(struct option_set *set)
 
 /* "1,8,32"; an exit code. NULL: `otherwise`, or nothing where that is 0. */
 static int parse_numbers(const char *option, const char *text, int32_t max, int32_t otherwise,
-                         struct numbers *out)
+                         struct number_list *out)
 {
-    *out = (struct numbers){.n = 0};
+    *out = (struct number_list){.n = 0};
     if (!text) {
         if (otherwise) out->items[out->n++] = otherwise;
         return EXIT_DONE;
@@ -164,8 +162,8 @@ static int plan_schemes(struct bench_plan *plan, char *list)
 
 /* ---- tests ---- */
 
-static void add_tests(struct bench_plan *plan, const struct numbers *prefill, const struct numbers *batch,
-                      int32_t decode, int32_t position)
+static void add_tests(struct bench_plan *plan, const struct number_list *prefill,
+                      const struct number_list *batch, int32_t decode, int32_t position)
 {
     for (int s = 0; s < plan->n_schemes; s++)
         for (int t = 0; t < plan->n_threads; t++) {
@@ -189,7 +187,7 @@ static void add_tests(struct bench_plan *plan, const struct numbers *prefill, co
 
 static int plan_tests(struct bench_plan *plan)
 {
-    struct numbers prefill, batch;
+    struct number_list prefill, batch;
     bool none = !opt.prefill && opt.decode < 0 && !opt.batch && opt.position < 0 && !opt.tokenizer;
     bool decodes = none || opt.decode >= 0 || opt.batch || opt.position >= 0;
     int code = parse_numbers("prefill", opt.prefill, 1 << 20, none ? DEFAULT_PREFILL : 0, &prefill);
@@ -210,11 +208,6 @@ static int plan_tests(struct bench_plan *plan)
 }
 
 /* ---- running ---- */
-
-static enum kv_format kv_format_of(const char *kv) /* checked before */
-{
-    return !kv || !strcmp(kv, "f32") ? KV_F32 : !strcmp(kv, "f16") ? KV_F16 : KV_I8;
-}
 
 static int open_text(struct bench_plan *plan)
 {
@@ -266,7 +259,7 @@ static int run(int argc, char **argv)
 {
     gpt2q_error err;
     gpt2q_config shape;
-    struct numbers threads;
+    struct number_list threads;
     struct bench_model models[SCHEMES_MAX] = {{0}};
     struct bench_scheme schemes[SCHEMES_MAX] = {{0}};
     if (argc) return usage_error("no argument is expected: '%s'", argv[0]);
@@ -281,7 +274,6 @@ static int run(int argc, char **argv)
     struct bench_plan plan = {.model_path = opt.model.model,
                               .isa = opt.model.isa,
                               .kv = opt.model.kv,
-                              .kv_format = kv_format_of(opt.model.kv),
                               .shape = opt.shape ? &shape : NULL,
                               .shape_name = opt.shape,
                               .models = models,
@@ -293,6 +285,7 @@ static int run(int argc, char **argv)
                               .all_logits = opt.all_logits,
                               .profile = opt.profile,
                               .quiet = opt.model.quiet};
+    kv_format_parse(opt.model.kv, &plan.kv_format); /* checked before */
     const char *list = opt.schemes ? opt.schemes : opt.model.scheme;
     if (!list) list = !opt.shape && is_quantized_file(opt.model.model) ? "" : "f32,i8,i4";
     char *copy = mem_strdup(list);

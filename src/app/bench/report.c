@@ -11,7 +11,7 @@ static const char *const test_names[] = {
 
 /* ---- one result, made ready ---- */
 
-struct row {
+struct report_row {
     const struct bench_test *test;
     const char *scheme, *activations; /* NULL: tokenizing has none */
     struct summary rate;
@@ -19,10 +19,10 @@ struct row {
 };
 
 /* False where nothing was measured. */
-static bool make_row(struct bench_plan *plan, struct bench_test *t, struct row *row)
+static bool make_row(struct bench_plan *plan, struct bench_test *t, struct report_row *row)
 {
     if (!t->rates.n) return false;
-    *row = (struct row){.test = t, .rate = samples_summary(&t->rates), .fraction = -1};
+    *row = (struct report_row){.test = t, .rate = samples_summary(&t->rates), .fraction = -1};
     if (t->kind == TEST_TOKENIZE) return true;
     row->scheme = plan->schemes[t->scheme].text;
     row->activations = plan->schemes[t->scheme].activations_text;
@@ -111,34 +111,34 @@ static cJSON *machine_json(struct machine *m)
 /* ---- a step by its parts ---- */
 
 #define ENTRIES (PART_COUNT + 2)
-struct entry {
+struct profile_entry {
     const char *name;
     double seconds, bound_s, bytes, flops; /* of a step; flops: fp32 and int8 operations together */
 };
 
 /* The parts of the pass, then sampling and, for decoding, the scheduler, which have no bound; returns how
  * many. */
-static int profile_entries(const struct bench_test *t, struct entry entries[ENTRIES])
+static int profile_entries(const struct bench_test *t, struct profile_entry entries[ENTRIES])
 {
     const struct bench_profile *p = &t->profile;
     double rest = p->step_s - p->sampling_s;
     int n = 0;
     for (int i = 0; i < PART_COUNT; i++) {
         const struct cost *c = &p->cost[i];
-        entries[n++] = (struct entry){forward_part_name((enum forward_part)i), p->parts_s[i], p->bound_s[i],
-                                      c->bytes, c->f32_flops + c->i8_ops};
+        entries[n++] = (struct profile_entry){forward_part_name((enum forward_part)i), p->parts_s[i],
+                                              p->bound_s[i], c->bytes, c->f32_flops + c->i8_ops};
         rest -= p->parts_s[i];
     }
-    entries[n++] = (struct entry){.name = "sampling", .seconds = p->sampling_s};
+    entries[n++] = (struct profile_entry){.name = "sampling", .seconds = p->sampling_s};
     if (t->kind == TEST_DECODE)
-        entries[n++] = (struct entry){.name = "scheduler", .seconds = rest > 0 ? rest : 0};
+        entries[n++] = (struct profile_entry){.name = "scheduler", .seconds = rest > 0 ? rest : 0};
     return n;
 }
 
-static void print_profile(const struct row *row, bool markdown)
+static void print_profile(const struct report_row *row, bool markdown)
 {
     static const char *const columns[] = {"part", "ms", "of step", "MB", "GB/s", "GFLOP/s", "of bound"};
-    struct entry entries[ENTRIES];
+    struct profile_entry entries[ENTRIES];
     const struct bench_test *t = row->test;
     int n = profile_entries(t, entries);
     printf("\n%s@%s, %s, %d row%s, %d thread%s: %.3f ms a step\n", row->scheme, row->activations,
@@ -148,7 +148,7 @@ static void print_profile(const struct row *row, bool markdown)
     for (int i = 0; i < 7; i++) printf(markdown ? "| %s " : i ? "  %9s" : "%-12s", columns[i]);
     puts(markdown ? "|\n|---|---:|---:|---:|---:|---:|---:|" : "");
     for (int i = 0; i < n; i++) {
-        const struct entry *e = &entries[i];
+        const struct profile_entry *e = &entries[i];
         double ns = 1e9 * e->seconds;
         printf(markdown ? "| %s | %.3f | %.1f %% | %.3f | %.1f | %.1f |"
                         : "%-12s  %9.3f  %7.1f %%  %9.3f  %9.1f  %9.1f",
@@ -163,11 +163,11 @@ static void print_profile(const struct row *row, bool markdown)
 
 static cJSON *profile_json(const struct bench_test *t)
 {
-    struct entry entries[ENTRIES];
+    struct profile_entry entries[ENTRIES];
     int n = profile_entries(t, entries);
     cJSON *array = cJSON_CreateArray();
     for (int i = 0; i < n; i++) {
-        const struct entry *e = &entries[i];
+        const struct profile_entry *e = &entries[i];
         cJSON *o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "part", e->name);
         cJSON_AddItemToObject(o, "seconds", json_real(e->seconds));
@@ -187,7 +187,7 @@ static void add_text_or_null(cJSON *o, const char *key, const char *text)
     cJSON_AddItemToObject(o, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
 }
 
-static cJSON *row_json(const struct row *row)
+static cJSON *row_json(const struct report_row *row)
 {
     const struct bench_test *t = row->test;
     cJSON *o = cJSON_CreateObject();
@@ -221,7 +221,7 @@ static void report_json(struct bench_plan *plan)
     cJSON_AddNumberToObject(doc, "beside", plan->beside);
     cJSON *results = cJSON_AddArrayToObject(doc, "results");
     for (int i = 0; i < plan->n_tests; i++) {
-        struct row row;
+        struct report_row row;
         if (make_row(plan, &plan->tests[i], &row)) cJSON_AddItemToArray(results, row_json(&row));
     }
     json_print(doc);
@@ -235,7 +235,7 @@ static void report_csv(struct bench_plan *plan)
            "tokens_per_s,"
            "fraction_of_bound,noisy\n");
     for (int i = 0; i < plan->n_tests; i++) {
-        struct row r;
+        struct report_row r;
         const struct bench_test *t = &plan->tests[i];
         if (!make_row(plan, &plan->tests[i], &r)) continue;
         printf("%s,%s,%s,%d,%d,%d,%d,%.9g,%.9g,%.9g,%.9g,", r.scheme ? r.scheme : "",
@@ -273,7 +273,7 @@ static void print_cells(const char *const *cells, bool markdown)
     puts(markdown ? "|" : "");
 }
 
-static void print_row(const struct row *r, bool markdown)
+static void print_row(const struct report_row *r, bool markdown)
 {
     const struct bench_test *t = r->test;
     char text[COLUMNS][40];
@@ -311,7 +311,7 @@ static void report_table(struct bench_plan *plan, bool markdown)
         puts("|");
     }
     for (int i = 0; i < plan->n_tests; i++) {
-        struct row row;
+        struct report_row row;
         if (!make_row(plan, &plan->tests[i], &row)) continue;
         print_row(&row, markdown);
         noisy |= row.rate.noisy || row.test->bound_noisy;
@@ -323,7 +323,7 @@ static void report_table(struct bench_plan *plan, bool markdown)
         printf("\n~ the rounds differ by more than %.0f %%: nothing can be concluded from this figure\n",
                100 * BENCH_NOISY);
     for (int i = 0; i < plan->n_tests; i++) {
-        struct row row;
+        struct report_row row;
         if (plan->tests[i].profile.n_steps && make_row(plan, &plan->tests[i], &row))
             print_profile(&row, markdown);
     }

@@ -10,19 +10,19 @@
 #include <string.h>
 #include <unistd.h>
 
-struct run {
+struct bench_run {
     struct bench_plan *plan;
     struct bench_session *sessions; /* (n_schemes, n_threads) */
     int first, last;                /* models of this group */
     bool progress;
 };
 
-static struct bench_session *session_of(struct run *r, int scheme, int limits)
+static struct bench_session *session_of(struct bench_run *r, int scheme, int limits)
 {
     return &r->sessions[scheme * r->plan->n_threads + limits];
 }
 
-static void say_progress(const struct run *r, const char *what, int round, int test)
+static void say_progress(const struct bench_run *r, const char *what, int round, int test)
 {
     if (!r->progress) return;
     if (*what)
@@ -62,7 +62,7 @@ static gpt2q_status open_bench_model(const struct bench_plan *plan, struct bench
 }
 
 /* Opens models from r->first on, at least one, and sets r->last. */
-static gpt2q_status open_group(struct run *r, gpt2q_error *err)
+static gpt2q_status open_group(struct bench_run *r, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
     uint64_t total = 0, limit = half_of_memory();
@@ -93,7 +93,7 @@ static gpt2q_status check_positions(const struct bench_plan *plan, const gpt2q_c
     return GPT2Q_OK;
 }
 
-static gpt2q_status open_sessions(struct run *r, gpt2q_error *err)
+static gpt2q_status open_sessions(struct bench_run *r, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
     gpt2q_status s = GPT2Q_OK;
@@ -113,7 +113,7 @@ static gpt2q_status open_sessions(struct run *r, gpt2q_error *err)
     return s;
 }
 
-static void close_group(struct run *r)
+static void close_group(struct bench_run *r)
 {
     struct bench_plan *plan = r->plan;
     for (int i = 0; i < plan->n_schemes * plan->n_threads; i++) session_free(&r->sessions[i]);
@@ -143,13 +143,13 @@ static gpt2q_status run_tokenizer(const struct bench_plan *plan, struct bench_te
 }
 
 /* Whether the test belongs to the models in memory; the tokenizer's, to the first ones. */
-static bool is_due(const struct run *r, const struct bench_test *t)
+static bool is_due(const struct bench_run *r, const struct bench_test *t)
 {
     return t->kind == TEST_TOKENIZE ? r->first == 0
                                     : r->plan->models[r->plan->schemes[t->scheme].model].model != NULL;
 }
 
-static gpt2q_status run_round(struct run *r, int round, gpt2q_error *err)
+static gpt2q_status run_round(struct bench_run *r, int round, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
     gpt2q_status s = GPT2Q_OK;
@@ -194,7 +194,7 @@ static void compute_bound(struct bench_plan *plan, struct bench_test *t)
     }
 }
 
-static gpt2q_status finish_tests(struct run *r, gpt2q_error *err)
+static gpt2q_status finish_tests(struct bench_run *r, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
     gpt2q_status s = GPT2Q_OK;
@@ -208,7 +208,7 @@ static gpt2q_status finish_tests(struct run *r, gpt2q_error *err)
     return s;
 }
 
-static gpt2q_status run_group(struct run *r, gpt2q_error *err)
+static gpt2q_status run_group(struct bench_run *r, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
     say_progress(r, "opening models", 0, 0);
@@ -225,7 +225,7 @@ static gpt2q_status run_group(struct run *r, gpt2q_error *err)
 int bench_run(struct bench_plan *plan)
 {
     gpt2q_error err;
-    struct run r = {.plan = plan, .progress = !plan->quiet && isatty(STDERR_FILENO)};
+    struct bench_run r = {.plan = plan, .progress = !plan->quiet && isatty(STDERR_FILENO)};
     size_t n = (size_t)plan->n_schemes * (size_t)plan->n_threads;
     r.sessions = mem_zarray(n, sizeof *r.sessions);
     if (!r.sessions) return failure("out of memory: %zu sessions", n);

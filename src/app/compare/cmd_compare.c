@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define DEFAULT_SCHEMES "f32,i8,i4,notes"
-#define SCHEMES_MAX     32
 
 static struct {
     struct model_options model;

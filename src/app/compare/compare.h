@@ -4,8 +4,8 @@
  *     run.c               one scheme after the other beside the reference
  *     table.c             completions and tables for people
  *     json.c              JSON and CSV
- *     sensitivity.c          tensor by tensor, and a mixed model within a budget
- *     html.c              the page; plots.c, svg.c: its plots */
+ *     sensitivity.c       tensor by tensor, and a mixed model within a budget
+ *     html.c              the page; page.c: what it shares with its plots, plots*.c and svg.c */
 #ifndef APP_COMPARE_H
 #define APP_COMPARE_H
 #include "app/measured_text.h"

@@ -1,5 +1,5 @@
 /* The plots of the page that compare whole models. */
-#include "app/compare/html.h"
+#include "app/compare/plots.h"
 #include "base/memory.h"
 #include <math.h>
 #include <stdlib.h>

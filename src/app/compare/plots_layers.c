@@ -1,5 +1,5 @@
 /* The plots of the page about every part of the forward pass: where error is born and how it travels. */
-#include "app/compare/html.h"
+#include "app/compare/plots.h"
 #include <math.h>
 #include <string.h>
 

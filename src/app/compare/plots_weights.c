@@ -1,15 +1,15 @@
 /* The plots of the page about one tensor: its values, its errors, its codes. */
-#include "app/compare/html.h"
+#include "app/compare/plots.h"
 #include <math.h>
 #include <string.h>
 
 enum { LEFT = 34, HIGH = 70 /* of a histogram */, STEP = 122 /* from one to the next */ };
 
 /* Counts on a logarithmic axis, with the largest count written at the top. */
-static void draw_counts(FILE *f, const uint64_t counts[HISTOGRAM_BINS], double base)
+static void draw_counts(FILE *f, const uint64_t counts[WEIGHT_BINS], double base)
 {
-    double heights[HISTOGRAM_BINS], most = 1;
-    for (int i = 0; i < HISTOGRAM_BINS; i++) most = fmax(most, (double)counts[i]);
+    double heights[WEIGHT_BINS], most = 1;
+    for (int i = 0; i < WEIGHT_BINS; i++) most = fmax(most, (double)counts[i]);
     struct svg_axis y = {.lo = 0, .hi = log10(1 + most), .from = base, .to = base - HIGH};
     for (double power = 0; pow(10, power) <= most * 1.0001; power += most > 1e4 ? 2 : 1) {
         double at = svg_at(&y, log10(1 + pow(10, power)));
@@ -19,8 +19,8 @@ static void draw_counts(FILE *f, const uint64_t counts[HISTOGRAM_BINS], double b
         else
             svg_text(f, LEFT - 4, at + 3.5, "tick", "end", "1e%.0f", power);
     }
-    for (int i = 0; i < HISTOGRAM_BINS; i++) heights[i] = log10(1 + (double)counts[i]) / log10(1 + most);
-    svg_steps(f, "solid", heights, HISTOGRAM_BINS, LEFT, SVG_WIDTH - 14, base, base - HIGH);
+    for (int i = 0; i < WEIGHT_BINS; i++) heights[i] = log10(1 + (double)counts[i]) / log10(1 + most);
+    svg_steps(f, "solid", heights, WEIGHT_BINS, LEFT, SVG_WIDTH - 14, base, base - HIGH);
     svg_line(f, "base", LEFT, base, SVG_WIDTH - 14, base);
 }
 

@@ -1,15 +1,12 @@
-/* The page of `gpt2q compare --html`: what its files share.
+/* What the page of `gpt2q compare --html` and its plots share: figures, legends, the marks of a scheme.
  *
  *     html.c             the page, its texts and table; page.css: its style
  *     plots.c            size and perplexity, bits against divergence, divergence of every token
  *     plots_layers.c     where error is born and how it travels
  *     plots_weights.c    one tensor: values, errors, codes */
-#ifndef APP_COMPARE_HTML_H
-#define APP_COMPARE_HTML_H
+#ifndef APP_COMPARE_PAGE_H
+#define APP_COMPARE_PAGE_H
 #include "app/compare/compare.h"
-#include "app/compare/svg.h"
-
-extern const char page_css[]; /* page.css, made part of the program by the Makefile */
 
 /* The classes of a scheme: a colour and, once the colours are used up, another kind of line: "s2 k1". The reference has a colour of its
  * own. Every scheme has a name beside it, too, so that no plot depends on colours alone. */
@@ -25,10 +22,4 @@ void page_figure(FILE *f, const struct comparison *c, size_t first, const char *
 void page_key(FILE *f, const struct comparison *c, size_t scheme);
 /* Ends the figure with what is to be learned from it. */
 __attribute__((format(printf, 2, 3))) void page_caption(FILE *f, const char *format, ...);
-
-void plot_size_and_perplexity(FILE *f, const struct comparison *c);
-void plot_bits_and_divergence(FILE *f, const struct comparison *c);
-void plot_divergence(FILE *f, const struct comparison *c);
-void plot_ledger(FILE *f, const struct comparison *c, enum ledger_reading reading);
-void plot_weights(FILE *f, const struct comparison *c);
 #endif
