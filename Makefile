@@ -16,6 +16,8 @@ SONAME      := libgpt2q.so.$(firstword $(subst ., ,$(VERSION)))
 PKGS        := libcjson libutf8proc
 PKG_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS    := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -lcjson -lutf8proc)
+# `gpt2q pull` is built with libcurl's headers and loads the library when it runs. CURL= builds without.
+CURL        ?= $(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes)
 CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 
 # ---- flags -----------------------------------------------------------------------------------------------------
@@ -31,13 +33,13 @@ OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
 WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
 # -ffp-contract=off comes last: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
 BITS          := -fno-fast-math -ffp-contract=off
-ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -Iinclude -Isrc -I. $(CPPFLAGS)
+ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' $(if $(CURL),-DGPT2Q_CURL $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)) -Iinclude -Isrc -I. $(CPPFLAGS)
 ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
 LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 # The compiler brings its OpenMP runtime (gcc: libgomp, clang: libomp). OPENMP_LIB is what others link libgpt2q.a with.
 OPENMP        ?= $(if $(filter Darwin,$(UNAME_S)),-Xpreprocessor )-fopenmp
 OPENMP_LIB    ?= $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)
-ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp) -lm
+ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp,-ldl) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
 # kernels/, qtensor/, train/ and methods/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to

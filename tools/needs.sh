@@ -18,6 +18,7 @@ have() {
     openmp) printf '#include <omp.h>\nint main(void) { return omp_get_num_procs() < 1; }\n' |
         ${CC:-cc} -fopenmp -x c -o /dev/null - >/dev/null 2>&1 ;;
     cmocka) pkg-config --exists cmocka 2>/dev/null ;;
+    libcurl) pkg-config --exists libcurl 2>/dev/null ;;
     esac
 }
 
@@ -29,14 +30,17 @@ package_name() {
     apt-get:utf8proc) echo libutf8proc-dev ;;
     apt-get:openmp) if is_clang; then echo libomp-dev; else echo gcc libgomp1; fi ;;
     apt-get:cmocka) echo libcmocka-dev ;;
+    apt-get:libcurl) echo libcurl4-openssl-dev ;;
     dnf:cc) echo gcc ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:cjson) echo cjson-devel ;;
     dnf:utf8proc) echo utf8proc-devel ;;
     dnf:openmp) if is_clang; then echo libomp-devel; else echo libgomp; fi ;;
     dnf:cmocka) echo libcmocka-devel ;;
+    dnf:libcurl) echo libcurl-devel ;;
     brew:cc) echo gcc ;;
     brew:openmp) echo libomp ;;
+    brew:libcurl) echo curl ;;
     *) echo "$2" ;;
     esac
 }
@@ -86,6 +90,15 @@ install_missing() {
     for want in $missing; do
         have "$want" || { echo "$want is still missing after the installation." >&2; return 1; }
     done
+}
+
+# What a build can do without, where it can be installed without asking for a password; else a line says what will be missing.
+install_optional() { # install_optional WANT WHAT
+    have "$1" && return
+    if [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || command -v brew >/dev/null 2>&1; then
+        install_missing "$1" && return
+    fi
+    echo "Without $1: this build has no $2."
 }
 
 BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc"

@@ -4,5 +4,5 @@
 #include "app/options.h"
 
 extern const struct command command_batch, command_bench, command_compare, command_eval, command_explain,
-    command_generate, command_inspect, command_quantize, command_tokenize, command_trace;
+    command_generate, command_inspect, command_pull, command_quantize, command_tokenize, command_trace;
 #endif

@@ -93,8 +93,7 @@ static char *expand(const char *path)
     return mem_strdup(out);
 }
 
-/* The cache's folder; "" where not even a home is known. */
-static char *cache_folder(void)
+char *model_cache_folder(void)
 {
     static const struct {
         const char *variable, *below;
@@ -242,23 +241,44 @@ static gpt2q_status look_up(const char *cache, const char *name, char **path, gp
 static bool is_name(const char *s)
 {
     const char *slash = strchr(s, '/');
-    return *s != '.' && *s != '/' && !strstr(s, "..") && (!slash || (slash[1] && !strchr(slash + 1, '/')));
+    return *s && *s != '.' && *s != '/' && !strstr(s, "..") &&
+           (!slash || (slash[1] && !strchr(slash + 1, '/')));
 }
 
+/* A repository of the cache, or one file of it where `file` is not NULL. */
+static gpt2q_status look_for(const char *cache, const char *repository, const char *file, char **path,
+                             gpt2q_error *err)
+{
+    gpt2q_status s = look_up(cache, repository, path, err);
+    if (s || !*path || !file) return s;
+    char *folder = *path;
+    *path = path_join(folder, file);
+    mem_free(folder);
+    if (!*path) return error_memory(err, "a path", strlen(file));
+    if (file_exists(*path)) return GPT2Q_OK;
+    mem_free(*path);
+    *path = NULL;
+    return GPT2Q_OK;
+}
+
+/* name: "name", "org/name", and of the cache "org/name:file". */
 static gpt2q_status locate_name(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
-    if (!is_name(name)) return error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
-    char *cache = cache_folder();
-    if (!cache) return error_memory(err, "a path", MAX_PATH);
-    gpt2q_status s = look_beside(folder, name, path, err);
-    if (!s && !*path) s = look_up(cache, name, path, err);
+    size_t n = strcspn(name, ":");
+    const char *file = name[n] ? name + n + 1 : NULL;
+    char *repository = mem_memdup(name, n), *cache = model_cache_folder();
+    gpt2q_status s = repository && cache ? GPT2Q_OK : error_memory(err, "a path", MAX_PATH);
+    if (!s && (!is_name(repository) || (file && (*file == '/' || !*file || strstr(file, "..")))))
+        s = error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
+    if (!s && !file) s = look_beside(folder, name, path, err);
+    if (!s && !*path) s = look_for(cache, repository, file, path, err);
     if (!s && !*path) {
-        s = error_set(
-            err, GPT2Q_IO,
-            "no model \"%s\" (tools/fetch-model %s gets it): it is no path here, not in %s/models or "
-            "%s/../models, nor in the Hugging Face cache %s",
-            name, name, folder, folder, cache);
+        s = error_set(err, GPT2Q_IO,
+                      "no model \"%s\" ('gpt2q pull %s' gets it): it is no path here, not in %s/models or "
+                      "%s/../models, nor in the Hugging Face cache %s",
+                      name, name, folder, folder, cache);
     }
+    mem_free(repository);
     mem_free(cache);
     return s;
 }

@@ -198,6 +198,13 @@ static void follows_the_reference(void **state)
     located("x", below("refs/models--x/snapshots/new"));
     write_file(below("refs/models--x/refs/main"), "", 0);
     located("x", below("refs/models--x/snapshots/new"));
+    make_directory("refs/models--x/snapshots/new/deep");
+    write_file(below("refs/models--x/snapshots/new/deep/f.gguf"), "x", 1);
+    located("x:deep/f.gguf", below("refs/models--x/snapshots/new/deep/f.gguf"));
+    not_located("x:deep/g.gguf", "no model \"x:deep/g.gguf\"");
+    not_located("x:", "no such file or directory");
+    not_located("x:../old", "no such file or directory");
+    not_located(":f", "no such file or directory");
     make_directory("refs/models--empty/snapshots");
     not_located("empty", "no model \"empty\"");
 }
@@ -227,7 +234,7 @@ static void looks_beside_the_program(void **state)
     located("test-locate", below("hub/models--test-locate/snapshots/aaa"));
     unsetenv("HF_HUB_CACHE");
     rmdir(folder);
-    not_located("test-locate", "no model \"test-locate\" (tools/fetch-model test-locate gets it)");
+    not_located("test-locate", "no model \"test-locate\" ('gpt2q pull test-locate' gets it)");
     *strrchr(folder, '/') = '\0';
     rmdir(folder);
 }

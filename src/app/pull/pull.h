@@ -1,0 +1,44 @@
+/* Which files of a model are fetched, in which order, and when they become visible.
+ *
+ * Of a repository: config.json; the vocabulary (tokenizer.json, or vocab.json and merges.txt, and the small files beside them);
+ * and the weights in the first of these forms that is there: model.safetensors, model.safetensors.index.json with its shards,
+ * pytorch_model.bin, pytorch_model.bin.index.json with its shards. With `file`, that file alone.
+ * First every file is asked for, then each is fetched and checked, then all are linked into the snapshot, then the ref is
+ * written: a pull that stops earlier leaves no model that is half there, only blobs that the next pull goes on with. */
+#ifndef PULL_PULL_H
+#define PULL_PULL_H
+#include "app/pull/hub.h"
+
+#define PULL_FILES_MAX 1024
+
+enum pull_result { PULL_FETCHED, PULL_THERE };
+
+struct pull_file {
+    char *name; /* owned */
+    char etag[HUB_ETAG];
+    int64_t size; /* bytes; -1 until known */
+    enum pull_result result;
+    bool checked; /* its sum was compared */
+    bool done;
+};
+
+struct pull {
+    struct hub *hub;
+    const char *cache, *file; /* file: NULL for a whole model */
+    /* What happens, for progress; all called with `user`. */
+    void (*began)(void *user, const struct pull_file *f,
+                  int64_t have); /* a file, of which `have` bytes are here */
+    void (*ended)(void *user, const struct pull_file *f);
+    void (*waiting)(void *user); /* for another pull of the same file */
+    void *user;
+    /* results */
+    struct pull_file files[PULL_FILES_MAX];
+    size_t n;
+    char commit[HUB_COMMIT];
+    char *path; /* of the snapshot, or of the one file; owned */
+};
+
+/* Fills the results. After an error, too, files[0..n) say what came; pull_free frees them. */
+gpt2q_status pull_run(struct pull *p, gpt2q_error *err);
+void pull_free(struct pull *p);
+#endif

@@ -1,0 +1,53 @@
+/* HTTP requests by libcurl. Knows nothing of models.
+ *
+ * libcurl is loaded by the first transfer_open, not when the program starts: with its own libraries it would more than
+ * double the time that every other command takes to start. A program built without libcurl's header refuses
+ * transfer_open with a sentence.
+ *
+ * libcurl itself heeds http_proxy, https_proxy, all_proxy and no_proxy. The certificates are those of SSL_CERT_FILE, else
+ * CURL_CA_BUNDLE, else libcurl's own. From https only https is followed. */
+#ifndef PULL_TRANSFER_H
+#define PULL_TRANSFER_H
+#include "base/status.h"
+#include <stdio.h>
+
+#define TRANSFER_URL 4096
+
+struct transfer;
+
+struct transfer_options {
+    const char *token; /* sent as "Authorization: Bearer ..", to the host asked only; NULL: none */
+    /* Called several times a second with the bytes of the file that are there. True ends the transfer. May be NULL. */
+    bool (*progress)(void *user, int64_t bytes);
+    void *user;
+};
+
+/* The headers of an answer that matter here; "" for what it does not have. */
+struct transfer_answer {
+    long status;                      /* of HTTP */
+    int64_t size, linked_size;        /* Content-Length, X-Linked-Size; -1 */
+    int64_t retry_after;              /* seconds; -1 */
+    char etag[136], linked_etag[136]; /* without W/ and quotes */
+    char commit[80];                  /* X-Repo-Commit */
+    char error[64];                   /* X-Error-Code */
+    char location[TRANSFER_URL];      /* as the server wrote it */
+};
+
+/* What a failed request means for the next one. */
+enum transfer_end {
+    TRANSFER_DONE,
+    TRANSFER_BROKEN, /* the connection failed or broke off: worth another attempt */
+    TRANSFER_FAILED  /* another attempt would fail, too */
+};
+
+gpt2q_status transfer_open(const struct transfer_options *options, struct transfer **out, gpt2q_error *err);
+void transfer_close(struct transfer *t);
+
+/* HEAD, no redirection followed. TRANSFER_DONE for any answer, whatever its status; *err is filled otherwise. */
+enum transfer_end transfer_head(struct transfer *t, const char *url, bool with_token,
+                                struct transfer_answer *answer, gpt2q_error *err);
+/* GET, redirections followed. `file` holds its first `have` bytes; the server is asked for the rest. One that sends all
+ * of it, or refuses the range, makes the file begin anew. More than `size` bytes (-1: not known) are refused. */
+enum transfer_end transfer_get(struct transfer *t, const char *url, FILE *file, int64_t have, int64_t size,
+                               struct transfer_answer *answer, gpt2q_error *err);
+#endif
