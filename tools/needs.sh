@@ -103,3 +103,18 @@ install_optional() { # install_optional WANT WHAT
 
 BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc"
 cores() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
+
+# build TARGET...: make with all cores, its steps counted as [12/240]. On a terminal each line takes the place of the last.
+build() {
+    make -s build/release/flags build/release/datadir || return 1
+    total=$(make -n -o FORCE "$@" | grep -c '%-5s') || true
+    { make -s -j"$(cores)" "$@" && echo done; } | awk -v total="$total" -v terminal="$([ -t 1 ] && echo 1)" '
+        $0 == "done" { done = 1; next }
+        /^  [A-Z]+ +[^ ]+$/ {
+            printf "%s[%d/%d] %s %s%s", terminal ? "\r\033[K" : "", ++n, total, $1, $2, terminal ? "" : "\n"
+            fflush()
+            next
+        }
+        { print }
+        END { if (terminal && n) printf "\r\033[K"; exit !done }'
+}

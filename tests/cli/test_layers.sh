@@ -24,7 +24,7 @@ plant() { # plant FILE LINE PATTERN: a violation that must be reported, at that 
     [ ! -e "$dir/kept" ] || mv "$dir/kept" "$dir/$1"
 }
 
-for folder in include src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/study src/openai src/app tests/unit; do
+for folder in include src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/train src/methods src/study src/openai src/app tests/unit; do
     mkdir -p "$dir/$folder"
     printf 'int unused;\n' >"$dir/$folder/$(basename "$folder").h"
 done
@@ -40,6 +40,11 @@ plant tokenizer/up.c '#include "model/model.h"' 'tokenizer must not include src/
 plant src/model/up.h '#include "engine/engine.h"' 'src/model must not include src/engine'
 plant src/engine/up.c '#include "quantize/quantize.h"' 'src/engine must not include src/quantize'
 plant src/quantize/up.c '#include "app/app.h"' 'src/quantize must not include src/app'
+plant src/engine/train.c '#include "train/train.h"' 'src/engine must not include src/train'
+plant src/train/up.c '#include "methods/methods.h"' 'src/train must not include src/methods'
+plant src/methods/up.c '#include "study/study.h"' 'src/methods must not include src/study'
+plant src/openai/up.c '#include "app/app.h"' 'src/openai must not include src/app'
+plant src/train/libm.c 'double y = exp(x);' 'libm'
 plant include/up.h '#include "base/base.h"' 'include must not include src/base'
 plant src/model/out.c '#include "tests/unit/unit.h"' 'outside the layers'
 plant src/model/gone.c '#include "model/gone.h"' 'no such file'
@@ -50,4 +55,14 @@ plant src/model/lanes.c '#include <immintrin.h>' 'intrinsics'
 plant src/model/libm.c 'float y = /* why */ expf(x);' 'libm'
 plant Makefile 'CFLAGS += -ffast-math' 'bits'
 plant Makefile 'CFLAGS += -march=native' 'bits'
+
+# Every folder of sources belongs to a layer, and ARCHITECTURE.md names it.
+for folder in "$root"/src/*/ "$root"/tokenizer/; do
+    name=${folder#"$root"/}
+    name=${name%/}
+    grep -q "layers = split(\".*[ \"]$name[ \"]" "$root/tools/layers" ||
+        { echo "tools/layers does not know $name"; failures=$((failures + 1)); }
+    grep -q "^| $name |" "$root/ARCHITECTURE.md" ||
+        { echo "ARCHITECTURE.md has no row for $name"; failures=$((failures + 1)); }
+done
 [ "$failures" -eq 0 ]
