@@ -1,4 +1,4 @@
-/* gpt2q explain: quantize a small matrix step by step. */
+/* gpt2q explain: quantizes a small matrix step by step. */
 #include "app/commands.h"
 #include "app/common.h"
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* gpt2q generate: continue one prompt. The same path as a batch, with one request. */
+/* gpt2q generate: continues one prompt. It is a batch with one request. */
 #include "app/commands.h"
 #include "app/common.h"
 #include "base/clock.h"
@@ -106,7 +106,7 @@ static void print_ids(const int32_t *ids, size_t n)
     putchar('\n');
 }
 
-/* The text of a sample, behind the prompt if that is wanted. */
+/* The text of a sample. With --echo the prompt comes first. */
 static cJSON *text_json(const struct generation *g, const struct sample *s)
 {
     size_t before = g->request.echo ? g->prompt_len : 0;
@@ -182,7 +182,7 @@ static void print_json(const struct generation *g, const char *activations)
     json_print(doc);
 }
 
-/* What -n 0 is for: how likely the prompt is. */
+/* For -n 0: how likely the prompt is. */
 static void print_prompt_score(const struct generation *g)
 {
     const struct sample *s = &g->samples[0];
@@ -291,7 +291,7 @@ static int with_model(struct generation *g)
     int32_t rows = g->request.n_samples < 8 ? g->request.n_samples : 8,
             outputs = output_rows(&opt.generation, rows);
     if (g->request.echo && g->request.n_logprobs >= 0 && outputs < 64)
-        outputs = 64; /* what scoring a prompt proceeds by */
+        outputs = 64; /* a prompt is scored in steps of so many tokens */
     g->model = model;
     code = create_context(&opt.model, model, rows, outputs, &ctx);
     g->load_s = clock_seconds() - begin;
@@ -330,7 +330,7 @@ static int run(int argc, char **argv)
         fprintf(stderr, "--top-k, --top-p and --min-p change nothing here: without --temperature above 0 the "
                         "likeliest token is "
                         "taken\n");
-    if (scores_only()) { /* of one sample: all have the same prompt */
+    if (scores_only()) { /* one sample says it: all have the same prompt */
         g.request.echo = true;
         g.request.n_logprobs = 0;
         g.request.n_samples = 1;

@@ -41,12 +41,12 @@ static void options(struct option_set *set)
     model_options_pick(set, &opt.model, "model quantize tensor requantize threads isa quiet");
 }
 
-/* What the walk over the tensors writes and reports. */
+/* What converting writes and reports. */
 struct conversion {
     const char *path; /* of the model */
     struct quantizer quantizer;
     struct method_plan plan;
-    struct method_run methods;   /* what they made */
+    struct method_run methods;   /* their results */
     struct gpt2q_writer *writer; /* NULL: none asked for */
     struct exporter *exporter;
     uint64_t file_bytes, bytes_before, bytes_after;

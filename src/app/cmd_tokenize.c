@@ -48,7 +48,8 @@ static void print_tokens_json(const struct tokenizer *t, const int32_t *ids, siz
     json_print(doc);
 }
 
-/* Text for a line of a table: spaces and quotes show where it begins and ends, control characters are escaped. */
+/* Text for a line of a table. Spaces and quotes show where it begins and ends; control characters are
+ * escaped. */
 static int print_token_text(const char *bytes, size_t len)
 {
     int width = 2;

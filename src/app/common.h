@@ -1,5 +1,4 @@
-/* What the commands share: the options of every command with a model, of everything that generates, opening a model, JSON, and
- * signals. */
+/* What the commands share: their options, opening a model, JSON, signals. */
 #ifndef APP_COMMON_H
 #define APP_COMMON_H
 #include "app/options.h"
@@ -17,18 +16,19 @@ struct model_options {
     struct string_list overrides;
     bool quiet, verbose, requantize;
 };
-/* Those of a command that generates: all but --verbose. */
+/* The options of a command that generates: all but --verbose. */
 void model_options_add(struct option_set *set, struct model_options *o);
-/* Those named, "model quantize threads": a command lists and takes only what changes what it does. */
+/* The options named in `names` ("model quantize threads"). A command takes only the options that change
+ * what it does. */
 void model_options_pick(struct option_set *set, struct model_options *o, const char *names);
-/* Values that are wrong whatever the model: EXIT_USAGE after a sentence, else EXIT_DONE. */
+/* Refuses values that are wrong for every model: EXIT_USAGE after a sentence, else EXIT_DONE. */
 int model_options_check(const struct model_options *o);
 /* Opens the model the options name. An exit code; *out is NULL unless it is EXIT_DONE. */
 int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out);
 /* A context for n_rows sequences; n_outputs rows of logits (0: n_rows). */
 int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs,
                    gpt2q_context **out);
-/* Prints err and returns the exit code that belongs to it. */
+/* Prints err. Returns its exit code. */
 int failed(const gpt2q_error *err);
 
 /* ---- what is generated ---- */
@@ -45,16 +45,17 @@ void generation_options_add(struct option_set *set, struct generation_options *o
 int generation_options_check(const struct generation_options *o);
 /* The request the options describe, without prompt and callbacks. */
 gpt2q_request request_from_options(const struct generation_options *o);
-/* Rows of logits that n_rows decoded together can use, their proposals included. */
+/* The number of rows of logits that n_rows sequences can use when they are decoded together, proposals
+ * included. */
 int32_t output_rows(const struct generation_options *o, int32_t n_rows);
 
-/* The prompt of a command: the one argument, "-" for standard input, or a file (`file` not NULL); without any, standard input where that
- * is a pipe or a file. A file's last newline (LF or CRLF) and a byte order mark are not part of it.
- * *text is zero-terminated, for mem_free. */
+/* Reads a command's prompt. It is the one argument ("-": standard input), or the file where `file` is not
+ * NULL. Without either it is standard input, if that is a pipe or a file. A last newline (LF or CRLF) of a
+ * file and a byte order mark are left out. *text is zero-terminated, for mem_free. */
 int read_prompt(int argc, char **argv, const char *file, char **text, size_t *n);
 /* "464 2068" or "[464, 2068]" to ids, for mem_free. */
 int parse_ids(const char *text, int32_t **ids, size_t *n);
-/* The same where a failure does not end the program. */
+/* The same, but returns an error instead of printing it. */
 gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error *err);
 
 /* ---- JSON: valid UTF-8 always; NULL items of an exhausted memory end the program with a sentence ---- */
@@ -62,20 +63,20 @@ _Noreturn void exit_out_of_memory(void);
 cJSON *json_text(const char *bytes, size_t n);
 cJSON *json_ids(const int32_t *ids, size_t n);
 cJSON *json_real(double x); /* null if not finite */
-/* The same as text. */
+/* The same values, written as text. */
 void put_ids(struct json_writer *w, const int32_t *ids, size_t n);
 void put_logprobs(struct json_writer *w, const gpt2q_position *positions, size_t n, int32_t k);
-/* [{"id", "logprob", "top": [k times {"id", "logprob"}]}, ..], null for a position without. */
+/* [{"id", "logprob", "top": [k times {"id", "logprob"}]}, ..]; null for a position that has none. */
 cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k);
 void json_print(cJSON *document); /* on stdout with a newline; frees it */
-/* Terminal text: broken sequences become U+FFFD. */
+/* Text for a terminal. Broken UTF-8 becomes U+FFFD. */
 void print_text(const char *bytes, size_t n);
 
 /* ---- signals ---- */
-/* From now on SIGINT and SIGTERM are noted; a second one ends the program at once. */
+/* From now on SIGINT and SIGTERM are noted. A second one ends the program at once. */
 void signals_watch(void);
-/* From now on a mapped file that becomes shorter ends the program with a sentence that names it, EXIT_FAILED and nothing half-written,
- * not with SIGBUS. */
+/* From now on, when a mapped file becomes shorter, the program ends with a sentence that names it and
+ * EXIT_FAILED. Nothing is half-written. Without this call it would die of SIGBUS. */
 void signals_watch_files(void);
 int signal_seen(void);      /* 0 or the signal's number */
 int signal_exit_code(void); /* 130, 143, or EXIT_DONE if none was seen */

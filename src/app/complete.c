@@ -1,5 +1,5 @@
-/* Completion: what a word of a command line could become, from the commands' own tables of options. The scripts of the shells only
- * ask for it (tools/completion.bash, .zsh, .fish). */
+/* Completion: how a word of a command line could go on, from the commands' own tables of options. The
+ * scripts of the shells only ask for it (tools/completion.bash, .zsh, .fish). */
 #include "app/options.h"
 #include "engine/context.h"
 #include "qtensor/isa.h"
@@ -10,7 +10,7 @@
 
 static bool begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
 
-/* A candidate for `word`: what stands before, then one of the words that can follow. `n` bytes of `text`. */
+/* Offers `before` and the first n bytes of `text` as a completion of `word`. */
 static void offer(const char *word, const char *before, const char *text, size_t n, const char *help)
 {
     size_t length = strlen(before), typed = strlen(word);
@@ -28,7 +28,8 @@ static void offer_words(const char *word, const char *before, const char *metava
     for (size_t n; *metavar; metavar += n + (metavar[n] != '\0')) {
         n = strcspn(metavar, "|,");
         bool literal = n > 0;
-        for (size_t i = 0; i < n; i++) /* PATH, LxDxH and [..] stand for something else */
+        for (size_t i = 0; i < n;
+             i++) /* upper case, as in PATH or LxDxH, and [..] stand for something else */
             literal = literal && !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ[]<>.", metavar[i]);
         if (literal) offer(word, before, metavar, n, NULL);
     }
@@ -42,7 +43,7 @@ static void offer_activations(const char *word, const char *before)
     }
 }
 
-/* Every SPEC that this build reads: short forms, and long ones once a colon has been typed. */
+/* Every SPEC of this build. Long forms come once a colon has been typed. */
 static void offer_schemes(const char *word, const char *before)
 {
     static const char *const bases[] = {"f32", "f16", "bf16", "i8",    "i4",    "i3",
@@ -63,7 +64,7 @@ static void offer_schemes(const char *word, const char *before)
             }
 }
 
-/* The value of an option, which begins after `skip` bytes of `word`; a list goes on after its last comma. */
+/* The value of an option. It begins after `skip` bytes of `word`. A list goes on after its last comma. */
 static void offer_value(const struct option *o, const char *word, size_t skip)
 {
     const char *metavar = o->metavar ? o->metavar : "", *value = word + skip, *comma = strrchr(value, ',');

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define MAX_PROMPT_BYTES ((size_t)64 << 20)
-#define MAX_PROPOSALS    64 /* of all rows in a step: a pass over more takes about as long as making them */
+#define MAX_PROPOSALS    64 /* of all rows in a step: a pass over more takes longer than the tokens save */
 
 const struct generation_options generation_defaults = {
     .max_tokens = 64, .samples = 1, .logprobs = -1, .top_p = 1, .repetition_penalty = 1, .truncate = "error"};
@@ -100,7 +100,7 @@ int32_t output_rows(const struct generation_options *o, int32_t n_rows)
     return n_rows + (int32_t)(proposals < MAX_PROPOSALS ? proposals : MAX_PROPOSALS);
 }
 
-/* Somebody sends a text: not a terminal, and not /dev/null. */
+/* Whether a text arrives on standard input: it is neither a terminal nor /dev/null. */
 static bool input_is_sent(void)
 {
     struct stat st;

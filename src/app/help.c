@@ -18,7 +18,8 @@ int terminal_width(void)
     return width < NARROWEST ? NARROWEST : width > WIDEST ? WIDEST : width;
 }
 
-/* Writes n bytes of words, all but the first line after `indent` spaces; `ending` closes a line that goes on. */
+/* Writes n bytes of words. All lines but the first begin with `indent` spaces. `ending` closes a line that
+ * goes on. */
 static void print_wrapped(const char *text, size_t n, int column, int indent, const char *ending)
 {
     const char *end = text + n;
@@ -45,7 +46,7 @@ static void print_wrapped(const char *text, size_t n, int column, int indent, co
 
 void print_paragraph(const char *text) { print_wrapped(text, strlen(text), 0, 0, ""); }
 
-/* Lines that begin with a space stay as they are; others run on into a paragraph. */
+/* Lines that begin with a space stay as they are. Other lines run on into a paragraph. */
 static void print_description(const char *text)
 {
     while (*text) {
@@ -65,7 +66,7 @@ static void print_description(const char *text)
 
 static bool starts_comment(const char *p) { return p[0] == ' ' && p[1] == ' ' && p[2] != ' '; }
 
-/* "  command   what it does": where the two do not fit into one line, the explanation goes to a line of its own. */
+/* "  command   what it does". If both do not fit into one line, the explanation gets a line of its own. */
 static void print_example(const char *line, size_t n)
 {
     const char *end = line + n, *comment = line + 2;

@@ -11,7 +11,7 @@ cJSON *inspect_tensor_json(const struct inventory_tensor *t);
 void inspect_print_json(const struct inventory *v, const char *path);
 void inspect_print_table(const struct inventory *v, const char *path);
 
-/* One tensor in detail; scheme NULL: as it is stored. An exit code. */
+/* Shows one tensor in detail. scheme NULL: as it is stored. Returns an exit code. */
 int inspect_one(const struct inventory *v, const char *name, const struct scheme *scheme,
                 const struct quantize_run *run, bool json);
 #endif

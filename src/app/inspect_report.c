@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A file alone is of the kind of its container. */
+/* A file without a directory is named by its container. */
 static const char *kind_name(const struct inventory *v)
 {
     if (v->kind == INVENTORY_HUGGINGFACE) return "huggingface";
@@ -63,7 +63,7 @@ static cJSON *footprint_json(const struct inventory *v)
     if (v->has_config) {
         cJSON_AddItemToObject(o, "f32_with_masks", json_count(f.f32_with_masks));
         cJSON_AddItemToObject(o, "notes", json_count(f.notes));
-    } else { /* how many masks there would be is not known */
+    } else { /* the number of masks is not known */
         cJSON_AddNullToObject(o, "f32_with_masks");
         cJSON_AddNullToObject(o, "notes");
     }
@@ -123,7 +123,8 @@ void inspect_print_shape(const struct inventory_tensor *t, char text[SHAPE_TEXT]
     for (int i = 0; i < t->n_dims; i++) end += sprintf(end, "%s%" PRIu64, i ? " x " : "", t->shape[i]);
 }
 
-/* What a scheme would do: the errors, then scale and zero where there is one of each, else the scheme. */
+/* What a scheme would do: the errors, then scale and zero point if the tensor has one of each, else the
+ * scheme. */
 static void print_measured(const struct inventory_tensor *t)
 {
     char bytes[COUNT_TEXT], scheme[SCHEME_TEXT_MAX];

@@ -15,10 +15,10 @@ struct view {
     const struct inventory_tensor *tensor;
     struct statistics statistics;
     struct scheme scheme;
-    bool coded;              /* there are codes: */
-    const struct qtensor *w; /* NULL: the notes' codes of a tensor in the checkpoint's order, which are in: */
-    float *floats;           /* of a tensor in blocks or of doubles */
-    const struct quantized *of; /* what a scheme made of it; NULL: as stored in a .gpt2q file */
+    bool coded;                 /* there are codes, in: */
+    const struct qtensor *w;    /* NULL: the notes' codes, in the checkpoint's order: */
+    float *floats;              /* made of blocks or doubles */
+    const struct quantized *of; /* the quantized tensor; NULL: as a .gpt2q file stores it */
 };
 
 /* ---- codes and scales ---- */
@@ -155,7 +155,7 @@ static int show(struct view *v, const struct numbers *numbers, bool json)
     return EXIT_DONE;
 }
 
-/* A tensor of a .gpt2q file: what its codes stand for. */
+/* A tensor of a .gpt2q file: the weights that its codes stand for. */
 static int show_stored(const struct inventory *inventory, struct view *v, bool json)
 {
     struct gpt2_weights w = inventory->weights;
@@ -174,7 +174,7 @@ static int show_stored(const struct inventory *inventory, struct view *v, bool j
     return show(v, &numbers, json);
 }
 
-/* In a scheme: the notes' codes in the checkpoint's order, all others as (outputs, inputs). */
+/* In a scheme. The notes' codes are in the checkpoint's order, all others are (outputs, inputs). */
 static int show_quantized(struct view *v, const struct numbers *numbers, const struct quantize_run *run,
                           bool json)
 {
@@ -192,7 +192,7 @@ static int show_quantized(struct view *v, const struct numbers *numbers, const s
     return code;
 }
 
-/* A tensor with numbers of its own, as they are or in a scheme. */
+/* A tensor of floats, as it is or in a scheme. */
 static int show_checkpoint(struct view *v, const struct scheme *scheme, const struct quantize_run *run,
                            bool json)
 {

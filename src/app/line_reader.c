@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define FIRST_CAPACITY ((size_t)64 << 10)
-#define WAIT_MS        200 /* so that a signal that came just before the wait is seen soon */
+#define WAIT_MS        200 /* a signal that comes just before the wait is seen after so long */
 
 gpt2q_status line_reader_open(struct line_reader *r, const char *path, gpt2q_error *err)
 {
@@ -57,8 +57,8 @@ gpt2q_status line_reader_rewind(struct line_reader *r, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* Room for more bytes behind what is there: moves it to the front, or takes a larger buffer. A line that
- * fills the largest is dropped, and its rest as it comes. */
+/* Makes room for more bytes at the end: moves what is there to the front, or takes a larger buffer. A line
+ * that fills the largest buffer is dropped, and the rest of it as it arrives. */
 static bool make_room(struct line_reader *r)
 {
     if (r->begin > 0) {
@@ -107,7 +107,7 @@ static bool is_blank(const char *text, size_t n)
     return true;
 }
 
-/* Takes the bytes [begin, end) of the buffer as a line; false if it is blank. */
+/* Takes the bytes [begin, end) of the buffer as a line. Returns false if it is blank. */
 static bool take(struct line_reader *r, size_t end, struct line *line)
 {
     const char *text = r->buffer + r->begin;
@@ -120,7 +120,7 @@ static bool take(struct line_reader *r, size_t end, struct line *line)
     return true;
 }
 
-/* Skips a byte order mark once the bytes that it may have are there. False: it is that of UTF-16. */
+/* Skips a byte order mark once its bytes have arrived. Returns false if it is the mark of UTF-16. */
 static bool skip_mark(struct line_reader *r)
 {
     const char *text = r->buffer + r->begin;
@@ -128,7 +128,7 @@ static bool skip_mark(struct line_reader *r)
     r->started = n >= 3 || r->at_end;
     if (n >= 2 && (!memcmp(text, "\xFF\xFE", 2) || !memcmp(text, "\xFE\xFF", 2))) return false;
     if (r->started && n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r->begin = r->scanned = r->begin + 3;
-    if (n && text[0] != '\xEF') r->started = true; /* a short line is given at once */
+    if (n && text[0] != '\xEF') r->started = true; /* a short line does not wait */
     return true;
 }
 

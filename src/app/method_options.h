@@ -1,4 +1,4 @@
-/* `--method` of quantize and what belongs to it: options, running the methods, what is shown of them. */
+/* `--method` of quantize: its options, running the methods, and what is shown of them. */
 #ifndef APP_METHOD_OPTIONS_H
 #define APP_METHOD_OPTIONS_H
 #include "app/common.h"
@@ -11,7 +11,7 @@ struct method_options {
     const char *act_order, *true_sequential, *search, *awq_sites;
 };
 void method_options_add(struct option_set *set, struct method_options *o);
-/* EXIT_USAGE after a sentence: names, compositions, texts that are missing or of no use. */
+/* Checks names, compositions and texts. Returns EXIT_USAGE after a sentence. */
 int method_options_plan(const struct method_options *o, struct method_plan *plan);
 
 struct method_run {
@@ -22,10 +22,11 @@ struct method_run {
     cJSON *reports;
     double seconds;
 };
-/* Reads the texts, runs the methods and hands their results to the quantizer. An exit code. A plain plan does nothing. */
+/* Reads the texts, runs the methods and hands their results to the quantizer. Returns an exit code. A
+ * plain plan does nothing. */
 int method_run(const struct method_options *o, const struct method_plan *plan, const char *model, bool json,
                bool quiet, struct quantizer *q, struct method_run *out);
-/* "method", "calibration" and "losses" of the JSON report. */
+/* Adds "method", "calibration" and "losses" to the JSON report. */
 void method_run_json(struct method_run *r, cJSON *doc); /* takes the reports out of r */
 void method_run_free(struct method_run *r);
 #endif

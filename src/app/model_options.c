@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lives as long as the program, like every help text. */
+/* Static, like every help text. */
 static const char *spec_help(void)
 {
     static char text[2 * SCHEME_HELP_MAX];

@@ -121,7 +121,7 @@ static bool unknown(const struct option_set *set, const char *name)
     return false;
 }
 
-/* "--name", "--name=value" or "--name value"; *i moves on by what was used. */
+/* "--name", "--name=value" or "--name value". *i moves past the words that were used. */
 static bool parse_long(const struct option_set *set, int argc, char **argv, int *i, bool *help)
 {
     char name[64];
@@ -147,7 +147,7 @@ static bool parse_long(const struct option_set *set, int argc, char **argv, int 
     return unknown(set, name);
 }
 
-/* "-n 5", "-n5", or flags. */
+/* "-n 5", "-n5" or flags. */
 static bool parse_short(const struct option_set *set, int argc, char **argv, int *i, bool *help)
 {
     const char *word = argv[*i] + 1;

@@ -1,4 +1,4 @@
-/* The command line: a table of options per command, parsed the same way everywhere, and the help made from it. */
+/* The command line: one table of options per command. Parsing and help both follow from it. */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H
 #include "base/nearest.h"
@@ -29,9 +29,9 @@ struct option {
     const char *name;
     enum option_type type;
     void *value;
-    const char *
-        metavar; /* completion reads it: "a|b" are words, FILE, PATH and DIR files, SPEC schemes, ISA instruction sets;
-                            with a comma it is a list */
+    /* Completion reads it: "a|b" are words; FILE, PATH and DIR are files, SPEC schemes, ISA instruction
+     * sets. With a comma it is a list. */
+    const char *metavar;
     const char *help;
     double min, max;
 };
@@ -44,34 +44,35 @@ struct option_set {
 
 struct command {
     const char *name, *arguments, *summary;
-    const char *description; /* after the usage line; wrapped, but for lines that begin with a space */
+    const char *description; /* follows the usage line; wrapped, except lines that begin with a space */
     const char *examples;    /* one a line: "  gpt2q ..   what it does", at least two spaces between */
     void (*options)(struct option_set *set);
-    int (*run)(int argc, char **argv); /* argv: the positional arguments; returns an exit code */
+    int (*run)(int argc, char **argv); /* argv holds the positional arguments; returns an exit code */
 };
 
 void option_add(struct option_set *set, struct option option);
 
-/* Parses argv (without program and command) by the command's options; positional arguments are moved to the front and counted in
- * *n_arguments. False, after a sentence on stderr, for wrong usage. *help: --help was asked for. */
+/* Parses argv (without program and command) by the command's options. Positional arguments move to the
+ * front and are counted in *n_arguments. Returns false after a sentence on stderr if the usage is wrong.
+ * *help: --help was given. */
 bool options_parse(const struct command *command, int argc, char **argv, int *n_arguments, bool *help);
-/* The help of a command on stdout, wrapped at the width of the terminal. */
+/* Prints a command's help on stdout, wrapped at the width of the terminal. */
 void command_help(const struct command *command);
-/* One option a line. */
+/* Prints one option a line. */
 void command_list_options(const struct command *command);
 
 /* The same for a paragraph, and for lines "  gpt2q ..   what it does". */
 void print_paragraph(const char *text);
 void print_examples(const char *lines);
 
-/* Columns to write in: of the terminal that stdout is, else $COLUMNS, else 80; at least 40 and at most 120. */
+/* The columns to write in: the terminal's if stdout is one, else $COLUMNS, else 80; from 40 to 120. */
 int terminal_width(void);
 
-/* What the last of n words after "gpt2q" could become: a candidate a line, on stdout, with a tab and a short explanation where there
- * is one; the line ":files" where file names fit too. */
+/* Prints how the last of n words after "gpt2q" could go on: one candidate a line, with a tab and a short
+ * explanation if there is one. The line ":files" says that file names fit, too. */
 void complete_words(const struct command *const *commands, size_t n_commands, char **words, int n);
 
-/* "gpt2q generate: ..." on stderr; returns EXIT_USAGE / EXIT_FAILED. */
+/* Prints "gpt2q generate: ..." on stderr. Returns EXIT_USAGE / EXIT_FAILED. */
 __attribute__((format(printf, 1, 2))) int usage_error(const char *format, ...);
 __attribute__((format(printf, 1, 2))) int failure(const char *format, ...);
 void set_command_name(const char *name);

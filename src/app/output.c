@@ -1,4 +1,4 @@
-/* What programs and terminals read: JSON and text, always valid UTF-8. */
+/* Output for programs and terminals: JSON and text, always valid UTF-8. */
 #include "app/common.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -23,7 +23,7 @@ static void *need(void *p)
     return p;
 }
 
-/* cJSON's strings end at NUL, which a completion may hold: such a text is written here. */
+/* cJSON's strings end at NUL, but a completion may contain one. Such a text is written here. */
 static cJSON *text_with_nul(const char *text, size_t n)
 {
     struct json_writer w = {0};

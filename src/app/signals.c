@@ -1,4 +1,5 @@
-/* Ctrl-C and SIGTERM: the first is noted, so that what was made can be written; the second ends the program. */
+/* Ctrl-C and SIGTERM. The first is noted, so that finished work can be written. The second ends the
+ * program. */
 #include "app/common.h"
 #include "base/file.h"
 #include "base/file_maps.h"
@@ -26,14 +27,14 @@ void signals_watch(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* Where a mapped file became shorter its pages beyond the end are gone, and nothing can be made of them. */
+/* When a mapped file becomes shorter, its pages beyond the end are gone and cannot be read. */
 static void file_shrank(int number, siginfo_t *info, void *context)
 {
     static const char before[] = "gpt2q: ", after[] = ": became shorter while it was read\n";
     char text[1024];
     const char *path = file_maps_find(info->si_addr);
     (void)context;
-    if (!path) { /* another fault: happens again on return, and then ends the program */
+    if (!path) { /* another fault: it happens again on return and then ends the program */
         signal(number, SIG_DFL);
         return;
     }

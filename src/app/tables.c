@@ -22,7 +22,7 @@ const char *print_with_error(double value, double error, const char *between, ch
         snprintf(text, ERROR_TEXT, "%.4g", value);
         return text;
     }
-    int place = (int)floor(log10(error)) - 1; /* of the last digit that is shown */
+    int place = (int)floor(log10(error)) - 1; /* place of the last digit shown */
     double larger = fmax(fabs(value), error);
     int power = larger < 1e-3 ? (int)floor(log10(larger)) : 0;
     double unit = pow(10, power);

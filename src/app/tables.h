@@ -8,8 +8,9 @@
 /* "497,759,232"; returns text. */
 const char *print_count(uint64_t n, char text[COUNT_TEXT]);
 
-/* A figure and its standard error to the same place, two digits of the error: "0.1200 +- 0.0020", "(2.10 +- 0.13)e-04" below 0.001;
- * `between` stands for " +- ". Without a finite error above 0 the figure alone, in four digits. Returns text. */
+/* A figure and its standard error, rounded to the same place, two digits of the error: "0.1200 +- 0.0020",
+ * below 0.001 "(2.10 +- 0.13)e-04". `between` replaces " +- ". Without a finite error above 0 it is the
+ * figure alone, in four digits. Returns text. */
 #define ERROR_TEXT 64
 const char *print_with_error(double value, double error, const char *between, char text[ERROR_TEXT]);
 #endif

@@ -42,7 +42,7 @@ struct awq_job {
     const struct square *h;
     const struct code_scheme *s;
     const double *scale;
-    double *losses, *memory; /* memory: three panels a thread */
+    double *losses, *memory; /* memory: three panels per thread */
 };
 
 static void panel_item(void *arg, int64_t item, int thread)

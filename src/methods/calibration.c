@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MAX_TEXT       ((size_t)1 << 32)
-#define BYTES_OF_TOKEN 8 /* so many bytes are read a token first, cut back to whole lines */
+#define BYTES_OF_TOKEN 8 /* bytes read per token at first; then they are cut back to whole lines */
 
 static size_t whole_lines(const char *text, size_t n)
 {
@@ -14,7 +14,7 @@ static size_t whole_lines(const char *text, size_t n)
     return end ? end : n;
 }
 
-/* The first `wanted` ids of a text, or all there are, to ids. */
+/* Writes the first `wanted` ids of a text, or all if there are fewer, to ids. */
 static gpt2q_status encode_beginning(const struct tokenizer *t, const char *text, size_t n, size_t wanted,
                                      int32_t *ids, size_t *found, gpt2q_error *err)
 {

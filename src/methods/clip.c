@@ -8,7 +8,7 @@ struct clip_job {
     const double *cost;
     const struct code_scheme *s;
     struct coded *out;
-    double *memory; /* a group of LANES outputs a thread, and its codes */
+    double *memory; /* per thread a group of LANES outputs, and its codes */
 };
 
 static void group_of(const struct clip_job *job, int first, int g, double *w)

@@ -1,5 +1,5 @@
-/* See dense.h. The loops over LANES outputs are left to the compiler: every output is a chain of its own, so vectors change no
- * bit. */
+/* See dense.h. The compiler vectorizes the loops over LANES outputs. Every output is a chain of its own,
+ * so vectors change no bit. */
 #include "kernels/simd_double.h"
 #include "methods/dense_table.h"
 
@@ -13,7 +13,7 @@
 #define ROWS 4
 #define VECS 1
 #endif
-#define K_STEPS 128 /* of B, a strip of which stays in the first-level cache */
+#define K_STEPS 128 /* inputs of B in a step; such a strip stays in the first-level cache */
 
 ALWAYS_INLINE void tile(const struct dense_product *p, int r0, int c0, int k0, int k, const int rows,
                         const int vecs)
@@ -45,7 +45,7 @@ ALWAYS_INLINE void tile(const struct dense_product *p, int r0, int c0, int k0, i
         for (int v = 0; v < vecs; v++) v8_store(c + (size_t)r * p->ldc + 8 * v, acc[r][v]);
 }
 
-/* Fewer than 8 columns, at the end. */
+/* The last columns, fewer than 8. */
 static void narrow(const struct dense_product *p, int r, int c0, int k0, int k)
 {
     for (int j = c0; j < p->n; j++) {

@@ -1,4 +1,5 @@
-/* A model's weights as floats, matrices as W (outputs, inputs): what methods change before anything is rounded. */
+/* A model's weights as floats, with matrices as W (outputs, inputs). Methods change them before anything
+ * is rounded. */
 #ifndef METHODS_FLOATS_H
 #define METHODS_FLOATS_H
 #include "model/bindings.h"
@@ -8,7 +9,7 @@ struct model_floats {
     struct params params;
     float *at;
 };
-/* Refuses a value that is not a finite number, by tensor and index. */
+/* Refuses a value that is not finite, by tensor and index. */
 gpt2q_status model_floats_load(const struct bindings *b, struct model_floats *out, gpt2q_error *err);
 void model_floats_free(struct model_floats *m);
 
@@ -16,6 +17,6 @@ static inline float *floats_of(const struct model_floats *m, int which)
 {
     return m->at + m->params.list[which].at;
 }
-/* The parameter of a weight: lm_head is wte where tied. */
+/* The parameter of a weight. A tied lm_head is wte. */
 int floats_index(const struct model_floats *m, struct weight_id id);
 #endif

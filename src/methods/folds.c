@@ -1,8 +1,9 @@
-/* Factors that change no function: what divides a producer's outputs multiplies its consumer's columns.
+/* Factors that leave the model's function as it is: if a producer's outputs are divided by a factor, its
+ * consumer's columns are multiplied by it.
  *
  *     ln_1 -> c_attn, ln_2 -> c_fc    the norm's weight and bias
  *     c_attn -> attn.c_proj           c_attn's v rows and their bias: attention mixes tokens, not channels
- *     c_fc -> mlp.c_proj              c_fc's rows and bias where the activation is relu, which is homogeneous; for others
+ *     c_fc -> mlp.c_proj              relu, which is homogeneous: c_fc's rows and bias. Other activations:
  *                                     a vector of factors multiplies the inputs at run time */
 #include "base/memory.h"
 #include "methods/awq.h"
@@ -14,7 +15,7 @@ static float *param(const struct session *s, int layer, enum block_param which)
     return floats_of(&s->out->model, params_block(layer, which));
 }
 
-/* W's columns times scale. */
+/* Multiplies W's columns by scale. */
 static void scale_columns(const struct session *s, int layer, enum block_param which, const double *scale)
 {
     const struct param *p = &s->out->model.params.list[params_block(layer, which)];
@@ -29,7 +30,7 @@ static void divide_vector(float *x, const double *scale, int n)
     for (int j = 0; j < n; j++) x[j] = (float)((double)x[j] / scale[j]);
 }
 
-/* Rows [first, first + n) of W and their biases, which follow it. */
+/* Divides rows [first, first + n) of W, and their biases, which follow W. */
 static void divide_rows(const struct session *s, int layer, enum block_param which, int first,
                         const double *scale, int n)
 {
@@ -67,7 +68,7 @@ static gpt2q_status fold_hidden(struct session *s, int layer, double *scale, gpt
         float *factors = s->out->factors + (size_t)layer * inner;
         for (size_t j = 0; j < inner; j++) {
             factors[j] = (float)((double)factors[j] / scale[j]);
-            scale[j] = 1.0 / (double)factors[j]; /* exactly what the factor takes back */
+            scale[j] = 1.0 / (double)factors[j]; /* exactly the inverse of the factor */
         }
         s->reading.factors = s->out->factors;
     }
@@ -116,7 +117,8 @@ static gpt2q_status awq_at(struct session *s, int layer, enum site site, const s
     return status;
 }
 
-/* attn.c_proj before c_attn, whose rows it changes; mlp.c_proj before c_fc, which it may change. */
+/* attn.c_proj comes before c_attn, whose rows it changes. mlp.c_proj comes before c_fc, which it may
+ * change. */
 static gpt2q_status awq_block(struct session *s, int layer, const struct layer_inputs *in, int n, void *user,
                               gpt2q_error *err)
 {

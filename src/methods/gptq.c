@@ -26,7 +26,7 @@ static void clear_dead(const struct panel_job *job, double *w)
         if (job->diagonal[i] == 0.0) memset(row(w, i), 0, LANES * sizeof *w);
 }
 
-/* v = U v or U^T v, U upper triangular, into out. */
+/* Writes U v or U^T v to out; U is upper triangular. */
 static void times_u(const struct panel_job *job, bool turned, const double *v, double *out)
 {
     const struct square *u = &job->u;
@@ -47,7 +47,7 @@ static void times_u(const struct panel_job *job, bool turned, const double *v, d
     }
 }
 
-/* target = W + qep W D H^-1, H^-1 = U^T U in the order of perm. */
+/* target = W + qep W D H^-1, where H^-1 = U^T U in the order of perm. */
 static void aim(const struct panel_job *job, struct panel *p)
 {
     const int n = job->m->cols;
@@ -74,7 +74,7 @@ static void aim(const struct panel_job *job, struct panel *p)
     }
 }
 
-/* The scales of group g from its weights [group][LANES]. */
+/* Chooses the scales of group g from its weights [group][LANES]. */
 static void choose(const struct panel_job *job, struct panel *p, int g, const double *w)
 {
     const int at = g * job->s.group;
@@ -82,8 +82,8 @@ static void choose(const struct panel_job *job, struct panel *p, int g, const do
                        &p->scales[g]);
 }
 
-/* Where the block ends that begins at b0. In order, a group's scales want all errors before it: its first input begins a block, or
- * lies in one that holds the whole group. */
+/* The end of the block that begins at b0. Without act-order, a group's scales depend on all errors before
+ * it. So the group's first input begins a block, or a block holds the whole group. */
 static int block_end(const struct panel_job *job, int b0)
 {
     const int n = job->m->cols, group = job->s.group;
@@ -95,7 +95,7 @@ static int block_end(const struct panel_job *job, int b0)
     return end < n ? end : n;
 }
 
-/* The loop of GPTQ over v, the target in the order of perm. */
+/* GPTQ's loop over v, the target in the order of perm. */
 static void push_errors(const struct panel_job *job, struct panel *p)
 {
     const struct square *u = &job->u;
@@ -146,7 +146,7 @@ void panel_loss(const struct workers *w, const struct square *h, const double *d
     memset(losses, 0, LANES * sizeof *losses);
     for (int r0 = 0; r0 < h->n; r0 += BLOCK) {
         const int r1 = r0 + BLOCK < h->n ? r0 + BLOCK : h->n;
-        /* what lies right of the diagonal block counts twice */
+        /* entries right of the diagonal block count twice */
         for (int half = 0; half < 2; half++) {
             const int k0 = half ? r1 : r0, k1 = half ? h->n : r1;
             const struct dense_product p = {.m = r1 - r0,
@@ -172,7 +172,7 @@ void panel_loss(const struct workers *w, const struct square *h, const double *d
     }
 }
 
-/* Losses of the weights as they were: of plain rounding, and of what the panel's set `pass` is. */
+/* Losses e H e^T of the original weights: of plain rounding, and of the panel's set `pass`. */
 static void note_rtn(const struct panel_job *job, struct panel *p, int first)
 {
     double losses[LANES];
@@ -223,7 +223,7 @@ static void panel_item(void *arg, int64_t item, int thread)
 
 /* ---- a matrix ---- */
 
-/* Descending, of equals the lower first: a merge sort, so stable. */
+/* Sorts in descending order; of equals the lower index comes first. It is a merge sort, so it is stable. */
 static void sort_inputs(const double *diagonal, int32_t *perm, int32_t *other, int n)
 {
     for (int width = 1; width < n; width *= 2) {
@@ -239,7 +239,8 @@ static void sort_inputs(const double *diagonal, int32_t *perm, int32_t *other, i
     }
 }
 
-/* Dampens H, whose diagonal was `diagonal`, and makes U. Damping rises tenfold until H has a factor. */
+/* Adds damping to H, whose diagonal was `diagonal`, and makes U. Damping rises tenfold until H has a
+ * factor. */
 static gpt2q_status prepare(struct panel_job *job, struct square *h, const double *diagonal, int32_t *perm,
                             double *cost, struct gptq_report *report, gpt2q_error *err)
 {
@@ -322,7 +323,7 @@ static void free_work(struct panel_job *job, struct work *k)
     for (int i = 0; i <= REFINE_MAX; i++) coded_free(&k->sets[i]);
 }
 
-/* The pass of the least loss, the first of equals. */
+/* The pass with the least loss; the first of equals. */
 static void take_best(const struct panel_job *job, struct work *k, struct coded *out,
                       struct gptq_report *report)
 {

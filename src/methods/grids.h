@@ -1,11 +1,12 @@
-/* The grids of CALIBRATED rounding in double: scale and zero point of weights that share them, from their range. Codes are unsigned,
- * 0 .. 2^bits - 1, and w' = (code - zero) * scale.
+/* The grids of CALIBRATED rounding in double: scale and zero point of weights that share them, from their
+ * range. Codes are unsigned, 0 .. 2^bits - 1, and w' = (code - zero) * scale.
  *
- *     absmax   s = max|w| / (2^(bits-1) - 1), zero = 2^(bits-1), code 0 unused
- *     signed   s = (the end of larger magnitude, the least at a tie) / -2^(bits-1), zero = 2^(bits-1)
- *     affine   s = (max - min)/(2^bits - 1) of the range widened to contain 0, zero = rint(-min/s) within the codes
+ *     absmax  s = max|w| / (2^(bits-1) - 1), zero = 2^(bits-1), code 0 unused
+ *     signed  s = e / -2^(bits-1), zero = 2^(bits-1); e: the end of larger magnitude, the lower one at a tie
+ *     affine  s = (max - min)/(2^bits - 1), range widened to contain 0; zero = rint(-min/s) within the codes
  *
- * Scales are rounded as they are stored, to float16 for groups and float32 for channels, before codes are computed. */
+ * Scales are rounded to their stored type, float16 for groups and float32 for channels, before codes are
+ * computed. */
 #ifndef METHODS_GRIDS_H
 #define METHODS_GRIDS_H
 #include "methods/dense.h"
@@ -20,7 +21,8 @@ struct code_scheme {
     bool half; /* scales are stored as float16 */
 };
 
-/* False where the scheme has no codes of this kind, one scale for a whole tensor or an input, or float minima. */
+/* Returns false for a scheme without such codes, with one scale for a tensor or an input, or with float
+ * minima. */
 bool code_scheme_of(struct scheme scheme, int cols, struct code_scheme *out);
 
 struct code_range {
@@ -29,21 +31,22 @@ struct code_range {
 struct code_range code_range_choose(const struct code_scheme *s, double least, double greatest);
 static inline double code_least(const struct code_scheme *s) { return s->grid == GRID_ABSMAX ? 1.0 : 0.0; }
 static inline double code_most(const struct code_scheme *s) { return (double)((1 << s->bits) - 1); }
-/* As it is stored. */
+/* The scale as it is stored. */
 double stored_scale(const struct code_scheme *s, double scale);
-/* The nearest float16, ties to even; infinity beyond. */
+/* The nearest float16, ties to even; infinity beyond its range. */
 double round_to_f16(double x);
 
-/* The scales of LANES outputs, of one group. */
+/* The scales of LANES outputs for one group. */
 struct lane_scales {
     double scale[LANES], divisor[LANES], zero[LANES];
 };
-/* From the weights w [n][LANES] of a group. With cost (n) not NULL, the clip search: of the ranges f*[least, greatest], f = 1 ..
- * 0.4 in 24 equal steps, the one with the least sum of cost * (w - w')^2, the first of equals. */
+/* Chooses scales from the weights w [n][LANES] of a group. If cost (n) is not NULL, it searches the ranges
+ * f*[least, greatest] for f = 1 .. 0.4 in 24 equal steps. The one with the least sum of cost * (w - w')^2
+ * wins, the first of equals. */
 void lane_scales_choose(const struct dense_ops *ops, const struct code_scheme *s, const double *w, int n,
                         const double *cost, struct lane_scales *out);
 
-/* A matrix in codes, as people count: outputs by inputs. */
+/* A matrix of codes in plain order: outputs by inputs. */
 struct coded {
     struct scheme scheme;
     int rows, cols, groups;
@@ -53,6 +56,6 @@ struct coded {
 gpt2q_status coded_create(struct coded *c, struct scheme scheme, int rows, int cols, int group,
                           gpt2q_error *err);
 void coded_free(struct coded *c);
-/* In the engine's layout. */
+/* Moves the codes into the engine's layout. */
 gpt2q_status coded_pack(const struct coded *c, const char *name, struct qtensor *out, gpt2q_error *err);
 #endif

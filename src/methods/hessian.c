@@ -3,9 +3,9 @@
 #include "kernels/half.h"
 #include <math.h>
 
-#define PIECE 256 /* tokens that are added together */
+#define PIECE 256 /* tokens added together */
 #define TILE  96
-#define COLS  64 /* inputs whose statistics a thread takes at a time */
+#define COLS  64 /* inputs whose statistics a thread takes together */
 
 gpt2q_status layer_inputs_create(struct layer_inputs *m, int n, bool with_h, bool with_reference,
                                  gpt2q_error *err)
@@ -63,7 +63,7 @@ static void convert_item(void *arg, int64_t item, int thread)
     for (size_t i = 0; i < n; i++) gap[i] -= x[i];
 }
 
-/* C += (rows i0.. of from)^T x, for a tile of C. */
+/* C += (rows i0.. of from)^T x for one tile of C. */
 static void add_tile(const struct addition *a, struct square *c, const double *from, int i0, int j0)
 {
     const struct dense_product p = {.m = c->n - i0 < TILE ? c->n - i0 : TILE,
@@ -146,7 +146,8 @@ void layer_inputs_finish(struct layer_inputs *m, const struct workers *w)
     if (m->d.at) crew_each(w->crew, m->n, scale_rows, &d);
 }
 
-/* By the high and then the low half of the bits: magnitudes are ordered as their bits are. */
+/* Counts by the high half of the bits, then by the low half: magnitudes and their bits have the same
+ * order. */
 gpt2q_status layer_inputs_percentile(struct layer_inputs *m, const float *x, size_t n, double percent,
                                      gpt2q_error *err)
 {

@@ -1,4 +1,5 @@
-/* The mean error that ends the repetitions is one chain of double over the groups in order, so that threads leave no trace. */
+/* The mean error decides when the repetitions end. It is one chain of double over the groups in order, so
+ * it does not depend on threads. */
 #include "base/memory.h"
 #include "kernels/scalar_math.h"
 #include "methods/rounding.h"
@@ -31,7 +32,7 @@ static void begin_group(const struct hqq_job *job, const float *w, size_t at)
     job->z[at] = -least * job->r[at];
 }
 
-/* |d|^-0.3 / 10, below which nothing is left of d. At 0, nothing. */
+/* |d|^-0.3 / 10: a smaller |d| shrinks to 0. At 0 it is 0. */
 static double shrink(double d)
 {
     const double a = fabs(d);

@@ -40,7 +40,7 @@ void lesson_free(struct lesson *l)
     *l = (struct lesson){0};
 }
 
-/* What the product with x becomes. */
+/* The product with x. */
 static void add_product(struct lesson *l, const struct explain_input *in, double w[][SIDE])
 {
     double y[SIDE] = {0}, exact[SIDE], error = 0;
@@ -170,7 +170,7 @@ static gpt2q_status run_gptq(struct lesson *l, const struct explain_input *in, c
     begin_gptq(l, in, h, g);
     for (int i = 0; i < in->cols; i++) {
         if (square_row(&damped, i)[i] == 0.0)
-            square_row(&damped, i)[i] = 1.0; /* an input that is never seen */
+            square_row(&damped, i)[i] = 1.0; /* an input that never occurs */
         mean += square_row(&damped, i)[i] / in->cols;
     }
     s = inverse_factor(w, &damped, 0.01 * mean, g->order, &u, &positive, err);
@@ -312,7 +312,7 @@ static void teach_nf4(struct lesson *l, const struct explain_input *in)
         most[r] = round_to_f16(most[r]);
         for (int k = 0; k < in->cols; k++) {
             const double x = most[r] > 0 ? (double)in->W[r][k] / most[r] : 0;
-            int best = 0; /* of two as near, the lower */
+            int best = 0; /* of two equally near, the lower */
             for (int i = 1; i < 16; i++)
                 if (fabs(x - levels[i]) < fabs(x - levels[best])) best = i;
             codes[r][k] = best;

@@ -1,4 +1,4 @@
-/* Which methods are asked for, in which order, with which options: `--method` and what belongs to it. */
+/* The methods of `--method`, their order and their options. */
 #ifndef METHODS_PLAN_H
 #define METHODS_PLAN_H
 #include "base/status.h"
@@ -9,7 +9,7 @@ enum method {
     METHOD_IMATRIX,
     METHOD_GPTQ,
     METHOD_HQQ,
-    METHOD_AWQ, /* from here on: they fold factors into the model, and something else rounds it */
+    METHOD_AWQ, /* from here on: they fold factors into the model; something else rounds it */
     METHOD_SMOOTHQUANT,
     METHOD_COUNT
 };
@@ -18,25 +18,26 @@ extern const char *const method_names[METHOD_COUNT];
 enum awq_site { AWQ_LN = 1, AWQ_V = 2, AWQ_MLP = 4 };
 
 struct method_plan {
-    enum method rounding;            /* the one that rounds */
-    enum method folds[METHOD_COUNT]; /* before it, in order */
+    enum method rounding;            /* the method that rounds */
+    enum method folds[METHOD_COUNT]; /* come before it, in this order */
     int n_folds;
     /* gptq */
     double damp, qep, head_damp;
     bool act_order, true_sequential;
-    int refine, search;    /* search: 1, 0, or -1 for: where qep > 0 */
+    int refine, search;    /* search: 1, 0, or -1 for: if qep > 0 */
     double static_percent; /* 0: no static scales are written */
     int awq_sites;
     double smooth_alpha;
     int hqq_iterations;
 };
 struct method_plan method_plan_default(void); /* rtn */
-/* Sets the order from names, composed left to right. Refused: an unknown name, two methods that round, a fold after one that
- * rounds, a method twice. */
+/* Sets the order from names, composed left to right. Refused: an unknown name, a method twice, two methods
+ * that round, a fold after a method that rounds. */
 gpt2q_status method_plan_parse(struct method_plan *p, const char *const *names, size_t n, gpt2q_error *err);
-/* Looks at what the model reads. */
+/* Whether the plan needs inputs of the model. */
 bool method_plan_needs_text(const struct method_plan *p);
-/* "awq gptq damp=0.01 ..." with every option that matters, into text (size bytes); for the file's metadata. Returns text. */
+/* Writes "awq gptq damp=0.01 ..." with every option that matters into text (size bytes), for the file's
+ * metadata. Returns text. */
 const char *method_plan_print(const struct method_plan *p, char *text, size_t size);
 static inline bool method_plan_is_plain(const struct method_plan *p)
 {

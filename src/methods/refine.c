@@ -1,5 +1,6 @@
-/* After GPTQ: given codes, the scales that lose least (a system of groups by groups an output); given scales, every input in order
- * at its best code. Both only lower the loss e H e^T but for the rounding of scales. */
+/* Refinement after GPTQ. Given codes, it finds the scales with the least loss: a system of groups by
+ * groups for each output. Given scales, it gives every input in order its best code. Both only lower the
+ * loss e H e^T, except for the rounding of scales. */
 #include "methods/panel.h"
 #include <math.h>
 #include <string.h>
@@ -60,7 +61,7 @@ static double *normal_at(const struct panel *p, int g, int h)
     return p->normal + ((size_t)g * (size_t)(g + 1) / 2 + (size_t)h) * LANES;
 }
 
-/* The equations A s = b: A_gh = B_g H_gh B_h and b_g = (H w)_g B_g for B = code - zero. */
+/* Builds the equations A s = b: A_gh = B_g H_gh B_h and b_g = (H w)_g B_g for B = code - zero. */
 static void normal_equations(const struct panel_job *job, struct panel *p)
 {
     const int n = job->m->cols, group = job->s.group;
@@ -82,7 +83,7 @@ static void normal_equations(const struct panel_job *job, struct panel *p)
     }
 }
 
-/* A = L D L^T in place, 1e-8 of the mean diagonal added first; then right becomes s. */
+/* Factors A = L D L^T in place, after adding 1e-8 of the mean diagonal. Then `right` becomes s. */
 static void solve_scales(const struct panel_job *job, struct panel *p)
 {
     const int groups = job->groups;

@@ -1,4 +1,5 @@
-/* Rounding a matrix weight by weight, without pushing errors on: the clip search (mse, imatrix) and half-quadratic quantization. */
+/* Rounds a matrix weight by weight, without pushing errors on: the clip search (mse, imatrix) and
+ * half-quadratic quantization. */
 #ifndef METHODS_ROUNDING_H
 #define METHODS_ROUNDING_H
 #include "methods/grids.h"
@@ -6,7 +7,8 @@
 
 struct workers;
 
-/* Every group by the range of least sum of cost_j (w_j - w'_j)^2 (lane_scales_choose); cost (cols) NULL: 1 for all. */
+/* Gives every group the range with the least sum of cost_j (w_j - w'_j)^2 (lane_scales_choose). cost
+ * (cols) NULL: 1 for all. */
 gpt2q_status clip_run(const struct workers *w, const float *weights, int rows, int cols, const double *cost,
                       struct scheme scheme, const struct code_scheme *codes, struct coded *out,
                       gpt2q_error *err);
@@ -16,10 +18,11 @@ struct hqq_report {
     int repetitions;
     double mean_errors[HQQ_ITERATIONS_MAX]; /* mean |w - w'| over the matrix, before each move of the zeros */
 };
-/* HQQ (Badri and Shaji 2023), p = 0.7, beta = 10: with r = (2^bits - 1)/(max - min) of a group (at most 2e4, 1 where max - min <=
- * 1e-4) and z = -min r, at most `iterations` times: q = clamp(rint(w r + z)), d = w - (q - z)/r, t = sign(d) max(|d| - |d|^-0.3/10,
- * 0), z = mean over the group of q - (w - t) r; it stops once the mean |d| over the matrix is not below that of the time before.
- * Left are codes, scale = f16(1/r) and zero = f16(z), not whole: w' = (code - zero) * scale. */
+/* HQQ (Badri and Shaji 2023), p = 0.7, beta = 10. For each group r = (2^bits - 1)/(max - min), at most
+ * 2e4, and 1 if max - min <= 1e-4; z = -min r. At most `iterations` times: q = clamp(rint(w r + z)), d = w
+ * - (q - z)/r, t = sign(d) max(|d| - |d|^-0.3/10, 0), z = mean over the group of q - (w - t) r. It stops
+ * when the mean |d| over the matrix has not fallen. The result is codes, scale = f16(1/r) and zero =
+ * f16(z), which need not be whole: w' = (code - zero) * scale. */
 gpt2q_status hqq_run(const struct workers *w, const float *weights, int rows, int cols, struct scheme scheme,
                      int bits, int group, int iterations, struct coded *out, struct hqq_report *report,
                      gpt2q_error *err);

@@ -40,7 +40,7 @@ static gpt2q_status round_block(struct session *s, int layer, const struct layer
     return status;
 }
 
-/* mse, hqq: each matrix by itself. */
+/* mse and hqq take each matrix by itself. */
 static gpt2q_status round_each(struct session *s, gpt2q_error *err)
 {
     const struct bindings *b = &s->q->bindings;
@@ -68,7 +68,7 @@ static gpt2q_status round_all(struct session *s, gpt2q_error *err)
 
 /* ---- a session ---- */
 
-/* Multiplications of reading the text once without quantization. */
+/* The multiplications of reading the text once without quantization. */
 static double reading_work(const struct session *s)
 {
     double work = 0;
@@ -100,7 +100,7 @@ static gpt2q_status open_session(struct session *s, gpt2q_error *err)
     return reading_create(&s->reading, &s->out->model, s->text, &s->w, err);
 }
 
-/* What folding has changed is not in the file any more. */
+/* Hands over what folding changed: the file does not have it. */
 static void hand_on_floats(struct session *s)
 {
     const struct bindings *b = &s->q->bindings;

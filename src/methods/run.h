@@ -1,5 +1,5 @@
-/* A model through its methods: reads the calibration texts, folds, and rounds matrix by matrix, block after block. What comes out
- * goes to quantize/quantizer.h, which writes it. */
+/* Takes a model through its methods: reads the calibration texts, folds, and rounds matrix by matrix,
+ * block after block. quantize/quantizer.h writes the result. */
 #ifndef METHODS_RUN_H
 #define METHODS_RUN_H
 #include "methods/calibration.h"
@@ -12,31 +12,32 @@
 struct matrix_report {
     const char *name;
     struct scheme scheme;
-    bool has_loss;         /* e H e^T of its outputs is known: */
-    double loss_rtn, loss; /* of rounding to nearest; of what the method chose */
-    double damping;        /* gptq: over the mean of H's diagonal */
-    bool damping_raised;   /* H was not positive definite with the damping asked for */
+    bool has_loss;         /* the loss e H e^T of its outputs is known: */
+    double loss_rtn, loss; /* of rounding to nearest; of the method's choice */
+    double damping;        /* gptq: relative to the mean of H's diagonal */
+    bool damping_raised;   /* H was not positive definite with the requested damping */
     int dead;              /* inputs that are always 0 */
     bool few_tokens;       /* fewer tokens than inputs: only damping makes H regular */
 };
 
 struct methods_hooks { /* each may be NULL */
     void (*matrix)(void *user, const struct matrix_report *r);
-    /* Work done, of `total`; false stops with GPT2Q_CANCELLED. */
+    /* Reports work done, of `total`. Returning false stops with GPT2Q_CANCELLED. */
     bool (*progress)(void *user, double done, double total);
     void *user;
 };
 
 struct methods_result {
     struct prepared *prepared; /* by slot, for struct quantizer */
-    struct model_floats model; /* what they were made from, folds included */
-    float *
-        static_scales; /* (4 n_layer + 1) of the inputs of linear layers, the head's last; NULL: not asked for */
-    float *factors;    /* (n_layer, n_inner) that multiply mlp.c_proj's inputs; NULL: none */
+    struct model_floats model; /* the floats that were rounded, folds included */
+    /* (4 n_layer + 1) scales of the inputs of linear layers; the head's is last. NULL: not wanted. */
+    float *static_scales;
+    float *factors; /* (n_layer, n_inner) factors of mlp.c_proj's inputs; NULL: none */
     size_t n_slots;
 };
 
-/* The calibration may be NULL where the plan needs none. Refused: schemes that a method cannot round to, named by tensor. */
+/* The calibration may be NULL if the plan needs none. Refused, by tensor: schemes that a method cannot
+ * round to. */
 gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *plan,
                          const struct calibration *text, const struct methods_hooks *hooks,
                          struct methods_result *out, gpt2q_error *err);

@@ -1,4 +1,4 @@
-/* What the methods need of a model: reading the text without quantization, and rounding one matrix. */
+/* Work on a model that all methods share: reading the text without quantization, and rounding one matrix. */
 #include "methods/session.h"
 #include "base/memory.h"
 #include "methods/rounding.h"
@@ -120,7 +120,7 @@ static struct qsource source_of(const struct target *t)
                             .col_stride = 1};
 }
 
-/* What needs no method: rounding to nearest, and formats of floats. */
+/* Rounds without a method: to nearest, or to a format of floats. */
 static gpt2q_status round_plainly(const struct session *s, const struct target *t, struct qtensor *out,
                                   gpt2q_error *err)
 {
@@ -183,7 +183,7 @@ static gpt2q_status run_hqq(struct session *s, struct target *t, gpt2q_error *er
     return status;
 }
 
-/* Codes by the plan's method, in t->coded. */
+/* Makes codes by the plan's method, in t->coded. */
 static gpt2q_status choose_codes(struct session *s, struct target *t, struct layer_inputs *in,
                                  gpt2q_error *err)
 {

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define BLOCK 64 /* inputs that are eliminated together */
-#define TILE  96 /* side of what a thread updates at a time */
+#define BLOCK 64 /* inputs eliminated together */
+#define TILE  96 /* side of the tile that a thread updates */
 
 gpt2q_status square_create(struct square *s, int n, gpt2q_error *err)
 {
@@ -37,7 +37,7 @@ static void mirror_item(void *arg, int64_t item, int thread)
     const int i0 = (int)item * BLOCK, n = m->s->n, i1 = i0 + BLOCK < n ? i0 + BLOCK : n;
     (void)thread;
     for (int i = i0; i < i1;
-         i++) /* a row below the diagonal is a column above it, which nobody else writes */
+         i++) /* a row below the diagonal is a column above it; no other thread writes it */
         for (int j = 0; j < i; j++) square_row(m->s, i)[j] = square_row(m->s, j)[i];
 }
 
@@ -61,7 +61,7 @@ void square_mirror(const struct workers *w, struct square *s, double factor)
 
 struct elimination {
     const struct workers *w;
-    struct square *r; /* R so far, above the diagonal; what is left to do below */
+    struct square *r; /* R so far, above the diagonal; below is what remains */
     struct square *y; /* R^-T so far; NULL while R is made */
     int k0, k;        /* the block under way */
 };
@@ -76,7 +76,7 @@ static void panel_item(void *arg, int64_t item, int thread)
     e->w->ops->solve(e->k, row + e->k0, e->r->ld, left < TILE ? left : TILE, row + first, e->r->ld);
 }
 
-/* R^T R has lost the block's part: C(i, j) -= sum of R(k, i) R(k, j) over its rows k. */
+/* Subtracts the block's part of R^T R: C(i, j) -= sum of R(k, i) R(k, j) over its rows k. */
 static void trailing_item(void *arg, int64_t item, int thread)
 {
     const struct elimination *e = arg;
@@ -161,7 +161,7 @@ static void inverse_trailing_item(void *arg, int64_t item, int thread)
     e->w->ops->product(&p);
 }
 
-/* y = R^-T, lower triangular: R^T Y = I from the first row down. */
+/* y = R^-T, lower triangular: solves R^T Y = I from the first row down. */
 static void invert(const struct workers *w, struct square *r, struct square *y)
 {
     for (int i = 0; i < y->n; i++) square_row(y, i)[i] = 1.0;

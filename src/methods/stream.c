@@ -210,7 +210,7 @@ static void attention_item(void *arg, int64_t item, int thread)
                       crew_own(s->r->w->crew, thread));
 }
 
-/* Windows [*first, + the result) of a piece. */
+/* Windows [*first, *first + result) of a piece. */
 static int piece_rows(const struct reading *r, int window)
 {
     const int left = r->text->windows - window;
@@ -229,7 +229,7 @@ static void attend(struct stream *s, const struct reading *r, int layer, const f
     }
 }
 
-/* x += x's update by a layer whose inputs are `from`. */
+/* x += the output of a layer whose inputs are `from`. */
 static void project(struct stream *s, const struct reading *r, int layer, enum site site, const float *w,
                     const float *from)
 {

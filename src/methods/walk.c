@@ -1,6 +1,7 @@
-/* GPTQ over a model. wte comes first, for every other input depends on it: as a tied head its inputs are ln_f's outputs of the
- * unquantized model, and head_damp of the mean diagonal is added for its use as embedding. Then block after block; with
- * true_sequential each layer's inputs have passed through all layers rounded before it, else through all blocks before its own. */
+/* GPTQ over a model. wte comes first, because every other input depends on it. As a tied head, its inputs
+ * are ln_f's outputs in the unquantized model; head_damp times the mean diagonal is added for its use as
+ * an embedding. Then block follows block. With true_sequential, a layer's inputs have passed through all
+ * layers rounded before it; otherwise through all blocks before its own. */
 #include "base/memory.h"
 #include "methods/session.h"
 #include <string.h>
@@ -9,7 +10,7 @@ struct walk {
     struct session *s;
     struct stream model, reference; /* reference: unquantized, with QEP */
     bool with_reference;
-    float *values[SITES]; /* of the block: what stands for its matrices */
+    float *values[SITES]; /* of the block: the values that its codes stand for */
 };
 
 static struct weight_id site_weight(int layer, enum site site)
@@ -27,7 +28,7 @@ static const float *original(const struct walk *w, int layer, enum site site)
 static gpt2q_status round_head(struct session *s, int layer, const struct layer_inputs *in, int n, void *user,
                                gpt2q_error *err)
 {
-    struct layer_inputs head = *in; /* the squares of it are changed, and are the caller's */
+    struct layer_inputs head = *in; /* its squares are changed, and they are the caller's */
     float *values = user;
     const gpt2q_config *c = &s->q->bindings.config;
     const struct weight_id wte = {PART_WTE, 0}, lm_head = {PART_LM_HEAD, 0};
@@ -43,7 +44,7 @@ static gpt2q_status round_head(struct session *s, int layer, const struct layer_
     return status || !apart ? status : session_round(s, lm_head, &head, NULL, err);
 }
 
-/* Rounds wte and the head; values (vocab, n_embd) becomes what stands for wte. */
+/* Rounds wte and the head. values (vocab, n_embd) becomes what wte's codes stand for. */
 static gpt2q_status quantize_head(struct session *s, float *values, gpt2q_error *err)
 {
     const struct weight_id wte = {PART_WTE, 0}, lm_head = {PART_LM_HEAD, 0};
@@ -54,7 +55,8 @@ static gpt2q_status quantize_head(struct session *s, float *values, gpt2q_error 
 
 /* ---- blocks ---- */
 
-/* The moments of a site's inputs, after the layers whose weights as floats are in `before` for either stream. */
+/* Gathers the moments of a site's inputs. For each stream, `before` has the weights, as floats, of the
+ * layers before it. */
 static gpt2q_status collect(struct walk *w, int layer, enum site site, const float *before,
                             const float *before_reference, bool with_h, struct layer_inputs *in,
                             gpt2q_error *err)
@@ -72,7 +74,7 @@ static gpt2q_status collect(struct walk *w, int layer, enum site site, const flo
     return GPT2Q_OK;
 }
 
-/* Multiplications of a site: reading, H, D, rounding. */
+/* The multiplications of a site: reading, H, D, rounding. */
 static double site_work(const struct walk *w, int layer, enum site site)
 {
     const struct param *p = &w->s->out->model.params.list[params_block(layer, site_param(site))];
@@ -95,7 +97,7 @@ static bool wants_codes(const struct walk *w, int layer, enum site site)
     return scheme_has_codes(session_scheme(w->s, site_weight(layer, site)));
 }
 
-/* Every site after the ones before it are rounded. */
+/* Rounds every site after the ones before it. */
 static gpt2q_status block_sequential(struct walk *w, int layer, gpt2q_error *err)
 {
     gpt2q_status s = GPT2Q_OK;
@@ -111,7 +113,7 @@ static gpt2q_status block_sequential(struct walk *w, int layer, gpt2q_error *err
     return s;
 }
 
-/* All sites by the inputs that the unquantized block makes; then both streams read the block once more. */
+/* Rounds all sites by the inputs in the unquantized block. Then both streams read the block once more. */
 static gpt2q_status block_together(struct walk *w, int layer, gpt2q_error *err)
 {
     const struct reading *r = &w->s->reading;

@@ -1,5 +1,6 @@
-/* Every tensor of the files is bound to its place or passed over, and everything a GPT-2 of this config has
- * must be there in its shape. No numbers are touched here, but for a head that may be wte once more. */
+/* Binds every tensor of the files to its place, or passes over it. Every tensor that a GPT-2 of this
+ * config has must be there in its shape. The numbers are not touched, except to see whether a head equals
+ * wte. */
 #include "model/bindings.h"
 #include "base/memory.h"
 #include "model/config.h"
@@ -8,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* What says the sizes of the model. */
+/* The name of what states the model's sizes. */
 static const char *config_name(const struct bindings *l)
 {
     return l->container.n_files && container_gguf(&l->container.files[0]) ? "its metadata" : "config.json";
@@ -82,7 +83,7 @@ static gpt2q_status check_missing(const struct bindings *l, gpt2q_error *err)
         strcmp(first, "lm_head.weight") == 0 ? ", and config.json says that it is not tied to wte" : "");
 }
 
-/* A head that is wte once more is not held twice. */
+/* Drops a head that equals wte. */
 static void drop_equal_head(struct bindings *l)
 {
     const struct binding *head = bound_to(l, PART_LM_HEAD), *wte = bound_to(l, PART_WTE);
@@ -149,7 +150,7 @@ gpt2q_status bindings_walk_stored(const struct bindings *l, binding_fn *fn, void
     return walk(l, true, fn, user, err);
 }
 
-/* A file alone says all that a directory does, or is none of these. */
+/* Opens a file that is a model by itself. */
 static gpt2q_status open_file(const char *path, struct bindings *out, gpt2q_error *err)
 {
     gpt2q_status s = container_open_file(path, &out->container, err);

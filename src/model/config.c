@@ -1,5 +1,5 @@
-/* config.json: keys, defaults and aliases of Hugging Face's GPT2Config. What changes the arithmetic is read,
- * what does not is passed over, and what this engine does not do (another architecture, cross attention, an
+/* config.json: keys, defaults and aliases of Hugging Face's GPT2Config. Keys that change the arithmetic
+ * are read, others are passed over. What this engine cannot do (another architecture, cross attention, an
  * unknown activation) is refused by name. The limits keep every product of sizes within 64 bits. */
 #include "model/config.h"
 #include "base/file.h"
@@ -25,7 +25,7 @@ static const char *const function_names[ACT_COUNT] = {[ACT_GELU_NEW] = "gelu_new
                                                       [ACT_GELU] = "gelu",
                                                       [ACT_TANH] = "tanh"};
 
-/* The names by which files know them. */
+/* The names that files use for them. */
 static const struct {
     const char *name;
     enum activation_function function;
@@ -37,8 +37,8 @@ static const struct {
 
 #define MAX_NAMES 3
 
-/* A size under its own name or others (those that transformers uses for all architectures, a legacy twin);
- * all must agree. */
+/* Reads a size under its own name or others: those that transformers uses for all architectures, or a
+ * legacy name. All that are there must agree. */
 static gpt2q_status read_size(const cJSON *root, const char *file, const char *const names[MAX_NAMES],
                               int32_t max, int32_t *size, gpt2q_error *err)
 {
@@ -86,7 +86,8 @@ static gpt2q_status wrong_token(const char *file, const char *key, gpt2q_error *
                      strcmp(key, "eos_token_id") ? "" : ", a list of integers");
 }
 
-/* Adds an id to those that end a text, unless it is there or the vocabulary has it not: then it never comes. */
+/* Adds an id to those that end a text, unless it is listed already. An id outside the vocabulary never
+ * comes and is left out. */
 static gpt2q_status add_end(gpt2q_config *c, int32_t id, const char *file, gpt2q_error *err)
 {
     if (id < 0 || id >= c->vocab_size || config_is_end(c, id)) return GPT2Q_OK;
@@ -100,7 +101,7 @@ static gpt2q_status add_end(gpt2q_config *c, int32_t id, const char *file, gpt2q
     return GPT2Q_OK;
 }
 
-/* An integer of 53 bits as an id, -1 where it can be none. */
+/* An integer of 53 bits as an id, -1 if it cannot be one. */
 static bool is_token(const cJSON *item, int32_t *id)
 {
     double v = cJSON_IsNumber(item) ? item->valuedouble : 0.5;
@@ -108,7 +109,7 @@ static bool is_token(const cJSON *item, int32_t *id)
     return v == floor(v);
 }
 
-/* bos_token_id, and eos_token_id, which may be a list. Null: none. */
+/* Reads bos_token_id and eos_token_id. The latter may be a list. null: none. */
 static gpt2q_status read_tokens(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
 {
     const cJSON *bos = cJSON_GetObjectItemCaseSensitive(root, "bos_token_id");
@@ -141,7 +142,7 @@ bool config_is_end(const gpt2q_config *c, int32_t id)
 
 static gpt2q_status read_flags(const cJSON *root, const char *file, gpt2q_config *c, gpt2q_error *err)
 {
-    bool cross = false, upcast; /* the latter changes the order of two exact steps, nothing here */
+    bool cross = false, upcast; /* the latter changes only the order of two exact steps */
     const struct {
         const char *key;
         bool *flag;
@@ -199,7 +200,8 @@ static gpt2q_status read_config(const cJSON *root, const char *file, gpt2q_confi
     if (!s) s = read_tokens(root, file, c, err);
     if (!s) s = read_flags(root, file, c, err);
     if (!s) s = read_activation(root, file, c, err);
-    /* With 0, a constant row is divided by its standard deviation, 0: the logits are not finite, and that is said. */
+    /* With an epsilon of 0, a constant row is divided by its standard deviation, 0. Then the logits are
+     * not finite, and the request fails with a sentence. */
     if (!s) s = json_number(root, "layer_norm_epsilon", file, 0, 1, &epsilon, &present, err);
     c->layer_norm_epsilon = (float)epsilon;
     return s;
@@ -224,7 +226,7 @@ gpt2q_status config_parse(const char *text, size_t size, const char *name, gpt2q
     return s;
 }
 
-/* Reads one of the directory's files of at most MAX_CONFIG bytes with `read`; *present is whether it is there. */
+/* Reads one of the directory's files, of at most MAX_CONFIG bytes, with `read`. *present: the file exists. */
 static gpt2q_status open_in(const char *directory, const char *name, bool needed, bool *present,
                             gpt2q_status (*read)(const char *text, size_t size, const char *name,
                                                  gpt2q_config *c, gpt2q_error *err),
@@ -267,7 +269,7 @@ static const char *print_token(int32_t id, char text[16])
     return id < 0 ? "null" : text;
 }
 
-/* A number, null, or a list of them. */
+/* Writes a number, null, or a list. */
 static const char *print_ends(const gpt2q_config *c, char text[16 * (GPT2Q_MORE_EOS + 2)])
 {
     if (c->n_more_eos == 0) return print_token(c->eos_token_id, text);
@@ -280,7 +282,7 @@ static const char *print_ends(const gpt2q_config *c, char text[16 * (GPT2Q_MORE_
 char *config_print(const gpt2q_config *c)
 {
     static const char *const truth[] = {"false", "true"};
-    const size_t size = 1024; /* more than what the longest values of every field take */
+    const size_t size = 1024; /* more than the longest values of all fields take */
     char *text = mem_alloc(size), bos[16], eos[16 * (GPT2Q_MORE_EOS + 2)];
     if (!text) return NULL;
     int n =

@@ -1,6 +1,5 @@
-/* From a directory or a file to opened containers. The index comes from outside like everything else: a
- * shard's name must be that of a file in the same directory, and what a shard is said to hold must be there.
- */
+/* Opens the containers of a directory or file. The index is not trusted: a shard must be a file of the
+ * same directory, and must hold what the index says. */
 #include "model/container.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -12,7 +11,7 @@
 
 /* ---- one file ---- */
 
-/* The first that recognizes a file reads it. */
+/* The first reader that recognizes a file reads it. */
 static const struct container_reader *const readers[] = {&gguf_reader, &torch_reader, &safetensors_reader};
 
 gpt2q_status container_kind(const char *path, const struct container_reader **out, gpt2q_error *err)
@@ -50,7 +49,7 @@ static gpt2q_status open_one(char *path, struct container_file *out, gpt2q_error
 
 static bool is_file_name(const char *name) { return *name && *name != '.' && !strpbrk(name, "/\\"); }
 
-/* Adds a name to the list unless it is there; it stays the index's. */
+/* Adds a name to the list unless it is there. The index owns the name. */
 static gpt2q_status add_shard(const char *index, const cJSON *item, const char **names, size_t *n,
                               gpt2q_error *err)
 {
@@ -58,7 +57,7 @@ static gpt2q_status add_shard(const char *index, const cJSON *item, const char *
         return error_set(err, GPT2Q_FORMAT, "%s: weight_map of %s is not the name of a file beside the index",
                          index, item->string);
     }
-    for (size_t i = *n; i-- > 0;) { /* the last first: neighbours share a shard */
+    for (size_t i = *n; i-- > 0;) { /* from the last on, since neighbours share a shard */
         if (!strcmp(names[i], item->valuestring)) return GPT2Q_OK;
     }
     if (*n == MAX_SHARDS)
@@ -134,7 +133,7 @@ gpt2q_status container_open_file(const char *path, struct container *out, gpt2q_
     return s;
 }
 
-/* The file, or else the shards of its index; *found is whether either is there. */
+/* Opens the file, or else the shards of its index. *found: one of them exists. */
 static gpt2q_status open_named(const char *directory, const char *file, const char *index,
                                struct container *out, bool *found, gpt2q_error *err)
 {

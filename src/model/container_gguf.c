@@ -1,4 +1,4 @@
-/* GGUF as a container: tensors under the checkpoint's names, linear weights (out, in). */
+/* GGUF as a container: tensors under the checkpoint's names. Weights of linear layers lie as (out, in). */
 #include "base/memory.h"
 #include "model/container.h"
 #include "model/gguf_model.h"
@@ -9,7 +9,8 @@ struct owner {
     char (*names)[WEIGHT_NAME_MAX];
 };
 
-/* Shapes are in the checkpoint's order: innermost last, and of a Conv1D weight, whose rows are outputs here, the other way round. */
+/* Turns the file's shape into the checkpoint's: the innermost dimension last. A Conv1D weight's two
+ * dimensions change places, since its rows are outputs here. */
 static gpt2q_status describe(const struct gguf_file *f, const struct gguf_tensor *from,
                              char name[WEIGHT_NAME_MAX], struct container_tensor *to, gpt2q_error *err)
 {
@@ -35,7 +36,7 @@ static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
     if (!o) return error_memory(err, file->path, sizeof *o);
     file->owner = o;
     gpt2q_status s = gguf_open(file->path, &o->gguf, err);
-    if (!s) s = gguf_config(&o->gguf, &config, err); /* of another architecture are other tensors */
+    if (!s) s = gguf_config(&o->gguf, &config, err); /* another architecture has other tensors */
     if (s) return s;
     const size_t n = o->gguf.n_tensors;
     file->tensors = mem_zarray(n, sizeof *file->tensors);

@@ -1,4 +1,4 @@
-/* The numbers of a container's tensors, whatever they lie in. */
+/* The numbers of a container's tensors as floats. */
 #include "base/memory.h"
 #include "model/container.h"
 #include "model/gguf_types.h"
@@ -18,7 +18,7 @@ const char *container_type_name(const struct container_tensor *t)
     return t->blocks ? t->blocks->name : st_dtype_name(t->dtype);
 }
 
-/* Doubles. NaN and infinity stay, for those that refuse them by name. */
+/* Narrows doubles. NaN and infinity stay, for callers that refuse them by name. */
 static gpt2q_status narrow(const struct container_tensor *t, const char *file, float *values, size_t n,
                            gpt2q_error *err)
 {
@@ -38,7 +38,7 @@ static gpt2q_status decode(const struct container_tensor *t, const char *file, f
 {
     const size_t each = (size_t)t->blocks->values;
     for (size_t i = 0; i < n / each; i++, values += each) {
-        float sum = 0.0f; /* 0 * x is 0 but for what is not finite, and a sum keeps a NaN */
+        float sum = 0.0f; /* 0 * x is 0 unless x is not finite; then the sum is NaN */
         t->blocks->decode(t->data + i * (size_t)t->blocks->bytes, values);
         for (size_t k = 0; k < each; k++) sum += 0.0f * values[k];
         if (sum != 0.0f)

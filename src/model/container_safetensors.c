@@ -3,11 +3,12 @@
 #include "base/memory.h"
 #include <string.h>
 
-/* Eight bytes of header length, then JSON. A broken file of this kind is refused by safetensors_open, which says why. */
+/* A file is eight bytes of header length, then JSON. safetensors_open says what is wrong with a broken
+ * one. */
 static bool recognizes(const uint8_t *data, size_t n)
 {
     (void)data, (void)n;
-    return true; /* the last reader of the table: it names what is wrong with a file that is none */
+    return true; /* the last reader of the table takes any file and says what is wrong with it */
 }
 
 struct container_tensor container_tensor_of(const struct st_tensor *t)

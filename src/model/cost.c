@@ -10,7 +10,7 @@ const char *forward_part_name(enum forward_part part)
     return names[part];
 }
 
-/* A product with w for n rows; the weight is read once for all of them. */
+/* Adds a product with w for n rows. The weight is read once for all of them. */
 static void add_product(struct cost *to, const struct qtensor *w, const float *bias,
                         enum activations activations, int n)
 {
@@ -22,8 +22,8 @@ static void add_product(struct cost *to, const struct qtensor *w, const float *b
         to->i8_ops += activations == ACTIVATIONS_I16 ? 2 * ops : ops;
 }
 
-/* Keys and values of a sequence are read once for all its rows in the pass; what a row adds is also written.
- */
+/* Adds attention. The keys and values of a sequence are read once for all its rows in the pass. Those of
+ * new rows are also written. */
 static void add_attention(struct cost *to, const gpt2q_config *c, enum kv_format kv,
                           const struct batch_token *tokens, int n)
 {

@@ -3,12 +3,12 @@
 #include "base/memory.h"
 #include <assert.h>
 
-/* Floats from a row of a matrix to the next. An odd number of cache lines, so that the same outputs of all rows lie in different
- * sets of the caches; where somebody looks on, none but the row's own. */
+/* Floats from a row of a matrix to the next. It is an odd number of cache lines, so that the same outputs
+ * of all rows lie in different sets of the caches. An observer sees rows without a gap. */
 static size_t odd_lines(size_t cols) { return ((cols + 15) / 16 | 1) * 16; }
 size_t row_stride(const struct forward *f, size_t cols) { return f->observer ? cols : odd_lines(cols); }
 
-/* The rows of a thread end where a cache line does. */
+/* The rows of a thread end with a cache line. */
 static size_t best_stride(const struct forward *f)
 {
     return round_up((size_t)f->n_outputs, 64 / sizeof(struct best));
@@ -105,8 +105,8 @@ static void list_units(struct pass *p)
     }
 }
 
-/* What makes a second thread worth its while, in bytes of weights that a pass reads and multiply-adds that it makes: a thread has
- * at least that much to do. Less than that costs more to share than it brings. */
+/* The least work of a thread, in bytes of weights read and in multiply-adds. Sharing less costs more than
+ * it saves. */
 #define BYTES_OF_THREAD ((int64_t)2 << 20)
 #define PRODUCTS_A_BYTE 8
 
@@ -129,9 +129,10 @@ static int64_t work_of_pass(const struct pass *p)
     return work;
 }
 
-/* A short pass takes less than a time slice. Where the core of one of its threads is given to another program, the pass takes
- * that program's whole slice: many times what sharing the pass could save. So after a short pass in which the caller had to
- * sleep, the next ones are made alone, twice as many each time that a trial fails. Any number of threads gives the same bits. */
+/* A short pass takes less than a time slice. If another program gets the core of one of its threads, the
+ * pass waits for that program's whole slice: many times what sharing could save. So after a short pass in
+ * which the caller had to sleep, the next passes run on one thread. Their number doubles each time that a
+ * trial fails. Any number of threads gives the same bits. */
 #define SHORT_PASS       ((int64_t)32 << 20)
 #define PASSES_ALONE_MAX 1024
 

@@ -1,48 +1,48 @@
-/* A pass under way; what forward.c and forward_phases.c share. */
+/* A pass under way: what forward.c and forward_phases.c share. */
 #ifndef MODEL_FORWARD_PARTS_H
 #define MODEL_FORWARD_PARTS_H
 #include "base/threads.h"
 #include "model/forward.h"
 #include "qtensor/qinput.h"
 
-/* Tokens of one sequence in consecutive positions, side by side in the batch. */
+/* Tokens of one sequence in consecutive positions, consecutive in the batch. */
 struct token_run {
     int row, n_rows;
 };
-/* An item of attention: some rows of a run, in one head. */
+/* An item of attention: some rows of a run in one head. */
 struct attention_unit {
     int run, head, row, n_rows;
 };
 
 struct pass;
 
-/* Outputs [begin, end) of rows [r0, r1), those of row r0 at x and of each further one `stride` floats on. */
+/* Outputs [begin, end) of rows [r0, r1). Row r0 is at x, each next row `stride` floats further. */
 struct outputs {
     const float *x;
     size_t stride;
     int r0, r1, begin, end;
 };
 
-/* A product: all panels of w times the rows of `in`, to y (n, rows). */
+/* A product: all panels of w times the rows of `in`, into y (n, rows). */
 struct linear_product {
     struct linear_weight w;
     struct qinput in;
-    bool prepared; /* the rows of `in` are quantized, or need not be, and have no factors */
-    bool codes;    /* they have to be */
-    float *y;      /* with `then`, only where an observer wants all outputs */
+    bool prepared; /* the rows of `in` are ready: quantized if need be, factors applied */
+    bool codes;    /* the rows of `in` must be quantized */
+    float *y;      /* with `then`, only if an observer wants all outputs */
     size_t y_stride;
-    /* What becomes of some outputs; NULL: they stay in y. A tile of the thread's own stays in a cache; of y, a few lines of
-     * every row would be fetched to be written. */
+    /* Adds or activates some outputs. NULL: they stay in y. The outputs are in a tile of the thread's own,
+     * which stays in a cache. In y, writing them would fetch a few lines of every row. */
     void (*then)(const struct pass *p, const struct outputs *o, int thread);
-    int block; /* rows of an item: the second-level cache has room for their inputs */
+    int block; /* rows of an item, so many that their inputs fit the second-level cache */
 };
 
 struct pass {
     struct forward *f;
     const struct batch_token *tokens;
     int n, n_runs, n_units, n_outputs, first_row;
-    bool
-        append_apart; /* some run has several units a head: all keys must be cached before any of them attends */
+    /* A run has several units per head: all keys must be cached before one of them attends. */
+    bool append_apart;
     float *logits;
     int32_t *argmax; /* NULL: the logits themselves are wanted */
 
@@ -50,16 +50,16 @@ struct pass {
     bool begun;
     int layer, step;
     const struct norm *norm;
-    int rows_of_item; /* of norms, embeddings and quantizing */
+    int rows_of_item; /* items of norms, embeddings and quantizing have so many rows */
     struct linear_product product;
 };
 
 /* Floats from a row of a matrix to the next. */
 size_t row_stride(const struct forward *f, size_t cols);
-/* The largest logits that a thread has met, one a row. */
+/* The largest logits that a thread has made, one per row. */
 struct best *best_of(const struct forward *f, int thread);
 
-/* A threads_next_fn over a struct pass, which begins zeroed but for its first part. With an observer it must be called in the
- * thread that the observer is promised. */
+/* A threads_next_fn over a struct pass. All but the first part of the pass begins as zeros. With an
+ * observer it runs in the thread that the observer is promised. */
 bool pass_next_phase(void *pass, struct phase *next);
 #endif

@@ -1,5 +1,5 @@
-/* The phases of a pass, in order. Whoever does the last item of a phase makes the next: it observes what the phase has written,
- * counts its time, and points the pass at what follows. */
+/* The phases of a pass, in order. The thread that does the last item of a phase makes the next one: it
+ * shows the observer what was written, counts the time, and points the pass at the next phase. */
 #include "model/config.h"
 #include "model/forward_parts.h"
 #include <math.h>
@@ -10,7 +10,7 @@
 
 static int least(int a, int b) { return a < b ? a : b; }
 
-/* Items of some rows each: a few for every thread. */
+/* Makes items of some rows each: a few for every thread. */
 static int items_of_rows(struct pass *p, int rows)
 {
     p->rows_of_item = (rows + 4 * p->f->n_threads - 1) / (4 * p->f->n_threads);
@@ -51,7 +51,7 @@ static void prepare(const struct pass *p, int r0, int r1)
     if (p->product.codes) p->f->isa->formats[w->scheme.format].prepare(w, &in, r0, r1);
 }
 
-/* The inputs times their factors, in place: nothing else reads the hidden layer afterwards. */
+/* Multiplies the inputs by their factors, in place. The hidden layer is not read again. */
 static void multiply_rows(const struct pass *p, int r0, int r1)
 {
     const struct qinput *in = &p->product.in;
@@ -72,10 +72,10 @@ static void prepare_rows(void *arg, int item, int thread)
     prepare(p, r0, r1);
 }
 
-/* An observer may change what a norm gives before it is quantized. */
+/* An observer may change a norm's output before it is quantized. */
 static bool prepares_at_once(const struct pass *p) { return !p->f->observer && !p->product.prepared; }
 
-/* a = norm(x), and what the product after it wants of a. */
+/* a = norm(x), prepared for the product after it. */
 static void norm_rows(void *arg, int item, int thread)
 {
     const struct pass *p = arg;
@@ -87,7 +87,7 @@ static void norm_rows(void *arg, int item, int thread)
     if (prepares_at_once(p)) prepare(p, r0, r1);
 }
 
-/* y = ln_f(x) of the rows that want logits; an observer has seen, and may have changed, a of all rows. */
+/* y = ln_f(x) of the rows that want logits. An observer has seen a of all rows and may have changed it. */
 static void norm_outputs(void *arg, int item, int thread)
 {
     const struct pass *p = arg;
@@ -109,8 +109,8 @@ static void norm_outputs(void *arg, int item, int thread)
 
 /* ---- products ---- */
 
-/* An item is a panel for one block of rows; all panels come before the next block. Products of floats take longer than their
- * inputs take to arrive, so one block has all rows. */
+/* An item is one panel for one block of rows. All panels of a block come before the next block. Products
+ * of floats take longer than fetching their inputs, so one block has all rows. */
 #define BLOCK_BYTES (512 << 10)
 
 static int rows_of_block(const struct qinput *in)
@@ -120,7 +120,7 @@ static int rows_of_block(const struct qinput *in)
     return rows < 2 * QINPUT_BLOCK ? 2 * QINPUT_BLOCK : rows;
 }
 
-/* Points the pass at the product of n rows of x. */
+/* Sets the pass's product, with n rows of x as input. */
 static void set_product(struct pass *p, struct linear_product product, const float *x, int n)
 {
     const struct forward *f = p->f;
@@ -167,7 +167,7 @@ static void product_item(void *arg, int item, int thread)
                      thread);
 }
 
-/* What becomes of a panel's outputs after an observer has seen all. */
+/* Adds or activates a panel's outputs, after an observer has seen them all. */
 static void product_then_item(void *arg, int panel, int thread)
 {
     const struct pass *p = arg;
@@ -176,7 +176,7 @@ static void product_then_item(void *arg, int panel, int thread)
     product_then(p, all, panel, thread);
 }
 
-/* Onto the residual stream. */
+/* Adds outputs to the residual stream. */
 static void add_residual(const struct pass *p, const struct outputs *o, int thread)
 {
     const struct forward *f = p->f;
@@ -187,7 +187,7 @@ static void add_residual(const struct pass *p, const struct outputs *o, int thre
         f->isa->kernels->add(f->x + (size_t)r * stride + o->begin, x, n);
 }
 
-/* Into the hidden layer. */
+/* Activates outputs into the hidden layer. */
 static void activate(const struct pass *p, const struct outputs *o, int thread)
 {
     const struct forward *f = p->f;
@@ -237,7 +237,7 @@ static float scale_of_scores(const struct pass *p)
     return c->scale_attn_by_inverse_layer_idx ? scale / (float)(p->layer + 1) : scale;
 }
 
-/* a = merged heads of attention over the cache, this chunk's keys and values included */
+/* a = merged heads of attention over the cache, which already has this chunk's keys and values */
 static void attention_item(void *arg, int item, int thread)
 {
     const struct pass *p = arg;
@@ -259,7 +259,7 @@ static void attention_item(void *arg, int item, int thread)
 
 /* ---- the order of the phases ---- */
 
-enum step { /* STEP_LN_1 to STEP_MLP_THEN once a layer */
+enum step { /* STEP_LN_1 to STEP_MLP_THEN repeat for each layer */
             STEP_EMBED,
             STEP_LN_1,
             STEP_C_ATTN_INPUT,
@@ -296,7 +296,7 @@ static struct phase input_phase(struct pass *p)
     return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n)};
 }
 
-/* The input of a product after a phase that did not write it row by row. */
+/* Prepares the input of a product after a phase that did not write it row by row. */
 static struct phase own_input_phase(struct pass *p)
 {
     if (p->product.prepared) return (struct phase){0};
@@ -369,7 +369,7 @@ static struct phase begin_step(struct pass *p)
     case STEP_C_PROJ_THEN:
     case STEP_C_FC_THEN:
     case STEP_MLP_THEN: return then_phase(p);
-    case STEP_LN_F: /* only an observer hears of rows that nobody asks for */
+    case STEP_LN_F: /* only an observer sees rows that want no logits */
         return f->observer ? norm_phase(p, &f->weights->ln_f) : (struct phase){0};
     case STEP_LM_HEAD_NORM: return begin_head(p);
     case STEP_LM_HEAD_INPUT: return p->n_outputs ? input_phase(p) : (struct phase){0};
@@ -395,7 +395,7 @@ static void observe_product(const struct pass *p, const char *name)
     observe(p, name, p->product.y, p->product.in.n, p->product.w.weight.rows);
 }
 
-/* What has been made, for an observer. */
+/* Shows the observer what the phase made. */
 static void observe_step(const struct pass *p)
 {
     const struct forward *f = p->f;
@@ -419,7 +419,8 @@ static void observe_step(const struct pass *p)
     }
 }
 
-/* Quantizing the input of a product counts to the part that made it. The head's part ends with the pass. */
+/* The time of quantizing a product's input counts to the part that made the input. The head's part ends
+ * with the pass. */
 static void count_step(const struct pass *p)
 {
     static const enum forward_part part[STEP_END] = {

@@ -1,4 +1,4 @@
-/* Reading goes forward through the file with a cursor that knows how many bytes remain. */
+/* Reading goes forward through the file. A cursor knows how many bytes remain. */
 #include "model/gguf_file.h"
 #include "base/checked.h"
 #include "base/memory.h"
@@ -65,7 +65,7 @@ static gpt2q_status check_bools(const struct cursor *c, const struct gguf_key *k
     return GPT2Q_OK;
 }
 
-/* The elements of a value, whose type and count are known. */
+/* Skips the elements of a value whose type and count are known. */
 static gpt2q_status take_elements(struct cursor *c, struct gguf_key *k)
 {
     char what[128];
@@ -180,7 +180,7 @@ static gpt2q_status take_type(struct cursor *c, struct gguf_tensor *t)
                      t->name);
 }
 
-/* `data` is set to the offset for now. */
+/* For now `data` is set to the offset. */
 static gpt2q_status take_tensor(struct cursor *c, struct gguf_tensor *t, uint64_t *offset)
 {
     struct gguf_string name;

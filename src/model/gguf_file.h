@@ -1,5 +1,5 @@
-/* GGUF, versions 2 and 3, little-endian: keys with values, and tensors. The file is mapped; every count, length and offset is checked
- * against the bytes that are there before anything is allocated for it. */
+/* GGUF, versions 2 and 3, little-endian: keys with values, and tensors. The file is mapped. Every count,
+ * length and offset is checked against the bytes that are there before memory is allocated for it. */
 #ifndef MODEL_GGUF_FILE_H
 #define MODEL_GGUF_FILE_H
 #include "model/gguf_types.h"
@@ -30,7 +30,7 @@ struct gguf_string { /* well-formed UTF-8, not terminated */
 };
 struct gguf_key {
     struct gguf_string name;
-    enum gguf_value type, element; /* element: of an array, or the type itself */
+    enum gguf_value type, element; /* element: an array's, or the type itself */
     uint64_t count;                /* of an array, or 1 */
     const uint8_t *value;          /* the elements, one after another */
 };
@@ -51,7 +51,7 @@ struct gguf_file {
 };
 
 bool gguf_recognizes(const uint8_t *data, size_t n);
-/* On failure *out is closed. Refused: what FORMATS 5.1 refuses of any model. */
+/* On failure *out is closed. It refuses what FORMATS 5.1 refuses of any model. */
 gpt2q_status gguf_open(const char *path, struct gguf_file *out, gpt2q_error *err);
 /* The same over bytes in memory that outlive it; `name` for messages. */
 gpt2q_status gguf_from_memory(const uint8_t *data, size_t n, const char *name, struct gguf_file *out,
@@ -60,7 +60,7 @@ void gguf_close(struct gguf_file *f);
 
 const struct gguf_key *gguf_find(const struct gguf_file *f, const char *name); /* NULL: none */
 const struct gguf_tensor *gguf_find_tensor(const struct gguf_file *f, const char *name);
-/* A value; *present false and *out as it was where the key is not there. Integers may be of any type. */
+/* Reads a value. If the key is not there, *present is false and *out stays. Integers may be of any type. */
 gpt2q_status gguf_integer(const struct gguf_file *f, const char *name, int64_t min, int64_t max, int64_t *out,
                           bool *present, gpt2q_error *err);
 gpt2q_status gguf_number(const struct gguf_file *f, const char *name, double *out, bool *present,
@@ -69,6 +69,6 @@ gpt2q_status gguf_bool(const struct gguf_file *f, const char *name, bool *out, b
                        gpt2q_error *err);
 gpt2q_status gguf_text(const struct gguf_file *f, const char *name, struct gguf_string *out, bool *present,
                        gpt2q_error *err);
-/* The next string of an array of strings; *at begins as key->value. */
+/* Reads the next string of an array of strings. *at begins as key->value. */
 struct gguf_string gguf_next_string(const uint8_t **at);
 #endif

@@ -1,4 +1,4 @@
-/* Sizes go through config_parse as the text of a config.json, so that one place knows their limits and rules. */
+/* Sizes go through config_parse as the text of a config.json, so that limits and rules are in one place. */
 #include "model/gguf_model.h"
 #include "base/memory.h"
 #include "model/config.h"
@@ -62,7 +62,7 @@ static gpt2q_status check_kind(const struct gguf_file *f, gpt2q_error *err)
                      f->map.path, parts);
 }
 
-/* A size of the model; `otherwise` 0: it must be there. */
+/* Reads a size of the model. `otherwise` 0: it must be there. */
 static gpt2q_status read_size(const struct gguf_file *f, const char *key, int64_t otherwise, int64_t *out,
                               gpt2q_error *err)
 {
@@ -73,7 +73,7 @@ static gpt2q_status read_size(const struct gguf_file *f, const char *key, int64_
     return error_set(err, GPT2Q_FORMAT, "%s: %s is missing", f->map.path, key);
 }
 
-/* An end of texts: an id of the vocabulary, which has `rows`; or else <|endoftext|>. */
+/* The end of a text: an id of the vocabulary, which has `rows` entries, or else <|endoftext|>. */
 static gpt2q_status read_token(const struct gguf_file *f, const char *key, int64_t rows, int64_t *out,
                                gpt2q_error *err)
 {

@@ -1,4 +1,4 @@
-/* A scale (and a minimum) of few bits for every 16 or 32 values, times the block's float16 ones. */
+/* Every 16 or 32 values have a scale (and a minimum) of a few bits, times the block's float16 ones. */
 #include "model/gguf_superblocks.h"
 #include "kernels/half.h"
 

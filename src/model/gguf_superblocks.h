@@ -1,9 +1,9 @@
-/* GGUF's blocks of 256 values, each to 256 floats: the K types and IQ4_XS. */
+/* Decodes GGUF's blocks of 256 values to floats: the K types and IQ4_XS. */
 #ifndef MODEL_GGUF_SUPERBLOCKS_H
 #define MODEL_GGUF_SUPERBLOCKS_H
 #include <stdint.h>
 
-extern const int8_t gguf_iq4_values[16]; /* what IQ4's nibbles stand for */
+extern const int8_t gguf_iq4_values[16]; /* the values of IQ4's nibbles */
 void gguf_decode_q2_k(const uint8_t *block, float *values);
 void gguf_decode_q3_k(const uint8_t *block, float *values);
 void gguf_decode_q4_k(const uint8_t *block, float *values);

@@ -1,4 +1,4 @@
-/* One row per type, and the layouts of the blocks of 32; those of 256 are in gguf_superblocks.c. */
+/* One row per type, and the layouts of blocks of 32. Blocks of 256 are in gguf_superblocks.c. */
 #include "model/gguf_types.h"
 #include "kernels/half.h"
 #include "model/gguf_superblocks.h"
@@ -167,10 +167,10 @@ struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blo
     for (size_t i = 0; i < n / GGUF_GROUP; i++) {
         struct gguf_codes c;
         type->codes(blocks + i * (size_t)type->bytes, &c);
-        if (!isfinite(c.scale) || !isfinite(c.min)) return floats; /* who decodes it says so */
+        if (!isfinite(c.scale) || !isfinite(c.min)) return floats; /* decoding it gives the error */
         if (float_from_f16(f16_from_float(c.scale)) != c.scale && !is_all_zero(&c)) return floats;
         if (type->has_min && c.scale < 0.0f) return floats;
-        /* absmax has no code -128, nor has its opposite a place */
+        /* absmax has no code -128, and its opposite has no place */
         if (s.grid == QGRID_ABSMAX && c.scale != 0.0f && has_code(&c, -128)) s.grid = QGRID_SIGNED;
     }
     return s;

@@ -1,5 +1,5 @@
-/* The types of GGUF tensors: blocks of numbers that share scales, as ggml defines them (ggml-common.h, dequantize_row_* of
- * ggml-quants.c). Arithmetic is float32, rounded after each operation, as there. */
+/* The types of GGUF tensors: blocks of numbers that share scales. Source: ggml-common.h and
+ * dequantize_row_* of ggml-quants.c. As there, arithmetic is float32 and rounded after each operation. */
 #ifndef MODEL_GGUF_TYPES_H
 #define MODEL_GGUF_TYPES_H
 #include "model/safetensors.h"
@@ -18,24 +18,27 @@ struct gguf_type {
     uint32_t id;
     const char *name;    /* ggml's, "Q8_0" */
     int values, bytes;   /* of a block */
-    enum st_dtype dtype; /* of a type without blocks; else ST_F32, what it is decoded to */
-    /* A block as floats, `values` of them. NULL: a type without blocks. */
+    enum st_dtype dtype; /* a type without blocks has this dtype; others decode to ST_F32 */
+    /* Decodes a block to `values` floats. NULL: a type without blocks. */
     void (*decode)(const uint8_t *block, float *values);
-    /* A block of 32 as codes. NULL: no scheme holds this type, it becomes f32. */
+    /* Gives a block of 32 as codes. NULL: no scheme holds this type, so it becomes f32. */
     void (*codes)(const uint8_t *block, struct gguf_codes *out);
-    enum qformat format; /* of the scheme that holds codes; with a minimum its grid is minmax */
+    /* The format of the scheme that holds the codes. If there is a minimum, the grid is minmax. */
+    enum qformat format;
     bool has_min;
 };
 
-/* NULL: a type that is not read. */
+/* The type with this number. NULL: it is not read. */
 const struct gguf_type *gguf_type_find(uint32_t id);
-/* The name of a type that is not read, "type 999" where it has none. */
+/* The name of a type that is not read; "type 999" if it has none. */
 const char *gguf_type_print(uint32_t id, char text[24]);
 
-/* The scheme that holds n values of a type with exactly their values, f32 where there is none for these blocks (FORMATS: Q8_0,
- * Q5_0, IQ4_NL, MXFP4 become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax). `cols` values are an output. */
+/* The scheme that holds n values of a type exactly; f32 if no scheme holds these blocks. FORMATS: Q8_0,
+ * Q5_0, IQ4_NL and MXFP4 become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax. An
+ * output has `cols` values. */
 struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols);
-/* A block's codes in such a scheme, stored from 0 on, with a scale (and minimum) that the scheme allows. */
+/* Stores a block's codes for such a scheme, counted from 0, with a scale (and minimum) that the scheme
+ * allows. */
 struct gguf_stored {
     float scale, zero;
     uint8_t code[GGUF_GROUP];

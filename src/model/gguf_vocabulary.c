@@ -1,5 +1,6 @@
-/* tokenizer.ggml.* as the texts that the tokenizer reads: names of tokens are spelled alike, in the byte alphabet. Control and
- * user-defined tokens but <|endoftext|> are plain text: they become added tokens. Unused ones are rows without a token. */
+/* tokenizer.ggml.* as the texts that the tokenizer reads. Both spell tokens alike, in the byte alphabet.
+ * Control and user-defined tokens other than <|endoftext|> are plain text and become added tokens. Unused
+ * ones are rows without a token. */
 #include "base/checked.h"
 #include "base/memory.h"
 #include "model/gguf_model.h"
@@ -109,7 +110,7 @@ static void put_json(struct text_builder *t, struct gguf_string s)
     put(t, "\"", 1);
 }
 
-/* Room for all elements of an array of strings in JSON, and `each` bytes more for every one. */
+/* Allocates room for all strings of an array as JSON, and `each` bytes more for every one. */
 static gpt2q_status make_room(const struct gguf_key *k, size_t each, struct text_builder *out,
                               gpt2q_error *err)
 {
@@ -156,7 +157,7 @@ static gpt2q_status make_merges(const struct vocabulary *v, struct text_builder 
     return GPT2Q_OK;
 }
 
-/* Added tokens in the form of tokenizer/added.h; nothing where there are none but <|endoftext|>. */
+/* Writes added tokens in the form of tokenizer/added.h; nothing if <|endoftext|> is the only one. */
 static gpt2q_status make_extras(const struct vocabulary *v, struct text_builder *t, gpt2q_error *err)
 {
     static const char *const truth[] = {"false", "true"};

@@ -1,5 +1,5 @@
-/* A scale of 0 is right where all weights were equal, and then all codes stand for 0 (or for the minimum).
- * Anything else under a scale of 0 means that the file is damaged: the weights it was made from are lost. */
+/* A scale of 0 is right if all weights were equal. Then all codes stand for 0 (or for the minimum). Any
+ * other code under a scale of 0 means that the file is damaged. */
 #include "model/gpt2q_check.h"
 #include "qtensor/dequantize.h"
 #include <math.h>
@@ -20,7 +20,7 @@ static gpt2q_status bad_code(const struct subject *s, int row, int k, const char
                      row, k, s->name, code, why);
 }
 
-/* First of n bytes that holds a code stored as 0, n if there is none. */
+/* The first of n bytes that holds a code stored as 0; n if there is none. */
 static size_t find_lowest(const uint8_t *codes, size_t n, enum qformat format)
 {
     if (format == QF_I8) {
@@ -38,7 +38,7 @@ gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, cons
     const struct subject s = {w, file, name, err};
     int step = format_facts[w->scheme.format].inputs;
     if (!scheme_has_codes(w->scheme) || w->scheme.grid != QGRID_ABSMAX)
-        return GPT2Q_OK; /* every code is one */
+        return GPT2Q_OK; /* every code is valid */
     size_t n = (size_t)qtensor_panels(w) * w->panel_bytes;
     for (size_t i = 0; (i += find_lowest(w->codes + i, n - i, w->scheme.format)) < n; i++) {
         size_t within = i % w->panel_bytes;
@@ -52,7 +52,7 @@ gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, cons
 
 /* ---- scales ---- */
 
-/* The code that stands for the weight 0 (for the minimum), as it is stored, for parameter i. */
+/* The code that stands for weight 0 (or for the minimum) under parameter i, as it is stored. */
 static int neutral_code(const struct qtensor *w, size_t i)
 {
     const int middle = scheme_middle(w->scheme);
@@ -63,7 +63,7 @@ static int neutral_code(const struct qtensor *w, size_t i)
     }
 }
 
-/* The codes under parameter i, whose scale is 0. */
+/* Checks the codes under parameter i, whose scale is 0. */
 static gpt2q_status check_zero_scale(const struct subject *s, size_t i)
 {
     const struct qtensor *w = s->w;
@@ -104,8 +104,8 @@ static gpt2q_status check_zero(const struct subject *s, size_t i)
                      affine ? "a code" : "a finite number");
 }
 
-/* Whether all n scales are finite and above 0: read as unsigned integers these are 1 to the largest finite
- * number. */
+/* Whether all n scales are finite and above 0. Read as unsigned integers, such floats are 1 to the largest
+ * finite number. */
 static bool all_positive(const struct qtensor *w, size_t n)
 {
     unsigned bad = 0;

@@ -1,15 +1,18 @@
-/* The .gpt2q file: one model, quantized, with its tokenizer, in a valid safetensors file. What reader and
- * writer agree on is here; ARCHITECTURE.md ("The .gpt2q file") tells it to strangers.
+/* The .gpt2q file: one quantized model with its tokenizer, in a valid safetensors file. Reader and writer
+ * share this header. ARCHITECTURE.md ("The .gpt2q file") describes the format.
  *
- * A matrix NAME is up to three tensors in the engine's panel layout (quant/qtensor.h), so that it is mapped
- * and not copied: NAME.codes   f32 f16 bf16  [panels][cols][64]        i8  U8 [panels][cols/4][64][4]   i4 U8
- * [panels][cols/8][64][4] NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols] group
- * F16 [panels][cols/group][64] NAME.zero    like the scale; zero point or minimum; not for absmax Any other
- * weight is a tensor NAME, F32, or under `notes` NAME.codes, U8 in the checkpoint's shape, with NAME.scale
- * and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes], and from GPT2Q_TABLES_MIN ids on
- * what reading them makes in tensors "tokenizer.table.NAME" (tokenizer/tokenizer.h). Tensors "padding.N" fill
- * up to a multiple of 64, where the next one begins. The last tensor, "checksum", U32 [1], is the CRC-32 of
- * all bytes of the file before it.
+ * A matrix NAME is up to three tensors in the engine's panel layout (qtensor/qtensor.h), so that it is
+ * mapped and not copied:
+ *     NAME.codes   f32 f16 bf16  [panels][cols][64]
+ *                  i8   U8 [panels][cols/4][64][4]      i4  U8 [panels][cols/8][64][4]
+ *     NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols]
+ *                  group F16 [panels][cols/group][64]
+ *     NAME.zero    like the scale; zero point or minimum; absmax and signed have none
+ * Any other weight is a tensor NAME, F32. Under `notes` it is NAME.codes, U8 in the checkpoint's shape,
+ * with NAME.scale and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes]. A vocabulary of
+ * GPT2Q_TABLES_MIN ids or more also has its tables, "tokenizer.table.NAME" (tokenizer/tokenizer.h).
+ * Tensors "padding.N" fill up to a multiple of 64, where the next tensor begins. The last tensor,
+ * "checksum", U32 [1], is the CRC-32 of all bytes of the file before it.
  *
  * Metadata: "format" is "gpt2q"; version, config (the text of a config.json), scheme (the one asked for),
  * source (the model's name), and for every weight "scheme.NAME". */
@@ -19,7 +22,7 @@
 #include "model/weights_names.h"
 
 #define GPT2Q_FILE_FORMAT "gpt2q"
-/* The newest version that is read. A file says 2 where it holds what a reader of version 1 would pass over. */
+/* The newest version that is read. A file says 2 if a reader of version 1 would pass over something in it. */
 #define GPT2Q_FILE_VERSION 2
 
 #define GPT2Q_KEY_VERSION     "gpt2q.version"
@@ -30,7 +33,7 @@
 #define GPT2Q_KEY_CALIBRATION "gpt2q.calibration" /* on which texts; absent: on none */
 #define GPT2Q_KEY_OF_WEIGHT   "scheme."           /* + its name */
 
-/* Tensors that only methods write; a file with one of them is of version 2. */
+/* Tensors that only methods write. A file with one of them is of version 2. */
 #define GPT2Q_STATIC                                                                                         \
     "activations.scale" /* F32 [4 n_layer + 1]: of the inputs of linear layers, the head's last */
 #define GPT2Q_FACTORS "h.%d.mlp.c_proj.factors" /* F32 [n_inner]: they multiply its inputs */
@@ -45,11 +48,11 @@
 
 #define GPT2Q_ALIGN 64
 
-/* The texts of a smaller vocabulary are read in a few milliseconds, and its tables would be some per cent of
- * the small model it belongs to. */
+/* The texts of a smaller vocabulary are read in a few milliseconds, and its tables would be some per cent
+ * of its small model. */
 #define GPT2Q_TABLES_MIN 16384
 
-/* The tensors that hold a weight, by the names they have in the file. */
+/* The tensors that hold a weight, with the names they have in the file. */
 enum { PART_CODES, PART_SCALE, PART_ZERO, PARTS_MAX };
 struct stored_weight {
     struct weight_id id;
@@ -58,8 +61,8 @@ struct stored_weight {
     struct st_declaration parts[PARTS_MAX];
     char names[PARTS_MAX][WEIGHT_NAME_MAX + 8];
 };
-/* False where the scheme does not fit the weight's shape. The declarations point to the names: a
- * stored_weight stays where it is. */
+/* Returns false if the scheme does not fit the weight's shape. The declarations point to the names, so a
+ * stored_weight must not move. */
 bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
                             struct stored_weight *out);
 #endif

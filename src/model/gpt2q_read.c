@@ -1,6 +1,6 @@
-/* The header is believed as little as any other: every tensor a model of this config has in its schemes must
- * be there in its exact dtype and shape, nothing else may be there, and parameters must make sense. What is
- * right is used where it lies: no work here grows with the number of codes. */
+/* The header is not trusted. Every tensor that a model of this config has in its schemes must be there, in
+ * its exact dtype and shape. No other tensor may be there. Parameters must make sense. Tensors are then
+ * used where they lie: no work here grows with the number of codes. */
 #include "model/gpt2q_read.h"
 #include "base/crc32.h"
 #include "base/memory.h"
@@ -143,10 +143,10 @@ static gpt2q_status check_part(const struct gpt2q_file *f, const struct st_decla
 struct gpt2q_reader {
     struct gpt2q_file *f;
     struct gpt2_weights *w;
-    size_t n_used; /* tensors of the file */
+    size_t n_used; /* tensors of the file that were used */
 };
 
-/* The tensors of a weight, NULL beyond the last. */
+/* The tensors of a weight; NULL beyond the last. */
 static gpt2q_status find_parts(struct gpt2q_reader *r, const struct stored_weight *d,
                                const struct st_tensor *t[PARTS_MAX], gpt2q_error *err)
 {
@@ -177,7 +177,7 @@ static gpt2q_status read_matrix(struct gpt2q_reader *r, const struct stored_weig
     return qtensor_check_scales(q, r->f->st.map.path, name, err);
 }
 
-/* Under `notes`, floats are what their codes stand for. */
+/* Under `notes`, floats are decoded from their codes. */
 static gpt2q_status read_coded_floats(struct gpt2q_reader *r, const struct stored_weight *d,
                                       const struct st_tensor *const t[PARTS_MAX], const char *name,
                                       gpt2q_error *err)
@@ -252,7 +252,7 @@ static gpt2q_status read_all(struct gpt2q_reader *r, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* The floats of a tensor that a file may lack, each finite and above 0; *out is then NULL. */
+/* Reads a tensor of floats that a file need not have (*out is then NULL). Each must be finite and above 0. */
 static gpt2q_status read_positive(struct gpt2q_reader *r, const char *name, uint64_t n, const float **out,
                                   gpt2q_error *err)
 {
@@ -272,7 +272,7 @@ static gpt2q_status read_positive(struct gpt2q_reader *r, const char *name, uint
     return GPT2Q_OK;
 }
 
-/* What methods have written about the inputs of linear layers. */
+/* Reads what methods wrote about the inputs of linear layers. */
 static gpt2q_status read_inputs(struct gpt2q_reader *r, gpt2q_error *err)
 {
     const int layers = r->w->config.n_layer;
@@ -290,7 +290,7 @@ static gpt2q_status read_inputs(struct gpt2q_reader *r, gpt2q_error *err)
     return s;
 }
 
-/* A tensor that nothing reads would be a second reading of the file. */
+/* Refuses a tensor that nothing reads: it would give the file a second meaning. */
 static gpt2q_status check_rest(const struct gpt2q_reader *r, gpt2q_error *err)
 {
     const struct safetensors *st = &r->f->st;
@@ -311,7 +311,7 @@ static gpt2q_status prepare(struct gpt2q_reader *r, gpt2q_error *err)
     struct gpt2_weights *w = r->w;
     *w = (struct gpt2_weights){
         .config = r->f->config, .scheme = r->f->scheme, .parameters = config_parameters(&r->f->config)};
-    if (n > r->f->st.n_tensors + 1) /* a config may say anything; memory follows what is there */
+    if (n > r->f->st.n_tensors + 1) /* memory follows what is there, not what the config says */
         return error_set(err, GPT2Q_FORMAT, "%s: holds %zu tensors, fewer than the %zu weights of its config",
                          r->f->st.map.path, r->f->st.n_tensors, n);
     w->h = mem_zarray((size_t)w->config.n_layer, sizeof *w->h);

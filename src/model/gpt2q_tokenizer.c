@@ -1,5 +1,5 @@
-/* The texts are the tokenizer; the tables beside them are what reading the texts would make, so that opening
- * a large vocabulary takes no time. Whether they are is asked by `inspect --check` alone. */
+/* The texts are the tokenizer. The tables beside them are what reading the texts would make, so that a
+ * large vocabulary opens at once. Only `inspect --check` compares the two. */
 #include "model/gpt2q_tokenizer.h"
 #include "model/gpt2q_file.h"
 #include <string.h>
@@ -52,7 +52,7 @@ struct texts {
     const struct st_tensor *extras;         /* NULL: none */
 };
 
-/* Both NULL where there is none. */
+/* Both are NULL if there is no tokenizer. */
 static gpt2q_status find_texts(const struct safetensors *st, struct texts *out, gpt2q_error *err)
 {
     const struct st_tensor *both;
@@ -86,7 +86,7 @@ static gpt2q_status read_texts(const struct safetensors *st, const struct texts 
 
 /* ---- tables ---- */
 
-/* All tables or none. */
+/* The file has all tables or none. */
 static gpt2q_status find_tables(const struct safetensors *st, struct tokenizer_table tables[TOKENIZER_TABLES],
                                 bool *present, gpt2q_error *err)
 {

@@ -4,12 +4,13 @@
 #include "model/safetensors.h"
 #include "tokenizer/tokenizer.h"
 
-/* The tokenizer; NULL (and no error) where the file was made without one. It may point into the file. */
+/* Opens the tokenizer. It is NULL, without an error, if the file was made without one. It may point into
+ * the file. */
 gpt2q_status gpt2q_tokenizer_open(const struct safetensors *st, struct tokenizer **out, gpt2q_error *err);
-/* Reads the texts, and compares what they make with the tables. */
+/* Reads the texts and compares their result with the tables. */
 gpt2q_status gpt2q_tokenizer_check(const struct safetensors *st, gpt2q_error *err);
 
-/* The tensor that holds a table (TOKENIZER_BYTES ...) of n elements. */
+/* The declaration of the tensor that holds a table (TOKENIZER_BYTES ...) of n elements. */
 struct st_declaration tokenizer_table_declare(int table, size_t n);
 /* Whether a tensor of this name belongs to the tokenizer. */
 bool is_tokenizer_tensor(const char *name);

@@ -16,8 +16,8 @@ bool kv_format_parse(const char *text, enum kv_format *out)
 
 static int blocks_for(int64_t positions) { return (int)((positions + KV_BLOCK - 1) / KV_BLOCK); }
 
-/* An odd number of pages: at a power of two all blocks of a layer would fall into the same few sets of a
- * cache. */
+/* Rounds up to an odd number of pages. At a power of two, all blocks of a layer would fall into the same
+ * few sets of a cache. */
 static size_t spread(size_t block_bytes) { return round_up(block_bytes, 4096) | 4096; }
 
 gpt2q_status kv_cache_create(struct kv_cache *c, enum kv_format format, const gpt2q_config *config, int n_seq,
@@ -83,7 +83,7 @@ static void drop_block(struct kv_cache *c, int32_t block)
     if (--c->holders[block] == 0) c->free_blocks[c->n_free++] = block;
 }
 
-/* The block that position `length` of the sequence falls into is shared and partly filled. */
+/* Whether the block of position `length` is shared and partly filled. */
 static bool must_copy_last(const struct kv_cache *c, int sequence)
 {
     int length = c->length[sequence];

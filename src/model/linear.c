@@ -9,8 +9,8 @@ void linear_outputs(const struct qtensor *w, int panel, int *begin, int *end)
     *end = *begin + PANEL < w->rows ? *begin + PANEL : w->rows;
 }
 
-/* What the outliers of a row add to 64 outputs: of each output one chain of fused multiply-adds in increasing input, which is then
- * added to the product of codes. */
+/* Adds what the outliers of a row contribute to 64 outputs. For each output it is one chain of fused
+ * multiply-adds in increasing input. The chain's result is added to the product of codes. */
 static void add_outliers(const struct linear_weight *w, const struct qinput *x, int row, float *y, int n,
                          int panel)
 {

@@ -1,5 +1,5 @@
-/* Where models lie on this disk. Nothing is fetched. The Hugging Face cache is found and read as its own
- * library does: the first of its variables that is set decides, refs/main says which snapshot is current. */
+/* Finds models on this disk. Nothing is fetched. The Hugging Face cache is found and read as its own
+ * library does it: its first variable that is set decides, and refs/main names the current snapshot. */
 #include "model/locate.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -14,10 +14,10 @@
 
 #define MAX_PATH 4096
 #define MAX_REF  256
-#define MAX_NAME 256 /* of a variable */
+#define MAX_NAME 256 /* bytes of a variable's name */
 #define OPENAI   "openai-community"
 
-/* Joins for the caller to mem_free; NULL when memory is out or a part is NULL, so that calls nest. */
+/* Joins two parts, for mem_free. NULL when memory is out or a part is NULL, so that calls can nest. */
 static char *join(char *directory, const char *name)
 {
     char *path = directory && name ? path_join(directory, name) : NULL;
@@ -25,7 +25,7 @@ static char *join(char *directory, const char *name)
     return path;
 }
 
-/* The folder of the running program, "" where the system does not say. */
+/* The folder of the running program; "" if the system does not say. */
 static char *program_folder(void)
 {
     char path[MAX_PATH] = "";
@@ -41,7 +41,7 @@ static char *program_folder(void)
     return mem_strdup(path);
 }
 
-/* The value of a variable, NULL if it is not set or empty. */
+/* The value of a variable; NULL if it is not set or empty. */
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);
@@ -53,8 +53,8 @@ static bool is_variable_char(char c)
     return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The value of the variable that "$NAME" or "${NAME}" at `text` names, and how long this is; NULL: it stays as it
- * is. */
+/* The value of the variable that `text` begins with, "$NAME" or "${NAME}", and the length of that. NULL:
+ * the text stays as it is. */
 static const char *reference_value(const char *text, size_t *length)
 {
     bool braces = text[1] == '{';
@@ -69,8 +69,8 @@ static const char *reference_value(const char *text, size_t *length)
     return getenv(name);
 }
 
-/* A path with its leading ~ and its $VARIABLES expanded, as Python's expanduser and expandvars do it; for
- * mem_free, NULL when memory is out. Where the result is too long, the path stays as it is. */
+/* Expands a leading ~ and $VARIABLES of a path, as Python's expanduser and expandvars do. For mem_free;
+ * NULL when memory is out. If the result is too long, the path stays as it is. */
 static char *expand(const char *path)
 {
     const char *home = variable("HOME"), *at = path;
@@ -113,7 +113,7 @@ char *model_cache_folder(void)
 
 /* ---- places: each gives *path if there is something, NULL if not ---- */
 
-/* Whether there is a model: a file, or a folder that holds more than what a broken download leaves. */
+/* Whether a model is there: a file, or a folder that holds more than a broken download leaves. */
 static gpt2q_status holds_model(const char *path, bool *holds, gpt2q_error *err)
 {
     static const char *const files[] = {"config.json", "tokenizer.json", "vocab.json"};
@@ -127,7 +127,7 @@ static gpt2q_status holds_model(const char *path, bool *holds, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* models/NAME beside the program, or beside its folder (a program in a build or bin folder). */
+/* models/NAME beside the program or beside its folder (the program may lie in build or bin). */
 static gpt2q_status look_beside(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
     static const char *const relative[] = {"models", "../models"};
@@ -146,7 +146,7 @@ static gpt2q_status look_beside(const char *folder, const char *name, char **pat
     return GPT2Q_OK;
 }
 
-/* Snapshot and time of the newest folder below `snapshots`. */
+/* The newest folder below `snapshots`, and its time. */
 static gpt2q_status newest_snapshot(const char *snapshots, char **path, gpt2q_error *err)
 {
     DIR *directory = opendir(snapshots);
@@ -170,7 +170,7 @@ static gpt2q_status newest_snapshot(const char *snapshots, char **path, gpt2q_er
     return s;
 }
 
-/* The commit that refs/main of a repository names, NULL if there is no such file or it names none. */
+/* The commit that refs/main of a repository names. NULL: there is no such file, or it names none. */
 static char *read_ref(const char *repository)
 {
     char *ref = join(path_join(repository, "refs"), "main"), *text = NULL;
@@ -201,7 +201,7 @@ static gpt2q_status look_in_repository(const char *repository, char **path, gpt2
     return s;
 }
 
-/* Folder models--ORG--NAME of the cache. */
+/* The folder models--ORG--NAME of the cache. */
 static gpt2q_status look_in_cache(const char *cache, const char *org, const char *name, char **path,
                                   gpt2q_error *err)
 {
@@ -217,8 +217,8 @@ static gpt2q_status look_in_cache(const char *cache, const char *org, const char
     return s;
 }
 
-/* "name" or "org/name" in the cache. OpenAI's models are known under their bare names, too, and lie under the one by which they
- * were asked for. */
+/* Looks up "name" or "org/name" in the cache. OpenAI's models also have bare names. They lie under the
+ * name by which they were asked for. */
 static gpt2q_status look_up(const char *cache, const char *name, char **path, gpt2q_error *err)
 {
     const char *slash = strchr(name, '/');
@@ -237,7 +237,7 @@ static gpt2q_status look_up(const char *cache, const char *name, char **path, gp
 
 /* ---- names ---- */
 
-/* "name" or "org/name": nothing that could leave a folder. */
+/* Whether it is "name" or "org/name", which cannot leave a folder. */
 static bool is_name(const char *s)
 {
     const char *slash = strchr(s, '/');
@@ -245,7 +245,7 @@ static bool is_name(const char *s)
            (!slash || (slash[1] && !strchr(slash + 1, '/')));
 }
 
-/* A repository of the cache, or one file of it where `file` is not NULL. */
+/* A repository of the cache; one file of it if `file` is not NULL. */
 static gpt2q_status look_for(const char *cache, const char *repository, const char *file, char **path,
                              gpt2q_error *err)
 {
@@ -261,7 +261,7 @@ static gpt2q_status look_for(const char *cache, const char *repository, const ch
     return GPT2Q_OK;
 }
 
-/* name: "name", "org/name", and of the cache "org/name:file". */
+/* name: "name", "org/name", or "org/name:file" for one file of the cache. */
 static gpt2q_status locate_name(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
     size_t n = strcspn(name, ":");
@@ -299,8 +299,8 @@ static gpt2q_status locate_default(const char *folder, char **path, gpt2q_error 
     return *path ? GPT2Q_OK : error_memory(err, "a path", sizeof installed);
 }
 
-/* A name that is a path: taken as it is, but an empty folder of a model's name, which a broken download may have
- * left, gives way to a model elsewhere. */
+/* Takes a name that is a path as it is. An empty folder of a model's name, which a broken download may
+ * leave, gives way to a model elsewhere. */
 static gpt2q_status locate_path(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
     bool holds = true;

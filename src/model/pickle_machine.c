@@ -55,7 +55,7 @@ gpt2q_status pickle_push_empty(struct pickle_machine *m, enum torch_kind kind)
         m, (struct torch_node){.kind = kind, .depth = 1, .items = {TORCH_NOTHING, TORCH_NOTHING, 0}});
 }
 
-/* How much of the stack is above the last mark. */
+/* The number of items above the last mark. */
 static size_t above_mark(const struct pickle_machine *m)
 {
     return m->n - (m->n_marks ? m->marks[m->n_marks - 1] : 0);
@@ -147,7 +147,7 @@ gpt2q_status pickle_mark(struct pickle_machine *m)
     return GPT2Q_OK;
 }
 
-/* The number of items above the last mark, which goes. */
+/* Counts the items above the last mark and removes the mark. */
 gpt2q_status pickle_take_marked(struct pickle_machine *m, size_t *n)
 {
     if (!m->n_marks) return pickle_broken(m, "there is no mark");

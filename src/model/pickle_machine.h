@@ -1,4 +1,5 @@
-/* The machine that a pickle runs on: a stack of nodes, marks in it, and a memo. torch_pickle.c has the opcodes. */
+/* The machine that a pickle runs on: a stack of nodes, marks in it, and a memo. torch_pickle.c has the
+ * opcodes. */
 #ifndef MODEL_PICKLE_MACHINE_H
 #define MODEL_PICKLE_MACHINE_H
 #include "model/torch_pickle.h"
@@ -19,7 +20,8 @@ struct pickle_machine {
     gpt2q_error *err;
 };
 
-/* Errors: GPT2Q_FORMAT at the byte that is read, with `what` is wrong; and memory that is out. Both return their status. */
+/* Errors: GPT2Q_FORMAT at the byte that is read, with `what` is wrong; and memory that is out. Both return
+ * their status. */
 gpt2q_status pickle_broken(struct pickle_machine *m, const char *what);
 gpt2q_status pickle_no_memory(struct pickle_machine *m);
 /* Room for one more item of a growing array. */

@@ -24,9 +24,9 @@ enum forward_part {
 struct forward_profile {
     double seconds[PART_COUNT]; /* summed over passes and layers */
     double mark;                /* when the part under way began */
-    double
-        sampling; /* seconds that the caller of the passes spent on choosing tokens. The arg-max that a pass computes itself
-                      * counts under LM_HEAD. */
+    /* Seconds that the caller of the passes spent on choosing tokens. The arg-max a pass computes itself
+     * counts under LM_HEAD. */
+    double sampling;
 };
 
 static inline void profile_begin(struct forward_profile *profile)

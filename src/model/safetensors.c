@@ -1,7 +1,7 @@
-/* Reading the safetensors container: eight bytes of length, a JSON header, data. The header is not believed:
- * every size is computed with overflow checks and compared with the bytes that are there, and sorted by
- * offset the tensors must cover the data without a hole, an overlap or a rest, so that a file has one reading
- * only. What the values are (NaN, infinities) is not looked at here. */
+/* Reads the safetensors container: eight bytes of length, a JSON header, data. The header is not trusted.
+ * Every size is computed with overflow checks and compared with the bytes that are there. Sorted by
+ * offset, the tensors must cover the data without a hole, an overlap or a rest, so that a file has one
+ * meaning only. Values such as NaN are not checked here. */
 #include "model/safetensors.h"
 #include "base/checked.h"
 #include "base/json.h"
@@ -47,7 +47,7 @@ static gpt2q_status read_dtype(const cJSON *item, const char *file, struct st_te
                      item->valuestring);
 }
 
-/* Integers from 0 to 2^53; json_parse has refused larger ones, but not 1e300. */
+/* Reads integers from 0 to 2^53. json_parse has refused larger ones, but not 1e300. */
 static bool read_count(const cJSON *item, uint64_t *out)
 {
     if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= 0x1p53)) return false;
@@ -92,7 +92,7 @@ static gpt2q_status read_offsets(const cJSON *array, const struct body *body, st
     return GPT2Q_OK;
 }
 
-/* Bytes of a shape and dtype; false where they overflow or are no whole number. */
+/* The bytes of a shape and dtype. Returns false if they overflow or are not a whole number. */
 static bool tensor_bytes(const uint64_t *shape, int n_dims, enum st_dtype dtype, size_t *bytes)
 {
     size_t n = 1;
@@ -167,7 +167,8 @@ static gpt2q_status read_metadata(const cJSON *object, const char *file, struct 
     return GPT2Q_OK;
 }
 
-/* By address, empty ones before the one that begins where they lie; names only make the order definite. */
+/* Sorts by address. Empty tensors come before the one that begins where they lie. Names only make the
+ * order definite. */
 static int compare_places(const void *a, const void *b)
 {
     const struct st_tensor *x = a, *y = b;

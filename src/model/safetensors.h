@@ -44,7 +44,7 @@ struct safetensors {
     size_t n_metadata;
 };
 
-/* Every size is checked as FORMATS.md 4 says; each error names the file and the tensor. */
+/* Opens a file. Every size is checked as FORMATS.md 4 says. Each error names the file and the tensor. */
 gpt2q_status safetensors_open(const char *path, struct safetensors *out, gpt2q_error *err);
 /* The same over bytes in memory that outlive it (tests, fuzzing); `name` for messages. */
 gpt2q_status safetensors_from_memory(const uint8_t *data, size_t size, const char *name,
@@ -53,8 +53,9 @@ void safetensors_close(struct safetensors *st);
 const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name); /* NULL: none */
 const char *safetensors_metadata(const struct safetensors *st, const char *key);          /* NULL: none */
 
-/* The writer: the header of all declared tensors, then the caller writes the data of each in the order of declaration. The data begin at
- * a multiple of 64 in the file; tensors follow each other without holes. */
+/* The writer writes the header of all declared tensors; then the caller writes the data of each in the
+ * order of declaration. The data begins at a multiple of 64 in the file. Tensors follow each other without
+ * holes. */
 struct st_declaration {
     const char *name;
     enum st_dtype dtype;
@@ -67,6 +68,6 @@ gpt2q_status st_write_header(struct file_writer *w, const struct st_declaration 
 gpt2q_status st_header_create(const struct st_declaration *tensors, size_t n_tensors,
                               const struct st_metadata *metadata, size_t n_metadata, const char *path,
                               char **header, size_t *n, gpt2q_error *err);
-/* Bytes of a declared tensor. */
+/* The bytes of a declared tensor. */
 size_t st_declaration_size(const struct st_declaration *d);
 #endif

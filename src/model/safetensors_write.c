@@ -1,6 +1,6 @@
-/* Writing the header of a safetensors file. Padded with spaces, as the format allows, so that the data begins
- * at a multiple of 64 of the file. What the reader would refuse (names that are not UTF-8, twice the same
- * name) is not written. */
+/* Writes the header of a safetensors file. Spaces pad it, as the format allows, so that the data begins at
+ * a multiple of 64 of the file. What the reader would refuse (names that are not UTF-8 or stand twice) is
+ * not written. */
 #include "model/safetensors.h"
 #include "base/checked.h"
 #include "base/json.h"
@@ -23,7 +23,7 @@ size_t st_declaration_size(const struct st_declaration *d)
     return bits / 8;
 }
 
-/* Text that grows; after a failed allocation it stays as it is. */
+/* Text that grows. After a failed allocation it stays as it is. */
 struct header_text {
     char *data;
     size_t used, capacity;

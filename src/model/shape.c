@@ -5,7 +5,7 @@
 #define MAX_LAYERS 1024
 #define MAX_WIDTH  65536
 
-/* Digits alone, no sign or space: strtol would take more. */
+/* Reads digits alone. strtol would also take signs and spaces. */
 static bool parse_size(const char **text, long max, int32_t *out)
 {
     char *end;

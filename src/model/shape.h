@@ -1,4 +1,4 @@
-/* Shapes of GPT-2 without its weights: what a benchmark and an estimate of sizes need. */
+/* Shapes of GPT-2 without weights, for benchmarks and estimates of sizes. */
 #ifndef MODEL_SHAPE_H
 #define MODEL_SHAPE_H
 #include "base/status.h"

@@ -1,4 +1,5 @@
-/* Codes go from blocks to panels as they are: no number is computed, but for opposites where a scale is negative. */
+/* Codes go from blocks to panels as they are. Nothing is computed, except that codes change sign where a
+ * scale is negative. */
 #include "model/stored.h"
 #include "base/memory.h"
 #include "base/threads.h"
@@ -75,7 +76,7 @@ struct block_holding {
     const struct qtensor *w;
 };
 
-/* Outputs beyond the last repeat the panel's first one, as everywhere. */
+/* Outputs beyond the last repeat the panel's first one. */
 static void hold_panels(void *arg, int share, int n)
 {
     const struct block_holding *h = arg;

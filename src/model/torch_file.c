@@ -8,7 +8,7 @@
 
 #define MAX_KEY 100 /* bytes of a storage's name, which is a number */
 
-/* The numbers that tensors are parts of. */
+/* A storage: numbers that tensors are parts of. */
 struct storage {
     const uint8_t *key;
     size_t key_len;
@@ -42,7 +42,7 @@ static int by_key(const void *a, const void *b)
     return order ? order : (x->key_len > y->key_len) - (x->key_len < y->key_len);
 }
 
-/* All that the pickle refers to; each has one type and one size. */
+/* Lists all storages that the pickle refers to. Each has one type and one size. */
 static gpt2q_status list_storages(struct torch_reading *r)
 {
     const struct torch_pickle *p = &r->pickle;
@@ -84,7 +84,8 @@ static gpt2q_status storage_bytes(const struct torch_reading *r, const struct st
 
 /* ---- tensors ---- */
 
-/* Elements of a tensor; an error where it reaches beyond its storage or is larger than it. */
+/* Counts the elements of a tensor. It is an error if the tensor reaches beyond its storage or is larger
+ * than it. */
 static gpt2q_status check_tensor(const struct torch_reading *r, const struct torch_tensor *t,
                                  const char *name, size_t *count)
 {
@@ -113,7 +114,8 @@ static bool in_rows(const struct torch_tensor *t)
     return true;
 }
 
-/* Memory for a copy of n bytes. What all copies take is bounded by the file, however often it shows one storage. */
+/* Allocates a copy of n bytes. The file's size bounds all copies together, however often the file shows
+ * one storage. */
 static uint8_t *make_copy(struct torch_reading *r, size_t n)
 {
     struct torch_file *t = r->out;
@@ -129,7 +131,7 @@ static uint8_t *make_copy(struct torch_reading *r, size_t n)
     return copy;
 }
 
-/* Elements in row-major order, whatever their strides. */
+/* Copies elements into row-major order, from any strides. */
 static void copy_rows(const struct torch_tensor *t, size_t count, size_t size, const uint8_t *from,
                       uint8_t *to)
 {
@@ -203,7 +205,7 @@ static gpt2q_status index_names(const struct torch_reading *r)
     return GPT2Q_OK;
 }
 
-/* The dictionary of tensors: the whole, or what checkpoints of training keep under these names. */
+/* The dictionary of tensors: the whole object, or what training checkpoints keep under these names. */
 static const struct torch_node *find_dict(const struct torch_pickle *p)
 {
     static const char *const under[] = {"state_dict", "model_state_dict", "model"};
@@ -215,7 +217,7 @@ static const struct torch_node *find_dict(const struct torch_pickle *p)
     return top;
 }
 
-/* Values that are no tensors are not weights and are left out. */
+/* Reads the dictionary. Values that are not tensors are left out. */
 static gpt2q_status read_dict(struct torch_reading *r)
 {
     const struct torch_pickle *p = &r->pickle;
@@ -339,7 +341,7 @@ static gpt2q_status check_system(const struct torch_reading *r, const struct tor
     return broken(r, "its numbers are not little-endian");
 }
 
-/* int64 count, then the elements. */
+/* A storage is an int64 count, then the elements. */
 static gpt2q_status read_storage(struct torch_reading *r, const struct torch_node *key, size_t *at)
 {
     uint64_t count = 0;
@@ -399,7 +401,8 @@ static bool begins(const uint8_t *data, size_t n, const char *with)
     return n >= strlen(with) && !memcmp(data, with, strlen(with));
 }
 
-/* A tar, and the names of its members where torch wrote it without tar's own mark. */
+/* Whether it is a tar. torch may have written one without tar's own mark, so its members' names count,
+ * too. */
 static bool is_tar(const uint8_t *data, size_t n)
 {
     return n >= 262 &&
@@ -407,7 +410,8 @@ static bool is_tar(const uint8_t *data, size_t n)
             begins(data, n, "pickle") || begins(data, n, "tensors"));
 }
 
-/* A pickle begins with PROTO; so does a safetensors file whose header has such a length, and there "{" follows. */
+/* A pickle begins with PROTO. A safetensors file whose header has such a length does, too, but there "{"
+ * follows. */
 static bool is_pickle(const uint8_t *data, size_t n)
 {
     return n >= 2 && data[0] == 0x80 &&

@@ -84,7 +84,7 @@ static const struct {
                {"torch IntStorage", TORCH_TYPE, ST_I32, 0},
                {"torch LongStorage", TORCH_TYPE, ST_I64, 0}};
 
-/* A line of a GLOBAL into `name` as far as it fits; what no name contains becomes "?". */
+/* Copies a line of a GLOBAL into `name` as far as it fits. Characters that no name has become "?". */
 static gpt2q_status take_line(struct pickle_machine *m, char *name, size_t size)
 {
     const uint8_t *line = m->at, *end = memchr(line, '\n', (size_t)(m->end - line));
@@ -239,7 +239,7 @@ static gpt2q_status reduce(struct pickle_machine *m)
     return pickle_push_node(m, args[0]);
 }
 
-/* The state of an OrderedDict, its _metadata, says nothing about weights. */
+/* The state of an OrderedDict, its _metadata, has no weights. */
 static gpt2q_status build(struct pickle_machine *m)
 {
     struct torch_node *dict;

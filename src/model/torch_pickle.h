@@ -1,9 +1,9 @@
-/* The pickles of PyTorch checkpoints, read by a machine that runs no code: it knows the opcodes that torch.save writes for a dictionary of
- * tensors (protocol 2), three functions whose result it describes, and nothing else. FORMATS: CPython's Lib/pickletools.py, PyTorch's
- * torch/_weights_only_unpickler.py.
+/* The pickles of PyTorch checkpoints. The reader runs no code. It knows the opcodes that torch.save writes
+ * for a dictionary of tensors (protocol 2) and describes the results of three functions, nothing else.
+ * FORMATS: CPython's Lib/pickletools.py, PyTorch's torch/_weights_only_unpickler.py.
  *
- * What is read becomes nodes, one per opcode at most, so that memory is bounded by the pickle's length. Nodes refer to each other by index;
- * nothing recurses. Strings point into the pickle. */
+ * Values become nodes, at most one per opcode, so that the pickle's length bounds the memory. Nodes refer
+ * to each other by index. Nothing recurses. Strings point into the pickle. */
 #ifndef MODEL_TORCH_PICKLE_H
 #define MODEL_TORCH_PICKLE_H
 #include "model/safetensors.h"
@@ -27,7 +27,7 @@ enum torch_kind {
 };
 
 #define TORCH_NOTHING UINT32_MAX
-/* Items of a tuple, list or dictionary (there key and value) follow each other in a chain. */
+/* The items of a tuple, list or dictionary (key and value) are a chain of cells. */
 struct torch_cell {
     uint32_t node, value, next;
 };
@@ -50,7 +50,7 @@ struct torch_node {
             const uint8_t *key;
             size_t key_len;
             int64_t numel;                /* elements of the storage */
-            int64_t view_first, view_len; /* of a legacy view, else 0 and numel */
+            int64_t view_first, view_len; /* a legacy view; else 0 and numel */
         } storage;
         uint32_t tensor; /* index into tensors */
     };
@@ -73,8 +73,9 @@ struct torch_pickle {
     size_t size;     /* bytes up to and with STOP */
 };
 
-/* Reads one pickle of at most n bytes; `out` is for torch_pickle_free in any case. The bytes outlive it. An error names what was found: an
- * opcode, a function ("os.system: a model file does not call functions"), or where the pickle ends. */
+/* Reads one pickle of at most n bytes. `out` is for torch_pickle_free in any case. The bytes must outlive
+ * it. An error names what was found: an opcode, a function ("os.system: a model file does not call
+ * functions"), or the place where the pickle ends. */
 gpt2q_status torch_pickle_read(const uint8_t *data, size_t n, const char *file, struct torch_pickle *out,
                                gpt2q_error *err);
 void torch_pickle_free(struct torch_pickle *p);
@@ -84,7 +85,7 @@ static inline const struct torch_node *torch_node(const struct torch_pickle *p, 
     return &p->nodes[i];
 }
 bool torch_is_string(const struct torch_node *node, const char *text);
-/* The value of a string key, NULL where there is none. */
+/* The value of a string key; NULL if there is none. */
 const struct torch_node *torch_dict_get(const struct torch_pickle *p, const struct torch_node *dict,
                                         const char *key);
 #endif

@@ -6,10 +6,10 @@
 #include <string.h>
 
 enum {
-    END_SIZE = 22, /* of the end-of-directory record, without its comment */
+    END_SIZE = 22, /* bytes of the end-of-directory record, without its comment */
     END64_SIZE = 56,
     LOCATOR_SIZE = 20,
-    ENTRY_SIZE = 46, /* of an entry of the central directory, without its texts */
+    ENTRY_SIZE = 46, /* bytes of an entry of the central directory, without its texts */
     LOCAL_SIZE = 30,
     COMMENT_MAX = 65535
 };
@@ -22,7 +22,7 @@ struct archive {
     size_t directory, directory_size, entries; /* where the central directory lies */
 };
 
-struct span { /* what a member takes with its local header */
+struct span { /* the bytes of a member with its local header */
     size_t begin, end;
 };
 
@@ -83,7 +83,7 @@ struct zip_entry {
     uint64_t packed, size, offset;
 };
 
-/* Numbers too large for their fields stand in the extra field 1, in this order. */
+/* Numbers that are too large for their fields stand in extra field 1, in this order. */
 static bool read_zip64(const uint8_t *extra, size_t n, struct zip_entry *e)
 {
     uint64_t *wanted[3];

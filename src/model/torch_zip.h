@@ -1,5 +1,5 @@
-/* The zip container of PyTorch checkpoints: stored members only, found through the central directory. FORMAT: PKWARE's APPNOTE, 4.3 and
- * 4.5.3 (zip64). */
+/* The zip container of PyTorch checkpoints. Only stored members are read, and only through the central
+ * directory. FORMAT: PKWARE's APPNOTE, 4.3 and 4.5.3 (zip64). */
 #ifndef MODEL_TORCH_ZIP_H
 #define MODEL_TORCH_ZIP_H
 #include "base/status.h"
@@ -16,14 +16,15 @@ struct torch_zip {
     size_t n_members;
 };
 
-/* Every member lies within the n bytes and on none other; each local header names what the directory names. `file` is for messages; the
- * bytes outlive `out`, which is for torch_zip_free in any case. */
+/* Opens a zip. Every member must lie within the n bytes and overlap no other; each local header must name
+ * what the directory names. `file` is for messages. The bytes must outlive `out`, which is for
+ * torch_zip_free in any case. */
 gpt2q_status torch_zip_open(const uint8_t *data, size_t n, const char *file, struct torch_zip *out,
                             gpt2q_error *err);
 void torch_zip_free(struct torch_zip *z);
-/* A member by the two parts of its name, NULL where there is none. */
+/* Finds a member by the two parts of its name. NULL: none. */
 const struct zip_member *torch_zip_find(const struct torch_zip *z, const char *folder, size_t folder_len,
                                         const void *name, size_t name_len);
-/* Compares the member's CRC-32. */
+/* Checks the member's CRC-32. */
 gpt2q_status torch_zip_check(const struct zip_member *m, const char *file, gpt2q_error *err);
 #endif

@@ -1,10 +1,10 @@
-/* A Hugging Face directory to weights: once everything is bound (bindings.c) the numbers are touched, one
- * tensor at a time in the order of the files, whose pages are let go behind, so that the model is never in
+/* Loads a Hugging Face directory. Once everything is bound (bindings.c), the numbers are read one tensor
+ * at a time, in the order of the files. Pages that were read are released, so that the model is never in
  * memory twice.
  *
- * Nothing is used where it lies in the file, not even f32: in a checkpoint's [in][out] matrix the 64 outputs
- * of a panel lie thousands of bytes apart from one input to the next, and decoding from it ran at half the
- * speed of packed panels (GPT-2 124M on one thread: 24 and 50 tokens/s), for 0.8 s less of loading. */
+ * Nothing is used where it lies in the file, not even f32. In a checkpoint's [in][out] matrix the 64
+ * outputs of a panel lie thousands of bytes apart from one input to the next. Decoding from it ran at half
+ * the speed of packed panels (GPT-2 124M on one thread: 24 and 50 tokens/s), for 0.8 s less of loading. */
 #include "model/stored.h"
 #include "model/weights_build.h"
 

@@ -1,4 +1,4 @@
-/* The weights of a GPT-2, bound to the names of the checkpoint: the only place that knows them, and Conv1D's (in, out) order. */
+/* The weights of a GPT-2. Only this folder knows the checkpoint's names and Conv1D's (in, out) order. */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 #include "base/status.h"
@@ -13,7 +13,7 @@ struct norm { /* (n_embd) each */
 struct linear_weight { /* y (n, rows) = x (n, cols) @ weight^T + bias */
     struct qtensor weight;
     const float *bias;    /* (rows); NULL: none */
-    const float *factors; /* (cols) that multiply the inputs first; NULL: none */
+    const float *factors; /* (cols) factors of the inputs, applied first; NULL: none */
     float input_scale;    /* of static activations; 0: the file has none */
 };
 struct gpt2_block {
@@ -34,7 +34,7 @@ struct tensor_info {
 struct gpt2_weights {
     gpt2q_config config;
     struct qtensor wte;     /* (vocab_size, n_embd) */
-    struct qtensor lm_head; /* the same memory where tied and not overridden */
+    struct qtensor lm_head; /* the same memory as wte if tied and not overridden */
     bool lm_head_is_wte;
     float lm_head_input_scale; /* of static activations; 0: the file has none */
     const float *wpe;          /* (n_positions, n_embd) */
@@ -55,21 +55,23 @@ struct gpt2_weights {
 
 struct weights_params {
     struct scheme scheme;
-    const char *const *
-        overrides; /* "GLOB=SPEC", the last match wins; names as in tensor_info, "lm_head.weight" also for a tied head */
+    /* "GLOB=SPEC"; the last match wins. Names are as in tensor_info; "lm_head.weight" also names a tied
+     * head. */
+    const char *const *overrides;
     size_t n_overrides;
-    bool as_stored;  /* no scheme was asked for: a quantized file keeps its own, `scheme` is for others */
+    bool as_stored;  /* no scheme was asked for: a quantized file keeps its own, others use `scheme` */
     bool requantize; /* a quantized tensor may become another scheme */
     const struct scheme
-        *stored; /* by slot, of matrices, in place of `scheme`; set while loading. NULL: none */
+        *stored; /* By slot, for matrices: used instead of `scheme`. Set while loading. NULL: none. */
     int n_threads;
-    const struct isa *isa; /* that quantizes; NULL: $GPT2Q_ISA, or the best here */
+    const struct isa *isa; /* the set that quantizes; NULL: $GPT2Q_ISA, or the best here */
 };
 
 /* Loads a Hugging Face directory or a GGUF file. */
 gpt2q_status weights_load(const char *directory, const struct weights_params *params,
                           struct gpt2_weights *out, gpt2q_error *err);
-/* Synthetic weights of a shape, for benchmarks: normal-like numbers from a counter, the same at every call. */
+/* Synthetic weights of a shape, for benchmarks: normal-like numbers from a counter, the same at every
+ * call. */
 gpt2q_status weights_synthesize(const gpt2q_config *config, const struct weights_params *params,
                                 struct gpt2_weights *out, gpt2q_error *err);
 void weights_free(struct gpt2_weights *w);

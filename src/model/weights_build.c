@@ -1,5 +1,5 @@
-/* One tensor at a time into its scheme: matrices by qtensor_quantize, vectors and wpe as floats, under
- * `notes` through its codes and back. Books are kept here: bytes, parameters, the report. */
+/* Holds one tensor at a time in its scheme: matrices by qtensor_quantize; vectors and wpe as floats, which
+ * `notes` sends through its codes and back. Also counts bytes and parameters for reports. */
 #include "model/weights_build.h"
 #include "base/checked.h"
 #include "base/memory.h"

@@ -1,5 +1,4 @@
-/* One table says what GPT-2's tensors are called and how they are shaped; the rest of the loader goes by
- * numbers. */
+/* One table has the names and shapes of GPT-2's tensors. The rest of the loader uses numbers. */
 #include "model/weights_names.h"
 #include <assert.h>
 #include <string.h>
@@ -7,7 +6,7 @@
 enum size { NONE, EMBD, EMBD_3, INNER, VOCAB, POSITIONS };
 
 static const struct {
-    const char *name; /* of a block's tensor what follows "h.N." */
+    const char *name; /* in a block: what follows "h.N." */
     enum size shape[2];
     bool matrix;
 } parts[PART_COUNT] = {
@@ -30,7 +29,7 @@ static const struct {
     [PART_LM_HEAD] = {"lm_head.weight", {VOCAB, EMBD}, true},
 };
 
-/* Slots before the blocks: wte, wpe. */
+/* Slots before the blocks: wte and wpe. */
 #define SLOTS_BEFORE 2
 
 size_t weight_slots(const gpt2q_config *config)
@@ -86,7 +85,7 @@ static bool find_part(const char *name, enum weight_part begin, enum weight_part
 
 enum weight_name weight_parse(const char *stripped, struct weight_id *id)
 {
-    /* Causal masks that old versions saved; "attn.c_attn.bias" ends otherwise. */
+    /* Causal masks, which old versions saved. "attn.c_attn.bias" ends otherwise. */
     if (ends_with(stripped, ".attn.bias") || ends_with(stripped, ".attn.masked_bias")) return NAME_OTHER;
     id->layer = 0;
     if (strncmp(stripped, "h.", 2) != 0) {

@@ -27,7 +27,8 @@ enum weight_part {
     PART_COUNT
 };
 
-/* A tensor's identity, also as a number below weight_slots: the model's in the order wte, wpe, blocks, ln_f, lm_head. */
+/* A tensor's identity. It is also a number below weight_slots, in the order wte, wpe, blocks, ln_f,
+ * lm_head. */
 struct weight_id {
     enum weight_part part;
     int layer; /* 0 outside blocks */
@@ -41,24 +42,25 @@ const char *weight_print(struct weight_id id,
                          char name[WEIGHT_NAME_MAX]); /* "h.0.ln_1.weight"; returns name */
 
 enum weight_name {
-    NAME_WEIGHT,  /* *id says which; its layer may be any number */
-    NAME_OTHER,   /* no weight: a causal mask, or something beside the transformer */
-    NAME_UNKNOWN, /* within a block, but nothing that GPT-2 has */
+    NAME_WEIGHT,  /* *id names it; its layer may be any number */
+    NAME_OTHER,   /* not a weight: a causal mask, or something beside the transformer */
+    NAME_UNKNOWN, /* in a block, but GPT-2 has no such tensor */
 };
-/* The name without "transformer.", if it begins so. */
+/* The name without a leading "transformer.". */
 const char *weight_strip(const char *name);
 enum weight_name weight_parse(const char *stripped, struct weight_id *id);
 
-/* Dimensions in the checkpoint's order; returns how many. */
+/* The dimensions in the checkpoint's order. Returns their number. */
 int weight_shape(const gpt2q_config *config, enum weight_part part, uint64_t shape[2]);
-/* Of a linear layer, so quantized: the four of a block, wte and lm_head. All others are floats. */
+/* Whether it belongs to a linear layer and can be quantized: the four of a block, wte and lm_head. All
+ * others are floats. */
 bool weight_is_matrix(enum weight_part part);
-/* Of a linear layer and stored (in, out). */
+/* Whether it belongs to a linear layer and is stored (in, out). */
 bool weight_is_conv1d(enum weight_part part);
 
-/* The place of a matrix, and of any other tensor. */
+/* The place of a matrix; the place of any other tensor. */
 struct qtensor *weight_matrix(struct gpt2_weights *w, struct weight_id id);
 const float **weight_floats(struct gpt2_weights *w, struct weight_id id);
-/* W's outputs and inputs, as the engine sees a matrix; a vector has one output. */
+/* W's outputs and inputs as the engine sees a matrix. A vector has one output. */
 void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols);
 #endif

@@ -1,7 +1,6 @@
-/* Base scheme and overrides "GLOB=SPEC" by tensor name; the last match wins. Matrices take any scheme. All
- * other tensors are floats, which only `notes` quantizes; a pattern may cover them along with matrices
- * ("h.0.*=i8"), but one that names nothing else, or nothing at all, would silently do nothing and is refused.
- */
+/* The base scheme, and overrides "GLOB=SPEC" by tensor name; the last match wins. Matrices take any
+ * scheme. All other tensors are floats, which only `notes` quantizes. A pattern may cover them together
+ * with matrices ("h.0.*=i8"). A pattern that names no matrix would silently do nothing and is refused. */
 #include "model/weights_schemes.h"
 #include "base/memory.h"
 #include "model/weights_names.h"

@@ -1,6 +1,6 @@
-/* Weights for benchmarks of any shape: numbers near a normal distribution with the spread of GPT-2's
- * initialization, each a function of its tensor and index alone, so the same at every call and for any number
- * of threads. One tensor at a time. */
+/* Weights of any shape for benchmarks: numbers near a normal distribution with the spread of GPT-2's
+ * initialization. Each number follows from its tensor and index alone, so it is the same at every call and
+ * for any number of threads. One tensor is made at a time. */
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/threads.h"
@@ -15,8 +15,8 @@ struct filling {
     float mean;
 };
 
-/* splitmix64's mixing of a counter; the sum of four 16-bit numbers is near enough to normal (variance 4/12).
- */
+/* splitmix64's mixing of a counter. The sum of four 16-bit numbers is near enough to normal (variance
+ * 4/12). */
 static float near_normal(uint64_t counter)
 {
     uint64_t z = counter * 0x9E3779B97F4A7C15u;
@@ -52,7 +52,7 @@ static gpt2q_status make(struct weights_builder *b, struct weight_id id, size_t 
                         .mean = is_norm_weight(id.part) ? 1.0f : 0.0f};
     struct weight_id origin =
         id.part == PART_LM_HEAD && c->tie_word_embeddings ? (struct weight_id){PART_WTE, 0} : id;
-    f.seed = (uint64_t)weight_slot(c, origin) << 44; /* more than any tensor's number of elements apart */
+    f.seed = (uint64_t)weight_slot(c, origin) << 44; /* tensors lie further apart than any has elements */
     f.values = mem_array(f.n, sizeof *f.values);
     if (!f.values) return error_memory(err, src.name, f.n * sizeof *f.values);
     threads_run(b->run.n_threads, fill, &f);

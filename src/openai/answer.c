@@ -16,7 +16,7 @@ const char *finish_name(gpt2q_finish finish)
 
 /* ---- text ---- */
 
-/* Bytes of the ids, one after another, into `to` unless it is NULL. */
+/* Writes the bytes of the ids, one after another, to `to` unless it is NULL. Returns their number. */
 static size_t bytes_of_ids(const gpt2q_model *model, const int32_t *ids, size_t n_ids, char *to)
 {
     size_t n = 0;
@@ -49,8 +49,8 @@ char *completion_text(const gpt2q_model *model, const struct prompt *prompt, boo
 
 /* ---- log-probabilities ---- */
 
-/* The API's name of a token: its text; bytes:\xe2\x80 where it is none by itself; or token_id:464. For mem_free; NULL where memory
- * was out. */
+/* The API's name of a token: its text; bytes:\xe2\x80 if it is not text by itself; or token_id:464. For
+ * mem_free; NULL when memory is out. */
 static char *token_name(const gpt2q_model *model, int32_t id, bool as_id)
 {
     size_t n;
@@ -77,7 +77,7 @@ static void put_name(struct json_writer *w, char *name)
     mem_free(name);
 }
 
-/* Characters that begin in a token. */
+/* The number of characters that begin in a token. */
 static size_t characters(const gpt2q_model *model, int32_t id)
 {
     size_t n, count = 0;
@@ -86,8 +86,8 @@ static size_t characters(const gpt2q_model *model, int32_t id)
     return count;
 }
 
-/* {"name": logprob, ..} of the K best and of the token itself. A name that would stand twice stands with the larger value, which
- * comes first. */
+/* Writes {"name": logprob, ..}: the K best tokens, and the token itself. A name that would stand twice has
+ * the larger value, which comes first. */
 static void put_top(struct json_writer *w, const gpt2q_model *model, const gpt2q_position *p, int32_t k,
                     bool as_id)
 {
@@ -110,7 +110,7 @@ static void put_top(struct json_writer *w, const gpt2q_model *model, const gpt2q
     for (int32_t i = 0; i < n; i++) mem_free(names[i]);
 }
 
-/* The legacy shape: four arrays of one length; without K best, top_logprobs is null. */
+/* The legacy shape: four arrays of one length. Without K best tokens top_logprobs is null. */
 static void put_logprobs(struct json_writer *w, const gpt2q_model *model, const struct openai_request *r,
                          const gpt2q_result *result)
 {

@@ -24,7 +24,7 @@ gpt2q_status field_check_names(const struct fields *f, const char *const *known,
     return GPT2Q_OK;
 }
 
-/* The code of what json_integer and its like refused. */
+/* The API's code for what json_integer and its like refused. */
 static gpt2q_status refused(const struct fields *f, const char *key, gpt2q_status s, bool right_type)
 {
     if (!s) return s;

@@ -9,10 +9,10 @@ static const char *const known[] = {
     "stop", "stop_token_ids", "include_stop_str_in_output", "ignore_eos", "n", "best_of", "seed", "logprobs",
     "prompt_logprobs", "echo", "stream", "stream_options", "suffix", "truncate_prompt_tokens",
     "return_token_ids", "return_tokens_as_token_ids", "speculate", "timings", "response_format",
-    /* never done here, refused where they ask for something */
+    /* not done here; refused if they ask for something */
     "tools", "tool_choice", "structured_outputs", "grammar", "guided_json", "guided_regex", "guided_choice",
     "guided_grammar",
-    /* sent by clients, changing nothing */
+    /* clients send them; they change nothing */
     "user", "metadata", "store", "service_tier", "session_id", "safety_identifier", "prompt_cache_key",
     "cache_prompt", "add_special_tokens", "spaces_between_special_tokens", "skip_special_tokens", "priority",
     "use_beam_search", "length_penalty"};
@@ -25,7 +25,7 @@ static gpt2q_status unsupported(const struct fields *f, const char *key, const c
 
 /* ---- fields that are refused unless they ask for nothing ---- */
 
-/* null, false, 0, "", [] or {}. */
+/* Whether it is null, false, 0, "", [] or {}. */
 static bool asks_nothing(const cJSON *item)
 {
     if (!item || cJSON_IsFalse(item)) return true;
@@ -96,7 +96,7 @@ static gpt2q_status read_sampling(const struct fields *f, gpt2q_sampling *o)
     return s;
 }
 
-/* A number, or true for 1 and false for none. */
+/* Reads a number, or true as 1 and false as none. */
 static gpt2q_status read_logprobs(const struct fields *f, struct openai_request *out)
 {
     const cJSON *item = field_find(f, "logprobs");
@@ -175,7 +175,7 @@ static gpt2q_status read_flags(const struct fields *f, struct openai_request *ou
     return s;
 }
 
-/* The API's default prompt, <|endoftext|>, is what an empty one stands for. */
+/* An empty prompt stands for <|endoftext|>, the API's default. */
 static gpt2q_status read_prompts(const struct fields *f, const struct openai_rules *rules,
                                  struct openai_request *out)
 {

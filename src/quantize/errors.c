@@ -1,5 +1,5 @@
-/* One pass over W in the order of its panels. Sums are in double, 64 lanes to a panel, joined output by
- * output and panel by panel, so that the figures do not depend on the number of threads. */
+/* One pass over W in the order of its panels. Sums are in double, in 64 lanes per panel. They are joined
+ * output by output and panel by panel, so that the figures do not depend on the number of threads. */
 #include "quantize/errors.h"
 #include "base/memory.h"
 #include "qtensor/dequantize.h"
@@ -8,14 +8,14 @@
 
 #define STEP 64 /* inputs at a time: two blocks of floats that stay in the first cache */
 
-/* Of the outputs of a panel. */
+/* Sums by output of a panel. */
 struct sums {
     double difference2[PANEL], reference2[PANEL], absolute[PANEL];
     float max[PANEL], largest[PANEL];
     uint32_t clipped[PANEL];
 };
 
-/* A row of 64 weights, one of each output; bound: errors beyond it are clipping. */
+/* Adds a row of 64 weights, one of each output. Errors beyond `bound` count as clipping. */
 static void add_row(struct sums *s, const float *before, const float *after, const float *bound)
 {
     for (int o = 0; o < PANEL; o++) {
@@ -29,13 +29,13 @@ static void add_row(struct sums *s, const float *before, const float *after, con
     }
 }
 
-/* An infinite ratio where something came of nothing but zeros. */
+/* The relative error. It is infinite if all weights were zero and now are not. */
 static double ratio(double difference2, double reference2)
 {
     return difference2 == 0 ? 0 : sqrt(difference2 / reference2);
 }
 
-/* Of the n weights that the first `outputs` summed up. */
+/* The figures of n weights, whose sums are in the first `outputs` lanes. */
 static struct tensor_errors total(const struct sums *s, int outputs, double n)
 {
     struct tensor_errors t = {.n = n};
@@ -91,8 +91,9 @@ static struct tensor_errors total_of_panel(const struct sums *s, const struct qt
     return total(s, outputs, (double)outputs * (double)w->cols);
 }
 
-/* Rounding to the nearest code is off by half a step. Truncating is off by a whole one, and so is signed, where a weight as large
- * as the largest has the other sign. The rest is the rounding of floats. Returns the first input that may have other bounds. */
+/* The largest error that rounding explains. Rounding to nearest errs by half a step. Truncating errs by a
+ * whole step. So does signed, when a weight as large as the largest has the other sign. The rest is the
+ * rounding of floats. Returns the first input that may have other bounds. */
 static int fill_bounds(const struct qtensor *w, int panel, int k, float *bound)
 {
     struct panel_parameters p;

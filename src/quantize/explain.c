@@ -1,6 +1,6 @@
-/* With zero points, sum (w - zw)(x - zx) = sum w x - zx sum w - zw sum x + n zw zx over codes, so that a
- * product needs nothing but codes and their sums. The notes subtract sums of the unquantized values instead,
- * which needs the weights that quantization was to spare; both are computed, so that they can be compared. */
+/* With zero points, sum (w - zw)(x - zx) = sum w x - zx sum w - zw sum x + n zw zx over codes. So a
+ * product needs only codes and their sums. The notes subtract sums of the unquantized values instead. That
+ * needs the weights that quantization was meant to replace. Both ways are computed here for comparison. */
 #include "quantize/explain.h"
 #include "base/json.h"
 #include "quantize/parameters.h"
@@ -79,7 +79,7 @@ gpt2q_status explain_parse(const char *text, size_t n, const char *name, struct 
 
 /* ---- quantizing ---- */
 
-/* rows x cols numbers, `stride` apart: codes, scale and zero point, and the mean error. */
+/* Quantizes rows x cols numbers, `stride` apart: codes, scale, zero point, and the mean error. */
 static gpt2q_status quantize(const float *values, int rows, int cols, enum explain_method method,
                              int codes[][EXPLAIN_SIDE_MAX], double *scale, double *zero, double *mean_error,
                              gpt2q_error *err)

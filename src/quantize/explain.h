@@ -1,6 +1,5 @@
-/* The worked examples of linear quantization, on any matrix W and vector x: both to int8 by the engine's own
- * quantizer, one scale for all of W and one for x, and what then becomes of the product W @ x when only codes
- * are multiplied. */
+/* The worked examples of linear quantization, on any matrix W and vector x. The engine's own quantizer
+ * makes both int8, with one scale for all of W and one for x. Then W @ x is computed from codes alone. */
 #ifndef QUANTIZE_EXPLAIN_H
 #define QUANTIZE_EXPLAIN_H
 #include "base/status.h"
@@ -13,8 +12,8 @@ struct explain_input {
 };
 /* The 3 x 5 example of the notes. */
 extern const struct explain_input explain_example;
-/* {"W": [[..], ..], "x": [..]}; refuses by name rows of different lengths, an x that does not fit, more than
- * 64 rows or columns, numbers that are not finite as float32. `name` is the file. */
+/* Parses {"W": [[..], ..], "x": [..]}. Refused by name: rows of different lengths, an x that does not fit,
+ * more than 64 rows or columns, numbers that are not finite as float32. `name` is the file. */
 gpt2q_status explain_parse(const char *text, size_t n, const char *name, struct explain_input *out,
                            gpt2q_error *err);
 
@@ -26,10 +25,10 @@ struct explanation {
     double W_scale, x_scale, W_zero, x_zero;      /* w = scale * (code - zero) */
     double W_mean_error, x_mean_error;            /* mean of |w - w'| */
     int64_t sums[EXPLAIN_SIDE_MAX];               /* of products of codes */
-    int int8_sums[EXPLAIN_SIDE_MAX];              /* the same, accumulated in int8, which wraps */
-    double product[EXPLAIN_SIDE_MAX], mean_error; /* zero points corrected by sums of codes */
+    int int8_sums[EXPLAIN_SIDE_MAX];              /* the same accumulated in int8, which wraps around */
+    double product[EXPLAIN_SIDE_MAX], mean_error; /* zero points are corrected by sums of codes */
     double product_notes[EXPLAIN_SIDE_MAX],
-        mean_error_notes; /* as the notes have it, by sums of unquantized values */
+        mean_error_notes; /* the notes' way: corrected by sums of unquantized values */
 };
 gpt2q_status explain(const struct explain_input *input, enum explain_method method, struct explanation *out,
                      gpt2q_error *err);

@@ -1,4 +1,4 @@
-/* The weights are the last to appear: a directory with model.safetensors is whole. */
+/* The weights appear last, so a directory with model.safetensors is complete. */
 #include "quantize/export.h"
 #include "quantize/gpt2q_write.h"
 #include "base/memory.h"
@@ -56,7 +56,7 @@ static gpt2q_status open_file(struct exporter *e, const struct quantizer *q, gpt
     return s ? s : write_header(e, &q->bindings, err);
 }
 
-/* Exporting a model over itself would replace the weights by what quantization left of them. */
+/* Refuses to export a model over itself: the quantized weights would replace the originals. */
 static bool is_same_directory(const char *a, const char *b)
 {
     struct stat x, y;
@@ -94,7 +94,7 @@ gpt2q_status exporter_open(const char *directory, const struct quantizer *q, str
 
 /* ---- tensors ---- */
 
-/* 64 outputs of a Conv1D matrix go side by side into each input's row. */
+/* Writes 64 outputs of a Conv1D matrix side by side into each input's row. */
 static void turn_in(const float *rows, int n, int cols, size_t stride, float *out)
 {
     for (int k = 0; k < cols; k++)
@@ -169,7 +169,7 @@ static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_
     return s;
 }
 
-/* The tokenizer of a model that is a file: its texts under the names of a directory's files. */
+/* Writes the tokenizer of a model that is one file: its texts under the names that a directory has. */
 static gpt2q_status write_texts(const struct exporter *e, gpt2q_error *err)
 {
     struct directory_texts t;

@@ -1,5 +1,6 @@
-/* The header comes first, so every size is computed before the first tensor is quantized; what then comes
- * must fit, which is asserted. All bytes pass one function that counts them and adds them to the checksum. */
+/* The header comes first, so every size is computed before the first tensor is quantized. An assertion
+ * checks that what follows fits. All bytes pass through one function, which counts them and adds them to
+ * the checksum. */
 #include "quantize/gpt2q_write.h"
 #include "base/crc32.h"
 #include "base/memory.h"
@@ -23,8 +24,8 @@ struct gpt2q_writer {
     struct stored_weight *weights; /* in the order they come */
     size_t n_weights, n_put;
     struct directory_texts source;
-    struct tokenizer_text texts[N_TEXTS]; /* into source; text NULL: not there */
-    struct tokenizer *tokenizer;          /* whose tables are written; NULL: none */
+    struct tokenizer_text texts[N_TEXTS]; /* point into source; text NULL: it is not there */
+    struct tokenizer *tokenizer;          /* its tables are written; NULL: none */
     struct st_declaration *declarations;
     char (*paddings)[24]; /* their names */
     size_t n_declarations, n_paddings;
@@ -41,7 +42,7 @@ static gpt2q_status put(struct gpt2q_writer *w, const void *data, size_t n, gpt2
     return file_writer_write(&w->file, data, n, err);
 }
 
-/* A tensor's data, and the padding that was declared after it. */
+/* Writes a tensor's data and the padding declared after it. */
 static gpt2q_status put_padded(struct gpt2q_writer *w, const void *data, size_t n, gpt2q_error *err)
 {
     static const uint8_t zeros[GPT2Q_ALIGN];
@@ -52,7 +53,7 @@ static gpt2q_status put_padded(struct gpt2q_writer *w, const void *data, size_t 
 
 /* ---- declarations ---- */
 
-/* A tensor, and a padding tensor where its size asks for one. There is room. */
+/* Declares a tensor, and a padding tensor if its size asks for one. There is room. */
 static void declare(struct gpt2q_writer *w, struct st_declaration d)
 {
     size_t size = st_declaration_size(&d), rest = size % GPT2Q_ALIGN;
@@ -73,7 +74,7 @@ static void declare_tables(struct gpt2q_writer *w)
     for (int i = 0; i < TOKENIZER_TABLES; i++) declare(w, tokenizer_table_declare(i, tables[i].n));
 }
 
-/* What methods add: scales of inputs, factors of a layer's. */
+/* Declares what methods add: scales of inputs, and factors of a layer's inputs. */
 static void declare_inputs(struct gpt2q_writer *w)
 {
     const gpt2q_config *c = &w->q->bindings.config;
@@ -129,7 +130,7 @@ static gpt2q_status read_texts(struct gpt2q_writer *w, const struct quantizer *q
     return GPT2Q_OK;
 }
 
-/* A vocabulary that could not be read from the file is refused here. */
+/* Refuses a vocabulary that could not be read back from the file. */
 static gpt2q_status make_tables(struct gpt2q_writer *w, gpt2q_error *err)
 {
     if (!w->source.texts.vocab.text) return GPT2Q_OK;
@@ -170,7 +171,7 @@ static bool add_metadata(struct gpt2q_writer *w, const char *key, const char *na
     return m->key && m->value;
 }
 
-/* 2 where an older gpt2q would do something else with the file, which must refuse it. */
+/* The version: 2 if an older gpt2q would misread the file and must refuse it. */
 static int file_version(const struct gpt2q_writer *w, const struct quantizer *q)
 {
     bool more = q->bindings.config.n_more_eos > 0 || w->texts[TEXT_EXTRAS].text;
@@ -182,7 +183,7 @@ static gpt2q_status describe_model(struct gpt2q_writer *w, const struct quantize
 {
     char version[16], spec[SCHEME_TEXT_MAX], name[WEIGHT_NAME_MAX];
     gpt2q_config config = q->bindings.config;
-    config.tie_word_embeddings = q->bindings.tied; /* what the files showed */
+    config.tie_word_embeddings = q->bindings.tied; /* as the files have it */
     snprintf(version, sizeof version, "%d", file_version(w, q));
     char *text = config_print(&config);
     w->metadata = mem_zarray(w->n_weights + 7, sizeof *w->metadata);

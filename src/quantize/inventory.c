@@ -1,5 +1,5 @@
-/* Listing is more tolerant than loading: what a GPT-2 does not know is listed, what it lacks is not missed. A
- * file that is no valid safetensors container is refused all the same. */
+/* Listing is more tolerant than loading: it lists tensors that GPT-2 does not know, and does not miss any.
+ * A broken container is refused all the same. */
 #include "quantize/inventory.h"
 #include "base/memory.h"
 #include "model/bindings.h"
@@ -17,7 +17,8 @@ static uint64_t count_elements(const uint64_t *shape, int n_dims)
     return n;
 }
 
-/* The scheme a tensor is stored in, if there is one; of blocks the one that holds them exactly. */
+/* Finds the scheme in which a tensor is stored. For blocks it is the scheme that holds them exactly.
+ * Returns false if there is none. */
 static bool scheme_of(const struct inventory_tensor *item, struct scheme *out)
 {
     const struct container_tensor *t = item->stored;
@@ -54,7 +55,7 @@ static void list_tensor(struct inventory *v, const char *file, const struct cont
     if (item->is_weight || !directory) v->parameters += item->elements;
 }
 
-/* A head that is wte once more is no weight of its own. */
+/* A head that equals wte is not a weight of its own. */
 static void drop_equal_head(struct inventory *v)
 {
     const struct inventory_tensor *found = inventory_find(v, "lm_head.weight");
@@ -106,7 +107,7 @@ static gpt2q_status list_weights(struct inventory *v, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* The only file of the container, if it says that it is a .gpt2q; it is taken out of the container. */
+/* The only file of the container, if it says that it is a .gpt2q. It is taken out of the container. */
 static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
 {
     struct gpt2q_file f;
@@ -117,7 +118,7 @@ static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
     return list_weights(v, err);
 }
 
-/* A GGUF file is a whole model: it must bind, and a vocabulary that is none is refused. */
+/* A GGUF file is a whole model: it must bind, and its vocabulary must be right. */
 static gpt2q_status open_gguf(struct inventory *v, const struct gguf_file *f, gpt2q_error *err)
 {
     struct tokenizer *t = NULL;

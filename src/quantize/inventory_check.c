@@ -1,5 +1,5 @@
-/* Looking for values that are no finite numbers, which the container lets pass; in a .gpt2q file also for
- * what opening it takes on trust. */
+/* Looks for values that are not finite, which the container lets pass. In a .gpt2q file it also checks
+ * what opening takes on trust. */
 #include "base/memory.h"
 #include "kernels/half.h"
 #include "model/gpt2q_check.h"
@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* First of n elements whose exponent bits are all ones, n if there is none. Looking through a block without
- * leaving it in the middle lets the compiler use vectors. */
+/* The first of n elements whose exponent bits are all ones; n if there is none. The search looks through
+ * whole blocks, so that the compiler can use vectors. */
 #define FIND_SPECIAL(type, exponent)                                                                         \
     for (size_t begin = 0; begin < n; begin += BLOCK) {                                                      \
         size_t end = n - begin < BLOCK ? n : begin + BLOCK;                                                  \

@@ -24,14 +24,14 @@ bool inventory_source(const struct inventory_tensor *t, bool turn, const float *
     }
     const bool conv1d = t->is_weight && weight_is_conv1d(t->id.part) && t->n_dims == 2;
     if (conv1d && turn) out->rows = (int)cols, out->cols = (int)rows;
-    if (conv1d && turn != t->stored->turned) /* the numbers lie the other way round than they are asked for */
+    if (conv1d && turn != t->stored->turned) /* the numbers do not lie in the order that is asked for */
         out->row_stride = 1, out->col_stride = (size_t)out->rows;
     else
         out->row_stride = (size_t)out->cols;
     return true;
 }
 
-/* Bytes of a tensor without data. */
+/* Computes the bytes of a tensor without data. */
 static gpt2q_status size_only(struct inventory_tensor *t, gpt2q_error *err)
 {
     struct qtensor_layout layout;

@@ -10,7 +10,7 @@ size_t parameters_counted(const struct qtensor *w)
     }
 }
 
-/* Where number i lies among the stored ones: these have the groups by panels. */
+/* Where number i lies among the stored ones. They have groups in the order of panels. */
 static size_t stored_at(const struct qtensor *w, size_t i)
 {
     if (w->scheme.gran != QG_GROUP) return i;

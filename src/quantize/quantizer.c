@@ -101,7 +101,7 @@ struct scheme quantizer_scheme(const struct quantizer *q, size_t i)
     return q->schemes[weight_slot(&q->bindings.config, q->bindings.items[i].id)];
 }
 
-/* The result of a method, measured against what it was made from. */
+/* Takes the result of a method and measures it against the floats it was made from. */
 static gpt2q_status take_prepared(const struct quantizer *q, const struct qsource *src, struct scheme scheme,
                                   struct prepared *prepared, struct quantized *out, gpt2q_error *err)
 {
@@ -117,7 +117,7 @@ static gpt2q_status take_prepared(const struct quantizer *q, const struct qsourc
     return GPT2Q_OK;
 }
 
-/* A matrix as its blocks say. Nothing is lost. */
+/* Takes a matrix as its blocks say. Nothing is lost. */
 static gpt2q_status take_blocks(const struct quantizer *q, const struct binding *item,
                                 const struct qsource *src, struct scheme scheme, struct quantized *out,
                                 gpt2q_error *err)
@@ -142,7 +142,8 @@ struct quantizing {
     void *user;
 };
 
-/* Layer norms, positions and biases stay floats; in a model with codes they are refused like matrices. */
+/* Layer norms, positions and biases stay floats. In a model with codes they must be finite, as matrices
+ * must. */
 static gpt2q_status check_values(const struct quantizer *q, const struct quantized *t, gpt2q_error *err)
 {
     if (t->is_matrix || !scheme_has_codes(q->base)) return GPT2Q_OK;

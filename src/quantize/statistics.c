@@ -32,13 +32,13 @@ static void add_range(struct statistics *s, const float *row, int n)
 
 double statistics_edge(const struct statistics *s, int i)
 {
-    bool one = !(s->max > s->min); /* a single number lies in the middle of a range of 1 */
+    bool one = !(s->max > s->min); /* a single value lies in the middle of a range of 1 */
     double lo = one ? s->min - 0.5 : s->min, hi = one ? s->max + 0.5 : s->max;
     return i == HISTOGRAM_BINS ? hi : lo + i * ((hi - lo) / HISTOGRAM_BINS);
 }
 
-/* numpy.histogram's rule: a bin holds its lower edge and not its upper one, but for the last, which holds both; the edges decide, for
- * the division may be off by a rounding. */
+/* numpy.histogram's rule: a bin holds its lower edge and not its upper one; the last bin holds both. The
+ * edges decide, because the division may be off by a rounding. */
 static size_t bin_of(const struct statistics *s, double x)
 {
     double lo = statistics_edge(s, 0), hi = statistics_edge(s, HISTOGRAM_BINS);

@@ -33,7 +33,7 @@ void last_word_close(struct last_word *w)
     *w = (struct last_word){0};
 }
 
-/* ids (n) of which the last `word` are asked for. */
+/* ids (n); the last `word` of them are to be predicted. */
 static gpt2q_status score_ids(struct last_word *w, const int32_t *ids, size_t n, size_t word,
                               struct last_word_score *score, gpt2q_error *err)
 {

@@ -1,6 +1,5 @@
-/* LAMBADA's question: does a model predict the last word of a passage? The word is what follows the last
- * white space, and is predicted with it; it counts as right when every one of its tokens is the likeliest in
- * its place. */
+/* LAMBADA's question: does a model predict the last word of a passage? The word follows the last white
+ * space, and is predicted with it. It counts as right if each of its tokens is the likeliest in its place. */
 #ifndef STUDY_LAST_WORD_H
 #define STUDY_LAST_WORD_H
 #include "study/score.h"
@@ -20,8 +19,8 @@ struct last_word {
 gpt2q_status last_word_open(struct last_word *w, const gpt2q_model *model, const gpt2q_context_params *params,
                             gpt2q_error *err);
 void last_word_close(struct last_word *w);
-/* Scores one passage, whose oldest tokens go where the context is too short. `where` ("line 3") is for
- * messages. */
+/* Scores one passage. If the context is too short, its oldest tokens are dropped. `where` ("line 3") is
+ * for messages. */
 gpt2q_status last_word_add(struct last_word *w, const char *text, size_t n, const char *where,
                            struct last_word_score *score, gpt2q_error *err);
 #endif

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEDGER_BYTES ((size_t)16 << 20) /* of the reference's intermediates, in one tile */
+#define LEDGER_BYTES ((size_t)16 << 20) /* bytes of the reference's intermediates in a tile */
 
 const char *ledger_reading_name(enum ledger_reading reading)
 {
@@ -36,9 +36,9 @@ double ledger_snr_db(const struct ledger_line *l)
 struct book {
     struct ledger *ledger;
     enum ledger_reading reading;
-    float *tile;          /* the reference's intermediates of a tile, one after the other */
+    float *tile;          /* the reference's intermediates of a tile, one after another */
     size_t lines, floats; /* room */
-    size_t line, at;      /* where this pass is */
+    size_t line, at;      /* the place of this pass */
 };
 
 static void keep(void *user, const char *name, float *data, int32_t rows_first, int32_t rows, int32_t cols)
@@ -54,7 +54,7 @@ static void keep(void *user, const char *name, float *data, int32_t rows_first, 
     b->at += n;
 }
 
-/* Adds to the sums of a line, in eight lanes so that the compiler may use vectors. */
+/* Adds to the sums of a line, in eight lanes, so that the compiler can use vectors. */
 static void add_sums(struct ledger_line *l, const float *r, const float *x, size_t n)
 {
     enum { LANES = 8 };

@@ -11,7 +11,8 @@ size_t windows_begin(const struct windows *w, size_t j) { return j * (size_t)w->
 
 int32_t windows_first_new(const struct windows *w, size_t j)
 {
-    int32_t seen = j ? w->window - w->stride : 0; /* of this window, by the one before */
+    /* positions of this window that the window before has predicted */
+    int32_t seen = j ? w->window - w->stride : 0;
     return seen > 1 ? seen : 1;
 }
 

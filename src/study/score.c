@@ -59,7 +59,7 @@ void score_free(struct score *s)
 /* ---- rows ---- */
 
 struct row_score {
-    double nll, reference_nll; /* of the target; 0 without one */
+    double nll, reference_nll; /* of the target; 0 if there is none */
     double kl, max_difference;
     bool agrees, finite;
 };
@@ -90,8 +90,8 @@ static double log_sum_exp(const struct kernels *k, const float *x, size_t n)
     return (double)max + math_log(k->row_sum_exp(x, n, max));
 }
 
-/* Sum of e[i] * (r[i] - x[i]) in 16 partial sums and a tree, so that the compiler may use vectors; and the
- * largest |r[i] - x[i]|. */
+/* The sum of e[i] * (r[i] - x[i]) in 16 partial sums and a tree, so that the compiler can use vectors; and
+ * the largest |r[i] - x[i]|. */
 static double weighted_difference(const float *e, const float *r, const float *x, size_t n, double *largest)
 {
     double sum[16] = {0};
@@ -110,8 +110,8 @@ static double weighted_difference(const float *e, const float *r, const float *x
     return sum[0];
 }
 
-/* KL = sum p (log p - log q) = sum p (r - x) - (log_sum_exp(r) - log_sum_exp(x)); what rounding leaves below
- * 0 is 0. */
+/* KL = sum p (log p - log q) = sum p (r - x) - (log_sum_exp(r) - log_sum_exp(x)). Where rounding makes it
+ * negative, it is 0. */
 static void compare_rows(const struct scorer *s, const float *r, const float *x, double lse, int32_t target,
                          float *e, struct row_score *out)
 {

@@ -1,30 +1,30 @@
-/* What a model's logits say about a text: the negative log-likelihood of its tokens and, beside a reference's
- * logits of the same positions, how far one distribution is from the other.
+/* What a model's logits say about a text: the negative log-likelihood of its tokens. Beside a reference's
+ * logits of the same positions, also how far the two distributions differ.
  *
- * Rows come tile by tile and are gone afterwards: of each only a few numbers stay, so that vocabulary x text
- * is never in memory. A row is one thread's work and rows are summed in their order: the same bits for every
- * number of threads. */
+ * Rows come tile by tile and are not kept. Only a few numbers of each stay, so that vocabulary x text is
+ * never in memory. One thread works on a row, and rows are summed in their order. So any number of threads
+ * gives the same bits. */
 #ifndef STUDY_SCORE_H
 #define STUDY_SCORE_H
 #include "qtensor/isa.h"
 
-/* Mean and variance as numbers come (Welford). */
+/* Mean and variance, updated number by number (Welford). */
 struct moments {
     uint64_t n;
     double mean, squares; /* sum of squared distances from the mean */
 };
 void moments_add(struct moments *m, double x);
-/* Standard error of the mean; 0 below two numbers. */
+/* The standard error of the mean; 0 for fewer than two numbers. */
 double moments_error(const struct moments *m);
 
 struct score {
-    struct moments nll; /* of every token that was predicted */
+    struct moments nll; /* of every predicted token */
     /* With a reference: */
     struct moments reference_nll, delta; /* delta: nll - reference_nll, token by token */
     struct moments kl;                   /* KL(reference || model) in nats, every position */
     double kl_max, max_difference;       /* max_difference: between two logits */
-    uint64_t agreed;                     /* positions whose likeliest token is the same */
-    float *kl_rows;                      /* (capacity), kl.n of them; NULL without a reference */
+    uint64_t agreed;                     /* positions where both have the same likeliest token */
+    float *kl_rows;                      /* (capacity), kl.n are used; NULL without a reference */
     size_t capacity;
 };
 double score_perplexity(const struct score *s);
@@ -46,8 +46,8 @@ gpt2q_status scorer_create(struct scorer *s, const struct kernels *kernels, int3
                            bool with_reference, int n_threads, gpt2q_error *err);
 void scorer_free(struct scorer *s);
 
-/* Adds n rows of logits (n, vocab). targets[r] is the token that follows row r, -1 where none is asked for.
- * reference (n, vocab) or NULL. GPT2Q_NON_FINITE where a row holds what is no finite number. */
+/* Adds n rows of logits (n, vocab). targets[r] is the token after row r, or -1 if it does not count.
+ * reference is (n, vocab) or NULL. GPT2Q_NON_FINITE if a row holds a number that is not finite. */
 gpt2q_status scorer_add(struct scorer *s, const float *logits, const float *reference, const int32_t *targets,
                         int32_t n, struct score *score, gpt2q_error *err);
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whole models the mixed one is held against. */
+/* The uniform models with which the mixed one is compared. */
 static const char *const uniform_schemes[] = {"f16",
                                               "bf16",
                                               "notes",
@@ -37,8 +37,8 @@ static const char *const uniform_schemes[] = {"f16",
 
 /* ---- the choice ---- */
 
-/* The move of one tensor to another level that costs least for each byte (down), or gains most and fits (up).
- */
+/* The best move of one tensor to another level: down, the one that costs least per byte; up, the one that
+ * gains most and fits. */
 struct move {
     size_t tensor, level;
     double merit;
@@ -52,7 +52,7 @@ static bool best_move(const struct sensitive_tensor *tensors, size_t n, size_t n
         const struct sensitive_tensor *s = &tensors[t];
         uint64_t now = s->bytes[s->level];
         for (size_t l = 0; l < n_levels; l++) {
-            double gain = s->kl[s->level] - s->kl[l]; /* below 0 where it costs */
+            double gain = s->kl[s->level] - s->kl[l]; /* negative: it costs */
             if (down ? s->bytes[l] >= now : !(gain > 0) || (s->bytes[l] > now && s->bytes[l] - now > room))
                 continue;
             double merit = down ? gain / (double)(now - s->bytes[l]) : gain;
@@ -75,8 +75,8 @@ bool sensitivity_choose(struct sensitive_tensor *tensors, size_t n, size_t n_lev
         *total -= tensors[m.tensor].bytes[tensors[m.tensor].level] - tensors[m.tensor].bytes[m.level];
         tensors[m.tensor].level = m.level;
     }
-    while (
-        best_move(tensors, n, n_levels, false, budget - *total, &m)) { /* KL falls at every step: it ends */
+    while (best_move(tensors, n, n_levels, false, budget - *total,
+                     &m)) { /* KL falls at every step, so it ends */
         *total = *total - tensors[m.tensor].bytes[tensors[m.tensor].level] + tensors[m.tensor].bytes[m.level];
         tensors[m.tensor].level = m.level;
     }
@@ -103,7 +103,7 @@ static gpt2q_status open_mixed(const struct study *s, const char *spec, const ch
     return gpt2q_model_open(s->p->path, &p, model, err);
 }
 
-/* Between tiles of one model only the count of models is told. */
+/* Between the tiles of one model only the count of models is shown. */
 static bool keep_going(void *user, uint64_t done, uint64_t total)
 {
     const struct study *s = user;
@@ -184,7 +184,7 @@ static int by_kl(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A scheme that does not suit the shapes (a group that does not divide) is no candidate. */
+/* A scheme that does not fit the shapes (a group that does not divide) is not a candidate. */
 static gpt2q_status try_uniform(struct study *s, const char *spec, gpt2q_error *err)
 {
     gpt2q_model *model;

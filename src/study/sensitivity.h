@@ -1,11 +1,11 @@
-/* Which tensors bear being held in few bits? Each is held in each scheme (a level) alone, the rest as in the
- * reference, and what that costs in KL divergence is measured. From the costs a mixed model within a budget
- * of bytes is made, greedily: tensors go down to the level that costs least per byte saved until all fits,
- * then up again where room is left.
+/* Which tensors can be held in few bits? Each is held in each scheme (a level) alone, with the rest as in
+ * the reference. The cost is the KL divergence. From the costs a mixed model within a budget of bytes is
+ * made, greedily: tensors go down to the level that costs least per byte saved until all fits, then up
+ * again where there is room.
  *
- * Costs are added up as if tensors did not know of each other, which is not so: what is proposed is therefore
- * run, on text that was not used for ranking, beside every uniform scheme that fits the budget; the best of
- * all is the answer. */
+ * The costs are added as if tensors were independent, which they are not. So the proposed model is run, on
+ * text that was not used for ranking, beside every uniform scheme that fits the budget. The best of all is
+ * the answer. */
 #ifndef STUDY_SENSITIVITY_H
 #define STUDY_SENSITIVITY_H
 #include "qtensor/qtensor.h"
@@ -45,21 +45,21 @@ struct sensitivity {
     size_t n_tensors;
     uint64_t reference_bytes;
     bool ranked; /* all went well */
-    /* With a budget: */
+    /* Set with a budget: */
     size_t base;                    /* the level that most tensors of the mixed model have */
     struct uniform_result mixed;    /* scheme "mixed" */
-    struct uniform_result *uniform; /* those that fit the budget, best first; none: n_uniform 0 */
+    struct uniform_result *uniform; /* those that fit the budget, best first; n_uniform 0: none */
     size_t n_uniform;
     bool mixed_wins; /* its KL is not above the best uniform one's */
 };
 
-/* *out for sensitivity_free, in any case. A budget below what the levels can reach is GPT2Q_INVALID_ARGUMENT.
- */
+/* *out is for sensitivity_free, in any case. A budget that the levels cannot reach is
+ * GPT2Q_INVALID_ARGUMENT. */
 gpt2q_status sensitivity_run(const struct sensitivity_params *p, struct sensitivity *out, gpt2q_error *err);
 void sensitivity_free(struct sensitivity *s);
 
-/* The choice alone, from bytes and kl to level; `bytes` is of the whole model with all at level 0. False: it
- * cannot fit. *total: the bytes of the choice. */
+/* Makes the choice alone: from bytes and kl to level. `bytes` is the size of the whole model at level 0.
+ * Returns false if it cannot fit. *total: the bytes of the choice. */
 bool sensitivity_choose(struct sensitive_tensor *tensors, size_t n, size_t n_levels, uint64_t bytes,
                         uint64_t budget, uint64_t *total);
 #endif

@@ -1,13 +1,14 @@
-/* A text, window by window, scored: alone, beside another model in lock-step, or beside logits made
+/* Scores a text window by window: alone, beside another model in lock-step, or beside logits made
  * elsewhere. */
 #ifndef STUDY_TEXT_SCORE_H
 #define STUDY_TEXT_SCORE_H
 #include "study/reader.h"
 #include "study/score.h"
 
-#define TILE_BYTES ((size_t)8 << 20) /* of logits: fits caches, and few enough bytes beside two models */
+/* bytes of logits: few enough for the caches, and beside two models */
+#define TILE_BYTES ((size_t)8 << 20)
 
-/* Where the reference's logits of a tile come from (NULL row: failed, *err says why); and what sees the
+/* `reference` gives the reference's logits of a tile (NULL: it failed, *err says why). `written` sees the
  * model's. */
 struct tile_place {
     size_t window;
@@ -27,8 +28,8 @@ struct text_score_params {
     const struct tile_hooks *hooks;  /* may be NULL */
     const struct progress *progress; /* may be NULL */
 };
-/* *score is zero or whole windows; to be freed in any case. *seconds: spent in passes of the model. On
- * GPT2Q_CANCELLED the score holds what was read until then. */
+/* *score is zero or holds whole windows; free it in any case. *seconds: the time in passes of the model.
+ * On GPT2Q_CANCELLED the score holds what was read so far. */
 gpt2q_status text_score(const struct text_score_params *p, struct score *score, double *seconds,
                         gpt2q_error *err);
 

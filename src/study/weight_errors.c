@@ -13,7 +13,7 @@ struct held {
     size_t n; /* of floats */
 };
 
-/* `weights` is a copy of the model's: names are bound to places that only building changes. */
+/* `weights` is a copy of the model's: only building may change the places that names are bound to. */
 static bool find_held(struct gpt2_weights *weights, const struct tensor_info *info, struct held *out)
 {
     struct weight_id id;
@@ -77,14 +77,14 @@ static void count_codes(const struct qtensor *w, struct weight_histogram *h)
     }
 }
 
-/* The bin of x over [lo, hi]; what is beyond an end is in the bin at that end. */
+/* The bin of x over [lo, hi]. Values beyond an end are in the bin at that end. */
 static size_t bin_of(double x, double lo, double hi)
 {
     double bin = hi > lo ? (x - lo) / (hi - lo) * WEIGHT_BINS : WEIGHT_BINS / 2;
     return !(bin >= 0) ? 0 : bin >= WEIGHT_BINS ? WEIGHT_BINS - 1 : (size_t)bin;
 }
 
-/* A walk over two matrices of one shape: finds the largest error, or counts. */
+/* Walks over two matrices of one shape: finds the largest error, or counts. */
 static void walk_both(const struct qtensor *reference, const struct qtensor *w, bool counting,
                       struct weight_histogram *h)
 {

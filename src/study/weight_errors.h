@@ -9,26 +9,27 @@ struct weight_error {
     size_t bytes;
     double relative_error;        /* |W - W'| over |W|, Frobenius norms; 0 where both are 0 */
     double mean_error, max_error; /* of |w - w'| */
-    double largest, peak;         /* of the reference's: max |w|; the same over the root mean square */
+    double largest, peak;         /* of the reference: max |w|; max |w| over the root mean square */
 };
-/* One for each tensor of the model, in checkpoint order; *out (n of them) for mem_free. Both models are of
- * one checkpoint. */
+/* One for each tensor of the model, in checkpoint order. *out (n of them) is for mem_free. Both models
+ * come from one checkpoint. */
 gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *model, struct weight_error **out,
                            size_t *n, gpt2q_error *err);
 
 #define WEIGHT_BINS 96
 struct weight_histogram {
-    double lo, hi; /* of the values' bins */
+    double lo, hi; /* ends of the values' bins */
     uint64_t values[WEIGHT_BINS];
     int n_codes;         /* 0: no integer codes */
     uint64_t codes[256]; /* from the least code on */
     uint64_t count, most_on_a_code;
     int codes_used;
-    double
-        reach; /* max |w - w'|, w of the reference; 0: the two are equal, and all errors are in the middle */
+    /* max |w - w'|, where w is the reference's; 0: both are equal, and all errors are in the middle */
+    double reach;
     uint64_t errors[WEIGHT_BINS]; /* of w - w', over [-reach, reach] */
 };
-/* Of the matrix `name`; bins of values over [lo, hi]. Both models are of one checkpoint. False where one has no such matrix. */
+/* Counts the matrix `name`, with bins of values over [lo, hi]. Both models come from one checkpoint.
+ * Returns false if one has no such matrix. */
 bool weight_histogram(const gpt2q_model *reference, const gpt2q_model *model, const char *name, double lo,
                       double hi, struct weight_histogram *out);
 #endif

@@ -1,15 +1,15 @@
-/* What the files of `gpt2q bench` share. A plan is a list of tests; they are run in rounds, each round
- * measuring the machine's limits and then every test once, so that a machine that drifts drifts under all of
- * them alike.
+/* What the files of `gpt2q bench` share. A plan is a list of tests. They run in rounds. Each round
+ * measures the machine's limits and then runs every test once, so that a machine whose speed drifts does
+ * so for all of them.
  *
- *     cmd_bench.c      options, and the plan they make
- *     machine.c  what the machine can do at most
- *     bound.c  what a test would take at those limits
- *     session.c  a context, and one test on it
- *     run.c  models and rounds
- *     profile.c  a step by its parts
+ *     cmd_bench.c   options, and the plan they make
+ *     machine.c     what the machine can do at most
+ *     bound.c       what a test would take at those limits
+ *     session.c     a context, and one test on it
+ *     run.c         models and rounds
+ *     profile.c     a step by its parts
  *     neighbours.c  the busy neighbours of --beside
- *     report.c  table, JSON, CSV, Markdown */
+ *     report.c      table, JSON, CSV, Markdown */
 #ifndef APP_BENCH_H
 #define APP_BENCH_H
 #include "engine/model.h"
@@ -17,7 +17,7 @@
 #include "model/cost.h"
 
 #define BENCH_CHUNK 512 /* tokens of a pass at most, in prefill */
-#define BENCH_NOISY 0.2 /* (max - min) / median from which on a figure concludes nothing */
+#define BENCH_NOISY 0.2 /* (max - min) / median; a figure that varies so much proves nothing */
 
 /* ---- samples: one figure a round ---- */
 struct samples {
@@ -32,7 +32,7 @@ struct summary {
 struct summary samples_summary(struct samples *s);
 
 /* ---- the machine ---- */
-struct read_limit { /* reading memory: the only limit that depends on how much is read */
+struct read_limit { /* reading memory: the only limit that depends on the amount read */
     size_t working_set;
     struct samples gb_s;
 };
@@ -54,13 +54,14 @@ struct machine {
 gpt2q_status machine_create(struct machine *m, const char *isa, const int32_t *threads, int n_threads,
                             int n_reads, int max_samples, gpt2q_error *err);
 void machine_free(struct machine *m);
-/* Working set `read` is that many bytes, or where that is more than any cache holds, a size that is. */
+/* Sets working set `read` to that many bytes. If that is more than any cache holds, a size beyond all
+ * caches stands for it. */
 gpt2q_status machine_set_working_set(struct machine *m, int read, uint64_t bytes, gpt2q_error *err);
-/* Every limit once, reads first to last. */
+/* Measures limits: reads from first to last, then the others. */
 void machine_measure(struct machine *m, int first, int last);
 
 /* ---- the plan ---- */
-struct bench_model {    /* one that is held in memory; several schemes may share it */
+struct bench_model {    /* a model in memory; several schemes may share it */
     const char *spec;   /* NULL: the default */
     gpt2q_model *model; /* NULL while it is not open */
     uint64_t bytes;
@@ -72,19 +73,19 @@ struct bench_scheme {
     const char *activations_text;
 };
 enum test_kind { TEST_PREFILL, TEST_DECODE, TEST_TOKENIZE };
-struct bench_profile { /* of a step: one token of each sequence, or a whole prompt */
+struct bench_profile { /* a step: one token of each sequence, or a whole prompt */
     int n_steps;       /* 0: not measured */
-    double step_s, parts_s[PART_COUNT], sampling_s; /* the scheduler has the rest */
+    double step_s, parts_s[PART_COUNT], sampling_s; /* the rest is the scheduler's */
     struct cost cost[PART_COUNT];
     double bound_s[PART_COUNT];
 };
 struct bench_test {
     enum test_kind kind;
-    int scheme, limits;                         /* indices: of the plan's schemes, of the machine's limits */
-    int32_t tokens, batch, position, threads;   /* tokens: of a prompt, or made for each sequence */
+    int scheme, limits; /* indices: into the plan's schemes, into the machine's limits */
+    int32_t tokens, batch, position, threads;   /* tokens: of a prompt, or to make for each sequence */
     struct samples rates;                       /* tokens/s, all sequences together */
     double bytes_per_token, bound_tokens_per_s; /* once the test has run */
-    bool bound_noisy;                           /* the limits it was made from were */
+    bool bound_noisy;                           /* the limits behind it were noisy */
     struct bench_profile profile;
 };
 struct bench_plan {
@@ -108,13 +109,13 @@ struct bench_plan {
 struct bench_bound {
     double bytes, seconds;
     int n_steps;
-    struct cost cost[PART_COUNT];    /* summed over the test, as are */
+    struct cost cost[PART_COUNT];    /* summed over the test; so are */
     double part_seconds[PART_COUNT]; /* each part's own bound */
 };
 struct bench_rates { /* medians of the limits that hold for a test */
     double read_gb_s, gflops_f32, gops_i8;
 };
-/* Seconds at these rates: pass by pass, the longer of moving the bytes and computing. */
+/* Seconds at these rates. For each pass the longer of two counts: moving the bytes, or computing. */
 struct bench_bound bench_bound(const struct bench_plan *plan, const struct bench_test *test,
                                const struct gpt2_weights *weights, enum activations activations,
                                struct bench_rates rates);
@@ -126,23 +127,23 @@ struct bench_session {
     int32_t n_sequences,
         position; /* sequences 0..n_sequences-1 are for decoding; 0..n_filled-1 hold `position` tokens */
     int32_t n_filled, vocab_size;
-    int32_t spare; /* tokens that sequences may make beyond a test's, while a scheduler still takes in the
-                      prompts of others */
-    int32_t *next; /* (n_sequences) the token to come */
+    /* Tokens that sequences may make beyond a test's, while a scheduler still takes in others' prompts. */
+    int32_t spare;
+    int32_t *next; /* (n_sequences) the next token */
 };
 gpt2q_status session_create(struct bench_session *s, const struct bench_plan *plan, int scheme, int limits,
                             gpt2q_error *err);
 void session_free(struct bench_session *s);
-/* Runs a test once and gives its tokens/s. */
+/* Runs a test once. *rate is its tokens/s. */
 gpt2q_status session_run(struct bench_session *s, const struct bench_plan *plan,
                          const struct bench_test *test, double *rate, gpt2q_error *err);
 
-/* Runs a test once more, a decoding one through the scheduler, and fills in the times of its profile. */
+/* Runs a test once more and fills in its profile. A decoding test runs through the scheduler. */
 gpt2q_status session_profile(struct bench_session *s, const struct bench_plan *plan, struct bench_test *test,
                              gpt2q_error *err);
 
 /* ---- running and reporting ---- */
-/* An exit code. What an interrupt leaves unmeasured has no rates. */
+/* Runs the plan. Returns an exit code. Tests that an interrupt prevented have no rates. */
 int bench_run(struct bench_plan *plan);
 
 enum bench_format { BENCH_TABLE, BENCH_JSON, BENCH_CSV, BENCH_MARKDOWN };

@@ -1,5 +1,5 @@
-/* What a test would take on this machine if nothing were lost: its passes one after the other, as bench_run.c
- * makes them, each taking as long as moving its bytes or as computing, whichever is longer. */
+/* What a test would take on this machine if nothing were lost. Its passes follow each other as in run.c.
+ * Each takes as long as moving its bytes or as computing, whichever is longer. */
 #include "app/bench/bench.h"
 
 struct bound_sum {

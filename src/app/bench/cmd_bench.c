@@ -1,5 +1,4 @@
-/* gpt2q bench: speed against the machine's limits. Here are the options, and the plan of tests that they
- * make. */
+/* gpt2q bench: speed against the machine's limits. This file has the options and makes the plan of tests. */
 #include "app/bench/bench.h"
 #include "app/bench/neighbours.h"
 #include "app/commands.h"
@@ -26,7 +25,7 @@ struct number_list {
 
 static struct {
     const char *shape, *schemes, *prefill, *batch, *threads, *tokenizer;
-    struct model_options model; /* of these, bench has -m, -q, -a, --isa, --kv and --quiet */
+    struct model_options model; /* bench takes of these -m, -q, -a, --isa, --kv and --quiet */
     int64_t decode, position, repeat, beside;
     bool all_logits, profile, json, csv, markdown;
 } opt;
@@ -87,7 +86,7 @@ static void options(struct option_set *set)
 
 /* ---- lists ---- */
 
-/* "1,8,32"; an exit code. NULL: `otherwise`, or nothing where that is 0. */
+/* Parses "1,8,32". Returns an exit code. Text NULL gives `otherwise`, or an empty list if that is 0. */
 static int parse_numbers(const char *option, const char *text, int32_t max, int32_t otherwise,
                          struct number_list *out)
 {
@@ -110,7 +109,7 @@ static int parse_numbers(const char *option, const char *text, int32_t max, int3
     }
 }
 
-/* One SPEC[@ACT] of --schemes, cut in place; models of the same SPEC are shared. */
+/* Parses one SPEC[@ACT] of --schemes, and cuts it in place. Schemes of the same SPEC share a model. */
 static int add_scheme(struct bench_plan *plan, char *spec)
 {
     gpt2q_error err;
@@ -120,7 +119,7 @@ static int add_scheme(struct bench_plan *plan, char *spec)
     struct model_options check = {.scheme = spec, .activations = at ? at : opt.model.activations};
     if (scheme_parse(spec, &scheme, &err)) return usage_error("%s", err.message);
     const bool integer = scheme_takes(scheme, ACTIVATIONS_I16);
-    if (!at && !integer) check.activations = NULL; /* -a is a default, for those that it fits */
+    if (!at && !integer) check.activations = NULL; /* -a is a default for the schemes that it fits */
     int code = model_options_check(&check), m = 0;
     if (code) return code;
     if (plan->n_schemes == SCHEMES_MAX) return usage_error("--schemes has more than %d schemes", SCHEMES_MAX);

@@ -1,6 +1,6 @@
-/* The machine's limits, measured with the instruction set that the engine uses: what all threads together
- * read from memory and compute in a second. They drift with the neighbours on a shared machine, so they are
- * measured anew in every round. */
+/* The machine's limits: what all threads together read from memory and compute in a second. They are
+ * measured with the instruction set that the engine uses, and in every round, because on a shared machine
+ * they drift. */
 #include "app/bench/bench.h"
 #include "app/provenance.h"
 #include "base/checked.h"
@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WORKING_SET ((size_t)512 << 20) /* beyond any cache: reading more is no slower */
+#define MAX_WORKING_SET ((size_t)512 << 20) /* beyond any cache; reading more is not slower */
 #define MIN_SECONDS     0.01                /* of one try */
 #define TRIES           4
 #define PAGE            4096
-#define UNIT            256 /* limits->read takes whole ones */
+#define UNIT            256 /* limits->read takes multiples of it */
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -37,10 +37,10 @@ struct summary samples_summary(struct samples *s)
 struct measurement {
     const struct machine *m;
     void (*work)(struct measurement *w, int thread, int n);
-    size_t bytes; /* that all threads read in a step */
+    size_t bytes; /* of a step, all threads together */
     size_t steps;
-    struct {                         /* of a thread, on cache lines of its own */
-        _Alignas(128) uint64_t sink; /* keeps the work from being left out */
+    struct {                         /* one for each thread, on cache lines of its own */
+        _Alignas(128) uint64_t sink; /* keeps the compiler from removing the work */
     } threads[THREADS_MAX];
 };
 
@@ -86,7 +86,7 @@ static void do_share(void *arg, int share, int n)
     w->work(w, share, n);
 }
 
-/* Until the last share is done. */
+/* Waits until the last share is done. */
 static double time_once(struct measurement *w, int threads)
 {
     double start = clock_seconds();
@@ -94,9 +94,8 @@ static double time_once(struct measurement *w, int threads)
     return clock_seconds() - start;
 }
 
-/* Steps of every thread in a second: the best of a few tries, because a limit is what the machine can do, not
- * what it does while somebody else has the core. The first tries, which are too short to count, also warm up.
- */
+/* Steps a second, all threads together: the best of a few tries. A limit says what the machine can do,
+ * also if somebody else has a core just now. The first tries are too short to count; they warm up. */
 static double steps_per_second(struct measurement *w, int threads, size_t first)
 {
     for (w->steps = first;; w->steps *= 4) {

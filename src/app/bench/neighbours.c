@@ -9,7 +9,7 @@
 static pid_t neighbours[NEIGHBOURS_MAX];
 static int n_neighbours;
 
-/* Until this process is gone: then a neighbour has another parent. */
+/* Runs until this process is gone: then a neighbour has another parent. */
 static void stay_busy(pid_t parent)
 {
     volatile unsigned count = 0;

@@ -1,11 +1,11 @@
-/* Busy neighbours: processes that do nothing but hold the cores, as other programs on a shared machine do. */
+/* Busy neighbours: processes that do nothing but hold the cores, like other programs on a shared machine. */
 #ifndef APP_BENCH_NEIGHBOURS_H
 #define APP_BENCH_NEIGHBOURS_H
 
 #define NEIGHBOURS_MAX 1024
 
-/* Starts n; to be called before the process has threads. An exit code; on failure none is left. */
+/* Starts n of them. Call it before the process has threads. Returns an exit code; on failure none is left. */
 int neighbours_start(int n);
-/* Ends them. They also end when this process does, however it does. */
+/* Ends them. They also end when this process ends in any way. */
 void neighbours_end(void);
 #endif

@@ -1,6 +1,6 @@
-/* Where the time of a step goes: the parts of a forward pass by its own clock; for decoding, through the
- * scheduler as `generate` and `batch` do it, also the choice of tokens (what the head leaves of it, for it is
- * greedy), and what is left for the scheduler. */
+/* Where the time of a step goes. The parts of a forward pass are timed by the pass itself. Decoding runs
+ * through the scheduler, as in `generate` and `batch`. There the choice of tokens is timed, too, and the
+ * rest is the scheduler's. */
 #include "app/bench/bench.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -31,7 +31,7 @@ static void ignore_end(void *user, uint64_t request, int32_t sample, const gpt2q
     (void)user, (void)request, (void)sample, (void)result;
 }
 
-/* As many equal requests as the test has sequences; the cache is filled by their prompts. */
+/* Submits as many equal requests as the test has sequences. Their prompts fill the cache. */
 static gpt2q_status submit_all(const struct bench_session *session, gpt2q_scheduler *scheduler,
                                const struct bench_test *t, gpt2q_error *err)
 {
@@ -50,7 +50,7 @@ static gpt2q_status submit_all(const struct bench_session *session, gpt2q_schedu
     return s;
 }
 
-/* Steps in which every sequence decodes; those with prompts in them do not count. */
+/* Counts steps in which every sequence decodes. Steps with prompts in them do not count. */
 static gpt2q_status time_steps(struct bench_session *s, gpt2q_scheduler *scheduler, struct bench_test *t,
                                gpt2q_error *err)
 {

@@ -1,5 +1,5 @@
-/* The results as a table for people, JSON, CSV and Markdown for programs. A figure whose rounds differ too
- * much to conclude anything from is marked in all of them. */
+/* The results: a table for people; JSON, CSV and Markdown for programs. All of them mark figures whose
+ * rounds differ too much to prove anything. */
 #include "app/bench/bench.h"
 #include "app/common.h"
 #include <math.h>
@@ -88,7 +88,7 @@ static cJSON *limits_json(struct machine *m)
     return array;
 }
 
-/* The figures of the most threads over the largest working set, and all of them. */
+/* The figures of the most threads over the largest working set; then all of them. */
 static cJSON *machine_json(struct machine *m)
 {
     struct machine_limits *most = &m->limits[0];
@@ -116,8 +116,8 @@ struct profile_entry {
     double seconds, bound_s, bytes, flops; /* of a step; flops: fp32 and int8 operations together */
 };
 
-/* The parts of the pass, then sampling and, for decoding, the scheduler, which have no bound; returns how
- * many. */
+/* The parts of the pass, then sampling and, for decoding, the scheduler. The last two have no bound.
+ * Returns how many there are. */
 static int profile_entries(const struct bench_test *t, struct profile_entry entries[ENTRIES])
 {
     const struct bench_profile *p = &t->profile;
@@ -255,7 +255,8 @@ static void report_csv(struct bench_plan *plan)
 static const char *const headings[COLUMNS] = {"scheme", "activations", "test",     "tokens",
                                               "batch",  "position",    "threads",  "tokens/s",
                                               "min",    "max",         "MB/token", "of bound"};
-/* The table on a terminal fits 80 columns: short headings, and not the extremes, which --json, --csv and --markdown have. */
+/* The table on a terminal fits 80 columns: short headings, and no extremes. --json, --csv and --markdown
+ * have those. */
 static const char *const short_headings[COLUMNS] = {"scheme", "act",  "test",    "tokens",
                                                     "batch",  "pos.", "thr",     "tokens/s",
                                                     "min",    "max",  "MB/tok.", "of bound"};
@@ -291,7 +292,7 @@ static void print_row(const struct report_row *r, bool markdown)
     print_cells(cells, markdown);
 }
 
-/* False where an interrupt came before the first figure. */
+/* Returns false if an interrupt came before the first figure. */
 static bool any_measured(const struct bench_plan *plan)
 {
     for (int i = 0; i < plan->n_tests; i++)

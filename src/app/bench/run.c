@@ -1,6 +1,6 @@
-/* Models and rounds. All models stay in memory together as long as they take less than half of it, so that
- * their tests can be interleaved; beyond that they come one after the other, and only what is compared within
- * one of them is interleaved. */
+/* Models and rounds. Models stay in memory together as long as they take less than half of it. Then all
+ * their tests are interleaved. If they take more, models come one after another, and only the tests of one
+ * model are interleaved. */
 #include "app/bench/bench.h"
 #include "app/common.h"
 #include "base/clock.h"
@@ -41,7 +41,7 @@ static uint64_t half_of_memory(void)
     return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : UINT64_MAX;
 }
 
-/* Near enough to decide whether one more model fits. */
+/* An estimate, good enough to decide whether one more model fits. */
 static uint64_t estimated_bytes(const char *spec, uint64_t parameters)
 {
     struct scheme s;
@@ -104,7 +104,7 @@ static gpt2q_status open_sessions(struct bench_run *r, gpt2q_error *err)
         snprintf(scheme->text, sizeof scheme->text, "%s", gpt2q_model_scheme(model));
         for (int k = 0; k < plan->n_threads && !s; k++) {
             s = session_create(session_of(r, i, k), plan, i, k, err);
-            if (!s) /* what was asked for outlives the context */
+            if (!s) /* the request outlives the context */
                 scheme->activations_text = scheme->activations
                                                ? scheme->activations
                                                : gpt2q_context_activations(session_of(r, i, k)->ctx);
@@ -142,7 +142,7 @@ static gpt2q_status run_tokenizer(const struct bench_plan *plan, struct bench_te
     return s;
 }
 
-/* Whether the test belongs to the models in memory; the tokenizer's, to the first ones. */
+/* Whether the test runs with the models in memory. The tokenizer's tests run with the first ones. */
 static bool is_due(const struct bench_run *r, const struct bench_test *t)
 {
     return t->kind == TEST_TOKENIZE ? r->first == 0
@@ -153,7 +153,7 @@ static gpt2q_status run_round(struct bench_run *r, int round, gpt2q_error *err)
 {
     struct bench_plan *plan = r->plan;
     gpt2q_status s = GPT2Q_OK;
-    bool warming = round == 0; /* touches every page and measures nothing */
+    bool warming = round == 0; /* touches every page, measures nothing */
     if (!warming) machine_measure(&plan->machine, r->first, r->last);
     for (int i = 0; i < plan->n_tests && !s && !signal_seen(); i++) {
         struct bench_test *t = &plan->tests[i];
@@ -167,7 +167,7 @@ static gpt2q_status run_round(struct bench_run *r, int round, gpt2q_error *err)
     return s;
 }
 
-/* What a test would have taken, from the medians of the limits as they are now. */
+/* Sets the bound of a test from the medians of the limits so far. */
 static void compute_bound(struct bench_plan *plan, struct bench_test *t)
 {
     int model = plan->schemes[t->scheme].model;

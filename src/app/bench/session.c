@@ -1,12 +1,10 @@
-/* A context and the tests on it. Prompts and first tokens are arbitrary but always the same, so every round
- * does the same work; what is decoded is the model's own greedy choice, and choosing it is part of the time.
- */
+/* A context and the tests on it. Prompts and first tokens are arbitrary but always the same, so that every
+ * round does the same work. What is decoded is the model's greedy choice; choosing it is part of the time. */
 #include "app/bench/bench.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
-/* Any token, well spread over the vocabulary: rows of the embedding are not met twice by chance of being
- * neighbours. */
+/* An arbitrary token. Tokens spread over the vocabulary, so that rows of the embedding are not neighbours. */
 static int32_t some_token(const struct bench_session *s, int32_t sequence, int32_t position)
 {
     uint32_t h = (uint32_t)sequence * 0x9E3779B9u + (uint32_t)position * 0x85EBCA6Bu + 1u;
@@ -136,7 +134,8 @@ static gpt2q_status run_decode(struct bench_session *s, const struct bench_test 
         if (s->position) status = feed_prompt(s, s->n_filled, s->position, false, false, err);
     rewind_sequences(s, t->batch);
     if (!status)
-        status = step(s, t->batch, s->position, err); /* not timed: threads and caches are the last test's */
+        status = step(s, t->batch, s->position,
+                      err); /* not timed: it brings threads and caches back from the last test */
     rewind_sequences(s, t->batch);
     double start = clock_seconds();
     for (int32_t i = 0; i < t->tokens && !status; i++) status = step(s, t->batch, s->position + i, err);

@@ -50,20 +50,20 @@ static void options(struct option_set *set)
     model_options_pick(set, &opt.model, "model tensor requantize activations threads isa ctx kv quiet");
 }
 
-/* A quantized model in place of a SPEC. */
+/* Whether it names a quantized model instead of a SPEC. */
 static bool names_file(const char *word)
 {
     const size_t n = strlen(word);
     return strchr(word, '/') || file_exists(word) || (n > 6 && !strcmp(word + n - 6, ".gpt2q"));
 }
 
-/* "i8@f32" in place; -a holds where the scheme can have integer activations at all. */
+/* Splits "i8@f32" in place. -a holds for schemes that can have integer activations. */
 static int parse_scheme(char *word, struct compared *out)
 {
     gpt2q_error err;
     struct scheme scheme;
     char *at = strrchr(word, '@');
-    if (at && strchr(at, '/')) at = NULL; /* a part of a path */
+    if (at && strchr(at, '/')) at = NULL; /* part of a path */
     if (at) *at = '\0';
     out->spec = word;
     out->file = names_file(word);
@@ -104,7 +104,7 @@ static int choose_window(const gpt2q_config *config, int32_t *window)
     return EXIT_DONE;
 }
 
-/* The ids of the text: from the first scheme's model, for the vocabulary is that of all. */
+/* Reads the ids of the text with the first scheme's model: all schemes have its vocabulary. */
 static int read_text(struct comparison *c, int32_t **ids)
 {
     gpt2q_model *model;
@@ -149,7 +149,7 @@ static int compare(struct comparison *c)
             c->budget = (uint64_t)(opt.budget > 32 ? opt.budget : opt.budget * bits);
             code = compare_sensitivity(c);
         }
-        if (code == EXIT_DONE || code > EXIT_USAGE) { /* what was done is shown, also after an interruption */
+        if (code == EXIT_DONE || code > EXIT_USAGE) { /* what is done is shown, also after an interruption */
             int reported = report(c);
             if (!code) code = reported;
         }

@@ -27,7 +27,7 @@ struct completion {
 struct compared {
     const char *spec; /* as given: a SPEC or, with `file`, the path of a quantized model */
     bool file;
-    const char *activations; /* as given, NULL: the default; then what is used */
+    const char *activations; /* as given, NULL: the default; once it has run, those that were used */
     char scheme[SCHEME_TEXT_MAX];
     bool done;
     uint64_t bytes, parameters;
@@ -61,13 +61,14 @@ struct comparison {
     gpt2q_model *reference;   /* open before compare_run, closed by compare_free */
 };
 
-/* Runs all schemes. An exit code; what is done is marked so, also when it was interrupted. */
+/* Runs all schemes. Returns an exit code. Schemes that are done are marked, also after an interruption. */
 int compare_run(struct comparison *c);
 void compare_free(struct comparison *c);
-/* The model in the scheme, with the overrides of the options unless it is the reference. */
+/* Opens the model in a scheme. The overrides of the options hold for all but the reference. */
 int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out);
 
-/* Ranks the tensors once compare_run is done; then prints, or a JSON object. */
+/* compare_sensitivity ranks the tensors, once compare_run is done. The others print the ranking, or make
+ * it a JSON object. */
 int compare_sensitivity(struct comparison *c);
 void compare_print_sensitivity(const struct comparison *c);
 cJSON *compare_sensitivity_json(const struct comparison *c);
@@ -76,6 +77,6 @@ void compare_print(const struct comparison *c);
 /* A document for json_print. */
 cJSON *compare_json(const struct comparison *c);
 int compare_write_csv(const struct comparison *c, const char *path);
-/* Wants all schemes done. */
+/* All schemes must be done. */
 int compare_write_html(const struct comparison *c, const char *path);
 #endif

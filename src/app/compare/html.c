@@ -1,5 +1,5 @@
-/* The page: one file that needs no network and no script, readable at the width of a telephone, in light and
- * dark. */
+/* The page: one file that needs no network and no script. It is readable at the width of a telephone, in
+ * light and dark. */
 #include "app/compare/plots.h"
 #include "app/provenance.h"
 #include "app/tables.h"
@@ -125,7 +125,7 @@ static void write_table(FILE *f, const struct comparison *c)
           f);
 }
 
-/* What somebody needs to believe the figures, and to make them again. */
+/* What a reader needs to believe the figures and to make them again. */
 static void write_provenance(FILE *f, const struct comparison *c)
 {
     char cpu[96], date[40];

@@ -55,7 +55,7 @@ static cJSON *layers_json(const struct compared *s)
     return array;
 }
 
-/* Which tensor is held how, where that does not follow from the scheme's name. */
+/* The scheme of each tensor, where it does not follow from the scheme's name. */
 static void add_mixture(cJSON *o, const struct compared *s)
 {
     char text[SCHEME_TEXT_MAX];
@@ -70,8 +70,8 @@ struct figure {
     double value;
 };
 #define N_FIGURES 17
-/* The figures of a scheme in the order of CSV columns; a paired difference is from the reference, token by
- * token. */
+/* The figures of a scheme in the order of the CSV columns. Paired differences are from the reference,
+ * token by token. */
 static void figures_of(const struct compared *s, struct figure f[N_FIGURES])
 {
     const struct score *score = &s->score;

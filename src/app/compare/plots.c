@@ -79,7 +79,7 @@ static int by_bits(const void *a, const void *b)
     return (p->kl > q->kl) - (p->kl < q->kl);
 }
 
-/* All schemes but the reference, by bits. */
+/* Lists all schemes but the reference, sorted by bits. */
 static struct point *points_of(const struct comparison *c, size_t *n)
 {
     struct point *points = mem_array(c->n_schemes, sizeof *points);
@@ -93,10 +93,10 @@ static struct point *points_of(const struct comparison *c, size_t *n)
     return points;
 }
 
-/* Where a divergence lies; one of exactly 0 stands below the axis. */
+/* Where a divergence lies. Exactly 0 stands below the axis. */
 static double height_of(const struct svg_axis *y, double kl) { return kl > 0 ? svg_at(y, kl) : y->from + 18; }
 
-/* The Pareto front: no scheme of as few bits is nearer to the reference. */
+/* The Pareto front: schemes that no scheme of as few bits beats. */
 static void draw_front(FILE *f, const struct point *points, size_t n, const struct svg_axis *x,
                        const struct svg_axis *y)
 {
@@ -113,7 +113,7 @@ static void draw_front(FILE *f, const struct point *points, size_t n, const stru
     fprintf(f, "H%.1f\"/>\n", x->to);
 }
 
-/* Labels beside their points, moved down until none lies on another. */
+/* Places labels beside their points and moves them down until none covers another. */
 static void draw_points(FILE *f, const struct comparison *c, const struct point *points, size_t n,
                         const struct svg_axis *x, const struct svg_axis *y, double bottom)
 {
@@ -136,7 +136,7 @@ static void draw_points(FILE *f, const struct comparison *c, const struct point 
                     text_y = boxes[k].y + 11.5;
                     moved = true;
                 }
-            for (size_t k = 0; k < n; k++) { /* nor on another point */
+            for (size_t k = 0; k < n; k++) { /* nor another point */
                 double px = svg_at(x, points[k].bits), py = height_of(y, points[k].kl);
                 if (k != i && px > from - 4 && px < from + width + 4 && py > text_y - 13 && py < text_y + 4) {
                     text_y = py + 13.5;
@@ -199,7 +199,8 @@ void plot_bits_and_divergence(FILE *f, const struct comparison *c)
 
 enum { KL_BINS = 48 };
 
-/* Shares of the positions in each bin of a logarithmic axis, over the largest share; *zero: the share that is below the axis. */
+/* The shares of positions in each bin of a logarithmic axis, relative to the largest. *zero: the share
+ * below the axis. */
 static void kl_shares(const struct score *score, const struct svg_axis *x, double shares[KL_BINS],
                       double *zero)
 {

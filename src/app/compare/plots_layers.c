@@ -30,7 +30,7 @@ static struct svg_axis error_axis(const struct comparison *c, enum ledger_readin
     return svg_axis_over(lo, hi, true, BOTTOM, TOP);
 }
 
-/* A line before every block and the block's number below. */
+/* Draws a line before every block, and the block's number below. */
 static void draw_blocks(FILE *f, const struct ledger *l, const struct svg_axis *x)
 {
     int blocks = 0, number;
@@ -45,7 +45,7 @@ static void draw_blocks(FILE *f, const struct ledger *l, const struct svg_axis *
     svg_line(f, "grid", svg_at(x, (double)l->n - 2.5), ZERO_ROW + 4, svg_at(x, (double)l->n - 2.5), TOP);
 }
 
-/* Lines, broken where there is no error. */
+/* Draws lines. They are broken where there is no error. */
 static void draw_accumulated(FILE *f, const struct ledger *l, const struct svg_axis *x,
                              const struct svg_axis *y)
 {
@@ -89,7 +89,7 @@ static size_t largest_but(const struct ledger *l, const size_t *taken, size_t n_
     return best;
 }
 
-/* The parts of the largest errors by name, a line per scheme. */
+/* Lists the parts with the largest errors by name, a line per scheme. */
 static void write_largest(FILE *f, const struct comparison *c, enum ledger_reading reading)
 {
     fputs("<p class=\"note\">The largest, by name:", f);

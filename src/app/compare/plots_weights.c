@@ -5,7 +5,7 @@
 
 enum { LEFT = 34, HIGH = 70 /* of a histogram */, STEP = 122 /* from one to the next */ };
 
-/* Counts on a logarithmic axis, with the largest count written at the top. */
+/* Draws counts on a logarithmic axis. The largest count is written at the top. */
 static void draw_counts(FILE *f, const uint64_t counts[WEIGHT_BINS], double base)
 {
     double heights[WEIGHT_BINS], most = 1;

@@ -1,5 +1,5 @@
-/* One scheme after the other beside the reference: scored on the text in lock-step, its own completions, the
- * errors of its weights and layers. In memory are the reference and one scheme. */
+/* Runs one scheme after the other beside the reference: the score of the text, its own completions, the
+ * errors of its weights and layers. Only the reference and one scheme are in memory. */
 #include "app/compare/compare.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -61,7 +61,7 @@ static void collect(void *user, uint64_t request, int32_t sample, const gpt2q_re
     }
 }
 
-/* One prompt at a time, so that the rate is that of a single sequence. */
+/* One prompt at a time, so that the rate is a single sequence's. */
 static gpt2q_status complete(const struct comparison *c, gpt2q_scheduler *scheduler, struct collector *k,
                              gpt2q_error *err)
 {
@@ -162,7 +162,7 @@ static gpt2q_status ledgers(const struct comparison *c, struct compared *s, cons
     return status ? status : ledger_run(&p, LEDGER_LOCAL, &s->ledgers[LEDGER_LOCAL], err);
 }
 
-/* The block matrix whose largest weight is farthest from the usual one: where one scale has most to span. */
+/* The block matrix whose largest weight is farthest from the usual one. There one scale has most to span. */
 static void choose_histogram(struct comparison *c)
 {
     double peak = 0;
@@ -206,7 +206,7 @@ static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2
     return status;
 }
 
-/* A model is not judged by the text that it was calibrated on without a word. */
+/* Warns if the text is one that the model was calibrated on. */
 static void say_same_text(const struct comparison *c, const struct compared *s, const gpt2q_model *model)
 {
     const struct gpt2_weights *w = model_weights(model);

@@ -1,5 +1,5 @@
-/* compare --sensitivity: the ranking of tensors and the mixed model within a budget, for people and programs.
- */
+/* compare --sensitivity: ranks the tensors and finds a mixed model within a budget, for people and
+ * programs. */
 #include "app/compare/compare.h"
 #include "app/tables.h"
 #include "base/memory.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The levels: the reference, SPEC, and every other scheme of the list that a single tensor can be held in. */
+/* The levels: the reference, SPEC, and every other scheme of the list that fits a single tensor. */
 static size_t list_levels(const struct comparison *c, const char *levels[LEVELS_MAX], size_t *asked)
 {
     size_t n = 0;
@@ -81,7 +81,7 @@ static int by_cost(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Cheapest first; NULL when memory is out. */
+/* Sorts the cheapest first. NULL when memory is out. */
 static const struct sensitive_tensor **rank(const struct comparison *c)
 {
     const struct sensitivity *s = &c->sensitivity;

@@ -74,7 +74,7 @@ static void tick(FILE *f, const struct svg_axis *a, double value, bool horizonta
     }
 }
 
-/* 1, 2 or 5 times a power of ten: the least that makes at most `most` steps. */
+/* The least step of 1, 2 or 5 times a power of ten that makes at most `most` steps. */
 static double round_step(double span, int most)
 {
     double step = pow(10, floor(log10(span / most)));
@@ -124,7 +124,7 @@ void html_text(FILE *f, const char *text, size_t n)
             if ((unsigned char)clean[i] >= 0x20 || clean[i] == '\t')
                 fputc(clean[i], f);
             else
-                fputs("\xEF\xBF\xBD", f); /* a control character has no place in HTML */
+                fputs("\xEF\xBF\xBD", f); /* HTML has no control characters */
         }
     }
     mem_free(clean);

@@ -1,5 +1,5 @@
-/* The comparison for people: every scheme's own text with the place where it leaves the reference, two
- * tables, and the ledger of errors. */
+/* The comparison for people: every scheme's text and where it leaves the reference, two tables, and the
+ * ledger of errors. */
 #include "app/compare/compare.h"
 #include "app/tables.h"
 #include <math.h>
@@ -18,7 +18,7 @@ static bool colours(void)
     return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
-/* Line breaks are shown, so that a completion stays one paragraph. */
+/* Shows line breaks as a sign, so that a completion stays one paragraph. */
 static void print_flat(const char *text, size_t n)
 {
     for (size_t i = 0, end; i < n; i = end + 1) {
@@ -88,7 +88,7 @@ static void print_completions(const struct comparison *c, int width)
     putchar('\n');
 }
 
-/* "0.12 +- 0.02" in a column; the sign is shown where `sign`. */
+/* Prints "0.12 +- 0.02" in a column, with its sign if `sign`. */
 static void print_column(int width, double value, double error, bool sign)
 {
     char text[ERROR_TEXT], with_sign[ERROR_TEXT + 1];
@@ -149,7 +149,7 @@ static void print_cost(const struct comparison *c, int width)
     }
 }
 
-/* The error of the weight that an intermediate is a product with; NaN where there is none. */
+/* The error of the weight that makes an intermediate. NaN if there is none. */
 static double weight_behind(const struct compared *s, const char *name)
 {
     char weight[64];
