@@ -9,7 +9,7 @@
 #define TOKENS_DEFAULT 32768
 #define WINDOW_DEFAULT 256
 
-void method_options_add(struct option_set *set, struct method_options *o)
+static void set_defaults(struct method_options *o)
 {
     const struct method_plan d = method_plan_default();
     *o = (struct method_options){.tokens = TOKENS_DEFAULT,
@@ -20,14 +20,15 @@ void method_options_add(struct option_set *set, struct method_options *o)
                                  .head_damp = d.head_damp,
                                  .smooth_alpha = d.smooth_alpha,
                                  .static_percent = 0};
+}
+
+/* All but the list of methods and --static. */
+static void add_others(struct option_set *set, struct method_options *o)
+{
     const struct option all[] = {
-        {0, "method", OPTION_LIST, &o->methods, "NAME",
-         "how codes are chosen: rtn (the default), mse, imatrix, gptq, hqq; before one of these awq or "
-         "smoothquant; "
-         "repeatable, left to right",
-         0, 0},
         {0, "calibrate", OPTION_LIST, &o->texts, "FILE",
-         "text that the model reads for gptq, awq, smoothquant, imatrix and --static; repeatable, each file "
+         "text that the model reads for gptq, awq, smoothquant, imatrix (and --static); repeatable, each "
+         "file "
          "an equal "
          "share of the windows",
          0, 0},
@@ -48,15 +49,39 @@ void method_options_add(struct option_set *set, struct method_options *o)
          0},
         {0, "head-damp", OPTION_NUMBER, &o->head_damp, "F",
          "gptq: added to the tied head's diagonal, over its mean, for its use as embedding (0.1)", 0, 1e6},
-        {0, "static", OPTION_PERCENT, &o->static_percent, "[PERCENT]",
-         "write one scale an input for -a static: of the largest magnitude, or of that percentile (100)",
-         1e-3, 100},
         {0, "awq-sites", OPTION_STRING, &o->awq_sites, "LIST", "awq: of ln, v and mlp (ln,v,mlp)", 0, 0},
         {0, "smooth-alpha", OPTION_NUMBER, &o->smooth_alpha, "F",
          "smoothquant: how much of the inputs' range goes to the weights, 0 to 1 (0.5)", 0, 1},
         {0, "hqq-iters", OPTION_INTEGER, &o->hqq_iterations, "N", "hqq: repetitions at most (20)", 1, 1000},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) option_add(set, all[i]);
+}
+
+void method_options_add(struct option_set *set, struct method_options *o)
+{
+    set_defaults(o);
+    option_add(set, (struct option){
+                        0, "method", OPTION_LIST, &o->methods, "NAME",
+                        "how codes are chosen: rtn (the default), mse, imatrix, gptq, hqq; before one of "
+                        "these awq or smoothquant; repeatable, left to right",
+                        0, 0});
+    add_others(set, o);
+    option_add(set, (struct option){0, "static", OPTION_PERCENT, &o->static_percent, "[PERCENT]",
+                                    "write one scale an input for -a static: of the largest magnitude, or of "
+                                    "that percentile (100)",
+                                    1e-3, 100});
+}
+
+void method_options_add_from(struct option_set *set, struct method_options *o)
+{
+    set_defaults(o);
+    option_add(set, (struct option){
+                        0, "from", OPTION_LIST, &o->methods, "rtn|mse|imatrix|gptq|hqq|awq|smoothquant|FILE",
+                        "where training begins: what a method of quantize leaves (gptq is the best; "
+                        "repeatable, left to right; --calibrate names its text), or a .gpt2q file "
+                        "(default: the weights as they are)",
+                        0, 0});
+    add_others(set, o);
 }
 
 static int on_or_off(const char *name, const char *text, int *out)

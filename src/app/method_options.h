@@ -10,7 +10,9 @@ struct method_options {
     double damp, qep, head_damp, smooth_alpha, static_percent;
     const char *act_order, *true_sequential, *search, *awq_sites;
 };
+/* Adds --method and all that belongs to it. For `train` the list is --from, and there are no static scales. */
 void method_options_add(struct option_set *set, struct method_options *o);
+void method_options_add_from(struct option_set *set, struct method_options *o);
 /* Checks names, compositions and texts. Returns EXIT_USAGE after a sentence. */
 int method_options_plan(const struct method_options *o, struct method_plan *plan);
 

@@ -15,6 +15,15 @@ struct adam_step { /* see adam.h */
     float beta1, beta2, rate, root_correction, epsilon, decay;
 };
 
+/* How a row of weights becomes codes: u = clamp(rint((w - shift) / scale) + offset, least, most), w' = (u - offset) * scale + shift,
+ * with scale 1 in the quotient where it is 0. Each group has its own; offset or shift NULL: `middle`, 0. A shift is -zero * scale of
+ * a zero that stays: w' = (u - zero) * scale; the gradient of the scale knows it. */
+struct landing {
+    const float *scale, *offset, *shift, *zero;
+    float middle, least, most;
+    int group;
+};
+
 struct train_ops {
     int tile_rows, tile_cols; /* of a register tile; at most TILE_ROWS_MAX and TILE_COLS_MAX */
     /* c (tile_rows, tile_cols; ldc floats from row to row) += a (k, tile_rows)^T b (k, tile_cols): one chain of fused
@@ -38,6 +47,10 @@ struct train_ops {
                                   float factor);
     /* s (n) = exp(s - shift) * factor, the gradient of log-softmax but for the target's own -factor. */
     void (*entropy_backward)(float *s, float shift, size_t n, float factor);
+    /* A row of weights as its codes say, and the backward pass of that, see grids.h. g (n) becomes the gradient of w; d_scale
+     * (n / group) that of the scales, 16 lanes and the tree each, or is NULL where scales are not learned. */
+    void (*land)(const struct landing *l, const float *w, int n, float *out);
+    void (*land_backward)(const struct landing *l, const float *w, int n, float *g, float *d_scale);
     /* Adam on n parameters, see adam.h. */
     void (*adam)(float *w, const float *g, float *m, float *v, size_t n, const struct adam_step *step);
 };

@@ -172,6 +172,57 @@ static void entropy_backward(float *s, float shift, size_t n, float factor)
     }
 }
 
+/* ---- grids ---- */
+
+struct lane_grid { /* of a group */
+    vf scale, divisor, offset, shift, zero;
+};
+
+ALWAYS_INLINE struct lane_grid lane_grid_of(const struct landing *l, int g)
+{
+    const float scale = l->scale[g];
+    return (struct lane_grid){vf_set1(scale), vf_set1(scale != 0.0f ? scale : 1.0f),
+                              vf_set1(l->offset ? l->offset[g] : l->middle),
+                              vf_set1(l->shift ? l->shift[g] : 0.0f), vf_set1(l->zero ? l->zero[g] : 0.0f)};
+}
+
+/* The quotient, and its code before the clamp. */
+ALWAYS_INLINE vf quotient(vf w, const struct lane_grid *g) { return vf_div(vf_sub(w, g->shift), g->divisor); }
+
+static void land(const struct landing *l, const float *w, int n, float *out)
+{
+    const vf least = vf_set1(l->least), most = vf_set1(l->most);
+    for (int k = 0, g = 0; k < n; k += l->group, g++) {
+        const struct lane_grid grid = lane_grid_of(l, g);
+        EACH_16(i, lanes, l->group)
+        {
+            vf u = vf_add(vf_rint(quotient(vf_load_n(w + k + i, lanes), &grid)), grid.offset);
+            u = vf_sub(vf_min(vf_max(u, least), most), grid.offset);
+            vf_store_n(out + k + i, vf_add(vf_mul(u, grid.scale), grid.shift), lanes);
+        }
+    }
+}
+
+static void land_backward(const struct landing *l, const float *w, int n, float *d, float *d_scale)
+{
+    const vf least = vf_set1(l->least), most = vf_set1(l->most);
+    for (int k = 0, g = 0; k < n; k += l->group, g++) {
+        const struct lane_grid grid = lane_grid_of(l, g);
+        vf sum = vf_zero();
+        EACH_16(i, lanes, l->group)
+        {
+            vf q = quotient(vf_load_n(w + k + i, lanes), &grid), dy = vf_load_n(d + k + i, lanes);
+            vf u = vf_add(vf_rint(q), grid.offset), in = vf_min(vf_max(u, least), most);
+            vf clamped = vf_abs(vf_sub(u, in)), tiny = vf_set1(0.5f);
+            vf slope = vf_sub(in, grid.offset);
+            slope = vf_sub(slope, vf_select_lt(clamped, tiny, q, grid.zero));
+            sum = vf_fma(dy, vf_first(lanes, slope, vf_zero()), sum);
+            vf_store_n(d + k + i, vf_select_lt(clamped, tiny, dy, vf_zero()), lanes);
+        }
+        if (d_scale) d_scale[g] = l->scale[g] != 0.0f ? vf_sum(sum) : 0.0f;
+    }
+}
+
 static void adam(float *w, const float *g, float *m, float *v, size_t n, const struct adam_step *step)
 {
     const vf b1 = vf_set1(step->beta1), b2 = vf_set1(step->beta2), c1 = vf_set1(1.0f - step->beta1),
@@ -204,5 +255,7 @@ const struct train_ops ISA(train_ops) = {
     .column_sum = column_sum,
     .divergence_backward = divergence_backward,
     .entropy_backward = entropy_backward,
+    .land = land,
+    .land_backward = land_backward,
     .adam = adam,
 };

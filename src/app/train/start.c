@@ -1,0 +1,436 @@
+/* Where training begins. */
+#include "app/train/train.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "model/gpt2q_read.h"
+#include "qtensor/dequantize.h"
+#include "qtensor/isa.h"
+#include "tokenizer/tokenizer.h"
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+/* ---- the weights that training begins with ---- */
+
+static int which_of(const struct training *t, size_t item)
+{
+    return floats_index(&t->student, t->quantizer.bindings.items[item].id);
+}
+
+static bool same_shape(const gpt2q_config *a, const gpt2q_config *b)
+{
+    return a->n_layer == b->n_layer && a->n_embd == b->n_embd && a->n_head == b->n_head &&
+           a->n_inner == b->n_inner && a->vocab_size == b->vocab_size && a->n_positions == b->n_positions;
+}
+
+/* Scales for -a static and factors of inputs have no place in training. */
+static int check_file(const struct training *t, const struct gpt2_weights *w)
+{
+    for (int l = 0; l < w->config.n_layer; l++)
+        if (w->h[l].mlp_c_proj.factors)
+            return failure("%s: h.%d.mlp.c_proj has factors of its inputs (awq), which are not trained; make "
+                           "it with --awq-sites ln,v",
+                           t->from_file, l);
+    if (w->h[0].c_attn.input_scale > 0.0f && !t->o->model.quiet)
+        fprintf(stderr, "%s: its scales for -a static do not fit the trained weights and are left out\n",
+                t->from_file);
+    if (!same_shape(&w->config, &t->quantizer.bindings.config))
+        return failure("%s: is another shape of model than %s, which it is to learn from", t->from_file,
+                       t->path);
+    return EXIT_DONE;
+}
+
+static void take_values(struct training *t, struct gpt2_weights *w)
+{
+    const struct bindings *b = &t->quantizer.bindings;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct weight_id id = b->items[i].id;
+        const struct param *p = &t->student.params.list[which_of(t, i)];
+        float *to = t->student.at + p->at;
+        if (!weight_is_matrix(id.part)) {
+            memcpy(to, *weight_floats(w, id), param_floats(p) * sizeof *to);
+            continue;
+        }
+        const struct qtensor *m = weight_matrix(w, id);
+        for (int row = 0; row < p->rows; row++)
+            t->quantizer.run.isa->formats[m->scheme.format].dequantize_row(
+                m, row, to + (size_t)row * (size_t)p->cols);
+    }
+}
+
+/* Bin centres, and the scales and zero points of the file. */
+static int begin_with_file(struct training *t, bool learned)
+{
+    gpt2q_error err;
+    struct gpt2q_file f;
+    struct gpt2_weights w;
+    if (gpt2q_file_open(t->from_file, &f, &err)) return failed(&err);
+    gpt2q_status s = gpt2q_file_weights(&f, &w, &err);
+    gpt2q_file_close(&f);
+    if (s) return failed(&err);
+    int code = check_file(t, &w);
+    if (!code) take_values(t, &w);
+    for (int i = 0; i < t->grids.count && !code && learned; i++) {
+        const struct bindings *b = &t->quantizer.bindings;
+        for (size_t k = 0; k < b->n; k++)
+            if (which_of(t, k) == t->grids.list[i].which)
+                grids_begin(&t->grids, i, weight_matrix(&w, b->items[k].id), t->student.at);
+    }
+    weights_free(&w);
+    return code;
+}
+
+/* What a method has rounded, or plain rounding. */
+static int begin_with_codes(struct training *t)
+{
+    gpt2q_error err;
+    for (int i = 0; i < t->grids.count; i++) {
+        const struct grid_matrix *m = &t->grids.list[i];
+        const struct param *p = &t->student.params.list[m->which];
+        const struct bindings *b = &t->quantizer.bindings;
+        struct qtensor rounded = {0};
+        const struct qtensor *w = NULL;
+        for (size_t k = 0; k < b->n && t->quantizer.prepared; k++)
+            if (which_of(t, k) == m->which)
+                w = &t->quantizer.prepared[weight_slot(&b->config, b->items[k].id)].matrix;
+        if (!w || !w->codes) {
+            const struct qsource src = {.name = p->name,
+                                        .dtype = DT_F32,
+                                        .data = t->student.at + p->at,
+                                        .rows = p->rows,
+                                        .cols = p->cols,
+                                        .row_stride = (size_t)p->cols,
+                                        .col_stride = 1};
+            if (qtensor_quantize(&src, m->scheme, &t->grids.run, &rounded, &err)) return failed(&err);
+            w = &rounded;
+        }
+        grids_begin(&t->grids, i, w, t->student.at);
+        qtensor_free(&rounded);
+    }
+    return EXIT_DONE;
+}
+
+/* ---- opening ---- */
+
+/* The file's schemes are the run's. */
+static int schemes_of_file(struct training *t, struct weights_params *p)
+{
+    gpt2q_error err;
+    struct gpt2q_file f;
+    char text[SCHEME_TEXT_MAX];
+    if (gpt2q_file_open(t->from_file, &f, &err)) return failed(&err);
+    int code = EXIT_DONE;
+    if (t->o->model.overrides.n)
+        code = failure("%s: is quantized already, and --tensor cannot change its schemes", t->from_file);
+    else if (t->o->model.scheme && !scheme_equal(p->scheme, f.scheme))
+        code = failure("%s: is held as %s and cannot be made %s; without -q it is trained as it is",
+                       t->from_file, scheme_print(f.scheme, text), t->o->model.scheme);
+    p->scheme = f.scheme;
+    gpt2q_file_close(&f);
+    return code;
+}
+
+static int copy_schemes(struct training *t)
+{
+    gpt2q_error err;
+    struct gpt2q_file f;
+    struct gpt2_weights w;
+    if (gpt2q_file_open(t->from_file, &f, &err)) return failed(&err);
+    gpt2q_status s = gpt2q_file_weights(&f, &w, &err);
+    gpt2q_file_close(&f);
+    if (s) return failed(&err);
+    const struct bindings *b = &t->quantizer.bindings;
+    int code = same_shape(&w.config, &b->config) && w.lm_head_is_wte == b->tied
+                   ? EXIT_DONE
+                   : failure("%s: is another shape of model than %s, which it is to learn from", t->from_file,
+                             t->path);
+    for (size_t i = 0; i < b->n && !code; i++)
+        if (weight_is_matrix(b->items[i].id.part))
+            t->quantizer.schemes[weight_slot(&b->config, b->items[i].id)] =
+                weight_matrix(&w, b->items[i].id)->scheme;
+    weights_free(&w);
+    return code;
+}
+
+static int refuse_quantized(const char *path)
+{
+    const struct container_reader *kind = NULL;
+    gpt2q_error err;
+    if (file_is_directory(path)) return EXIT_DONE;
+    if (container_kind(path, &kind, &err)) return failed(&err);
+    if (kind == &gguf_reader) return EXIT_DONE;
+    return failure("%s: is a file of quantized weights; -m names the model that it was made from, and --from "
+                   "the file to begin with",
+                   path);
+}
+
+static int open_quantizer(struct training *t)
+{
+    gpt2q_error err;
+    const struct model_options *m = &t->o->model;
+    struct weights_params p = {.overrides = m->overrides.items,
+                               .n_overrides = m->overrides.n,
+                               .requantize = true,
+                               .n_threads = m->threads ? (int)m->threads : threads_default()};
+    int code = refuse_quantized(t->path);
+    if (code) return code;
+    gpt2q_status s = isa_choose(m->isa, &p.isa, &err);
+    if (!s && m->scheme) s = scheme_parse(m->scheme, &p.scheme, &err);
+    if (s) return failed(&err);
+    if (t->from_file) code = schemes_of_file(t, &p);
+    if (code) return code;
+    if (quantizer_open(t->path, &p, &t->quantizer, &err)) return failed(&err);
+    if (t->from_file) code = copy_schemes(t);
+    for (size_t i = 0; i < t->quantizer.bindings.n && !code; i++)
+        if (t->quantizer.bindings.items[i].id.part == PART_LM_HEAD && t->quantizer.bindings.tied)
+            code = failure("%s: its head is wte, and training moves the one matrix that both use; "
+                           "--tensor lm_head.weight=SPEC is not possible here",
+                           t->path);
+    return code;
+}
+
+/* With a method or a file scales have been chosen well, and are kept. */
+static bool learns(const struct training *t)
+{
+    const bool chosen = t->from_file || t->plan.rounding != METHOD_RTN || t->plan.n_folds;
+    if (t->o->recalibrate) return false;
+    if (t->o->learn_scales) return true;
+    if (!chosen) return false;
+    for (size_t i = 0; i < t->quantizer.bindings.n; i++) {
+        const struct scheme s = quantizer_scheme(&t->quantizer, i);
+        if (weight_is_matrix(t->quantizer.bindings.items[i].id.part) && scheme_has_codes(s) &&
+            !scheme_can_learn(s))
+            return false;
+    }
+    return true;
+}
+
+static int create_grids(struct training *t)
+{
+    gpt2q_error err;
+    const struct params *p = &t->student.params;
+    struct scheme *schemes = mem_zarray((size_t)p->count, sizeof *schemes);
+    if (!schemes) return failure("out of memory: a table of schemes");
+    for (size_t i = 0; i < t->quantizer.bindings.n; i++)
+        schemes[which_of(t, i)] = quantizer_scheme(&t->quantizer, i);
+    gpt2q_status s = grids_create(&t->grids, p, schemes, learns(t), &t->quantizer.run, &err);
+    mem_free(schemes);
+    return s ? failed(&err) : EXIT_DONE;
+}
+
+/* The model's floats, folded where the plan folds; then scales. A resumed run has all of it in its checkpoint. */
+static int begin(struct training *t, bool resumed)
+{
+    gpt2q_error err;
+    int code = EXIT_DONE;
+    const bool plain = t->from_file || method_plan_is_plain(&t->plan) || resumed;
+    if (!plain)
+        code = method_run(&t->o->method, &t->plan, t->path, t->o->json, t->o->model.quiet, &t->quantizer,
+                          &t->methods);
+    if (code) return code;
+    if (t->quantizer.factors)
+        return failure(
+            "awq at the site mlp leaves factors of inputs, which are not trained: --awq-sites ln,v");
+    if (plain) {
+        if (model_floats_load(&t->quantizer.bindings, &t->student, &err)) return failed(&err);
+    } else {
+        t->student = t->methods.result.model;
+        t->methods.result.model = (struct model_floats){0};
+    }
+    code = create_grids(t);
+    if (code || resumed) return code;
+    if (t->from_file) return begin_with_file(t, t->grids.learned);
+    return t->grids.learned ? begin_with_codes(t) : EXIT_DONE;
+}
+
+/* ---- texts ---- */
+
+static int open_text(struct training *t, const struct tokenizer *tokenizer, const struct string_list *paths,
+                     int64_t tokens, struct calibration *out)
+{
+    gpt2q_error err;
+    const struct calibration_params p = {
+        .paths = paths->items, .n_paths = paths->n, .tokens = tokens, .window = (int)t->o->window};
+    for (size_t i = 0; i < paths->n; i++)
+        if (file_is_directory(paths->items[i]))
+            return failure("%s: is a directory where a text is expected", paths->items[i]);
+    return calibration_open(&p, tokenizer, t->quantizer.bindings.config.vocab_size, out, &err) ? failed(&err)
+                                                                                               : EXIT_DONE;
+}
+
+static int check_texts(const struct training *t)
+{
+    const int share = (int)(t->o->batch_tokens / t->o->window) / (int)t->o->texts.n;
+    for (size_t i = 0; i < t->text.n_texts; i++) {
+        const struct calibration_text *text = &t->text.texts[i];
+        if (text->windows < share)
+            return failure(
+                "%s: its %d windows of %d tokens are too few for a step, which takes %d of them; a "
+                "longer text or a smaller --batch-tokens is needed",
+                text->path, text->windows, t->text.window, share);
+        if (!t->o->model.quiet && text->windows < text->asked)
+            fprintf(stderr, "%s: has %d windows of %d tokens; the run reads it %.1f times\n", text->path,
+                    text->windows, t->text.window, (double)text->asked / text->windows);
+    }
+    return EXIT_DONE;
+}
+
+static int open_texts(struct training *t)
+{
+    gpt2q_error err;
+    struct tokenizer *tokenizer;
+    if (tokenizer_open(t->path, &tokenizer, &err)) return failed(&err);
+    int code = open_text(t, tokenizer, &t->o->texts, t->o->steps * t->o->batch_tokens, &t->text);
+    if (!code) code = check_texts(t);
+    if (!code && t->o->eval_texts.n)
+        code = open_text(t, tokenizer, &t->o->eval_texts, t->o->eval_tokens, &t->eval_text);
+    tokenizer_free(tokenizer);
+    return code;
+}
+
+/* ---- what a checkpoint is for ---- */
+
+__attribute__((format(printf, 3, 4))) static void note(struct training *t, const char *key,
+                                                       const char *format, ...)
+{
+    if (t->n_options == RUN_OPTIONS_MAX) return;
+    struct run_option *o = &t->options[t->n_options++];
+    va_list args;
+    snprintf(o->key, sizeof o->key, "%s", key);
+    va_start(args, format);
+    vsnprintf(o->value, sizeof o->value, format, args);
+    va_end(args);
+}
+
+static void note_options(struct training *t)
+{
+    const struct train_options *o = t->o;
+    const struct trainer_options *r = &t->trainer.options;
+    char plan[192], sum[SHA256_TEXT], scheme[SCHEME_TEXT_MAX], key[64];
+    struct sha256 hash;
+    note(t, "--loss", "%s", t->kl ? "kl" : "ce");
+    note(t, "--steps", "%d", r->steps);
+    note(t, "--batch-tokens", "%d", r->windows * r->window);
+    note(t, "--window", "%d", r->window);
+    note(t, "--warmup", "%d", r->warmup);
+    note(t, "--lr", "%.17g", r->rate);
+    note(t, "--scale-lr", "%.17g", r->scale_rate);
+    note(t, "--beta1", "%.17g", r->beta1);
+    note(t, "--beta2", "%.17g", r->beta2);
+    note(t, "--weight-decay", "%.17g", r->decay);
+    note(t, "--quantize", "%s", scheme_print(t->quantizer.base, scheme));
+    note(t, "scales", "%s", t->grids.learned ? "learned" : "recalibrated");
+    note(t, "--from", "%s",
+         t->from_file ? last_part(t->from_file) : method_plan_print(&t->plan, plan, sizeof plan));
+    for (size_t i = 0; i < o->model.overrides.n; i++) {
+        snprintf(key, sizeof key, "--tensor %zu", i + 1);
+        note(t, key, "%s", o->model.overrides.items[i]);
+    }
+    for (size_t i = 0; i < o->method.texts.n; i++) {
+        snprintf(key, sizeof key, "--calibrate %zu", i + 1);
+        note(t, key, "%s", last_part(o->method.texts.items[i]));
+    }
+    for (size_t i = 0; i < t->text.n_texts; i++) {
+        snprintf(key, sizeof key, "--text %zu with SHA-256", i + 1);
+        note(t, key, "%s", t->text.texts[i].sha256);
+    }
+    for (size_t i = 0; i < t->eval_text.n_texts; i++) {
+        snprintf(key, sizeof key, "--eval-text %zu with SHA-256", i + 1);
+        note(t, key, "%s", t->eval_text.texts[i].sha256);
+    }
+    if (t->eval_text.n_texts) note(t, "--eval-every", "%lld", (long long)o->eval_every);
+    if (t->eval_text.n_texts) note(t, "--eval-tokens", "%lld", (long long)o->eval_tokens);
+    if (t->from_file) note(t, "--from", "%s", last_part(t->from_file));
+    sha256_begin(&hash);
+    for (size_t i = 0; t->teacher.at && i < 1; i++)
+        sha256_add(&hash, t->teacher.at, t->teacher.params.floats * sizeof(float));
+    if (t->teacher.at) note(t, "model with SHA-256", "%s", sha256_print(&hash, sum));
+}
+
+/* ---- all of it ---- */
+
+double training_rate(const struct training *t)
+{
+    int bits = 32;
+    if (t->o->rate > 0.0) return t->o->rate;
+    for (int i = 0; i < t->grids.count; i++)
+        if (scheme_bits(t->grids.list[i].scheme) < bits) bits = scheme_bits(t->grids.list[i].scheme);
+    return bits <= 2 ? 5e-4 : 2e-4;
+}
+
+static int create_trainer(struct training *t)
+{
+    gpt2q_error err;
+    const struct train_options *o = t->o;
+    const double rate = training_rate(t);
+    const struct trainer_options options = {.kl = t->kl,
+                                            .windows = (int)(o->batch_tokens / o->window),
+                                            .window = (int)o->window,
+                                            .steps = (int)o->steps,
+                                            .warmup = (int)o->warmup,
+                                            .rate = rate,
+                                            .scale_rate = o->scale_rate > 0.0 ? o->scale_rate : rate / 10,
+                                            .beta1 = o->beta1,
+                                            .beta2 = o->beta2,
+                                            .epsilon = 1e-8,
+                                            .decay = o->decay};
+    gpt2q_status s = GPT2Q_OK;
+    if (t->kl) s = model_floats_load(&t->quantizer.bindings, &t->teacher, &err);
+    if (!s)
+        s = trainer_create(&t->trainer, &t->student.params, &t->grids, t->student.at, t->teacher.at, &options,
+                           &err);
+    if (!s) s = history_create(&t->history, options.steps, &err);
+    return s ? failed(&err) : EXIT_DONE;
+}
+
+static int resume(struct training *t)
+{
+    gpt2q_error err;
+    if (checkpoint_read(t->o->checkpoint, &t->trainer, &t->history, t->options, t->n_options, &err))
+        return failed(&err);
+    t->first_step = t->trainer.step;
+    if (!t->o->model.quiet)
+        fprintf(stderr, "%s: training goes on after step %d of %d\n", t->o->checkpoint, t->first_step,
+                t->trainer.options.steps);
+    return EXIT_DONE;
+}
+
+int training_open(struct training *t)
+{
+    const bool resumed = t->o->resume && file_exists(t->o->checkpoint);
+    if (t->o->resume && !resumed && !t->o->model.quiet)
+        fprintf(stderr, "%s: is not there; training begins\n", t->o->checkpoint);
+    int code = open_quantizer(t);
+    const int positions = code ? 0 : (int)t->quantizer.bindings.config.n_positions;
+    if (!code && t->o->window > positions)
+        code = usage_error("--window is %lld, but the model has %d positions", (long long)t->o->window,
+                           positions);
+    if (!code) code = open_texts(t); /* before the long work of a method */
+    if (!code) code = begin(t, resumed);
+    if (!code) code = create_trainer(t);
+    if (code) return code;
+    note_options(t);
+    return resumed ? resume(t) : EXIT_DONE;
+}
+
+void training_close(struct training *t)
+{
+    trainer_free(&t->trainer);
+    history_free(&t->history);
+    grids_free(&t->grids);
+    model_floats_free(&t->student);
+    model_floats_free(&t->teacher);
+    calibration_close(&t->text);
+    calibration_close(&t->eval_text);
+    method_run_free(&t->methods);
+    quantizer_close(&t->quantizer);
+    mem_free(t->calibration);
+}
