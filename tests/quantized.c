@@ -1,9 +1,9 @@
 #include "tests/quantized.h"
-#include "quantize/gpt2q_write.h"
+#include "quantize/model_write.h"
 
 static gpt2q_status put(void *user, const struct quantized *q, gpt2q_error *err)
 {
-    return gpt2q_writer_put(user, q, err);
+    return model_writer_put(user, q, err);
 }
 
 gpt2q_status quantize_to(const char *model, const char *spec, const char *const *overrides,
@@ -11,19 +11,19 @@ gpt2q_status quantize_to(const char *model, const char *spec, const char *const 
 {
     struct weights_params p = {.overrides = overrides, .n_overrides = n_overrides, .n_threads = 2};
     struct quantizer q;
-    struct gpt2q_writer *writer;
+    struct model_writer writer;
     uint64_t bytes;
-    const char *directory = repo_path(model);
+    const char *directory = *model == '/' ? model : repo_path(model);
     p.as_stored = !spec;
     gpt2q_status s = scheme_parse(spec ? spec : "i8", &p.scheme, err);
     if (!s) s = quantizer_open(directory, &p, &q, err);
     if (s) return s;
-    s = gpt2q_writer_open(path, &q, "test", &writer, err);
-    if (!s) s = quantizer_run(&q, put, writer, err);
+    s = model_writer_open(path, &q, "test", false, &writer, err);
+    if (!s) s = quantizer_run(&q, put, &writer, err);
     if (s)
-        gpt2q_writer_abort(writer);
+        model_writer_abort(&writer);
     else
-        s = gpt2q_writer_commit(writer, &bytes, err);
+        s = model_writer_commit(&writer, &bytes, err);
     quantizer_close(&q);
     return s;
 }

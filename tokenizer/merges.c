@@ -15,6 +15,16 @@ static int alphabet_byte(uint32_t c)
     return c < 67 ? (int)(c - 33 + 127) : 173;
 }
 
+size_t alphabet_encode(uint8_t byte, char out[2])
+{
+    uint32_t c = byte;
+    if (alphabet_byte(c) != byte) c = 0x100 + (c <= 32 ? c : c <= 160 ? c - 127 + 33 : 67);
+    out[0] = (char)c;
+    if (c < 0x80) return 1;
+    out[0] = (char)(0xC0 | c >> 6), out[1] = (char)(0x80 | (c & 63));
+    return 2;
+}
+
 bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity, size_t *length,
                      uint32_t *foreign)
 {

@@ -1,4 +1,4 @@
-/* Merges: from their spelling, "\u0120 the", to ranks and ids. Only vocabulary.c uses this. */
+/* Merges: from their spelling, "\u0120 the", to ranks and ids. */
 #ifndef TOKENIZER_MERGES_H
 #define TOKENIZER_MERGES_H
 #include "tokenizer/vocabulary.h"
@@ -7,6 +7,9 @@
  * counts those there are. False, and the code point in *foreign, where a character is not of the alphabet. */
 bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity, size_t *length,
                      uint32_t *foreign);
+
+/* The character of a byte, one or two bytes of UTF-8; returns how many. */
+size_t alphabet_encode(uint8_t byte, char out[2]);
 
 struct merge_reader {
     struct tokenizer *t;

@@ -1,4 +1,4 @@
-/* gpt2q quantize: a checkpoint to a .gpt2q file, and to float32 for other tools. */
+/* gpt2q quantize: a model to a .gpt2q or GGUF file, and to float32 for other tools. */
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/method_options.h"
@@ -8,12 +8,13 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "model/config.h"
+#include "model/gguf_encode.h"
 #include "model/gpt2q_read.h"
 #include "model/locate.h"
 #include "model/weights_schemes.h"
 #include "qtensor/isa.h"
 #include "quantize/export.h"
-#include "quantize/gpt2q_write.h"
+#include "quantize/model_write.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,20 +22,30 @@
 static struct {
     struct model_options model;
     struct method_options method;
-    const char *output, *directory;
-    bool json;
+    const char *output, *directory, *gguf_type;
+    bool json, force;
 } opt;
 
 static void options(struct option_set *set)
 {
     option_add(set, (struct option){'o', "output", OPTION_STRING, &opt.output, "FILE",
-                                    "the .gpt2q file to write", 0, 0});
+                                    "the .gpt2q file to write, or a GGUF file where the name ends in .gguf",
+                                    0, 0});
     option_add(
         set,
         (struct option){
             0, "export", OPTION_STRING, &opt.directory, "DIR",
             "write the dequantized weights as a Hugging Face directory, float32, for other tools to judge", 0,
             0});
+    option_add(set, (struct option){0, "gguf-type", OPTION_STRING, &opt.gguf_type,
+                                    "f32|f16|bf16|q8_0|q4_0|q4_1|q5_0|q5_1",
+                                    "round the matrices of a GGUF file to this type as llama-quantize does, "
+                                    "to the same bytes, instead of -q",
+                                    0, 0});
+    option_add(set, (struct option){0, "force", OPTION_FLAG, &opt.force, NULL,
+                                    "write a GGUF file that other programs would read wrongly, for want of a "
+                                    "key for this model's activation function or attention",
+                                    0, 0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
     method_options_add(set, &opt.method);
@@ -46,8 +57,8 @@ struct conversion {
     const char *path; /* of the model */
     struct quantizer quantizer;
     struct method_plan plan;
-    struct method_run methods;   /* their results */
-    struct gpt2q_writer *writer; /* NULL: none asked for */
+    struct method_run methods;  /* their results */
+    struct model_writer writer; /* none is open where none was asked for */
     struct exporter *exporter;
     uint64_t file_bytes, bytes_before, bytes_after;
     struct tensor_errors errors; /* of all tensors */
@@ -106,6 +117,7 @@ static void progress(const struct conversion *c)
 static const char *scheme_of_all(const struct conversion *c, char text[SCHEME_TEXT_MAX])
 {
     const struct quantizer *q = &c->quantizer;
+    if (q->rounded_as) return "mixed"; /* vectors and positions stay f32 */
     for (size_t i = 0; i < q->bindings.n; i++)
         if (!scheme_equal(quantizer_scheme(q, i), weight_scheme(q->bindings.items[i].id.part, q->base)))
             return "mixed";
@@ -150,7 +162,7 @@ static void report(struct conversion *c)
 static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err)
 {
     struct conversion *c = user;
-    gpt2q_status s = c->writer ? gpt2q_writer_put(c->writer, q, err) : GPT2Q_OK;
+    gpt2q_status s = opt.output ? model_writer_put(&c->writer, q, err) : GPT2Q_OK;
     if (!s && c->exporter) s = exporter_put(c->exporter, q, err);
     if (s) return s;
     char scheme[SCHEME_TEXT_MAX];
@@ -172,12 +184,9 @@ static gpt2q_status finish(struct conversion *c, gpt2q_status s, gpt2q_error *er
         s = exporter_commit(c->exporter, err);
         c->exporter = NULL;
     }
-    if (!s && c->writer) {
-        s = gpt2q_writer_commit(c->writer, &c->file_bytes, err);
-        c->writer = NULL;
-    }
+    if (!s && opt.output) s = model_writer_commit(&c->writer, &c->file_bytes, err);
     exporter_abort(c->exporter);
-    gpt2q_writer_abort(c->writer);
+    model_writer_abort(&c->writer);
     return s;
 }
 
@@ -192,10 +201,11 @@ static int convert(struct conversion *c)
 {
     gpt2q_error err;
     gpt2q_status s = GPT2Q_OK;
-    if (opt.output) s = gpt2q_writer_open(opt.output, &c->quantizer, last_part(c->path), &c->writer, &err);
+    if (opt.output)
+        s = model_writer_open(opt.output, &c->quantizer, last_part(c->path), opt.force, &c->writer, &err);
     if (!s && opt.directory) s = exporter_open(opt.directory, &c->quantizer, &c->exporter, &err);
     if (s) {
-        gpt2q_writer_abort(c->writer);
+        model_writer_abort(&c->writer);
         return failed(&err);
     }
     if (opt.json)
@@ -226,30 +236,55 @@ static int refuse_file(const char *path)
     return code;
 }
 
+/* ggml's rounding starts from floats. */
+static const char *scheme_asked(const struct gguf_type *type)
+{
+    static const char *const formats[] = {[QF_F32] = "f32", [QF_F16] = "f16", [QF_BF16] = "bf16"};
+    if (type) return type->decode ? "f32" : formats[type->format];
+    if (opt.model.scheme) return opt.model.scheme;
+    return opt.output && model_path_is_gguf(opt.output) ? "i8:g32" : "i8";
+}
+
 static int run_path(const char *path, const struct method_plan *plan)
 {
+    const struct gguf_type *type = opt.gguf_type ? gguf_type_named(opt.gguf_type) : NULL;
     gpt2q_error err;
     struct conversion c = {.path = path, .started_at = clock_seconds()};
     struct weights_params p = {.overrides = opt.model.overrides.items,
                                .n_overrides = opt.model.overrides.n,
                                .n_threads = opt.model.threads ? (int)opt.model.threads : threads_default()};
     const struct container_reader *kind = NULL;
-    p.as_stored = !opt.model.scheme;
+    p.as_stored = !opt.model.scheme && !type;
     p.requantize = opt.model.requantize;
     if (!file_is_directory(path)) {
         if (container_kind(path, &kind, &err)) return failed(&err);
         if (kind != &gguf_reader) return refuse_file(path);
     }
     gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
-    if (!s) s = scheme_parse(opt.model.scheme ? opt.model.scheme : "i8", &p.scheme, &err);
+    if (!s) s = scheme_parse(scheme_asked(type), &p.scheme, &err);
     c.plan = *plan;
     if (!s) s = quantizer_open(path, &p, &c.quantizer, &err);
     if (s) return failed(&err);
+    c.quantizer.rounded_as = type && type->decode ? type : NULL;
     int code = method_run(&opt.method, &c.plan, path, opt.json, opt.model.quiet, &c.quantizer, &c.methods);
     if (!code) code = convert(&c);
     method_run_free(&c.methods);
     quantizer_close(&c.quantizer);
     return code;
+}
+
+static int check_gguf_type(void)
+{
+    const bool gguf = opt.output && model_path_is_gguf(opt.output);
+    if (!opt.gguf_type) return EXIT_DONE;
+    if (!gguf_type_named(opt.gguf_type))
+        return usage_error("--gguf-type is '%s', expected %s", opt.gguf_type, gguf_type_names);
+    if (!gguf) return usage_error("--gguf-type is of a GGUF file: --output FILE.gguf is needed");
+    if (opt.model.scheme || opt.model.overrides.n)
+        return usage_error("--gguf-type and %s exclude each other: both say how matrices are held",
+                           opt.model.scheme ? "--quantize" : "--tensor");
+    return opt.method.methods.n ? usage_error("--gguf-type rounds as ggml does, --method otherwise")
+                                : EXIT_DONE;
 }
 
 static int run(int argc, char **argv)
@@ -266,6 +301,7 @@ static int run(int argc, char **argv)
     int code = model_options_check(&opt.model);
     struct method_plan plan;
     if (!code) code = method_options_plan(&opt.method, &plan);
+    if (!code) code = check_gguf_type();
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     signals_watch();
@@ -292,8 +328,14 @@ const struct command command_quantize = {
         "hqq moves float zeros; awq and smoothquant fold factors into the model before something else rounds "
         "it. All but rtn, mse and hqq read\n"
         "text: --calibrate names it. The file says how it was made; the same request makes the same bytes on "
-        "any machine.\n",
+        "any machine.\n"
+        "\n"
+        "A GGUF file holds exactly f32, f16, bf16, i8:g32:absmax (Q8_0, the default there), i4:g32:absmax or "
+        "signed (Q4_0) and "
+        "i4:g32:minmax (Q4_1);\n"
+        "other schemes are refused. --gguf-type rounds as llama-quantize does.\n",
     .examples = "  gpt2q quantize gpt2 -q i4:g32 -o gpt2-i4.gpt2q\n"
+                "  gpt2q quantize gpt2 --gguf-type q4_0 -o gpt2-q4_0.gguf\n"
                 "  gpt2q quantize -q i8 --tensor wte.weight=f32 --tensor lm_head.weight=i8 -o mixed.gpt2q\n"
                 "  gpt2q quantize -q notes --export notes-f32\n"
                 "  gpt2q quantize -q i4:g32:affine --method gptq --calibrate text.txt -o good-i4.gpt2q\n"

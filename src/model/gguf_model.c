@@ -39,6 +39,27 @@ bool gguf_weight_name(const char *gguf, char name[WEIGHT_NAME_MAX])
     return false;
 }
 
+const char *gguf_print_name(struct weight_id id, char name[GGUF_NAME_MAX])
+{
+    char checkpoint[WEIGHT_NAME_MAX];
+    const char *rest = weight_print(id, checkpoint);
+    const bool block = id.part < BLOCK_PARTS;
+    if (block) rest = strchr(rest + 2, '.') + 1;
+    const size_t n = block ? sizeof blocks / sizeof *blocks : sizeof others / sizeof *others;
+    *name = '\0';
+    for (size_t i = 0; i < n; i++) {
+        const char *from = block ? blocks[i].name : others[i].name,
+                   *to = block ? blocks[i].gguf : others[i].gguf;
+        const size_t length = strlen(from);
+        if (strncmp(rest, from, length) || rest[length] != '.') continue;
+        if (block)
+            snprintf(name, GGUF_NAME_MAX, "blk.%d.%s%s", id.layer, to, rest + length);
+        else
+            snprintf(name, GGUF_NAME_MAX, "%s%s", to, rest + length);
+    }
+    return name;
+}
+
 /* ---- config ---- */
 
 static gpt2q_status check_kind(const struct gguf_file *f, gpt2q_error *err)
@@ -90,18 +111,44 @@ static gpt2q_status read_token(const struct gguf_file *f, const char *key, int64
     return s;
 }
 
+/* eos_token_id as JSON: a number, null, or with GGUF_OWN_MORE_EOS a list. */
+static gpt2q_status print_ends(const struct gguf_file *f, int64_t eos, char *text, size_t room,
+                               gpt2q_error *err)
+{
+    const struct gguf_key *more = gguf_find(f, GGUF_OWN_MORE_EOS);
+    if (eos < 0)
+        snprintf(text, room, "null");
+    else
+        snprintf(text, room, "%s%" PRId64, more ? "[" : "", eos);
+    if (!more) return GPT2Q_OK;
+    if (eos < 0 || more->type != GGUF_ARRAY || more->element != GGUF_I32 || more->count > GPT2Q_MORE_EOS)
+        return error_set(err, GPT2Q_FORMAT,
+                         "%s: " GGUF_OWN_MORE_EOS " is no array of at most %d 32-bit integers beside "
+                         "tokenizer.ggml.eos_token_id",
+                         f->map.path, GPT2Q_MORE_EOS);
+    size_t n = strlen(text);
+    for (uint64_t i = 0; i < more->count; i++) {
+        const uint8_t *p = more->value + 4 * i;
+        const uint32_t id =
+            (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        n += (size_t)snprintf(text + n, room - n, ", %" PRIu32, id & INT32_MAX);
+    }
+    snprintf(text + n, room - n, "]");
+    return GPT2Q_OK;
+}
+
 static gpt2q_status read_own(const struct gguf_file *f, struct gguf_string *activation, bool *scale,
                              bool *inverse, gpt2q_error *err)
 {
     bool present;
     *activation = (struct gguf_string){"gelu_new", 8}, *scale = true, *inverse = false;
-    gpt2q_status s = gguf_text(f, "gpt2q.activation_function", activation, &present, err);
-    if (!s) s = gguf_bool(f, "gpt2q.scale_attn_weights", scale, &present, err);
-    if (!s) s = gguf_bool(f, "gpt2q.scale_attn_by_inverse_layer_idx", inverse, &present, err);
+    gpt2q_status s = gguf_text(f, GGUF_OWN_ACTIVATION, activation, &present, err);
+    if (!s) s = gguf_bool(f, GGUF_OWN_SCALE, scale, &present, err);
+    if (!s) s = gguf_bool(f, GGUF_OWN_INVERSE, inverse, &present, err);
     if (s) return s;
     for (size_t i = 0; i < activation->n; i++)
         if (activation->n > 40 || !strchr("abcdefghijklmnopqrstuvwxyz0123456789_", activation->text[i]))
-            return error_set(err, GPT2Q_UNSUPPORTED, "%s: gpt2q.activation_function is no name of one",
+            return error_set(err, GPT2Q_UNSUPPORTED, "%s: " GGUF_OWN_ACTIVATION " is no name of one",
                              f->map.path);
     return GPT2Q_OK;
 }
@@ -136,10 +183,10 @@ gpt2q_status gguf_config(const struct gguf_file *f, gpt2q_config *out, gpt2q_err
     if (!s) s = read_token(f, "tokenizer.ggml.eos_token_id", (int64_t)rows, &eos, err);
     if (!s) s = read_epsilon(f, &epsilon, err);
     if (!s) s = read_own(f, &activation, &scale, &inverse, err);
+    char text[1024], bos_text[24] = "null", eos_text[16 * (GPT2Q_MORE_EOS + 2)];
+    if (!s) s = print_ends(f, eos, eos_text, sizeof eos_text, err);
     if (s) return s;
-    char text[1024], bos_text[24] = "null", eos_text[24] = "null";
     if (bos >= 0) snprintf(bos_text, sizeof bos_text, "%" PRId64, bos);
-    if (eos >= 0) snprintf(eos_text, sizeof eos_text, "%" PRId64, eos);
     int n = snprintf(text, sizeof text,
                      "{\"model_type\": \"gpt2\", \"vocab_size\": %" PRIu64 ", \"n_positions\": %" PRId64
                      ", \"n_embd\": %" PRId64 ", \"n_layer\": %" PRId64 ", \"n_head\": %" PRId64

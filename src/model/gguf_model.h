@@ -1,11 +1,19 @@
-/* What a GGUF file of architecture gpt2 says beside its tensors: config, vocabulary, names. Keys "gpt2q.*"
- * hold settings that the format has no key for: activation_function, scale_attn_weights,
- * scale_attn_by_inverse_layer_idx. */
+/* What a GGUF file of architecture gpt2 says beside its tensors: config, vocabulary, names. Keys "gpt2q.*" hold what the format has
+ * none for. */
 #ifndef MODEL_GGUF_MODEL_H
 #define MODEL_GGUF_MODEL_H
 #include "model/gguf_file.h"
 #include "model/weights_names.h"
 #include "tokenizer/directory.h"
+
+/* Written only where a reader that does not know them would be wrong without them. */
+#define GGUF_OWN_ACTIVATION  "gpt2q.activation_function"             /* a string */
+#define GGUF_OWN_SCALE       "gpt2q.scale_attn_weights"              /* a bool */
+#define GGUF_OWN_INVERSE     "gpt2q.scale_attn_by_inverse_layer_idx" /* a bool */
+#define GGUF_OWN_MORE_EOS    "gpt2q.more_eos_token_ids" /* i32[]: beside tokenizer.ggml.eos_token_id */
+#define GGUF_OWN_EXTRAS      "gpt2q.tokenizer_extras"   /* a string, JSON: tokenizer/added.h */
+#define GGUF_OWN_METHOD      "gpt2q.method"             /* as in a .gpt2q file */
+#define GGUF_OWN_CALIBRATION "gpt2q.calibration"
 
 /* Refused by name: another architecture, split files, a missing or impossible size. */
 gpt2q_status gguf_config(const struct gguf_file *f, gpt2q_config *out, gpt2q_error *err);
@@ -17,4 +25,6 @@ gpt2q_status gguf_tokenizer_open(const struct gguf_file *f, struct tokenizer **o
 /* The checkpoint's name of a tensor: "h.0.attn.c_attn.weight" for "blk.0.attn_qkv.weight". False: it is
  * not a tensor of GPT-2. */
 bool gguf_weight_name(const char *gguf, char name[WEIGHT_NAME_MAX]);
+/* The other way round; returns name. */
+const char *gguf_print_name(struct weight_id id, char name[GGUF_NAME_MAX]);
 #endif

@@ -43,11 +43,13 @@ static gpt2q_status check_name(const struct gguf_file *f, const char *key, const
 struct vocabulary {
     const struct gguf_file *f;
     const struct gguf_key *tokens, *merges, *types;
+    struct gguf_string extras; /* of GGUF_OWN_EXTRAS; text NULL: none */
 };
 
 static gpt2q_status find_vocabulary(const struct gguf_file *f, struct vocabulary *v, gpt2q_error *err)
 {
     static const char *const models[] = {"gpt2", NULL}, *const splits[] = {"gpt-2", "gpt2", NULL};
+    bool present;
     *v = (struct vocabulary){.f = f};
     const struct gguf_tensor *wte = gguf_find_tensor(f, "token_embd.weight");
     gpt2q_status s = check_name(f, "tokenizer.ggml.model", models, err);
@@ -55,6 +57,7 @@ static gpt2q_status find_vocabulary(const struct gguf_file *f, struct vocabulary
     if (!s) s = find_array(f, "tokenizer.ggml.tokens", true, &v->tokens, err);
     if (!s) s = find_array(f, "tokenizer.ggml.merges", true, &v->merges, err);
     if (!s) s = find_array(f, "tokenizer.ggml.token_type", false, &v->types, err);
+    if (!s) s = gguf_text(f, GGUF_OWN_EXTRAS, &v->extras, &present, err);
     if (s || !v->tokens) return s;
     if (!v->merges) return error_set(err, GPT2Q_FORMAT, "%s: tokenizer.ggml.merges is missing", f->map.path);
     if (v->types && v->types->count != v->tokens->count)
@@ -73,6 +76,14 @@ static gpt2q_status find_vocabulary(const struct gguf_file *f, struct vocabulary
 static int type_of(const struct vocabulary *v, uint64_t id)
 {
     return v->types ? v->types->value[4 * id] : 1; /* types are small numbers */
+}
+
+/* Spelled in the byte alphabet as it stands. */
+static bool is_plain(struct gguf_string s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.text[i] <= ' ' || s.text[i] > '~') return false;
+    return true;
 }
 
 static bool is_added(const struct vocabulary *v, uint64_t id, struct gguf_string token)
@@ -130,7 +141,8 @@ static gpt2q_status make_vocab(const struct vocabulary *v, struct text_builder *
     put(t, "{", 1);
     for (uint64_t i = 0; i < v->tokens->count; i++) {
         const struct gguf_string token = gguf_next_string(&at);
-        if (type_of(v, i) == TOKEN_UNUSED || is_added(v, i, token)) continue;
+        const bool apart = is_added(v, i, token) && !(v->extras.text && is_plain(token));
+        if (type_of(v, i) == TOKEN_UNUSED || apart) continue;
         if (t->n > 1) put(t, ",\n", 2);
         put_json(t, token);
         put(t, id, (size_t)sprintf(id, ": %" PRIu64, i));
@@ -157,7 +169,8 @@ static gpt2q_status make_merges(const struct vocabulary *v, struct text_builder 
     return GPT2Q_OK;
 }
 
-/* Writes added tokens in the form of tokenizer/added.h; nothing if <|endoftext|> is the only one. */
+/* Writes added tokens in the form of tokenizer/added.h, in the file's own words if it has some; nothing if
+ * <|endoftext|> is the only one. */
 static gpt2q_status make_extras(const struct vocabulary *v, struct text_builder *t, gpt2q_error *err)
 {
     static const char *const truth[] = {"false", "true"};
@@ -166,6 +179,10 @@ static gpt2q_status make_extras(const struct vocabulary *v, struct text_builder 
     const uint8_t *at = v->tokens->value;
     for (uint64_t i = 0; i < v->tokens->count; i++) n_added += is_added(v, i, gguf_next_string(&at));
     *t = (struct text_builder){0};
+    if (v->extras.text) {
+        t->at = mem_memdup(v->extras.text, v->extras.n), t->n = v->extras.n;
+        return t->at ? GPT2Q_OK : error_memory(err, "the added tokens", t->n);
+    }
     if (!n_added) return GPT2Q_OK;
     gpt2q_status s = make_room(v->tokens, 160, t, err);
     if (s) return s;

@@ -27,4 +27,19 @@ static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, in
         memcpy(to, word, 4);
     }
 }
+
+/* The same backwards: n stored codes of an output from input k on. */
+static inline void qtensor_get_codes(const struct qtensor *w, int row, int k, int n, uint8_t *to)
+{
+    const int step = format_facts[w->scheme.format].inputs;
+    const uint8_t *from = w->codes + (size_t)(row / PANEL) * w->panel_bytes +
+                          ((size_t)(k / step) * PANEL + (size_t)(row % PANEL)) * 4;
+    for (int i = 0; i < n; i += step, from += (size_t)PANEL * 4) {
+        if (step == 4) {
+            memcpy(to + i, from, 4);
+            continue;
+        }
+        for (int b = 0; b < 4; b++) to[i + b] = from[b] & 15, to[i + 4 + b] = from[b] >> 4;
+    }
+}
 #endif

@@ -1,5 +1,6 @@
 #include "quantize/quantizer.h"
 #include "base/memory.h"
+#include "model/gguf_encode.h"
 #include "model/stored.h"
 #include "model/weights_schemes.h"
 #include <math.h>
@@ -51,6 +52,7 @@ void quantized_free(struct quantized *q)
 {
     qtensor_free(&q->matrix);
     mem_free(q->values);
+    mem_free(q->blocks);
     mem_free(q->codes);
     *q = (struct quantized){0};
 }
@@ -136,6 +138,50 @@ static gpt2q_status take_blocks(const struct quantizer *q, const struct binding 
     return GPT2Q_OK;
 }
 
+/* Blocks as the scheme that holds exactly them, or f32. */
+static gpt2q_status hold_blocks(const struct container_tensor *t, const struct qsource *src,
+                                const struct quantize_run *run, struct qtensor *out, gpt2q_error *err)
+{
+    const struct scheme scheme =
+        gguf_exact_scheme(t->blocks, t->data, (size_t)src->rows * (size_t)src->cols, src->cols);
+    struct qsource floats = {.name = src->name, .rows = src->rows, .cols = src->cols};
+    float *values = NULL;
+    gpt2q_status s;
+    if (!scheme_has_codes(scheme)) {
+        s = container_floats(t, src->name, &values, err);
+        floats.data = values, floats.row_stride = (size_t)src->cols, floats.col_stride = 1;
+        if (!s) s = qtensor_quantize(&floats, scheme, run, out, err);
+        mem_free(values);
+        return s;
+    }
+    void *memory = mem_alloc(qtensor_memory(scheme, src->rows, src->cols));
+    if (!memory) return error_memory(err, src->name, t->size);
+    s = stored_hold(t, scheme, &floats, memory, run, out, err);
+    out->owned = memory;
+    return s;
+}
+
+/* A matrix as ggml rounds it. */
+static gpt2q_status take_rounded(const struct quantizer *q, const struct qsource *src, struct quantized *out,
+                                 gpt2q_error *err)
+{
+    struct qtensor before;
+    const size_t bytes = gguf_matrix_bytes(q->rounded_as, src->rows, src->cols);
+    *out = (struct quantized){
+        .name = src->name, .is_matrix = true, .blocks = mem_alloc(bytes), .bytes_after = bytes};
+    gpt2q_status s = qtensor_quantize(src, (struct scheme){.format = QF_F32}, &q->run, &before, err);
+    if (!s && !out->blocks) s = error_memory(err, src->name, bytes);
+    if (!s) s = gguf_encode_rounded(&before, q->rounded_as, src->name, &q->run, out->blocks, err);
+    const struct container_tensor t = {
+        .name = src->name, .blocks = q->rounded_as, .data = out->blocks, .size = bytes};
+    if (!s) s = hold_blocks(&t, src, &q->run, &out->matrix, err);
+    out->scheme = out->matrix.scheme;
+    if (!s) out->errors = tensor_errors_between(&before, &out->matrix);
+    qtensor_free(&before);
+    if (s) quantized_free(out);
+    return s;
+}
+
 struct quantizing {
     const struct quantizer *q;
     quantized_fn *fn;
@@ -169,7 +215,8 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
         src.row_stride = (size_t)src.cols;
         src.col_stride = 1;
     }
-    gpt2q_status s = prepared && prepared->matrix.codes
+    gpt2q_status s = q->rounded_as && weight_is_matrix(id.part) ? take_rounded(q, &src, &result, err)
+                     : prepared && prepared->matrix.codes
                          ? take_prepared(q, &src, quantizer_scheme(q, i), prepared, &result, err)
                      : !src.data ? take_blocks(q, item, &src, quantizer_scheme(q, i), &result, err)
                                  : quantized_create(&src, quantizer_scheme(q, i), weight_is_matrix(id.part),

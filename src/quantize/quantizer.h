@@ -14,6 +14,7 @@ struct quantized {
     struct tensor_errors errors;
     bool is_matrix;
     struct qtensor matrix; /* of a linear layer; else: */
+    uint8_t *blocks;       /* with rounded_as: the matrix in that type, `matrix` has its numbers; else NULL */
     float *values;         /* the values that stand for the tensor, in the checkpoint's order */
     uint8_t *codes;        /* the notes' codes, or NULL */
     float scale, min;      /* of codes */
@@ -39,8 +40,9 @@ struct prepared {
 struct quantizer {
     const float *static_scales; /* (4 n_layer + 1) scales of inputs to write; the caller's. NULL: none */
     const float *factors; /* (n_layer, n_inner) factors of mlp.c_proj's inputs; the caller's. NULL: none */
-    const char *method, *calibration; /* to write into the file; the caller's. NULL: nothing */
-    struct prepared *prepared;        /* by slot; the caller's. Matrices are taken out of it. NULL: none */
+    const char *method, *calibration;   /* to write into the file; the caller's. NULL: nothing */
+    const struct gguf_type *rounded_as; /* the blocks that ggml's rounding makes of matrices. NULL: none */
+    struct prepared *prepared;          /* by slot; the caller's. Matrices are taken out of it. NULL: none */
     struct bindings bindings;
     struct scheme base, *schemes; /* asked for; by slot */
     struct quantize_run run;
