@@ -128,11 +128,19 @@ TEST_BIN    := $(TEST_SRC:%.c=$(BUILD)/%)
 TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py)
 BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kernels/bench_*.c))
 FUZZ_BIN    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+TORTURE_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/torture/test_*.c))
+TORTURE_OBJ := $(BUILD)/tests/torture/main.o $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/torture/test_%,$(wildcard tests/torture/*.c)))
 SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
 PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+# The torture programs call the program's main() in a child of theirs, as gpt2q_main.
+$(BUILD)/tests/torture/main.o: src/app/main.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -Dmain=gpt2q_main $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
+$(TORTURE_BIN): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(TORTURE_OBJ) $(SUPPORT) $(filter-out %/app/main.o,$(APP_OBJ)) $(LIB_OBJ)
+	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
@@ -205,4 +213,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo "Variables: CC CFLAGS LDFLAGS CONFIG PREFIX DESTDIR FUZZ_SECONDS; V=1 shows commands; CI=true makes warnings fatal."
 
--include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d) $(FUZZ_BIN:=.d) $(SUPPORT:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d) $(FUZZ_BIN:=.d) $(TORTURE_BIN:=.d) $(TORTURE_OBJ:.o=.d) $(SUPPORT:.o=.d)

@@ -11,15 +11,28 @@
 
 static atomic_uint_fast64_t allocations;
 static atomic_int_fast64_t allowance = -1; /* -1: no limit */
+static atomic_bool once;                   /* what comes after the one that fails succeeds */
 
 uint64_t mem_count(void) { return atomic_load(&allocations); }
-void mem_fail_after(int64_t n) { atomic_store(&allowance, n); }
+void mem_fail_after(int64_t n)
+{
+    atomic_store(&once, false);
+    atomic_store(&allowance, n);
+}
+void mem_fail_one(int64_t n)
+{
+    atomic_store(&once, true);
+    atomic_store(&allowance, n);
+}
 
 static bool allowed(void)
 {
     int_fast64_t left = atomic_load_explicit(&allowance, memory_order_relaxed);
     if (left < 0) return true;
-    if (left == 0) return false;
+    if (left == 0) {
+        if (atomic_load(&once)) atomic_store(&allowance, -1);
+        return false;
+    }
     atomic_fetch_sub(&allowance, 1);
     return true;
 }

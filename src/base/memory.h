@@ -1,5 +1,5 @@
-/* Memory: every allocation of the library goes through here, 64-byte aligned. Tests count allocations and make the n-th
- * one fail; nothing else does. */
+/* Memory: every allocation of the library goes through here, 64-byte aligned. Tests count allocations and make one, or
+ * all from one on, fail; nothing else does. */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 #include <stdbool.h>
@@ -26,4 +26,6 @@ void mem_free(void *p);
 /* For tests: allocations made so far; and the number of further allocations that succeed (-1: all). */
 uint64_t mem_count(void);
 void mem_fail_after(int64_t n);
+/* Of further allocations number n, from 0, fails alone. */
+void mem_fail_one(int64_t n);
 #endif

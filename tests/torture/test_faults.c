@@ -1,0 +1,82 @@
+/* Every allocation and every system call fails in turn, over a line of every command (scene.c). $GPT2Q_TORTURE=all: each of them;
+ * else a few, chosen by seed. */
+#include "tests/torture/scene.h"
+#include <signal.h>
+
+static long runs, refusals;
+
+static void count(struct outcome o, const struct command_line *c)
+{
+    runs++;
+    refusals += o.code != c->code;
+}
+
+/* `some` of the places where a command can meet the fault, or all of them. */
+static void meet_all(const struct reference *r, struct fault fault, long n, long some)
+{
+    struct rng rng = torture_rng();
+    rng.state ^= (uint64_t)fault.kind * 977 + (uint64_t)(r->command - command_lines);
+    bool all = torture_all() || n <= some;
+    for (long i = 0; i < (all ? n : some); i++) {
+        fault.at = all ? i : (long)rng_below(&rng, (uint32_t)n);
+        count(expect_whole(r, fault), r->command);
+    }
+}
+
+/* With each of these kinds of fault, at `some` of the places. */
+static void each_command(const struct fault *faults, size_t n_faults, long some)
+{
+    runs = refusals = 0;
+    for (size_t i = 0; i < n_command_lines; i++) {
+        const char *only = getenv("GPT2Q_TORTURE_ONLY");
+        if (only && strcmp(only, command_lines[i].name)) continue;
+        struct reference r = reference_of(&command_lines[i]);
+        struct fault fault = faults[0];
+        bool memory = fault.kind == FAULT_ALLOCATION || fault.kind == FAULT_MALLOC;
+        fault = (struct fault){memory ? fault.kind : FAULT_NONE, -1, 0};
+        long n = expect_whole(&r, fault).n;
+        assert_true(n > 0 || fault.kind == FAULT_ALLOCATION);
+        for (size_t k = 0; k < n_faults; k++) meet_all(&r, faults[k], n, some);
+    }
+    print_message("%ld runs, %ld refused\n", runs, refusals);
+}
+
+static void allocations_of_ours(void **state)
+{
+    (void)state;
+    each_command((struct fault[]){{FAULT_ALLOCATION, 0, 0}}, 1, 6);
+}
+
+static void allocations_of_all(void **state)
+{
+    (void)state;
+    if (!can_fail_malloc()) skip();
+    each_command((struct fault[]){{FAULT_MALLOC, 0, 0}}, 1, 6);
+}
+
+static void system_calls(void **state)
+{
+    (void)state;
+    if (!can_fail_malloc() || !can_trace()) skip(); /* a sanitizer's own calls would fail */
+    static const struct fault faults[] = {{FAULT_ERROR, 0, 0}, {FAULT_INTERRUPT, 0, 0}, {FAULT_SHORT, 0, 0}, {FAULT_FULL, 0, 0}};
+    each_command(faults, 4, 4);
+}
+
+static void signals_at_system_calls(void **state)
+{
+    (void)state;
+    if (!can_fail_malloc() || !can_trace()) skip();
+    static const struct fault faults[] = {{FAULT_SIGNAL, 0, SIGINT}, {FAULT_SIGNAL, 0, SIGTERM}, {FAULT_SIGNAL, 0, SIGHUP}, {FAULT_SIGNAL, 0, SIGKILL}};
+    each_command(faults, 4, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(allocations_of_ours),
+        cmocka_unit_test(allocations_of_all),
+        cmocka_unit_test(system_calls),
+        cmocka_unit_test(signals_at_system_calls),
+    };
+    return cmocka_run_group_tests(tests, scene_open, scene_close);
+}
