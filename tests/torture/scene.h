@@ -47,10 +47,12 @@ struct reference {
 };
 struct reference reference_of(const struct command_line *c);
 /* One run with a fault, and every promise checked: the same output, or exit code 1 with a sentence on stderr and nothing half-written;
- * answers that can be resumed to the same bytes. Fails the test, naming the command and the fault. */
+ * answers that can be resumed to the same bytes. What is wrong is said, with the command and the fault, and counted. */
 struct outcome expect_whole(const struct reference *r, struct fault fault);
-/* The same of a run that ended so. `fault` NULL: of this kind but not by run_with. */
+/* The same of a run that ended so. */
 void expect_promises(const struct reference *r, struct outcome o, enum fault_kind kind, int value);
+/* Fails the test where something was wrong since the last time. */
+void expect_none_wrong(void);
 
 /* ---- how much ---- */
 /* Whether $GPT2Q_TORTURE is "all". */

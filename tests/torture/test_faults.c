@@ -39,6 +39,7 @@ static void each_command(const struct fault *faults, size_t n_faults, long some)
         for (size_t k = 0; k < n_faults; k++) meet_all(&r, faults[k], n, some);
     }
     print_message("%ld runs, %ld refused\n", runs, refusals);
+    expect_none_wrong();
 }
 
 static void allocations_of_ours(void **state)
