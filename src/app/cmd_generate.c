@@ -111,7 +111,7 @@ static cJSON *text_json(const struct generation *g, const struct sample *s)
 {
     size_t before = g->request.echo ? g->prompt_len : 0;
     char *text = mem_alloc(before + s->result.text_len);
-    if (!text) return cJSON_CreateNull();
+    if (!text) exit_out_of_memory();
     memcpy(text, g->prompt, before);
     memcpy(text + before, s->text, s->result.text_len);
     cJSON *item = json_text(text, before + s->result.text_len);

@@ -192,7 +192,7 @@ static const struct call {
     CALL(write, EIO, INTERRUPTED | SHORTENED | FILLS | DESCRIPTOR), CALL(pwrite64, EIO, INTERRUPTED | SHORTENED | FILLS | DESCRIPTOR),
     CALL(writev, EIO, FILLS | DESCRIPTOR), CALL(close, EIO, DESCRIPTOR), CALL(fstat, EIO, DESCRIPTOR), CALL(newfstatat, EACCES, 0),
     CALL(statx, EACCES, 0), CALL(lseek, EIO, DESCRIPTOR), CALL(mmap, ENOMEM, 0), CALL(munmap, ENOMEM, 0), CALL(mremap, ENOMEM, 0),
-    CALL(mprotect, ENOMEM, 0), CALL(madvise, EIO, 0), CALL(brk, ENOMEM, 0), CALL(fsync, EIO, FILLS | DESCRIPTOR),
+    CALL(mprotect, ENOMEM, 0), CALL(madvise, EIO, 0), CALL(fsync, EIO, FILLS | DESCRIPTOR),
     CALL(fdatasync, EIO, FILLS | DESCRIPTOR), CALL(ftruncate, EIO, INTERRUPTED | FILLS | DESCRIPTOR), CALL(fallocate, EOPNOTSUPP, FILLS | DESCRIPTOR),
     CALL(renameat, EIO, FILLS), CALL(renameat2, EIO, FILLS), CALL(unlinkat, EIO, REMOVES), CALL(mkdirat, ENOSPC, FILLS),
     CALL(linkat, EIO, FILLS), CALL(symlinkat, EIO, FILLS), CALL(readlinkat, EACCES, 0), CALL(faccessat, EACCES, 0),
@@ -263,7 +263,9 @@ static void answer_instead(pid_t t, struct registers *g, int error)
 static bool change(pid_t child, pid_t t, const struct call *c, struct registers *g, struct fault fault)
 {
     switch (fault.kind) {
-    case FAULT_ERROR: answer_instead(t, g, c->error); return true;
+    case FAULT_ERROR:
+        answer_instead(t, g, c->error);
+        return true;
     case FAULT_INTERRUPT:
         if (!(c->flags & INTERRUPTED)) return false;
         answer_instead(t, g, EINTR);

@@ -320,6 +320,7 @@ static bool refused_for_memory(void)
 {
     static char text[1 << 16];
     FILE *f = fopen(in_run("out"), "rb");
+    if (!f) f = fopen(in_run("stdout"), "rb");
     if (!f) return false;
     text[fread(text, 1, sizeof text - 1, f)] = '\0';
     fclose(f);
@@ -336,9 +337,10 @@ static void check_sentence(struct verdict *v)
     text[n] = '\0';
     if (n == 0 && refused_for_memory()) return;
     if (v->o.fd == STDERR_FILENO || v->kind == FAULT_SIGNAL) return;
-    char *newline = strchr(text, '\n');
-    bool ours = !strncmp(text, "gpt2q", 5) || !strncmp(text, "libgomp: ", 9);
-    if (n == 0 || !ours || !newline || newline[1]) wrong(v, "stderr is not one sentence: '%s'", text);
+    /* The OpenMP runtime ends the program with a sentence of its own, a blank line before it, where a thread cannot be made. */
+    const char *line = text + strspn(text, "\n"), *newline = strchr(line, '\n');
+    bool named = !strncmp(line, "gpt2q", 5) || !strncmp(line, "libgomp: ", 9) || !strncmp(line, "OMP: ", 5);
+    if (!named || !newline || newline[1]) wrong(v, "stderr is not one sentence: '%s'", text);
 }
 
 /* Answers are whole lines of those that a whole run gives, from the first on. */
