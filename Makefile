@@ -128,11 +128,15 @@ TEST_BIN    := $(TEST_SRC:%.c=$(BUILD)/%)
 TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py)
 BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kernels/bench_*.c))
 FUZZ_BIN    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FLIPS_BIN   := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/flips_%,$(wildcard tests/fuzz/fuzz_*.c))
 TORTURE_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/torture/test_*.c))
 TORTURE_OBJ := $(BUILD)/tests/torture/main.o $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/torture/test_%,$(wildcard tests/torture/*.c)))
 SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c))
 PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
+# A fuzz target with every cut and turned bit of its corpus instead of a fuzzer: any compiler.
+$(FLIPS_BIN): $(BUILD)/tests/fuzz/flips_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/flips.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
+	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 # The torture programs call the program's main() in a child of theirs, as gpt2q_main.
@@ -147,14 +151,16 @@ $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
 $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
-.PHONY: test test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
-test-build: $(TEST_BIN) $(PROGRAM)
+.PHONY: test torture test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
+test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
-	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TEST_SCRIPT)
+	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(TEST_SCRIPT)
 test-long: ## all tests, those of many rounds with all their rounds
 	@GPT2Q_TEST_LONG=1 $(MAKE) test
 sweep: $(BUILD)/tests/kernels/test_sweep ## 100,000 products of sampled shapes, every instruction set against scalar
 	@GPT2Q_SWEEP=100000 $<
+torture: $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM) ## every allocation, system call, cut and bit of the tests in tests/torture and tests/fuzz, half an hour
+	@GPT2Q_TORTURE=all CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TORTURE_BIN) $(FLIPS_BIN)
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers
