@@ -27,7 +27,13 @@ gpt2q_status line_reader_open(struct line_reader *r, const char *path, gpt2q_err
         line_reader_close(r);
         return error_set(err, GPT2Q_IO, "%s: is a directory where a file is expected", path);
     }
+    r->regular = S_ISREG(st.st_mode);
     r->first = (int64_t)lseek(r->fd, 0, SEEK_CUR);
+    if (r->regular && r->first < 0) {
+        gpt2q_status s = error_set(err, GPT2Q_IO, "%s: cannot be read: %s", r->path, strerror(errno));
+        line_reader_close(r);
+        return s;
+    }
     r->buffer = mem_alloc(r->capacity);
     if (r->buffer) return GPT2Q_OK;
     line_reader_close(r);
@@ -41,11 +47,7 @@ void line_reader_close(struct line_reader *r)
     *r = (struct line_reader){.fd = -1};
 }
 
-bool line_reader_is_regular(const struct line_reader *r)
-{
-    struct stat st;
-    return fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode);
-}
+bool line_reader_is_regular(const struct line_reader *r) { return r->regular; }
 
 gpt2q_status line_reader_rewind(struct line_reader *r, gpt2q_error *err)
 {

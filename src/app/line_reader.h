@@ -32,7 +32,7 @@ struct line_reader {
     char *buffer;
     size_t capacity, begin, scanned, end;
     uint64_t n_lines;
-    bool at_end, too_long;
+    bool at_end, too_long, regular;
     bool started;  /* the first bytes have been checked for a byte order mark */
     int64_t first; /* offset of the first byte, of a regular file */
 };

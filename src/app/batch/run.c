@@ -102,7 +102,8 @@ static gpt2q_status look_ahead(struct batch_run *run, gpt2q_error *err)
 {
     enum line_state state = LINE_READY;
     if (run->format != BATCH_AUTO || !line_reader_is_regular(run->reader)) return GPT2Q_OK;
-    while (run->format == BATCH_AUTO && state == LINE_READY) {
+    /* Of a file LINE_NOT_YET says that a signal came between, and the line is there the next time. */
+    while (run->format == BATCH_AUTO && (state == LINE_READY || state == LINE_NOT_YET)) {
         state = line_reader_next(run->reader, true, &run->line, err);
         if (state == LINE_READY) decide_format(run);
     }
