@@ -20,6 +20,7 @@ PKG_LIBS    := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -lcjson 
 CURL        ?= $(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes)
 CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 
+comma         := ,
 # ---- flags -----------------------------------------------------------------------------------------------------
 WARN          := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 OPT.release   := -O3 -g1
@@ -39,7 +40,9 @@ LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 # The compiler brings its OpenMP runtime (gcc: libgomp, clang: libomp). OPENMP_LIB is what others link libgpt2q.a with.
 OPENMP        ?= $(if $(filter Darwin,$(UNAME_S)),-Xpreprocessor )-fopenmp
 OPENMP_LIB    ?= $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)
-ALL_LIBS       = $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp,-ldl) -lm
+# glibc loads libgcc_s when a thread of the runtime ends, and aborts where that fails: it is there from the beginning.
+GCC_S         := $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)--no-as-needed -lgcc_s -Wl$(comma)--as-needed)
+ALL_LIBS       = $(GCC_S) $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp,-ldl) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
 # kernels/, qtensor/, train/ and methods/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
@@ -120,7 +123,6 @@ $(BUILD)/libgpt2q.a: $(LIB_OBJ)
 	  ar rcs $@ $(BUILD)/gpt2q-all.o
 $(BUILD)/libgpt2q.so: $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -shared $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-soname$(comma)$(SONAME)) -o $@ $^ $(ALL_LIBS)
-comma := ,
 
 # ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/*.c is linked into all ------------------------
 TEST_SRC    := $(wildcard $(foreach k,unit kernels golden cli,tests/$(k)/test_*.c))

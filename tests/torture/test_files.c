@@ -38,6 +38,14 @@ static void complain(const char *kind, const char *what, int code, const char *s
     print_error("%s, %s: exit code %d, '%s' where %s is expected\n", kind, what, code, said, expected);
 }
 
+/* Every fourth file is tried where not all are. */
+static bool is_chosen(void)
+{
+    static struct rng rng;
+    if (!rng.state) rng = torture_rng();
+    return torture_all() || rng_below(&rng, 4) == 0;
+}
+
 /* `word`: what the sentence must hold, NULL where the file is in order. `may` is both. */
 static const char either[] = "either";
 
@@ -101,14 +109,6 @@ static void put_bad(const char *file, const void *data, size_t n)
     snprintf(name, sizeof name, "bad/%s", file);
     unlink(in_scene(name));
     write_file(in_scene(name), data, n);
-}
-
-/* Every fourth file is tried where not all are. */
-static bool is_chosen(void)
-{
-    static struct rng rng;
-    if (!rng.state) rng = torture_rng();
-    return torture_all() || rng_below(&rng, 4) == 0;
 }
 
 static const char use_model[] = "generate -m ../bad -n 1 --ids 1\\ 2 --quiet -q f32 -j 1";
