@@ -41,7 +41,7 @@ LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
 OPENMP        ?= $(if $(filter Darwin,$(UNAME_S)),-Xpreprocessor )-fopenmp
 OPENMP_LIB    ?= $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)
 # glibc loads libgcc_s when a thread of the runtime ends, and aborts where that fails: it is there from the beginning.
-GCC_S         := $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)--no-as-needed -lgcc_s -Wl$(comma)--as-needed)
+GCC_S         := $(if $(findstring /,$(shell $(CC) -print-file-name=libgcc_s.so.1 2>/dev/null)),-Wl$(comma)--no-as-needed -lgcc_s -Wl$(comma)--as-needed)
 ALL_LIBS       = $(GCC_S) $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp,-ldl) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------

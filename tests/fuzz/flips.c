@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HEAD ((size_t)4096) /* bytes in which every bit is turned */
-#define SECONDS 5           /* an input that takes longer hangs */
-#define SAMPLE 400          /* inputs made of a file where not all are */
+#define HEAD    ((size_t)4096) /* bytes in which every bit is turned */
+#define SECONDS 5              /* an input that takes longer hangs */
+#define SAMPLE  400            /* inputs made of a file where not all are */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,7 +28,8 @@ static long inputs;
 static void say_where(int number)
 {
     char line[512];
-    int n = snprintf(line, sizeof line, "%s, %s at %zu: %s\n", now.file, now.how, now.at, number == SIGALRM ? "hangs" : "crashes");
+    int n = snprintf(line, sizeof line, "%s, %s at %zu: %s\n", now.file, now.how, now.at,
+                     number == SIGALRM ? "hangs" : "crashes");
     if (write(STDERR_FILENO, line, (size_t)n) < 0) _exit(3);
     signal(number, SIG_DFL);
     raise(number);
@@ -94,7 +95,8 @@ int main(int argc, char **argv)
     const char *name = argc ? strrchr(argv[0], '/') : NULL;
     char directory[512], path[1024];
     state = seed ? strtoull(seed, NULL, 10) : (unsigned long long)time(NULL);
-    snprintf(directory, sizeof directory, "tests/fuzz/corpus/fuzz_%s", name && strchr(name, '_') ? strchr(name, '_') + 1 : "");
+    snprintf(directory, sizeof directory, "tests/fuzz/corpus/fuzz_%s",
+             name && strchr(name, '_') ? strchr(name, '_') + 1 : "");
     printf("seed %llu\n", state);
     signal(SIGALRM, say_where);
     signal(SIGABRT, say_where);

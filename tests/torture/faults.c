@@ -76,11 +76,12 @@ int wait_for_end(pid_t child)
 /* Counted in memory that the test sees, too: a child may die. */
 static struct counts {
     _Atomic long mallocs, allocations;
-} *counts;
+} * counts;
 static _Atomic long malloc_to_fail = -1;
 static _Atomic bool counting;
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(GPT2Q_SANITIZED)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                 \
+    !defined(GPT2Q_SANITIZED)
 #define OWN_MALLOC 1
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
@@ -180,27 +181,73 @@ static const struct call {
     const char *name;
     int error, flags;
 } calls[] = {
-#define CALL(name, error, flags) {SYS_##name, #name, error, flags}
+#define CALL(name, error, flags)                                                                             \
+    {                                                                                                        \
+        SYS_##name, #name, error, flags                                                                      \
+    }
 #ifdef __x86_64__
-    CALL(open, EMFILE, INTERRUPTED), CALL(stat, EACCES, 0), CALL(lstat, EACCES, 0), CALL(access, EACCES, 0),
-    CALL(rename, EIO, FILLS), CALL(unlink, EIO, REMOVES), CALL(mkdir, ENOSPC, FILLS), CALL(rmdir, EIO, REMOVES), CALL(readlink, EACCES, 0),
-    CALL(pipe, EMFILE, 0), CALL(poll, ENOMEM, INTERRUPTED), CALL(link, EIO, FILLS), CALL(symlink, EIO, FILLS), CALL(chmod, EPERM, 0),
+    CALL(open, EMFILE, INTERRUPTED),
+    CALL(stat, EACCES, 0),
+    CALL(lstat, EACCES, 0),
+    CALL(access, EACCES, 0),
+    CALL(rename, EIO, FILLS),
+    CALL(unlink, EIO, REMOVES),
+    CALL(mkdir, ENOSPC, FILLS),
+    CALL(rmdir, EIO, REMOVES),
+    CALL(readlink, EACCES, 0),
+    CALL(pipe, EMFILE, 0),
+    CALL(poll, ENOMEM, INTERRUPTED),
+    CALL(link, EIO, FILLS),
+    CALL(symlink, EIO, FILLS),
+    CALL(chmod, EPERM, 0),
     CALL(dup2, EMFILE, 0),
 #endif
-    CALL(openat, EMFILE, INTERRUPTED), CALL(read, EIO, INTERRUPTED | SHORTENED | DESCRIPTOR),
-    CALL(pread64, EIO, INTERRUPTED | SHORTENED | DESCRIPTOR), CALL(readv, EIO, DESCRIPTOR),
-    CALL(write, EIO, INTERRUPTED | SHORTENED | FILLS | DESCRIPTOR), CALL(pwrite64, EIO, INTERRUPTED | SHORTENED | FILLS | DESCRIPTOR),
-    CALL(writev, EIO, FILLS | DESCRIPTOR), CALL(close, EIO, DESCRIPTOR), CALL(fstat, EIO, DESCRIPTOR), CALL(newfstatat, EACCES, 0),
-    CALL(statx, EACCES, 0), CALL(lseek, EIO, DESCRIPTOR), CALL(mmap, ENOMEM, 0), CALL(munmap, ENOMEM, 0), CALL(mremap, ENOMEM, 0),
-    CALL(mprotect, ENOMEM, 0), CALL(madvise, EIO, 0), CALL(fsync, EIO, FILLS | DESCRIPTOR),
-    CALL(fdatasync, EIO, FILLS | DESCRIPTOR), CALL(ftruncate, EIO, INTERRUPTED | FILLS | DESCRIPTOR), CALL(fallocate, EOPNOTSUPP, FILLS | DESCRIPTOR),
-    CALL(renameat, EIO, FILLS), CALL(renameat2, EIO, FILLS), CALL(unlinkat, EIO, REMOVES), CALL(mkdirat, ENOSPC, FILLS),
-    CALL(linkat, EIO, FILLS), CALL(symlinkat, EIO, FILLS), CALL(readlinkat, EACCES, 0), CALL(faccessat, EACCES, 0),
-    CALL(fchmod, EPERM, DESCRIPTOR), CALL(fchown, EPERM, DESCRIPTOR), CALL(getdents64, EIO, DESCRIPTOR), CALL(fcntl, EINVAL, DESCRIPTOR),
-    CALL(ioctl, ENOTTY, DESCRIPTOR), CALL(dup, EMFILE, DESCRIPTOR), CALL(dup3, EMFILE, DESCRIPTOR), CALL(pipe2, EMFILE, 0),
-    CALL(flock, ENOLCK, INTERRUPTED | DESCRIPTOR), CALL(getrandom, ENOSYS, INTERRUPTED), CALL(ppoll, ENOMEM, INTERRUPTED),
-    CALL(clone, EAGAIN, 0), CALL(sysinfo, EPERM, 0), CALL(sched_getaffinity, EPERM, 0), CALL(prlimit64, EPERM, 0),
-    CALL(rt_sigaction, EINVAL, 0), CALL(copy_file_range, EXDEV, INTERRUPTED | FILLS),
+    CALL(openat, EMFILE, INTERRUPTED),
+    CALL(read, EIO, INTERRUPTED | SHORTENED | DESCRIPTOR),
+    CALL(pread64, EIO, INTERRUPTED | SHORTENED | DESCRIPTOR),
+    CALL(readv, EIO, DESCRIPTOR),
+    CALL(write, EIO, INTERRUPTED | SHORTENED | FILLS | DESCRIPTOR),
+    CALL(pwrite64, EIO, INTERRUPTED | SHORTENED | FILLS | DESCRIPTOR),
+    CALL(writev, EIO, FILLS | DESCRIPTOR),
+    CALL(close, EIO, DESCRIPTOR),
+    CALL(fstat, EIO, DESCRIPTOR),
+    CALL(newfstatat, EACCES, 0),
+    CALL(statx, EACCES, 0),
+    CALL(lseek, EIO, DESCRIPTOR),
+    CALL(mmap, ENOMEM, 0),
+    CALL(munmap, ENOMEM, 0),
+    CALL(mremap, ENOMEM, 0),
+    CALL(mprotect, ENOMEM, 0),
+    CALL(madvise, EIO, 0),
+    CALL(fsync, EIO, FILLS | DESCRIPTOR),
+    CALL(fdatasync, EIO, FILLS | DESCRIPTOR),
+    CALL(ftruncate, EIO, INTERRUPTED | FILLS | DESCRIPTOR),
+    CALL(fallocate, EOPNOTSUPP, FILLS | DESCRIPTOR),
+    CALL(renameat, EIO, FILLS),
+    CALL(renameat2, EIO, FILLS),
+    CALL(unlinkat, EIO, REMOVES),
+    CALL(mkdirat, ENOSPC, FILLS),
+    CALL(linkat, EIO, FILLS),
+    CALL(symlinkat, EIO, FILLS),
+    CALL(readlinkat, EACCES, 0),
+    CALL(faccessat, EACCES, 0),
+    CALL(fchmod, EPERM, DESCRIPTOR),
+    CALL(fchown, EPERM, DESCRIPTOR),
+    CALL(getdents64, EIO, DESCRIPTOR),
+    CALL(fcntl, EINVAL, DESCRIPTOR),
+    CALL(ioctl, ENOTTY, DESCRIPTOR),
+    CALL(dup, EMFILE, DESCRIPTOR),
+    CALL(dup3, EMFILE, DESCRIPTOR),
+    CALL(pipe2, EMFILE, 0),
+    CALL(flock, ENOLCK, INTERRUPTED | DESCRIPTOR),
+    CALL(getrandom, ENOSYS, INTERRUPTED),
+    CALL(ppoll, ENOMEM, INTERRUPTED),
+    CALL(clone, EAGAIN, 0),
+    CALL(sysinfo, EPERM, 0),
+    CALL(sched_getaffinity, EPERM, 0),
+    CALL(prlimit64, EPERM, 0),
+    CALL(rt_sigaction, EINVAL, 0),
+    CALL(copy_file_range, EXDEV, INTERRUPTED | FILLS),
 #ifdef SYS_clone3
     CALL(clone3, EAGAIN, 0),
 #endif
@@ -263,9 +310,7 @@ static void answer_instead(pid_t t, struct registers *g, int error)
 static bool change(pid_t child, pid_t t, const struct call *c, struct registers *g, struct fault fault)
 {
     switch (fault.kind) {
-    case FAULT_ERROR:
-        answer_instead(t, g, c->error);
-        return true;
+    case FAULT_ERROR: answer_instead(t, g, c->error); return true;
     case FAULT_INTERRUPT:
         if (!(c->flags & INTERRUPTED)) return false;
         answer_instead(t, g, EINTR);
@@ -337,7 +382,8 @@ static struct outcome run_traced(const char *directory, const char *line, struct
         if (install_filter()) _exit(98);
         be_program(line);
     }
-    long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL;
+    long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+                   PTRACE_O_EXITKILL;
     if (ptrace(PTRACE_SEIZE, child, NULL, (void *)options)) {
         kill(child, SIGKILL);
         wait_for_end(child);

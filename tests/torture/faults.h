@@ -27,11 +27,11 @@ struct fault {
 };
 
 struct outcome {
-    int code;    /* the exit code; 128 + the signal that ended it */
-    bool hung;   /* it took more than HANG_SECONDS */
-    long n;      /* calls, or allocations, that were counted; of children these are lost unless traced */
-    char at[64]; /* the call that was changed, and its first argument; "" where none was */
-    int fd;      /* this argument where it is a descriptor, else -1 */
+    int code;     /* the exit code; 128 + the signal that ended it */
+    bool hung;    /* it took more than HANG_SECONDS */
+    long n;       /* calls, or allocations, that were counted; of children these are lost unless traced */
+    char at[64];  /* the call that was changed, and its first argument; "" where none was */
+    int fd;       /* this argument where it is a descriptor, else -1 */
     bool undoing; /* the call was one that removes a file */
 };
 #define HANG_SECONDS 5

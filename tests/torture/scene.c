@@ -57,9 +57,11 @@ static void make_inputs(void)
                        "{\"prompt\": \"x\", \"nonsense\": 1}\n"
                        "{\"prompt\": \"she\", \"logprobs\": 2, \"echo\": true, \"stop\": [\"zz\", \"q\"]}\n"
                        "{\"prompt\": \"\"}\n");
-    put("openai.jsonl", "{\"custom_id\": \"a\", \"method\": \"POST\", \"url\": \"/v1/completions\", \"body\": {\"model\": \"m\", "
+    put("openai.jsonl", "{\"custom_id\": \"a\", \"method\": \"POST\", \"url\": \"/v1/completions\", "
+                        "\"body\": {\"model\": \"m\", "
                         "\"prompt\": [\"the\", \"a\"], \"max_tokens\": 4, \"logprobs\": 2, \"n\": 2}}\n"
-                        "{\"custom_id\": \"b\", \"method\": \"POST\", \"url\": \"/v1/completions\", \"body\": {\"model\": \"m\", "
+                        "{\"custom_id\": \"b\", \"method\": \"POST\", \"url\": \"/v1/completions\", "
+                        "\"body\": {\"model\": \"m\", "
                         "\"prompt\": \"dog\", \"echo\": true, \"stop\": \"q\"}}\n{broken\n");
     put("matrix.json", "{\"W\": [[1, -2, 3], [0.5, 4, -1]], \"x\": [1, 2, -3]}");
     put("old", "what was there before\n");
@@ -76,7 +78,8 @@ int scene_open(void **state)
     make_model();
     make_inputs();
     struct streams s = {"/dev/null", "/dev/null", "/dev/null"};
-    struct outcome o = {.code = wait_for_end(start_program(scene.run, "quantize -q i8 -o ../model.gpt2q", s))};
+    struct outcome o = {.code =
+                            wait_for_end(start_program(scene.run, "quantize -q i8 -o ../model.gpt2q", s))};
     if (o.code) fail_msg("the scene's model cannot be written: exit code %d", o.code);
     return 0;
 }
@@ -95,18 +98,26 @@ const struct command_line command_lines[] = {
     {"generate", "generate -n 4 hello --logprobs 1 --json -q i8" ONE, NULL, TIMED, 0},
     {"generate-text", "generate -m ../model.gpt2q -n 6 -j 2 --quiet the\\ king", NULL, 0, 0},
     {"generate-file", "generate -f ../text.txt --truncate left -n 3 -q f32" ONE, NULL, 0, 0},
-    {"batch", "batch ../lines.jsonl -n 4 -b 2 -o out --stats stats --trace trace" ONE, NULL, TIMED | ANSWERS, 1},
+    {"batch", "batch ../lines.jsonl -n 4 -b 2 -o out --stats stats --trace trace" ONE, NULL, TIMED | ANSWERS,
+     1},
     {"batch-text", "batch ../lines.txt -n 3 -b 2 -j 2 --quiet", NULL, 0, 0},
     {"batch-openai", "batch ../openai.jsonl -b 3 -o out" ONE, NULL, ANSWERS, 1},
     {"batch-resume", "batch ../lines.jsonl -n 4 -b 2 -o out --resume" ONE, "PARTIAL", ANSWERS, 1},
-    {"batch-unordered", "batch ../lines.jsonl -n 4 -b 3 -o out --unordered --speculate 2" ONE, NULL, ANSWERS, 1},
+    {"batch-unordered", "batch ../lines.jsonl -n 4 -b 3 -o out --unordered --speculate 2" ONE, NULL, ANSWERS,
+     1},
     {"quantize", "quantize -q i4:g8 -o out.gpt2q -j 1", "cp ../old out.gpt2q", TIMED, 0},
-    {"quantize-method", "quantize -q i4:g8 --method gptq --calibrate ../text.txt --calibrate-tokens 64 --calibrate-window 32 -o out.gpt2q -j 1", NULL, TIMED, 0},
+    {"quantize-method",
+     "quantize -q i4:g8 --method gptq --calibrate ../text.txt --calibrate-tokens 64 --calibrate-window 32 -o "
+     "out.gpt2q -j 1",
+     NULL, TIMED, 0},
     {"quantize-stdout", "quantize -q i8 -o /dev/stdout -j 1", NULL, TIMED, 0},
     {"export", "quantize -q i8 --export out -j 1", NULL, TIMED, 0},
-    {"compare", "compare --html out.html --csv out.csv --schemes f32,i4:g8 --text ../text.txt --window 32 --limit 64 -n 2 --layers --json the" ONE,
+    {"compare",
+     "compare --html out.html --csv out.csv --schemes f32,i4:g8 --text ../text.txt --window 32 --limit 64 -n "
+     "2 --layers --json the" ONE,
      "cp ../old out.html", TIMED, 0},
-    {"eval", "eval --text ../text.txt --window 32 --limit 64 --logits out.safetensors --json" ONE, NULL, 0, 0},
+    {"eval", "eval --text ../text.txt --window 32 --limit 64 --logits out.safetensors --json" ONE, NULL, 0,
+     0},
     {"eval-reference", "eval --reference ../logits.safetensors -q i4:g8 --json" ONE, NULL, 0, 0},
     {"trace", "trace hello -o out.safetensors -q f32" ONE, "cp ../old out.safetensors", 0, 0},
     {"tokenize", "tokenize --show the\\ king", NULL, 0, 0},
@@ -114,7 +125,8 @@ const struct command_line command_lines[] = {
     {"inspect", "inspect ../model.gpt2q --check --json", NULL, 0, 0},
     {"inspect-tensor", "inspect ../model --tensor wte.weight -q i4:g8", NULL, 0, 0},
     {"explain", "explain ../matrix.json --json", NULL, 0, 0},
-    {"bench", "bench --shape 1x16x2 --schemes i8 --decode 1 --prefill 2 --position 1 --repeat 1 --json" ONE, NULL, TIMED | MACHINE, 0},
+    {"bench", "bench --shape 1x16x2 --schemes i8 --decode 1 --prefill 2 --position 1 --repeat 1 --json" ONE,
+     NULL, TIMED | MACHINE, 0},
 };
 const size_t n_command_lines = sizeof command_lines / sizeof *command_lines;
 
@@ -157,7 +169,8 @@ static int visit(const char *path, const struct stat *st, int type, struct FTW *
     /* A page with measured figures differs by its plots, too. */
     bool page = walked_timed && strstr(name, ".html");
     struct stat now;
-    e->hash = page ? (stat(path, &now) == 0 && now.st_size > 5000) : hash_of(path, walked_timed && !strstr(name, "/out"));
+    e->hash = page ? (stat(path, &now) == 0 && now.st_size > 5000)
+                   : hash_of(path, walked_timed && !strstr(name, "/out"));
     if (walked_timed && strstr(name, ".csv")) e->hash = hash_of(path, true);
     return 0;
 }
@@ -233,7 +246,9 @@ struct reference reference_of(const struct command_line *c)
 {
     struct reference r = {.command = c, .streams = usual};
     if (!strcmp(c->name, "eval-reference"))
-        wait_for_end(start_program(scene.run, "eval --text ../text.txt --window 32 --limit 64 --logits ../logits.safetensors --quiet", usual));
+        wait_for_end(start_program(
+            scene.run,
+            "eval --text ../text.txt --window 32 --limit 64 --logits ../logits.safetensors --quiet", usual));
     prepare(c);
     r.before = tree_of(c);
     int code = wait_for_end(start_program(scene.run, c->line, usual));
@@ -270,7 +285,8 @@ struct verdict {
 
 static const char *kind_name(struct verdict *v)
 {
-    static const char *const names[] = {"nothing", "an error", "EINTR", "half", "a full disk", "a signal", "no memory", "no malloc"};
+    static const char *const names[] = {"nothing",     "an error", "EINTR",     "half",
+                                        "a full disk", "a signal", "no memory", "no malloc"};
     static char text[64];
     if (v->kind != FAULT_SIGNAL) return names[v->kind];
     snprintf(text, sizeof text, "%s", strsignal(v->value));
@@ -306,8 +322,8 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct verdict *v, const
     last = v->r->command;
     n_wrong++;
     if (said++ < MOST_SAID)
-        print_error("%s, %s at %s: exit code %d: %s (seed %llu; kept in %s)\n", v->r->command->name, kind_name(v), v->o.at, v->o.code,
-                    text, torture_seed(), keep_scene());
+        print_error("%s, %s at %s: exit code %d: %s (seed %llu; kept in %s)\n", v->r->command->name,
+                    kind_name(v), v->o.at, v->o.code, text, torture_seed(), keep_scene());
 }
 
 void expect_none_wrong(void)
@@ -317,7 +333,10 @@ void expect_none_wrong(void)
     if (n) fail_msg("%ld runs broke a promise", n);
 }
 
-static bool ends_with_signal(struct verdict *v) { return v->kind == FAULT_SIGNAL && v->o.code == 128 + v->value; }
+static bool ends_with_signal(struct verdict *v)
+{
+    return v->kind == FAULT_SIGNAL && v->o.code == 128 + v->value;
+}
 
 static void check_exit(struct verdict *v)
 {
@@ -371,8 +390,7 @@ static void check_files(struct verdict *v, bool done)
     }
     for (size_t i = 0; i < v->r->after.n; i++) {
         const char *path = v->r->after.entries[i].path;
-        if (!find(&now, path) && (done || find(&v->r->before, path)))
-            wrong(v, "%s is missing", path);
+        if (!find(&now, path) && (done || find(&v->r->before, path))) wrong(v, "%s is missing", path);
     }
 }
 
@@ -394,7 +412,8 @@ static void check_resumed(struct verdict *v)
         code = wait_for_end(start_program(scene.run, c->line, usual));
     if (code != c->code) wrong(v, "resumed it ends with %d", code);
     if (strstr(c->line, "--unordered")) return; /* the order is free */
-    if (hash_of(in_run("out"), false) != hash_in(&v->r->after, "out")) wrong(v, "%s", "resumed it gives other bytes");
+    if (hash_of(in_run("out"), false) != hash_in(&v->r->after, "out"))
+        wrong(v, "%s", "resumed it gives other bytes");
 }
 
 /* Whether answers are all there, whatever the exit code says: a batch with a bad line ends with 1, too. */
@@ -409,7 +428,8 @@ void expect_promises(const struct reference *r, struct outcome o, enum fault_kin
 {
     struct verdict v = {r, o, kind, value, false};
     check_exit(&v);
-    bool done = o.code == r->command->code && (r->command->code == 0 || (size_of("stderr") == 0 && !refused_for_memory()));
+    bool done = o.code == r->command->code &&
+                (r->command->code == 0 || (size_of("stderr") == 0 && !refused_for_memory()));
     if (done && !all_answered(&v)) wrong(&v, "%s", "though the output is another");
     if (!done && !ends_with_signal(&v)) check_sentence(&v);
     check_files(&v, done);

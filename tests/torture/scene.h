@@ -14,7 +14,11 @@ int scene_close(void **state);
 extern struct scene scene;
 
 /* ---- a line of every command ---- */
-enum { TIMED = 1 /* its numbers are measured */, ANSWERS = 2 /* writes answers one by one to "out", may be resumed */, MACHINE = 4 /* says what the machine is */ };
+enum {
+    TIMED = 1 /* its numbers are measured */,
+    ANSWERS = 2 /* writes answers one by one to "out", may be resumed */,
+    MACHINE = 4 /* says what the machine is */
+};
 struct command_line {
     const char *name, *line;
     const char *before; /* a shell line that prepares run/, or NULL */
