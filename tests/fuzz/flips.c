@@ -1,6 +1,7 @@
-/* What a fuzz target accepts, cut at every byte and with every bit of its head turned: each file of the target's corpus, through the same
- * function as the fuzzer's, in a build of any compiler. The sanitizers watch where they are built in. $GPT2Q_TORTURE=all: all of it; else a
- * part, chosen by seed, within a second or so. */
+/* What a fuzz target accepts, cut at every byte and with every bit of its head turned: each file of the
+ * target's corpus, through the same function as the fuzzer's, in a build of any compiler. The sanitizers
+ * watch where they are built in. $GPT2Q_TORTURE=all: all of it; else a part, chosen by seed, within a second
+ * or so. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdint.h>

@@ -416,7 +416,8 @@ struct outcome run_with(const char *directory, const char *line, struct streams 
 {
     bool traced = fault.kind != FAULT_ALLOCATION && fault.kind != FAULT_MALLOC;
     struct outcome o = (traced ? run_traced : run_untraced)(directory, line, s, fault, HANG_SECONDS);
-    /* A machine that is busy with other things makes nobody hang: only who does not end in a minute, either, does. */
+    /* A machine that is busy with other things makes nobody hang: only who does not end in a minute, either,
+     * does. */
     if (o.hung) o = (traced ? run_traced : run_untraced)(directory, line, s, fault, 12 * HANG_SECONDS);
     return o;
 }

@@ -1,9 +1,10 @@
-/* Running the program with one thing that goes wrong: a system call that fails or does half of what it was asked, a signal at a system
- * call, an allocation that fails.
+/* Running the program with one thing that goes wrong: a system call that fails or does half of what it was
+ * asked, a signal at a system call, an allocation that fails.
  *
- * The program runs in a child of the test, its main() called as gpt2q_main. A filter (seccomp) stops the child at every system call that
- * may fail in life; the test counts these calls (ptrace) and changes one. So whatever makes the call is met: the program, the C library,
- * the OpenMP runtime. Linux on x86-64 and AArch64; elsewhere, and where a system does not let a process be traced, can_trace() is false. */
+ * The program runs in a child of the test, its main() called as gpt2q_main. A filter (seccomp) stops the
+ * child at every system call that may fail in life; the test counts these calls (ptrace) and changes one. So
+ * whatever makes the call is met: the program, the C library, the OpenMP runtime. Linux on x86-64 and
+ * AArch64; elsewhere, and where a system does not let a process be traced, can_trace() is false. */
 #ifndef TORTURE_FAULTS_H
 #define TORTURE_FAULTS_H
 #include "tests/support.h"
@@ -40,8 +41,8 @@ struct outcome {
 int gpt2q_main(int argc, char **argv);
 
 bool can_trace(void);
-/* Runs `line` (words between blanks; "a\\ b" is one word) in `directory`, standard streams being the files in, out and error (NULL: closed;
- * names are relative to the directory). */
+/* Runs `line` (words between blanks; "a\\ b" is one word) in `directory`, standard streams being the files
+ * in, out and error (NULL: closed; names are relative to the directory). */
 struct streams {
     const char *in, *out, *error;
 };

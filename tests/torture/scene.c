@@ -108,7 +108,7 @@ const struct command_line command_lines[] = {
     {"quantize", "quantize -q i4:g8 -o out.gpt2q -j 1", "cp ../old out.gpt2q", TIMED, 0},
     {"quantize-method",
      "quantize -q i4:g8 --method gptq --calibrate ../text.txt --calibrate-tokens 64 --calibrate-window 32 -o "
-     "out.gpt2q -j 1",
+     "out.gpt2q -j 1 --quiet",
      NULL, TIMED, 0},
     {"quantize-stdout", "quantize -q i8 -o /dev/stdout -j 1", NULL, TIMED, 0},
     {"export", "quantize -q i8 --export out -j 1", NULL, TIMED, 0},
@@ -367,7 +367,8 @@ static void check_sentence(struct verdict *v)
     text[n] = '\0';
     if (n == 0 && refused_for_memory()) return;
     if (v->o.fd == STDERR_FILENO || v->kind == FAULT_SIGNAL) return;
-    /* The OpenMP runtime ends the program with a sentence of its own, a blank line before it, where a thread cannot be made. */
+    /* The OpenMP runtime ends the program with a sentence of its own, a blank line before it, where a thread
+     * cannot be made. */
     const char *line = text + strspn(text, "\n"), *newline = strchr(line, '\n');
     bool named = !strncmp(line, "gpt2q", 5) || !strncmp(line, "libgomp: ", 9) || !strncmp(line, "OMP: ", 5);
     if (!named || !newline || newline[1]) wrong(v, "stderr is not one sentence: '%s'", text);

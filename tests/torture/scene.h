@@ -1,4 +1,5 @@
-/* What the torture programs act on: a directory with a small model and inputs, a line of every command, and what each may leave behind. */
+/* What the torture programs act on: a directory with a small model and inputs, a line of every command, and
+ * what each may leave behind. */
 #ifndef TORTURE_SCENE_H
 #define TORTURE_SCENE_H
 #include "tests/torture/faults.h"
@@ -50,8 +51,9 @@ struct reference {
     struct streams streams;
 };
 struct reference reference_of(const struct command_line *c);
-/* One run with a fault, and every promise checked: the same output, or exit code 1 with a sentence on stderr and nothing half-written;
- * answers that can be resumed to the same bytes. What is wrong is said, with the command and the fault, and counted. */
+/* One run with a fault, and every promise checked: the same output, or exit code 1 with a sentence on stderr
+ * and nothing half-written; answers that can be resumed to the same bytes. What is wrong is said, with the
+ * command and the fault, and counted. */
 struct outcome expect_whole(const struct reference *r, struct fault fault);
 /* The same of a run that ended so. */
 void expect_promises(const struct reference *r, struct outcome o, enum fault_kind kind, int value);

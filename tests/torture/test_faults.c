@@ -1,5 +1,5 @@
-/* Every allocation and every system call fails in turn, over a line of every command (scene.c). $GPT2Q_TORTURE=all: each of them;
- * else a few, chosen by seed. */
+/* Every allocation and every system call fails in turn, over a line of every command (scene.c).
+ * $GPT2Q_TORTURE=all: each of them; else a few, chosen by seed. */
 #include "tests/torture/scene.h"
 #include <signal.h>
 
@@ -56,14 +56,14 @@ static void each_command(const struct fault *faults, size_t n_faults, long some)
 static void allocations_of_ours(void **state)
 {
     (void)state;
-    each_command((struct fault[]){{FAULT_ALLOCATION, 0, 0}}, 1, 6);
+    each_command((struct fault[]){{FAULT_ALLOCATION, 0, 0}}, 1, 3);
 }
 
 static void allocations_of_all(void **state)
 {
     (void)state;
     if (!can_fail_malloc()) skip();
-    each_command((struct fault[]){{FAULT_MALLOC, 0, 0}}, 1, 6);
+    each_command((struct fault[]){{FAULT_MALLOC, 0, 0}}, 1, 3);
 }
 
 static void system_calls(void **state)
@@ -72,7 +72,7 @@ static void system_calls(void **state)
     if (!can_fail_malloc() || !can_trace()) skip(); /* a sanitizer's own calls would fail */
     static const struct fault faults[] = {
         {FAULT_ERROR, 0, 0}, {FAULT_INTERRUPT, 0, 0}, {FAULT_SHORT, 0, 0}, {FAULT_FULL, 0, 0}};
-    each_command(faults, 4, 4);
+    each_command(faults, 4, 2);
 }
 
 __attribute__((unused)) static void signals_at_system_calls(void **state)

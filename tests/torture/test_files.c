@@ -1,6 +1,7 @@
-/* Files that are wrong, made by the dozen, each with the verdict expected of it: read as if nothing were the matter, or refused with exit
- * code 1 and one sentence that names the file. A run that crashes, hangs, leaks (the sanitizer build says so) or passes over what it should
- * refuse fails the test. The files of tests/golden/data/gguf/bad and torch-bin/bad, whose verdicts stand beside them, run along. */
+/* Files that are wrong, made by the dozen, each with the verdict expected of it: read as if nothing were the
+ * matter, or refused with exit code 1 and one sentence that names the file. A run that crashes, hangs, leaks
+ * (the sanitizer build says so) or passes over what it should refuse fails the test. The files of
+ * tests/golden/data/gguf/bad and torch-bin/bad, whose verdicts stand beside them, run along. */
 #include "tests/torture/scene.h"
 #include "base/memory.h"
 #include "model/safetensors.h"
