@@ -251,6 +251,7 @@ typedef struct gpt2q_result {
     gpt2q_error error;               /* with GPT2Q_FINISH_ERROR */
     const int32_t *prompt_ids, *ids; /* prompt after truncation; every token made, the last one included */
     size_t n_prompt, n_ids;
+    size_t n_prompt_cached; /* of the prompt: shared with other requests, not computed */
     const char *text; /* completion: without a final end of text, cut before the stop string; any bytes */
     size_t text_len;
     const char *stop; /* the stop string that ended the text; NULL: none did */
@@ -293,6 +294,9 @@ typedef struct gpt2q_scheduler_params {
     int32_t n_queue; /* waiting requests at most (64) */
     bool no_prefix_sharing;
     bool
+        keep_prefixes; /* what ended prompts and answers have cached serves later prompts that begin alike, until the cache needs
+                         * its blocks. The answers are the same */
+    bool
         padded; /* for study: a rectangular cache, padded on the left, in place of the ragged one. The answers are the
                       * same. Takes 2 * n_rows of the context's sequences; prompts are prefilled whole */
 } gpt2q_scheduler_params;
@@ -303,6 +307,7 @@ typedef struct gpt2q_scheduler_stats {
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
     uint64_t proposed_tokens, accepted_tokens; /* with speculate; of requests that ended */
+    uint64_t cached_tokens; /* of prompts, every sample counted: shared with others, not computed */
 } gpt2q_scheduler_stats;
 
 GPT2Q_API gpt2q_request gpt2q_request_default(void);

@@ -25,6 +25,7 @@ struct engine engine_open(struct settings set)
     sp.n_queue = 16;
     sp.padded = set.padded;
     sp.no_prefix_sharing = set.no_sharing;
+    sp.keep_prefixes = set.keep;
     if (gpt2q_model_open(repo_path(MODEL), &mp, &e.model, &err) ||
         gpt2q_context_create(e.model, &cp, &e.ctx, &err) ||
         gpt2q_scheduler_create(e.ctx, &sp, &e.scheduler, &err))

@@ -201,6 +201,7 @@ void row_end(struct row *row)
                            .error = row->error,
                            .prompt_ids = row->ids,
                            .n_prompt = (size_t)row->n_prompt,
+                           .n_prompt_cached = (size_t)row->n_shared,
                            .ids = row->ids + row->n_prompt,
                            .n_ids = (size_t)(row->n_ids - row->n_prompt),
                            .text = row->text,

@@ -10,9 +10,9 @@
 struct row {
     struct job *job; /* NULL: free */
     int32_t sample, sequence;
-    gpt2q_sampling sampling; /* the job's, with this sample's seed */
-    int32_t *ids;            /* (n_ctx): prompt, then completion, then proposals */
-    int32_t n_ids, n_prompt, n_cached;
+    gpt2q_sampling sampling;                     /* the job's, with this sample's seed */
+    int32_t *ids;                                /* (n_ctx): prompt, then completion, then proposals */
+    int32_t n_ids, n_prompt, n_cached, n_shared; /* n_shared: of n_cached, computed for others */
     int32_t n_proposed; /* proposals that may still turn out right: ids[n_ids] and on */
     struct speculation speculation;
     char *text;                         /* bytes of the completion */

@@ -97,8 +97,10 @@ gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_pa
     s->n_chunk = p.n_chunk ? p.n_chunk : ctx->n_batch;
     s->padded = p.padded;
     s->share_prefixes = !p.no_prefix_sharing && !p.padded;
+    s->keep_prefixes = p.keep_prefixes && s->share_prefixes;
     s->n_samplers = ctx->forward.n_threads < ctx->n_outputs ? ctx->forward.n_threads : ctx->n_outputs;
     gpt2q_status status = build(s, p.n_queue, err);
+    if (!status && s->keep_prefixes) status = kv_cache_keep(&ctx->cache, err);
     if (status) {
         gpt2q_scheduler_free(s);
         return status;
@@ -184,6 +186,8 @@ static void filter(gpt2q_scheduler *s, struct batched_cache *b)
         }
         s->keep[k] = !r->done;
         if (!r->done) continue;
+        if (s->keep_prefixes && r->finish != GPT2Q_FINISH_ERROR)
+            kv_cache_remember(&s->ctx->cache, r->sequence, r->ids, r->n_cached);
         s->ended[n++] = r->sequence;
         s->step_ids[2 * s->n_rows + s->step.n_finished++] = r->job->id;
     }
@@ -193,6 +197,7 @@ static void filter(gpt2q_scheduler *s, struct batched_cache *b)
         struct row *r = &s->rows[s->ended[i]];
         struct job *job = r->job;
         s->stats.errors += r->finish == GPT2Q_FINISH_ERROR;
+        s->stats.cached_tokens += (uint64_t)r->n_shared;
         s->stats.proposed_tokens += r->speculation.n_proposed;
         s->stats.accepted_tokens += r->speculation.n_accepted;
         job_queue_set_running(&s->queue, s->ended[i], NULL);

@@ -32,12 +32,15 @@ static struct donor find_donor(const gpt2q_scheduler *s, const struct job *job, 
     return best;
 }
 
-/* Makes what is cached of the prompt the beginning of an empty sequence. Less than a block is not worth it.
- */
-static int32_t share(gpt2q_scheduler *s, struct donor donor, int32_t sequence)
+/* Makes what is cached of the prompt, of a row that runs or of one that ended, the beginning of an empty
+ * sequence. Less than a block is not worth it. */
+static int32_t share(gpt2q_scheduler *s, const struct job *job, struct donor donor, int32_t sequence)
 {
+    struct kv_cache *cache = &s->ctx->cache;
+    if (s->keep_prefixes && kv_cache_remembered(cache, job->prompt, job->n_prompt - 1) > donor.n_cached)
+        return kv_cache_recall(cache, sequence, job->prompt, job->n_prompt - 1);
     if (donor.n_cached < KV_BLOCK) return 0;
-    kv_cache_share(&s->ctx->cache, donor.sequence, sequence, donor.n_cached);
+    kv_cache_share(cache, donor.sequence, sequence, donor.n_cached);
     return donor.n_cached;
 }
 
@@ -53,7 +56,7 @@ bool scheduler_waits_for_prefix(gpt2q_scheduler *s, int32_t k)
     if (r->n_cached > 0 || !may_share(s, r->job)) return false;
     struct donor donor = find_donor(s, r->job, k);
     if (donor.n_coming - donor.n_cached >= KV_BLOCK) return true;
-    r->n_cached = share(s, donor, r->sequence);
+    r->n_cached = r->n_shared = share(s, r->job, donor, r->sequence);
     return false;
 }
 
@@ -123,13 +126,13 @@ int32_t scheduler_admit(gpt2q_scheduler *s)
             s->n_prompts[n++] = job->n_prompt;
             continue;
         }
-        int32_t shared = may_share(s, job) ? share(s, find_donor(s, job, 0), row) : 0;
+        int32_t shared = may_share(s, job) ? share(s, job, find_donor(s, job, 0), row) : 0;
         if (!fits(s, job, row, shared)) {
             kv_cache_truncate(&s->ctx->cache, row, 0);
             break;
         }
         begin(s, job, row);
-        s->rows[row].n_cached = shared;
+        s->rows[row].n_cached = s->rows[row].n_shared = shared;
         batched_cache_prefill(&s->fresh, &row, &job->n_prompt, 1);
         batched_cache_merge(&s->running, &s->fresh);
         n++;

@@ -13,7 +13,7 @@
 struct gpt2q_scheduler {
     gpt2q_context *ctx;
     int32_t n_rows, n_chunk, n_samplers;
-    bool share_prefixes, padded;
+    bool share_prefixes, keep_prefixes, padded;
     struct job_queue queue;
     struct row *rows;                    /* (n_rows); row i uses sequence i of the context */
     struct batched_cache running, fresh; /* fresh: admitted in this step */

@@ -58,6 +58,7 @@ void kv_cache_free(struct kv_cache *c)
     mem_free(c->holders);
     mem_free(c->tables);
     mem_free(c->length);
+    kept_blocks_free(&c->kept);
     *c = (struct kv_cache){0};
 }
 
@@ -67,10 +68,21 @@ static int32_t *table_of(const struct kv_cache *c, int sequence)
     return c->tables + (size_t)sequence * (size_t)c->max_blocks;
 }
 
+static bool is_kept(const struct kv_cache *c, int32_t block)
+{
+    return c->kept.blocks && c->kept.blocks[block].registered;
+}
+
+/* Free blocks that nothing remembers come first, then those that ended longest ago. */
 static int32_t take_block(struct kv_cache *c)
 {
     assert(c->n_free > 0);
-    int32_t block = c->free_blocks[--c->n_free];
+    int n_plain = c->n_free-- - c->kept.n_listed;
+    int32_t block = n_plain > 0 ? c->free_blocks[n_plain - 1] : c->kept.oldest;
+    if (n_plain <= 0) {
+        kept_blocks_unlist(&c->kept, block);
+        kept_blocks_forget(&c->kept, block);
+    }
     assert(c->holders[block] == 0);
     c->holders[block] = 1;
     if (c->n_free < c->n_low) c->n_low = c->n_free;
@@ -80,14 +92,21 @@ static int32_t take_block(struct kv_cache *c)
 static void drop_block(struct kv_cache *c, int32_t block)
 {
     assert(c->holders[block] > 0);
-    if (--c->holders[block] == 0) c->free_blocks[c->n_free++] = block;
+    if (--c->holders[block]) return;
+    if (is_kept(c, block))
+        kept_blocks_list(&c->kept, block);
+    else
+        c->free_blocks[c->n_free - c->kept.n_listed] = block;
+    c->n_free++;
 }
 
-/* Whether the block of position `length` is shared and partly filled. */
+/* The block that position `length` of the sequence falls into is partly filled, and shared or remembered. */
 static bool must_copy_last(const struct kv_cache *c, int sequence)
 {
     int length = c->length[sequence];
-    return length % KV_BLOCK && c->holders[table_of(c, sequence)[length / KV_BLOCK]] > 1;
+    if (length % KV_BLOCK == 0) return false;
+    int32_t block = table_of(c, sequence)[length / KV_BLOCK];
+    return c->holders[block] > 1 || is_kept(c, block);
 }
 
 int kv_cache_blocks_needed(const struct kv_cache *c, int sequence, int n)
@@ -136,6 +155,55 @@ void kv_cache_share(struct kv_cache *c, int from, int to, int length)
         c->holders[source[i]]++;
     }
     c->length[to] = length;
+}
+
+gpt2q_status kv_cache_keep(struct kv_cache *c, gpt2q_error *err)
+{
+    return c->kept.blocks ? GPT2Q_OK : kept_blocks_create(&c->kept, c->n_blocks, err);
+}
+
+void kv_cache_remember(struct kv_cache *c, int sequence, const int32_t *ids, int n)
+{
+    assert(n <= c->length[sequence]);
+    const int32_t *table = table_of(c, sequence);
+    int32_t parent = NO_BLOCK;
+    for (int i = 0; c->kept.blocks && i < n / KV_BLOCK; i++, ids += KV_BLOCK) {
+        int32_t block = kept_blocks_find(&c->kept, parent, ids);
+        if (block == NO_BLOCK) {
+            block = table[i];
+            /* Registered behind a block whose contents were given up since. */
+            if (is_kept(c, block)) kept_blocks_forget(&c->kept, block);
+            kept_blocks_register(&c->kept, block, parent, ids);
+        }
+        parent = block;
+    }
+}
+
+int kv_cache_remembered(const struct kv_cache *c, const int32_t *ids, int n)
+{
+    int found = 0;
+    int32_t parent = NO_BLOCK;
+    while (c->kept.blocks && found + KV_BLOCK <= n &&
+           (parent = kept_blocks_find(&c->kept, parent, ids + found)) != NO_BLOCK)
+        found += KV_BLOCK;
+    return found;
+}
+
+int kv_cache_recall(struct kv_cache *c, int to, const int32_t *ids, int n)
+{
+    assert(c->length[to] == 0);
+    int found = kv_cache_remembered(c, ids, n);
+    int32_t *table = table_of(c, to), parent = NO_BLOCK;
+    for (int i = 0; i < found / KV_BLOCK; i++) {
+        table[i] = parent = kept_blocks_find(&c->kept, parent, ids + i * KV_BLOCK);
+        if (c->holders[parent]++ == 0) {
+            kept_blocks_unlist(&c->kept, parent);
+            c->n_free--;
+        }
+    }
+    if (c->n_free < c->n_low) c->n_low = c->n_free;
+    c->length[to] = found;
+    return found;
 }
 
 struct kv_view kv_cache_view(const struct kv_cache *c, int layer, int sequence)
