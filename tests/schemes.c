@@ -20,11 +20,15 @@ static void add(struct scheme s)
 
 static void add_codes(enum qformat format)
 {
-    static const int groups[] = {8, 24, 32, 64, 136, 264, 520};
+    static const int small_steps[] = {8, 24, 32, 64, 136, 264, 520},
+                     large_steps[] = {16, 32, 96, 272, 352, 544};
+    const bool small = scheme_group_unit(format) == 8;
+    const int *groups = small ? small_steps : large_steps;
+    const size_t n_groups = small ? sizeof small_steps / sizeof *groups : sizeof large_steps / sizeof *groups;
     for (int grid = 0; grid < QGRID_NOTES; grid++) {
         for (int gran = 0; gran < QG_GROUP; gran++)
             add((struct scheme){.format = format, .gran = (enum qgran)gran, .grid = (enum qgrid)grid});
-        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+        for (size_t g = 0; g < n_groups; g++)
             add((struct scheme){
                 .format = format, .gran = QG_GROUP, .grid = (enum qgrid)grid, .group = groups[g]});
     }

@@ -3,7 +3,7 @@
 #define TESTS_SCHEMES_H
 #include <stddef.h>
 
-/* Each format alone; those with codes in every granularity, with groups of 8, 24, 32, 64, 136, 264 and 520 inputs, and in every grid;
+/* Each format alone; those with codes in every granularity, with groups from 8 to 544 inputs, and in every grid that it takes;
  * notes. The list lives as long as the program. A group of g need not divide a test's inputs. */
 const char *const *every_scheme(size_t *n);
 #endif

@@ -19,7 +19,9 @@ static struct st_declaration codes_of_matrix(struct scheme s, uint64_t panels, u
     for (int d = 0; d < ST_DTYPE_COUNT; d++)
         if (!strcmp(format->dtype, st_dtype_name((enum st_dtype)d))) dtype = (enum st_dtype)d;
     struct st_declaration d = {.dtype = dtype, .n_dims = 3, .shape = {panels, steps, PANEL}};
-    if (format->has_codes) d.shape[d.n_dims++] = (uint64_t)format->bytes;
+    if (!format->has_codes) return d;
+    d.shape[1] *= (uint64_t)format->bytes / 4; /* lines of 64 outputs by four bytes */
+    d.shape[d.n_dims++] = 4;
     return d;
 }
 

@@ -1,13 +1,13 @@
 /* The products of code_matmul.isa.h, by its formulas, with the register tiles of AMX, which sum 16 rows times 16
- * outputs over 64 inputs in one instruction. Instantiated by i8.dot.isa.c and i4.dot.isa.c through the
- * constant `bits`.
+ * outputs over 64 inputs in one instruction. Instantiated by the *.dot.isa.c of formats with codes
+ * through the constant `bits`.
  *
  * The four tiles of sums are
  *     few byte rows, at most 16       the rows, those of low bytes after those of high ones, times all four
  *                                     vectors of a panel's outputs
  *     more                            16 tokens' planes, or 32 tokens of i8, times two vectors
  *
- * Bytes are taken where they lie (copied together, they are no faster to load). Nibbles are made bytes, a
+ * Bytes are taken where they lie (copied together, they are no faster to load). Smaller codes are made bytes, a
  * stretch of inputs at a time, which all tokens take before the next: some whole groups, or a part of one,
  * whose sums go on in memory. Of the schemes that are used most they are made signed ones, so that sums begin
  * with nothing. */
@@ -187,18 +187,19 @@ typedef void amx_finish_fn(struct amx_panel *p, const struct amx_done *d);
 
 /* ---- the codes of a stretch ---- */
 
-/* Bytes of the nibbles. */
-ALWAYS_INLINE void amx_fill(uint8_t *to, const struct amx_stretch *s, int vectors, bool is_signed)
+/* Bytes of smaller codes. */
+ALWAYS_INLINE void amx_fill(uint8_t *to, const struct amx_stretch *s, int vectors, bool is_signed,
+                            const int bits)
 {
     const uint8_t *codes = s->codes;
-    const vc half = vc_fill(is_signed ? 8 : 0);
+    const vc half = vc_fill(is_signed ? 1 << (bits - 1) : 0);
     const int inputs = s->count * s->inputs;
-    for (int k = 0; k < inputs; k += 8, codes += PANEL * 4, to += 128 * vectors)
-        for (int v = 0; v < vectors; v++) {
-            vc u = vc_load(codes + 64 * v);
-            vc_store(to + 64 * v, vc_sub(vc_low(u), half));
-            vc_store(to + 64 * (vectors + v), vc_sub(vc_high(u), half));
-        }
+#define FILL_QUAD(q)                                                                                         \
+    for (int v = 0; v < vectors; v++, to += 64)                                                              \
+        vc_store(to, vc_sub(quad_stored(codes + 64 * v, q, bits), half));
+    for (int k = 0; k < inputs; k += LAYOUT_INPUTS(bits), codes += LAYOUT_STEP(bits)) {
+        EACH_QUAD(bits, FILL_QUAD)
+    }
 }
 
 /* The stretch from k0 on. */
@@ -213,8 +214,7 @@ ALWAYS_INLINE struct amx_stretch amx_stretch_at(const struct amx_panel *p, int v
     s.inputs = left < most ? left : most;
     s.ends = at + s.inputs == group;
     if (s.begins && s.ends) s.count = most / group < t->groups - s.group ? most / group : t->groups - s.group;
-    s.codes = t->w->codes + (size_t)t->panel * t->w->panel_bytes +
-              (size_t)k0 * (bits == 8 ? PANEL : PANEL / 2) + 64 * (size_t)v0;
+    s.codes = t->w->codes + (size_t)t->panel * t->w->panel_bytes + LAYOUT_BYTES(k0, bits) + 64 * (size_t)v0;
     s.codes_stride = 4 * PANEL;
     return s;
 }
@@ -298,8 +298,8 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
         for (int k0 = 0; k0 < cols;) {
             struct amx_stretch s = amx_stretch_at(&p, v0, k0, bits, few);
             k0 += s.count * s.inputs;
-            if (bits == 4) {
-                amx_fill(p.codes, &s, vectors, is_signed);
+            if (bits < 8) {
+                amx_fill(p.codes, &s, vectors, is_signed, bits);
                 s.codes = p.codes;
                 s.codes_stride = 64 * (size_t)vectors;
             }
@@ -322,11 +322,11 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
             amx_finish(p, d, gran, grid, p->t->group, bits, two_planes, few, is_signed);                     \
     }
 #define AMX_INSTANCE(name, bits, two_planes, few)                                                            \
-    AMX_FINISH(name##_channel, QG_CHANNEL, QGRID_ABSMAX, bits, two_planes, few, bits == 4)                   \
-    AMX_FINISH(name##_group, QG_GROUP, QGRID_ABSMAX, bits, two_planes, few, bits == 4)                       \
+    AMX_FINISH(name##_channel, QG_CHANNEL, QGRID_ABSMAX, bits, two_planes, few, bits < 8)                    \
+    AMX_FINISH(name##_group, QG_GROUP, QGRID_ABSMAX, bits, two_planes, few, bits < 8)                        \
     AMX_FINISH(name##_other, p->t->w->scheme.gran, p->t->w->scheme.grid, bits, two_planes, few, false)       \
     AMX_PRODUCTS(name##_products, few, false, bits)                                                          \
-    AMX_PRODUCTS(name##_products_signed, few, bits == 4, bits)                                               \
+    AMX_PRODUCTS(name##_products_signed, few, bits < 8, bits)                                                \
     static void name(const struct tile *t, int n)                                                            \
     {                                                                                                        \
         const struct scheme s = t->w->scheme;                                                                \

@@ -1,5 +1,5 @@
-/* The products with integer codes and integer activations, instantiated by i8.dot.isa.c and
- * i4.dot.isa.c through the constant `bits`.
+/* The products with integer codes and integer activations, instantiated by the *.dot.isa.c of formats with codes
+ * through the constant `bits`.
  *
  * The stored code u = c + h, h = 2^(bits-1), is the unsigned operand, a byte of the activation's code the
  * signed one. For each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) these int32 are exact:
@@ -17,11 +17,11 @@
  *                       minmax acc = fma(m, J(X), fma(s, J(U), acc)) */
 #ifndef QTENSOR_CODE_MATMUL_H
 #define QTENSOR_CODE_MATMUL_H
-#include "qtensor/codes.isa.h"
+#include "qtensor/layout.isa.h"
 #include "qtensor/params.isa.h"
 #include "qtensor/wide.isa.h"
 
-#define PAIRED_INPUTS 32 /* of which sums of nibbles in pairs are exact */
+#define PAIRED_INPUTS 32 /* of which sums of nibbles, or less, in pairs are exact */
 
 /* Byte rows (a plane of a token) and vectors of outputs in registers. */
 #if defined(GPT2Q_ISA_scalar)
@@ -62,14 +62,19 @@
         finish_sum(t, g, two_planes ? r / 2 : r, s##r##v, s##n##v, two_planes, p##v,                         \
                    &total[(two_planes ? r / 2 : r) * VECTORS + v0 + v]);
 
-/* Four inputs of a step: the tile's vectors of unsigned codes, made by DECODE from 64 bytes each, times the
- * bytes of every row. */
-#define FOUR_INPUTS(DECODE)                                                                                  \
+/* A step: the tile's vectors of unsigned codes, quad by quad, times the bytes of every row. */
+#define QUAD_INPUTS(q)                                                                                       \
     {                                                                                                        \
-        vc u0 = DECODE(vc_load(codes)), u1 = u0, u2 = u0, u3 = u0;                                           \
-        if (vectors > 1) u1 = DECODE(vc_load(codes + 64));                                                   \
-        if (vectors > 2) u2 = DECODE(vc_load(codes + 128)), u3 = DECODE(vc_load(codes + 192));               \
+        vc u0 = quad_stored(codes, q, bits), u1 = u0, u2 = u0, u3 = u0;                                      \
+        if (LAYOUT_BEGINS(q, bits)) fetch_ahead(ahead);                                                      \
+        if (vectors > 1) u1 = quad_stored(codes + 64, q, bits);                                              \
+        if (vectors > 2) u2 = quad_stored(codes + 128, q, bits), u3 = quad_stored(codes + 192, q, bits);     \
         EACH_ROW_DOT                                                                                         \
+        k += 4;                                                                                              \
+    }
+#define STEP_INPUTS                                                                                          \
+    {                                                                                                        \
+        EACH_QUAD(bits, QUAD_INPUTS)                                                                         \
     }
 
 /* Whether a group's, or all, inputs are so few that sums of a plane are within 2^24: floats hold them
@@ -98,7 +103,7 @@ ALWAYS_INLINE int32_t code_sum_of(const struct tile *t, int g, int token, int pl
 ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two_planes, const int bits)
 {
     const struct scheme s = t->w->scheme;
-    const int32_t h = bits == 8 ? 128 : 8;
+    const int32_t h = 1 << (bits - 1);
     if (has_minimum(s)) return vi_zero();
     int32_t x_sum = two_planes ? code_sum_of(t, g, row / 2, row % 2) : code_sum_of(t, g, row, 0);
     if (s.gran == QG_INPUT) return vi_set1(-x_sum);
@@ -142,37 +147,22 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
     EACH_SUM(SUM_DECLARE)
 #define SUM(r, v) s##r##v
     if (bits == 8) {
-#define DOT       vi_dot
-#define STORED(v) v
-        for (int k = g * group; k < k1; k += 4, codes += PANEL * 4) {
-            fetch_ahead(ahead);
-            FOUR_INPUTS(STORED)
-        }
+#define DOT vi_dot
+        for (int k = g * group; k < k1; codes += LAYOUT_STEP(bits)) STEP_INPUTS
 #undef DOT
-#undef STORED
     } else if (!NIBBLE_PAIRS) {
 #define DOT vi_dot_nibbles
-        for (int k = g * group; k < k1; k += 4, codes += PANEL * 4) {
-            fetch_ahead(ahead);
-            FOUR_INPUTS(vc_low)
-            k += 4;
-            FOUR_INPUTS(vc_high)
-        }
+        for (int k = g * group; k < k1; codes += LAYOUT_STEP(bits)) STEP_INPUTS
 #undef DOT
     }
 #undef SUM
 #if NIBBLE_PAIRS
 #define DOT       vi_dot_pairs
 #define SUM(r, v) pairs##r##v
-    for (int k = g * group; bits == 4 && k < k1;) {
+    for (int k = g * group; bits < 8 && k < k1;) {
         const int end = k1 - k < PAIRED_INPUTS ? k1 : k + PAIRED_INPUTS;
         EACH_SUM(PAIRS_DECLARE)
-        for (; k < end; k += 4, codes += PANEL * 4) {
-            fetch_ahead(ahead);
-            FOUR_INPUTS(vc_low)
-            k += 4;
-            FOUR_INPUTS(vc_high)
-        }
+        for (; k < end; codes += LAYOUT_STEP(bits)) STEP_INPUTS
         EACH_SUM(PAIRS_ADD)
     }
 #undef DOT
@@ -196,7 +186,7 @@ ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const 
     const struct tile *t = tile_copied(&copy, given);
     const struct qtensor *w = t->w;
     const int groups = t->groups, tokens = two_planes ? rows / 2 : rows;
-    const size_t group_bytes = (size_t)(t->group / (bits == 8 ? 4 : 8)) * (PANEL * 4);
+    const size_t group_bytes = LAYOUT_BYTES(t->group, bits);
     const int8_t *x[CODE_ROWS];
     for (int r = 0; r < tokens; r++) {
         x[two_planes ? 2 * r : r] = plane(t->x, t->x->hi, t->row + r);

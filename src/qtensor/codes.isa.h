@@ -5,6 +5,9 @@
  *   vc_signed(a)                    code + 128 to int8 code, byte by byte
  *   vc_signed_low(a) _high(a)       the low or high nibble of each byte, code + 8, to the int8 16*code
  *   vc_low(a) vc_high(a)            the same nibbles as they are, 0..15
+ *   vc_bits(a, right, mask)         a >> right, or << -right, byte by byte, of which mask is kept: bits that
+ *                                   come from a neighbour must not be in it
+ *   vc_or(a, b)
  *   vc_float(a, j)                  byte j of each lane as the float 2^24 * int8: exact, in two operations
  *   vc_pack(a, b, c, d)             the bytes of four vi of 0..255
  *   vc_broadcast(p)                 the same four bytes in every lane
@@ -33,6 +36,15 @@ ALWAYS_INLINE vc vc_signed_high(vc a)
 ALWAYS_INLINE vc vc_signed_low(vc a) { return vc_signed_high(_mm512_slli_epi16(a, 4)); }
 ALWAYS_INLINE vc vc_low(vc a) { return _mm512_and_si512(a, vc_fill(0x0F)); }
 ALWAYS_INLINE vc vc_high(vc a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), vc_fill(0x0F)); }
+/* Shifts of the language: the compilers do not agree on the type of the intrinsics' counts. */
+typedef uint16_t vc_words __attribute__((vector_size(64)));
+ALWAYS_INLINE vc vc_bits(vc a, int right, int mask)
+{
+    if (right > 0) a = (vc)((vc_words)a >> (uint16_t)right);
+    if (right < 0) a = (vc)((vc_words)a << (uint16_t)-right);
+    return _mm512_and_si512(a, vc_fill(mask));
+}
+ALWAYS_INLINE vc vc_or(vc a, vc b) { return _mm512_or_si512(a, b); }
 ALWAYS_INLINE vf vc_float(vc a, int j)
 {
     __m512i to_top = _mm512_add_epi32(_mm512_set4_epi32(0x0C808080, 0x08808080, 0x04808080, 0x00808080),
@@ -121,6 +133,20 @@ ALWAYS_INLINE vc vc_low(vc a)
 ALWAYS_INLINE vc vc_high(vc a)
 {
     return vc_low(vi_pair(_mm256_srli_epi16(a.lo, 4), _mm256_srli_epi16(a.hi, 4)));
+}
+ALWAYS_INLINE __m256i bits8(__m256i a, int right, int mask)
+{
+    if (right > 0) a = _mm256_srli_epi16(a, right);
+    if (right < 0) a = _mm256_slli_epi16(a, -right);
+    return _mm256_and_si256(a, fill8(mask));
+}
+ALWAYS_INLINE vc vc_bits(vc a, int right, int mask)
+{
+    return vi_pair(bits8(a.lo, right, mask), bits8(a.hi, right, mask));
+}
+ALWAYS_INLINE vc vc_or(vc a, vc b)
+{
+    return vi_pair(_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi));
 }
 ALWAYS_INLINE vf vc_float(vc a, int j)
 {
@@ -235,6 +261,11 @@ ALWAYS_INLINE vc vc_signed_high(vc a) { VC_BYTES((a.b[i] ^ 0x80) & 0xF0); }
 ALWAYS_INLINE vc vc_signed_low(vc a) { VC_BYTES((a.b[i] << 4 ^ 0x80) & 0xF0); }
 ALWAYS_INLINE vc vc_low(vc a) { VC_BYTES(a.b[i] & 0x0F); }
 ALWAYS_INLINE vc vc_high(vc a) { VC_BYTES(a.b[i] >> 4); }
+ALWAYS_INLINE vc vc_bits(vc a, int right, int mask)
+{
+    VC_BYTES((right < 0 ? a.b[i] << -right : a.b[i] >> right) & mask);
+}
+ALWAYS_INLINE vc vc_or(vc a, vc b) { VC_BYTES(a.b[i] | b.b[i]); }
 ALWAYS_INLINE vf vc_float(vc a, int j) { VF_LANES((float)(int8_t)a.b[4 * i + j] * 0x1p24f); }
 ALWAYS_INLINE vc vc_pack(vi a, vi b, vi c, vi d)
 {

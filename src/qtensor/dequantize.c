@@ -93,6 +93,20 @@ static inline unsigned code_i4(const uint8_t *lane, int k)
     return k % 8 < 4 ? pair & 15u : pair >> 4;
 }
 
+static inline unsigned code_i3(const uint8_t *lane, int k)
+{
+    const int step = k / 32, line = k % 32 / 16, quad = k % 32 / 4;
+    lane += (size_t)step * 3 * (PANEL * 4) + (size_t)(k % 4);
+    unsigned low = lane[(size_t)line * (PANEL * 4)], high = lane[2 * (size_t)(PANEL * 4)];
+    return (low >> quad % 4 * 2 & 3u) | (high >> quad & 1u) << 2;
+}
+
+static inline unsigned code_i2(const uint8_t *lane, int k)
+{
+    unsigned four = lane[(size_t)(k / 16) * (PANEL * 4) + (size_t)(k % 4)];
+    return four >> k % 16 / 4 * 2 & 3u;
+}
+
 static const uint8_t *lane_of(const struct qtensor *w, int row)
 {
     return w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;

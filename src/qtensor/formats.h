@@ -21,7 +21,9 @@
     X(QF_F16, f16, FLOATS, 16, 1, 2, "F16", QG_CHANNEL, 0)                                                   \
     X(QF_BF16, bf16, FLOATS, 16, 1, 2, "BF16", QG_CHANNEL, 0)                                                \
     X(QF_I8, i8, CODES, 8, 4, 4, "U8", QG_CHANNEL, 0)                                                        \
-    X(QF_I4, i4, CODES, 4, 8, 4, "U8", QG_GROUP, 32)
+    X(QF_I4, i4, CODES, 4, 8, 4, "U8", QG_GROUP, 32)                                                         \
+    X(QF_I3, i3, CODES, 3, 32, 12, "U8", QG_GROUP, 32)                                                       \
+    X(QF_I2, i2, CODES, 2, 16, 4, "U8", QG_GROUP, 32)
 
 /* For lists of one kind only: OF_CODES(kind)(text) is the text for CODES and CODES_F, and nothing for FLOATS. */
 #define FORMAT_PASTE_(a, b) a##b

@@ -1,18 +1,5 @@
-/* Weights as int4 codes and float activations: the products of integer_matmul.isa.h. */
+/* Weights as int4 codes and float activations. */
 #include "qtensor/formats_table.h"
 #include "qtensor/integer_matmul.isa.h"
 
-static void i4_tile(const struct tile *t, int rows)
-{
-    TILE_DISPATCH(rows, integer_tile(t, 4, R, INTEGER_VECTORS(4, R)))
-}
-
-#if CHAIN_BLOCKS
-static void i4_block(const struct tile *t, int rows) { integer_block(t, rows, 4); }
-#endif
-
-void ISA(matmul_i4)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
-                    int p1)
-{
-    for_chains(w, x, y, y_stride, p0, p1, INTEGER_ROWS, i4_tile, i4_block);
-}
+INTEGER_MATMUL(i4, 4)

@@ -1,9 +1,9 @@
-/* The products with integer codes and float activations, instantiated by i8.isa.c and i4.isa.c through the
- * constant `bits`.
+/* The products with integer codes and float activations, instantiated by the *.isa.c of formats with codes
+ * through the constant `bits`.
  *
  * With c(k) an output's signed codes, h = 2^(bits-1), X the sum of x by the 16-lane rule (prepare), and
  *
- *     A = 2^-E * the chain fma(2^E * c(k), x(k), acc) over k = 0..cols-1, from +0;  E = 24 for i8, 28 for i4
+ *     A = 2^-E * the chain fma(2^E * c(k), x(k), acc) over k = 0..cols-1, from +0;  E = 32 - bits
  *
  * (the decoder gives 2^E * c for free, and a power of two changes no rounding), an output is
  *
@@ -16,7 +16,7 @@
 #ifndef QTENSOR_INTEGER_MATMUL_H
 #define QTENSOR_INTEGER_MATMUL_H
 #include "qtensor/chain_block.isa.h"
-#include "qtensor/codes.isa.h"
+#include "qtensor/layout.isa.h"
 #include "qtensor/params.isa.h"
 
 /* Rows and vectors of a tile; AVX2 needs some of its 16 registers for the decoder, more of them for nibbles.
@@ -29,7 +29,7 @@
 #define INTEGER_VECTORS(bits, rows) TILE_VECTORS(rows)
 #endif
 
-/* Goes on with the chains over four inputs whose bytes are signed codes, times 16 for int4. */
+/* Goes on with the chains over four inputs whose bytes are signed codes, times 2^(8 - bits). */
 ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS],
                               const float *const x[TILE_ROWS], int k, const int rows, const int vectors)
 {
@@ -46,46 +46,41 @@ ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS]
 
 /* Goes on with the chains over one step of the layout. */
 ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS],
-                              int k, const int bits, const int rows, const int vectors)
-{
-    vc four[VECTORS];
-    for (int v = 0; v < vectors; v++) {
-        vc stored = vc_load(p + 64 * v);
-        four[v] = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
+                              int k, struct ahead *ahead, const int bits, const int rows, const int vectors){
+#define CHAIN_QUAD(q)                                                                                        \
+    {                                                                                                        \
+        vc four[VECTORS];                                                                                    \
+        if (LAYOUT_BEGINS(q, bits)) fetch_ahead(ahead);                                                      \
+        for (int v = 0; v < vectors; v++) four[v] = quad_signed(p + 64 * v, q, bits);                        \
+        chain_four(acc, four, x, k + 4 * q, rows, vectors);                                                  \
     }
-    chain_four(acc, four, x, k, rows, vectors);
-    if (bits == 8) return;
-    for (int v = 0; v < vectors; v++) four[v] = vc_signed_high(vc_load(p + 64 * v));
-    chain_four(acc, four, x, k + 4, rows, vectors);
-}
+    EACH_QUAD(bits, CHAIN_QUAD)}
 
 /* chains [rows][64] = the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first
  * vector.
  *
  * An unfinished last step is filled up with -0 for x. Codes beyond the last input are 0, so these terms are
  * +0 * -0 = -0, the one number whose addition changes nothing, not even the sign of a zero. */
-ALWAYS_INLINE void code_chains(const uint8_t *codes, const float *const x[TILE_ROWS], int k0, int k1,
-                               float *chains, struct ahead *ahead, const int bits, const int rows,
-                               const int vectors)
+ALWAYS_INLINE
+    void code_chains(const uint8_t *codes, const float *const x[TILE_ROWS], int k0, int k1, float *chains,
+                     struct ahead *ahead, const int bits, const int rows, const int vectors)
 {
-    const int step = bits == 8 ? 4 : 8;
-    const uint8_t *p = codes + (size_t)(k0 / step) * (PANEL * 4);
+    const int step = LAYOUT_INPUTS(bits);
+    const uint8_t *p = codes + LAYOUT_BYTES(k0, bits);
     vf acc[TILE_ROWS][VECTORS];
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
     int k = k0;
-    for (; k + step <= k1; k += step, p += PANEL * 4) {
-        fetch_ahead(ahead);
-        chain_step(acc, p, x, k, bits, rows, vectors);
-    }
+    for (; k + step <= k1; k += step, p += LAYOUT_STEP(bits))
+        chain_step(acc, p, x, k, ahead, bits, rows, vectors);
     if (k < k1) {
-        float filled[TILE_ROWS][8];
+        float filled[TILE_ROWS][LAYOUT_INPUTS_MAX];
         const float *last[TILE_ROWS];
         for (int r = 0; r < rows; r++) {
-            for (int j = 0; j < 8; j++) filled[r][j] = k + j < k1 ? x[r][k + j] : -0.0f;
+            for (int j = 0; j < step; j++) filled[r][j] = k + j < k1 ? x[r][k + j] : -0.0f;
             last[r] = filled[r];
         }
-        chain_step(acc, p, last, 0, bits, rows, vectors);
+        chain_step(acc, p, last, 0, ahead, bits, rows, vectors);
     }
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) vf_store(chains + r * PANEL + 16 * v, acc[r][v]);
@@ -94,8 +89,8 @@ ALWAYS_INLINE void code_chains(const uint8_t *codes, const float *const x[TILE_R
 /* The head's formulas for one vector of one row and one group's, or all, inputs: total goes on. */
 ALWAYS_INLINE vf finish_chain(struct scheme s, vf chain, struct params p, float sum, vf total, const int bits)
 {
-    const vf x = vf_set1(sum), h = vf_set1(bits == 8 ? 128.0f : 8.0f);
-    vf a = vf_mul(chain, vf_set1(bits == 8 ? 0x1p-24f : 0x1p-28f));
+    const vf x = vf_set1(sum), h = vf_set1((float)(1 << (bits - 1)));
+    vf a = vf_mul(chain, vf_set1(0x1p-32f * (float)(1 << bits)));
     if (s.gran == QG_INPUT) return scheme_zero(s) == QZERO_NONE ? a : vf_add(a, x);
     if (scheme_zero(s) == QZERO_POINT) a = vf_fma(vf_neg(p.z), x, a);
     if (has_minimum(s)) a = vf_fma(h, x, a);
@@ -143,17 +138,18 @@ ALWAYS_INLINE void integer_tile(const struct tile *given, const int bits, const 
 }
 
 #if CHAIN_BLOCKS
-/* The signed codes of inputs [k0, k1) as floats, times 2^24, and for int4 another 2^4; k0 at a step. */
+/* The signed codes of inputs [k0, k1) as floats, times 2^(32 - bits); k0 at a step. */
 ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (*out)[PANEL], const int bits)
 {
-    const int step = bits == 8 ? 4 : 8;
-    for (int k = k0; k < k1; k += step, codes += PANEL * 4)
-        for (int v = 0; v < VECTORS; v++) {
-            vc stored = vc_load(codes + 64 * v), low = bits == 8 ? vc_signed(stored) : vc_signed_low(stored);
-            vc high = bits == 8 ? low : vc_signed_high(stored);
-            for (int j = 0; j < step; j++)
-                if (k + j < k1) vf_store(out[k - k0 + j] + 16 * v, vc_float(j < 4 ? low : high, j % 4));
-        }
+#define QUAD_TO_FLOATS(q)                                                                                    \
+    for (int v = 0; v < VECTORS; v++) {                                                                      \
+        vc four = quad_signed(codes + 64 * v, q, bits);                                                      \
+        for (int j = 0; j < 4; j++)                                                                          \
+            if (k + 4 * q + j < k1) vf_store(out[k - k0 + 4 * q + j] + 16 * v, vc_float(four, j));           \
+    }
+    for (int k = k0; k < k1; k += LAYOUT_INPUTS(bits), codes += LAYOUT_STEP(bits)) {
+        EACH_QUAD(bits, QUAD_TO_FLOATS)
+    }
 }
 
 ALWAYS_INLINE void integer_block(const struct tile *given, int n, const int bits)
@@ -169,14 +165,27 @@ ALWAYS_INLINE void integer_block(const struct tile *given, int n, const int bits
         memset(b.chains, 0, (size_t)n * sizeof b.chains[0]);
         for (int k0 = g * group, k1; k0 < end; k0 = k1) {
             k1 = k0 + STRETCH < end ? k0 + STRETCH : end;
-            const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
-            const uint8_t *codes = panel + (size_t)k0 * per_input;
+            const uint8_t *codes = panel + LAYOUT_BYTES(k0, bits);
             codes_to_floats(codes, k0, k1, b.stretch, bits);
-            chain_stretch(t, b.stretch[0], codes, (size_t)(k1 - k0) * per_input, k0, k1, n, &b);
+            chain_stretch(t, b.stretch[0], codes, LAYOUT_BYTES(k1 - k0, bits), k0, k1, n, &b);
         }
         finish_chains(t, g, groups, 0, b.chains[0], b.totals[0], bits, n, VECTORS);
     }
     store_block(t, b.totals, n);
 }
+#define INTEGER_BLOCK(name, bits)                                                                            \
+    static void name##_block(const struct tile *t, int rows) { integer_block(t, rows, bits); }
+#else
+#define INTEGER_BLOCK(name, bits)
 #endif
+
+/* matmul_NAME. */
+#define INTEGER_MATMUL(name, bits)                                                                           \
+    static void name##_tile(const struct tile *t, int rows){TILE_DISPATCH(                                   \
+        rows, integer_tile(t, bits, R, INTEGER_VECTORS(bits, R)))} INTEGER_BLOCK(name, bits) void            \
+    ISA(matmul_##name)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,   \
+                       int p1)                                                                               \
+    {                                                                                                        \
+        for_chains(w, x, y, y_stride, p0, p1, INTEGER_ROWS, name##_tile, name##_block);                      \
+    }
 #endif

@@ -12,7 +12,7 @@ struct qtensor_parts {
 bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,
                      struct qtensor_parts *parts);
 
-/* n codes of output o of a panel, stored from 0 on, from input k on; k and n are multiples of 8. */
+/* n codes of output o of a panel, stored from 0 on, from input k on, of i8 or i4; k and n are multiples of 8. */
 static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, int panel, int o, int k, int n,
                                      const uint8_t *from)
 {

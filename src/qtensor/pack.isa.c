@@ -1,7 +1,7 @@
 /* The quantizer's inner loops (pack.h): lanes are outputs, so nothing is reduced across lanes but the range
  * of an input. */
-#include "qtensor/codes.isa.h"
 #include "qtensor/formats_table.h"
+#include "qtensor/layout.isa.h"
 
 #define VECTORS (PANEL / 16)
 
@@ -151,26 +151,38 @@ ALWAYS_INLINE vf stored_code(const float *block, size_t stride, int i, int k, co
     return vf_min(vf_max(vf_add(vf_rint(t), l.offset), l.least), l.most);
 }
 
+/* A byte of each line of a step, as floats, 16 outputs: input j of every quad. */
+ALWAYS_INLINE void step_bytes(const float *w, size_t stride, int i, int k, const struct coding *c,
+                              struct lanes l, vf byte[LAYOUT_LINES_MAX], const int bits, const bool by_input,
+                              const bool truncate)
+{
+    for (int line = 0; line < LAYOUT_LINES(bits); line++) byte[line] = vf_zero();
+    for (int q = 0; q < LAYOUT_QUADS(bits); q++) {
+        vf code = stored_code(w, stride, i + 4 * q, k, c, l, (float)(1 << (bits - 1)), by_input, truncate);
+        if (bits == 3) { /* its high bit lies in another line */
+            const vf high = vf_select_lt(code, vf_set1(4.0f), vf_zero(), vf_set1(1.0f));
+            byte[2] = vf_fma(high, vf_set1((float)(1 << q)), byte[2]);
+            code = vf_fma(high, vf_set1(-4.0f), code);
+        }
+        const int at = bits == 3 ? q % 4 * 2 : q * bits;
+        byte[bits == 3 ? q / 4 : 0] = vf_fma(code, vf_set1((float)(1 << at)), byte[bits == 3 ? q / 4 : 0]);
+    }
+}
+
 ALWAYS_INLINE void encode(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes,
                           const int bits, const bool by_input, const bool truncate)
 {
-    const int step = bits == 8 ? 4 : 8;
-    const float zero = bits == 8 ? 128.0f : 8.0f;
     for (int v = 0; v < VECTORS; v++) {
         const struct lanes l = lanes_at(c, 16 * v);
-        const float *w = block + 16 * v;
-        for (int i = 0; i < k; i += step) {
-            vi q[4];
-            for (int j = 0; j < 4; j++) {
-                vf code = stored_code(w, stride, i + j, k, c, l, zero, by_input, truncate);
-                if (bits == 4) { /* the high nibble */
-                    vf high = stored_code(w, stride, i + 4 + j, k, c, l, zero, by_input, truncate);
-                    code = vf_fma(high, vf_set1(16.0f), code);
-                }
-                q[j] = vf_to_int(code);
-            }
-            vc_store(codes + (size_t)(i / step) * (PANEL * 4) + (size_t)v * 64,
-                     vc_pack(q[0], q[1], q[2], q[3]));
+        uint8_t *to = codes + 64 * v;
+        for (int i = 0; i < k; i += LAYOUT_INPUTS(bits), to += LAYOUT_STEP(bits)) {
+            vf bytes[4][LAYOUT_LINES_MAX];
+            for (int j = 0; j < 4; j++)
+                step_bytes(block + 16 * v, stride, i + j, k, c, l, bytes[j], bits, by_input, truncate);
+            for (int line = 0; line < LAYOUT_LINES(bits); line++)
+                vc_store(to + line * LAYOUT_LINE,
+                         vc_pack(vf_to_int(bytes[0][line]), vf_to_int(bytes[1][line]),
+                                 vf_to_int(bytes[2][line]), vf_to_int(bytes[3][line])));
         }
     }
 }
@@ -187,15 +199,11 @@ ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, con
         encode(block, stride, k, c, codes, bits, false, false);
 }
 
-static void encode_i8(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
-{
-    encode_choosing(block, stride, k, c, codes, 8);
-}
-
-static void encode_i4(const float *block, size_t stride, int k, const struct coding *c, uint8_t *codes)
-{
-    encode_choosing(block, stride, k, c, codes, 4);
-}
+#define ENCODE(format, name, kind, bits, ...)                                                                \
+    OF_CODES(kind)                                                                                           \
+    (static void encode_##name(const float *block, size_t stride, int k, const struct coding *c,             \
+                               uint8_t *codes) { encode_choosing(block, stride, k, c, codes, bits); })
+QFORMATS(ENCODE)
 
 static void pack_to_f16(const float *w, size_t n, uint16_t *out)
 {

@@ -20,11 +20,12 @@ static inline int qtensor_pieces(const struct qtensor *w, enum activations kind)
     return qtensor_groups(w) * ((group + piece - 1) / piece);
 }
 
-/* The inputs whose 16-bit codes lie together for all rows: a multiple of 16 and of the group, or a part of it. */
+/* The inputs whose 16-bit codes lie together for all rows: a multiple of 16 and of the group, or a part of it. Where there is one
+ * group they go beyond the last input, as the codes of weights do. */
 static inline int qtensor_slab(const struct qtensor *w)
 {
     const int most = 256, group = w->cols / qtensor_groups(w), unit = group % 16 ? 2 * group : group;
-    return group > most ? most : unit > most ? unit : most / unit * unit;
+    return group > most || group == w->cols ? most : unit > most ? unit : most / unit * unit;
 }
 
 /* What prepare makes of the codes of every piece where they are multiplied in 16 bits, modulo 2^32: their sum, and what the sum of

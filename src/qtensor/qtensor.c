@@ -38,7 +38,10 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
         return checked_mul(panels, out->panel_bytes, &out->codes_bytes);
     }
     if (cols > INTEGER_COLS_MAX) return false;
-    if (s.gran == QG_GROUP && (s.group <= 0 || s.group % 8 != 0 || cols % s.group != 0)) return false;
+    if (s.gran == QG_GROUP &&
+        (s.group <= 0 || s.group % scheme_group_unit(s.format) != 0 || cols % s.group != 0))
+        return false;
+    if (s.grid == QGRID_ABSMAX && !scheme_has_absmax(s.format)) return false;
     out->panel_bytes =
         round_up(k, (size_t)format->inputs) / (size_t)format->inputs * (size_t)format->bytes * PANEL;
     if (!checked_mul(panels, out->panel_bytes, &out->codes_bytes)) return false;

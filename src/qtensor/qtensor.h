@@ -7,6 +7,10 @@
  *     f32 f16 bf16   [k][64]
  *     i8             [k/4][64][4]    uint8 = code + 128        inputs padded to a multiple of 4 (with code 0, never summed)
  *     i4             [k/8][64][4]    two codes + 8 a byte: inputs k..k+3 in the low nibbles, k+4..k+7 in the high ones
+ *     i3             [k/32][3][64][4]    codes + 4: byte i of line 0 has the low two bits of inputs k+i, +4, +8, +12 in its bits
+ *                                    0-1, 2-3, 4-5, 6-7, line 1 those of inputs k+16+i ..; bit j of line 2's is the high bit of
+ *                                    input k+i+4j
+ *     i2             [k/16][64][4]   four codes + 2 a byte, as in line 0 of i3
  * Scales (and zero points or minima):
  *     tensor   float [1]        channel  float [panels*64]        input   float [cols]
  *     group    float16 [panels][cols/group][64]
@@ -47,7 +51,7 @@ struct scheme {
     enum qformat format;
     enum qgran gran; /* of formats with codes */
     enum qgrid grid; /* of formats with codes */
-    int group;       /* inputs of a group, a multiple of 8; QG_GROUP only */
+    int group;       /* inputs of a group, a multiple of 8 and of a step; QG_GROUP only */
 };
 
 struct qtensor {
@@ -68,6 +72,13 @@ static inline int qtensor_groups(const struct qtensor *w)
 }
 static inline bool scheme_has_codes(struct scheme s) { return format_facts[s.format].has_codes; }
 static inline int scheme_bits(struct scheme s) { return format_facts[s.format].bits; }
+/* Groups are a multiple of so many inputs: of a step, and of 8. */
+static inline int scheme_group_unit(enum qformat f)
+{
+    return format_facts[f].inputs > 8 ? format_facts[f].inputs : 8;
+}
+/* absmax leaves a code unused, which is too many of less than 16. */
+static inline bool scheme_has_absmax(enum qformat f) { return format_facts[f].bits >= 4; }
 /* The stored code that stands for code 0: 2^(bits-1). */
 static inline int scheme_middle(struct scheme s) { return 1 << (scheme_bits(s) - 1); }
 static inline enum qzero scheme_zero(struct scheme s)

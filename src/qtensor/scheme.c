@@ -2,8 +2,8 @@
  *
  *     SPEC = FLOAT | CODES[:GRAN][:GRID] | notes      with the names of formats.h
  *
- * Refused: anything else, groups that are not a multiple of 8 (a step of a layout), and details on a
- * format that has none. */
+ * Refused: anything else, groups that are not a multiple of 8 and of a step of the layout, absmax below 4 bits, and
+ * details on a format that has none. */
 #include "qtensor/qtensor.h"
 #include "base/nearest.h"
 #include <stdio.h>
@@ -107,7 +107,7 @@ static bool take(const char **at, const char *name)
 }
 
 /* gN: the number, 0 where the field is no group, -1 where N is out of the question. */
-static int take_group(const char **at)
+static int take_group(const char **at, int unit)
 {
     const char *p = *at;
     int n = 0;
@@ -116,7 +116,7 @@ static int take_group(const char **at)
         if ((n = n * 10 + (*p - '0')) > GROUP_MAX) return -1;
     if ((*p != ':' && *p != '\0') || (*p == ':' && p[1] == '\0')) return 0;
     *at = p + (*p == ':');
-    return n > 0 && n % 8 == 0 ? n : -1;
+    return n > 0 && n % unit == 0 ? n : -1;
 }
 
 gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err)
@@ -134,18 +134,27 @@ gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err
     s.gran = format_facts[format].gran;
     s.group = format_facts[format].group;
     if (scheme_has_codes(s)) {
-        int gran = 0, group = take_group(&at);
+        const int unit = scheme_group_unit(s.format);
+        int gran = 0, group = take_group(&at, unit);
         if (group < 0)
             return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                             "scheme \"%s\": a group is a multiple of 8 inputs, such as g32", spec);
+                             "scheme \"%s\": a group of %s is a multiple of %d inputs, such as g32", spec,
+                             format_facts[format].name, unit);
         if (group) s.gran = QG_GROUP, s.group = group;
         while (!group && gran < QG_GROUP && !take(&at, gran_names[gran])) gran++;
         if (!group && gran < QG_GROUP) s.gran = (enum qgran)gran, s.group = 0;
         int grid = 0;
         while (grid < QGRID_NOTES && !take(&at, grid_names[grid])) grid++;
-        if (grid < QGRID_NOTES) s.grid = (enum qgrid)grid;
+        s.grid = grid < QGRID_NOTES            ? (enum qgrid)grid
+                 : scheme_has_absmax(s.format) ? QGRID_ABSMAX
+                                               : QGRID_SIGNED;
     }
     if (*at) return unknown_scheme(spec, err);
+    if (scheme_has_codes(s) && s.grid == QGRID_ABSMAX && !scheme_has_absmax(s.format))
+        return error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "scheme \"%s\": absmax leaves one of %d codes unused, so %s takes signed, minmax or affine", spec,
+            1 << format_facts[format].bits, format_facts[format].name);
     *out = s;
     return GPT2Q_OK;
 }

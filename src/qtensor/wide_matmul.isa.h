@@ -1,5 +1,5 @@
 /* The products of code_matmul.isa.h where codes are multiplied as 16-bit integers (wide.h), instantiated by
- * i8.dot.isa.c and i4.dot.isa.c through the constant `bits`. The formulas, and so the bits, are the same: a
+ * the *.dot.isa.c of formats with codes through the constant `bits`. The formulas, and so the bits, are the same: a
  * token's codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by
  * J.
  *
@@ -20,6 +20,7 @@
  * core makes fewer in a cycle than additions. 32,639 + 128 still is an int16. */
 #ifndef QTENSOR_WIDE_MATMUL_H
 #define QTENSOR_WIDE_MATMUL_H
+#include "qtensor/layout.isa.h"
 #include "qtensor/params.isa.h"
 #include "qtensor/wide.isa.h"
 
@@ -125,19 +126,28 @@ ALWAYS_INLINE void wide_add(const struct ends *e, int r, int v, int piece, struc
 
 /* ---- few rows ---- */
 
-/* Goes on with the sums of one step of codes: inputs k to k + 3, for int4 to k + 7. */
+/* Of quad q of the step at p: j = 0 inputs 0 and 2, j = 1 inputs 1 and 3. */
+ALWAYS_INLINE vi wide_stored(const uint8_t *p, int q, int j, const int bits)
+{
+    if (bits == 8) return vi_widen(vc_load(p), j);
+    if (bits == 4) return vi_widen_nibbles(vc_load(p), 2 * q + j);
+    return vi_widen(quad_stored(p, q, bits), j);
+}
+
+/* Goes on with the sums of one step of codes. */
 ALWAYS_INLINE void direct_step(vi acc[WIDE_ROWS][VECTORS], const uint8_t *codes, const int16_t *x,
                                const int bits, const int rows, const int vectors)
 {
-    for (int v = 0; v < vectors; v++) prefetch(codes + 64 * v + AHEAD_BYTES);
+    for (int line = 0; line < LAYOUT_LINES(bits); line++)
+        for (int v = 0; v < vectors; v++) prefetch(codes + line * LAYOUT_LINE + 64 * v + AHEAD_BYTES);
+#define DIRECT_QUAD(q)                                                                                       \
+    for (int j = 0; j < 2; j++) {                                                                            \
+        vi w = wide_stored(codes + 64 * v, q, j, bits);                                                      \
+        for (int r = 0; r < rows; r++)                                                                       \
+            acc[r][v] = vi_dot_two(acc[r][v], w, vi_broadcast_two(x + q * 4 * rows + 4 * r + 2 * j));        \
+    }
     for (int v = 0; v < vectors; v++) {
-        vc u = vc_load(codes + 64 * v);
-        for (int j = 0; j < (bits == 8 ? 2 : 4); j++) {
-            vi w = bits == 8 ? vi_widen(u, j) : vi_widen_nibbles(u, j);
-            for (int r = 0; r < rows; r++)
-                acc[r][v] =
-                    vi_dot_two(acc[r][v], w, vi_broadcast_two(x + j / 2 * 4 * rows + 4 * r + j % 2 * 2));
-        }
+        EACH_QUAD(bits, DIRECT_QUAD)
     }
 }
 
@@ -145,14 +155,14 @@ ALWAYS_INLINE void direct_piece(const struct tile *t, int group, const struct en
                                 int inputs, const uint8_t *codes, const int16_t *x, const int bits,
                                 const int rows, const int vectors, const bool parts)
 {
-    const int step = bits == 8 ? 4 : 8;
+    const int step = LAYOUT_INPUTS(bits);
     struct params q[VECTORS];
     vi acc[WIDE_ROWS][VECTORS];
     for (int v = 0; v < vectors; v++) {
         q[v] = params_at(t, group, v0 + v);
         for (int r = 0; r < rows; r++) acc[r][v] = wide_start(e, r, v0 + v, piece, q[v].z, parts);
     }
-    for (int k = 0; k < inputs; k += step, x += step * rows, codes += PANEL * 4)
+    for (int k = 0; k < inputs; k += step, x += step * rows, codes += LAYOUT_STEP(bits))
         direct_step(acc, codes, x, bits, rows, vectors);
     for (int v = 0; v < vectors; v++)
         for (int r = 0; r < rows; r++) wide_add(e, r, v0 + v, piece, q[v], acc[r][v], parts);
@@ -166,7 +176,7 @@ ALWAYS_INLINE void direct_stretch(const struct stretch *s, const int bits, const
     const struct tile t = *s->t;
     const int16_t *x = qinput_wide(t.x, t.row, s->k0);
     const uint8_t *codes = s->codes;
-    for (int i = 0; i < count; i++, x += inputs * rows, codes += inputs * (bits == 8 ? PANEL : PANEL / 2))
+    for (int i = 0; i < count; i++, x += inputs * rows, codes += LAYOUT_BYTES(inputs, bits))
         for (int v = 0; v < VECTORS; v += vectors)
             direct_piece(&t, group + i, &e, i, v, inputs, codes + 64 * v, x, bits, rows, vectors, parts);
 }
@@ -186,13 +196,15 @@ ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, 
     vi(*w)[2] = to->w;
     for (int i = 0; i < s->count; i++) {
         vi products = vi_zero();
-        for (int k = 0; k < s->inputs; k += bits == 8 ? 4 : 8, codes += PANEL * 4) {
-            vc u = vc_load(codes);
-            for (int j = 0; j < (bits == 8 ? 2 : 4); j += 2, w++) {
-                (*w)[0] = bits == 8 ? vi_widen_signed(u, j) : vi_widen_nibbles(u, j);
-                (*w)[1] = bits == 8 ? vi_widen_signed(u, j + 1) : vi_widen_nibbles(u, j + 1);
-                products = vi_dot_two(products, (*w)[0], (*w)[1]);
-            }
+#define WIDEN_QUAD(q)                                                                                        \
+    {                                                                                                        \
+        for (int j = 0; j < 2; j++)                                                                          \
+            (*w)[j] = bits == 8 ? vi_widen_signed(vc_load(codes), j) : wide_stored(codes, q, j, bits);       \
+        products = vi_dot_two(products, (*w)[0], (*w)[1]);                                                   \
+        w++;                                                                                                 \
+    }
+        for (int k = 0; k < s->inputs; k += LAYOUT_INPUTS(bits), codes += LAYOUT_STEP(bits)) {
+            EACH_QUAD(bits, WIDEN_QUAD)
         }
         to->products[i] = products;
         to->q[i] = params_at(s->t, s->group + i, v);
@@ -252,9 +264,9 @@ SLICE_TILE(4)
 ALWAYS_INLINE void slice_stretch(const struct stretch *s, int n, const int bits, const bool parts)
 {
     const int tiles = (n + WIDE_ROWS - 1) / WIDE_ROWS;
-    const size_t per_input = bits == 8 ? PANEL : PANEL / 2;
+    const size_t per_input = LAYOUT_BYTES(1, bits);
     /* Meanwhile the next stretch is fetched, a share with each quad of each tile. */
-    struct ahead ahead = {.at = s->codes + (size_t)(s->count * s->inputs) * per_input,
+    struct ahead ahead = {.at = s->codes + LAYOUT_BYTES(s->count * s->inputs, bits),
                           .step = per_input / (size_t)tiles};
     static void (*const by_rows[2][WIDE_ROWS + 1])(const struct slice *, const struct stretch *, int, int,
                                                    const int16_t *, struct ahead *) = {
@@ -314,9 +326,10 @@ ALWAYS_INLINE void store_rows(const struct tile *t, const struct wide_totals *to
 /* The stretch from s->k0 on, in one slab. */
 ALWAYS_INLINE void stretch_at(struct stretch *s, const uint8_t *panel, const int bits, const bool parts)
 {
-    const int step = bits == 8 ? 4 : 8, group = s->t->group, slab = s->t->x->slab, rest = slab - s->k0 % slab;
+    const int step = LAYOUT_INPUTS(bits), group = s->t->group, slab = s->t->x->slab,
+              rest = slab - s->k0 % slab;
     const int most = rest < WIDE_STRETCH ? rest : WIDE_STRETCH;
-    s->codes = panel + (size_t)(s->k0 / step) * (PANEL * 4);
+    s->codes = panel + LAYOUT_BYTES(s->k0, bits);
     s->group = s->k0 / group;
     if (parts) {
         const int at = s->k0 - s->group * group, piece = qtensor_piece(s->t->w, s->t->x->kind);

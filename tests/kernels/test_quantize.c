@@ -27,10 +27,19 @@ static const struct format_ops *scalar_ops(const struct qtensor *w)
 /* The signed code of (o, i), through the layout that qtensor.h states. */
 static int code_at(const struct qtensor *w, int o, int i)
 {
-    const uint8_t *panel = w->codes + (size_t)(o / PANEL) * w->panel_bytes;
-    if (w->scheme.format == QF_I8) return panel[(i / 4 * PANEL + o % PANEL) * 4 + i % 4] - 128;
-    int pair = panel[(i / 8 * PANEL + o % PANEL) * 4 + i % 4];
-    return (i % 8 < 4 ? pair & 15 : pair >> 4) - 8;
+    const uint8_t *lane = w->codes + (size_t)(o / PANEL) * w->panel_bytes + o % PANEL * 4 + i % 4;
+    const int byte = w->scheme.format == QF_I8   ? lane[i / 4 * 256]
+                     : w->scheme.format == QF_I4 ? lane[i / 8 * 256]
+                     : w->scheme.format == QF_I2 ? lane[i / 16 * 256]
+                                                 : lane[(i / 32 * 3 + i % 32 / 16) * 256];
+    switch (w->scheme.format) {
+    case QF_I8: return byte - 128;
+    case QF_I4: return (i % 8 < 4 ? byte & 15 : byte >> 4) - 8;
+    case QF_I2: return (byte >> i % 16 / 4 * 2 & 3) - 2;
+    default:
+        assert_int_equal(w->scheme.format, QF_I3);
+        return (byte >> i % 16 / 4 * 2 & 3) + (lane[(i / 32 * 3 + 2) * 256] >> i % 32 / 4 & 1) * 4 - 4;
+    }
 }
 
 /* Parameter number n in the goldens' order: group n % groups of output n / groups. */

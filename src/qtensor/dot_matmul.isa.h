@@ -1,0 +1,44 @@
+/* The products with integer codes and integer activations: the instruction set's own way among code_matmul.isa.h, wide_matmul.isa.h
+ * and amx_matmul.isa.h, all by the formulas of the first. DOT_MATMUL(name, bits) makes matmul_q_NAME. */
+#ifndef QTENSOR_DOT_MATMUL_H
+#define QTENSOR_DOT_MATMUL_H
+#include "qtensor/code_matmul.isa.h"
+#include "qtensor/formats_table.h"
+#include "qtensor/wide.isa.h"
+
+#if WIDE_CODES
+#include "qtensor/wide_matmul.isa.h"
+
+#define DOT_OTHER(name, bits)                                                                                \
+    static void name##_wide(const struct tile *t, int rows) { wide_panel(t, rows, bits); }
+/* int8 activations of int4 and less stay bytes. */
+#define DOT_OTHER_TAKES(name, bits)                                                                          \
+    if (x->kind == ACTIVATIONS_I16 || (bits) == 8) {                                                         \
+        for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, WIDE_LANES, name##_wide);                           \
+        return;                                                                                              \
+    }
+#elif defined(GPT2Q_ISA_amx)
+#include "qtensor/amx_matmul.isa.h"
+
+#define DOT_OTHER(name, bits) AMX_TILE(bits)
+#define DOT_OTHER_TAKES(name, bits)                                                                          \
+    if (amx_takes(w, x)) {                                                                                   \
+        AMX_MATMUL(w, x, y, y_stride, p0, p1);                                                               \
+        return;                                                                                              \
+    }
+#else
+#define DOT_OTHER(name, bits)
+#define DOT_OTHER_TAKES(name, bits)
+#endif
+
+#define DOT_MATMUL(name, bits)                                                                               \
+    DOT_OTHER(name, bits)                                                                                    \
+    static void name##_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, bits, R)) }   \
+    void ISA(matmul_q_##name)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,    \
+                              int p0, int p1)                                                                \
+    {                                                                                                        \
+        DOT_OTHER_TAKES(name, bits)                                                                          \
+        for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, 1,      \
+                  name##_dots);                                                                              \
+    }
+#endif

@@ -1,0 +1,62 @@
+/* Where the codes of a panel lie, by the constant `bits` (qtensor.h has the layout), for all products with codes.
+ *
+ * A step is what follows after another in a panel: LAYOUT_INPUTS inputs in LAYOUT_LINES lines of 256 bytes, [64 outputs][4]. A
+ * quad is four consecutive inputs of it. p points to a step's first line at some vector of outputs.
+ *
+ *   quad_stored(p, q, bits)    quad q's stored codes, 0..2^bits - 1
+ *   quad_signed(p, q, bits)    its codes as int8, times 2^(8 - bits) */
+#ifndef QTENSOR_LAYOUT_H
+#define QTENSOR_LAYOUT_H
+#include "qtensor/codes.isa.h"
+#include "qtensor/qtensor.h"
+
+#define LAYOUT_LINE         (PANEL * 4)
+#define LAYOUT_LINES(bits)  ((bits) == 3 ? 3 : 1)
+#define LAYOUT_INPUTS(bits) ((bits) == 3 ? 32 : 32 / (bits))
+#define LAYOUT_QUADS(bits)  (LAYOUT_INPUTS(bits) / 4)
+#define LAYOUT_STEP(bits)   ((size_t)LAYOUT_LINES(bits) * LAYOUT_LINE)
+#define LAYOUT_INPUTS_MAX   32
+#define LAYOUT_LINES_MAX    3
+/* Bytes of the codes of n inputs, whole steps, of a panel. */
+#define LAYOUT_BYTES(n, bits) ((size_t)(n) * (PANEL / 8) * (size_t)(bits))
+/* Whether a line begins with quad q: time to fetch another one ahead. */
+#define LAYOUT_BEGINS(q, bits) ((bits) == 3 ? (q) % 3 == 0 : (q) == 0)
+
+/* DO(q) for every quad of a step: a loop that the compiler cannot leave as one, for q is to be a constant. */
+#define EACH_QUAD(bits, DO)                                                                                  \
+    DO(0)                                                                                                    \
+    if (LAYOUT_QUADS(bits) > 1) {                                                                            \
+        DO(1)                                                                                                \
+    }                                                                                                        \
+    if (LAYOUT_QUADS(bits) > 2) {                                                                            \
+        DO(2) DO(3)                                                                                          \
+    }                                                                                                        \
+    if (LAYOUT_QUADS(bits) > 4) {                                                                            \
+        DO(4) DO(5) DO(6) DO(7)                                                                              \
+    }
+
+/* Of i3, quads 0 to 3 have their low two bits in the first line, 4 to 7 in the second, all their high bits in the third. */
+ALWAYS_INLINE vc quad_stored(const uint8_t *p, int q, const int bits)
+{
+    switch (bits) {
+    case 8: return vc_load(p);
+    case 4: return q ? vc_high(vc_load(p)) : vc_low(vc_load(p));
+    case 2: return vc_bits(vc_load(p), 2 * q, 3);
+    default:
+        return vc_or(vc_bits(vc_load(p + q / 4 * LAYOUT_LINE), q % 4 * 2, 3),
+                     vc_bits(vc_load(p + 2 * LAYOUT_LINE), q - 2, 4));
+    }
+}
+
+ALWAYS_INLINE vc quad_signed(const uint8_t *p, int q, const int bits)
+{
+    switch (bits) {
+    case 8: return vc_signed(vc_load(p));
+    case 4: return q ? vc_signed_high(vc_load(p)) : vc_signed_low(vc_load(p));
+    case 2: return vc_signed(vc_bits(vc_load(p), 2 * q - 6, 0xC0));
+    default:
+        return vc_signed(vc_or(vc_bits(vc_load(p + q / 4 * LAYOUT_LINE), q % 4 * 2 - 5, 0x60),
+                               vc_bits(vc_load(p + 2 * LAYOUT_LINE), q - 7, 0x80)));
+    }
+}
+#endif
