@@ -47,6 +47,8 @@ static void describe_matrix(struct stored_weight *w, int rows, int cols)
         add_part(w, ".zero", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
 }
 
+bool stored_weight_is_newer(struct scheme s) { return s.format > QF_I4; }
+
 bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
                             struct stored_weight *out)
 {

@@ -175,6 +175,7 @@ static bool add_metadata(struct gpt2q_writer *w, const char *key, const char *na
 static int file_version(const struct gpt2q_writer *w, const struct quantizer *q)
 {
     bool more = q->bindings.config.n_more_eos > 0 || w->texts[TEXT_EXTRAS].text;
+    for (size_t i = 0; i < w->n_weights; i++) more = more || stored_weight_is_newer(w->weights[i].scheme);
     return more || q->static_scales || q->factors ? 2 : 1;
 }
 

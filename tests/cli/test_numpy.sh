@@ -34,6 +34,14 @@ def by_output(a, rows):
 
 def codes(a, bits, rows, cols):
     """Codes as they are stored, (rows, cols)."""
+    if bits == 3:
+        low = a[:, [j for j in range(a.shape[1]) if j % 3 < 2]]
+        low = np.concatenate([low >> s & 3 for s in (0, 2, 4, 6)], axis=3)
+        high = np.concatenate([a[:, 2::3] >> s & 1 for s in range(8)], axis=3)
+        panels, steps, lanes, _ = high.shape
+        low = low.reshape(panels, steps, 2, lanes, 16).transpose(0, 1, 3, 2, 4).reshape(high.shape)
+        a = low | high << 2
+    if bits == 2: a = np.concatenate([a >> s & 3 for s in (0, 2, 4, 6)], axis=3)
     if bits == 4: a = np.concatenate([a & 15, a >> 4], axis=3)          # inputs k..k+3 low, k+4..k+7 high
     panels, steps, lanes, step = a.shape
     return a.transpose(0, 2, 1, 3).reshape(panels * lanes, steps * step)[:rows, :cols].astype(np.float32)
@@ -65,7 +73,7 @@ def dequantize(t, name, scheme, shape, conv1d):
     return w.T if conv1d else w
 
 raw, metadata, t = read_safetensors(sys.argv[1], 64)
-assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == '1'
+assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2') for k, v in metadata.items() if k.startswith('scheme.')) else '1')
 assert zlib.crc32(raw[:-4]) == int(t['checksum'][0]), 'checksum'
 assert json.loads(metadata['gpt2q.config'])['model_type'] == 'gpt2'
 expected = read_safetensors(sys.argv[2] + '/model.safetensors', 1)[2]
@@ -79,7 +87,7 @@ for name in ('vocab.json', 'merges.txt'):
 assert len(expected) == sum(k.startswith('scheme.') for k in metadata)
 PYTHON
 model=tests/golden/data/tiny-odd
-for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input i4:channel:signed i8:signed i8:input:signed; do
+for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input i4:channel:signed i8:signed i8:input:signed i3:channel i3:input:affine i2:channel:minmax i2:tensor:affine; do
     rm -rf "$dir/export"
     "$gpt2q" quantize -m $model -q $scheme -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
     "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
@@ -90,6 +98,6 @@ rm -rf "$dir/export"
     -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 # The tokenizer's files are inside as they are.
-"$gpt2q" quantize -m models/tales-7m -q i8 -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
+"$gpt2q" quantize -m models/tales-7m -q i8 --tensor 'h.0.*=i3' --tensor 'h.1.*=i2:g64:affine' --tensor 'h.2.*=i2:g16:minmax' -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 cmp "$dir/export/vocab.json" models/tales-7m/vocab.json

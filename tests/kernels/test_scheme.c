@@ -30,6 +30,9 @@ static void test_full_forms(void **state)
     expect_full("i4:channel", "i4:channel:absmax");
     expect_full("i4:g128:affine", "i4:g128:affine");
     expect_full("i8:g8", "i8:g8:absmax");
+    expect_full("i3", "i3:g32:signed");
+    expect_full("i2:channel", "i2:channel:signed");
+    expect_full("i2:g16:minmax", "i2:g16:minmax");
 }
 
 static void expect_refused(const char *spec, const char *part)
@@ -58,6 +61,9 @@ static void test_refused_with_the_nearest(void **state)
     expect_refused("i4:g", "did you mean");
     expect_refused("i4:g30", "multiple of 8");
     expect_refused("i4:g0", "multiple of 8");
+    expect_refused("i3:g16", "i3 is a multiple of 32");
+    expect_refused("i2:g8", "i2 is a multiple of 16");
+    expect_refused("i3:absmax", "absmax leaves one of 8 codes unused");
     expect_refused("i4:g99999999999999999999", "multiple of 8");
     char longer[400];
     memset(longer, 'x', sizeof longer - 1);
@@ -86,6 +92,10 @@ static void test_layouts(void **state)
     assert_true(l.panel_bytes == 8 * 64 && l.scale_bytes == 9 * 4 && !l.zero_bytes);
     l = layout("i4:g32", 1, 96);
     assert_true(l.panel_bytes == 48 * 64 && l.scale_bytes == 3 * 64 * 2);
+    l = layout("i3:channel", 1, 33);
+    assert_true(l.panel_bytes == 2 * 12 * 64 && l.codes_bytes == l.panel_bytes);
+    l = layout("i2", 65, 32);
+    assert_true(l.panel_bytes == 8 * 64 && l.codes_bytes == 2 * l.panel_bytes && l.scale_bytes == 128 * 2);
     l = layout("notes", 3, 3);
     assert_true(l.scale_bytes == 4 && l.zero_bytes == 4);
 }
