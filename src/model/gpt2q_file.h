@@ -5,6 +5,7 @@
  * mapped and not copied:
  *     NAME.codes   f32 f16 bf16  [panels][cols][64]
  *                  i8   U8 [panels][cols/4][64][4]      i4  U8 [panels][cols/8][64][4]
+ *                  i3   U8 [panels][3 cols/32][64][4]   i2  U8 [panels][cols/16][64][4]
  *     NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols]
  *                  group F16 [panels][cols/group][64]
  *     NAME.zero    like the scale; zero point or minimum; absmax and signed have none
@@ -61,6 +62,8 @@ struct stored_weight {
     struct st_declaration parts[PARTS_MAX];
     char names[PARTS_MAX][WEIGHT_NAME_MAX + 8];
 };
+/* Whether a reader of version 1 does not know how the scheme is held. */
+bool stored_weight_is_newer(struct scheme s);
 /* Returns false if the scheme does not fit the weight's shape. The declarations point to the names, so a
  * stored_weight must not move. */
 bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
