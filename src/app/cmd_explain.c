@@ -1,6 +1,7 @@
 /* gpt2q explain: quantizes a small matrix step by step. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/explain_qat.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "methods/lesson.h"
@@ -11,7 +12,7 @@
 #define MAX_INPUT ((size_t)1 << 20)
 
 static struct {
-    bool json;
+    bool json, qat;
     const char *method;
 } opt;
 
@@ -19,6 +20,9 @@ static void options(struct option_set *set)
 {
     option_add(set, (struct option){0, "method", OPTION_STRING, &opt.method, "NAME",
                                     "instead: " LESSON_METHODS ", step by step", 0, 0});
+    option_add(set, (struct option){
+                        0, "qat", OPTION_FLAG, &opt.qat, NULL,
+                        "instead: train a quantized layer, as the notes sketch it and as it is done", 0, 0});
     option_add(set, (struct option){0, "json", OPTION_FLAG, &opt.json, NULL,
                                     "one JSON document on stdout and nothing else", 0, 0});
 }
@@ -198,6 +202,7 @@ static int run(int argc, char **argv)
     char *text;
     size_t n;
     if (argc > 1) return usage_error("one file is expected, not %d", argc);
+    if (opt.qat && opt.method) return usage_error("--qat and --method are different lessons: one of them");
     if (argc == 1) {
         if (file_read_text(argv[0], MAX_INPUT, &text, &n, &err)) return failed(&err);
         gpt2q_status s = explain_parse(text, n, argv[0], &input, &err);
@@ -205,6 +210,7 @@ static int run(int argc, char **argv)
         if (s) return failed(&err);
         lesson.input = &input;
     }
+    if (opt.qat) return explain_qat(lesson.input, opt.json);
     return opt.method ? teach_method(lesson.input) : teach(&lesson);
 }
 
@@ -220,6 +226,7 @@ const struct command command_explain = {
     .examples = "  gpt2q explain\n"
                 "  gpt2q explain --method gptq\n"
                 "  gpt2q explain --method llm.int8:1\n"
+                "  gpt2q explain --qat\n"
                 "  echo '{\"W\": [[1, -2], [0.5, 3]], \"x\": [1, 0.1]}' | gpt2q explain - --json\n",
     .options = options,
     .run = run,

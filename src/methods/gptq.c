@@ -108,6 +108,7 @@ static void push_errors(const struct panel_job *job, struct panel *p)
             const int j = job->perm[k], g = j / job->s.group;
             if (!job->o->act_order && k % job->s.group == 0) choose(job, p, g, row(p->v, k));
             const struct rounding r = lane_rounding(job, &p->scales[g]);
+            if (p->rounded) memcpy(row(p->rounded, j), row(p->v, k), LANES * sizeof *p->v);
             ops->round(row(p->v, k), &r, square_row(u, k)[k], row(p->codes, j));
             for (int l = k + 1; l < b1; l++) ops->axpy(row(p->v, k), square_row(u, k)[l], row(p->v, l));
         }
@@ -133,6 +134,8 @@ void panel_keep(const struct panel_job *job, const struct panel *p, int first, i
     for (int o = 0; o < LANES && first + o < job->m->rows; o++) {
         const size_t at = (size_t)(first + o);
         for (size_t i = 0; i < n; i++) set->codes[at * n + i] = (uint8_t)p->codes[i * LANES + (size_t)o];
+        for (size_t i = 0; i < n && p->rounded; i++)
+            set->rounded[at * n + i] = (float)p->rounded[i * LANES + (size_t)o];
         for (size_t g = 0; g < groups; g++) {
             set->scale[at * groups + g] = (float)p->scales[g].scale[o];
             set->zero[at * groups + g] = (float)p->scales[g].zero[o];
@@ -194,9 +197,9 @@ static struct panel panel_of(const struct panel_job *job, int thread)
 {
     double *at = job->memory + (size_t)thread * job->own;
     const size_t n = (size_t)job->m->cols * LANES;
-    struct panel p;
-    double **buffers[] = {&p.w, &p.target, &p.v, &p.codes, &p.value, &p.pull, &p.scratch};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++, at += n) *buffers[i] = at;
+    struct panel p = {0};
+    double **buffers[] = {&p.w, &p.target, &p.v, &p.codes, &p.value, &p.pull, &p.scratch, &p.rounded};
+    for (size_t i = 0; i < 7 + (size_t)job->o->keep_rounded; i++, at += n) *buffers[i] = at;
     p.scales = (struct lane_scales *)at;
     at += (size_t)job->groups * (sizeof *p.scales / sizeof *at);
     p.right = at;
@@ -294,7 +297,8 @@ static gpt2q_status create_work(struct panel_job *job, struct work *k, gpt2q_err
 {
     const size_t n = (size_t)job->m->cols, rows = (size_t)job->m->rows, groups = (size_t)job->groups;
     const size_t threads = (size_t)job->w->crew->n_threads, passes = (size_t)job->o->refine + 1;
-    job->own = 7 * n * LANES + groups * (sizeof(struct lane_scales) / sizeof(double)) + groups * LANES;
+    job->own = (7 + (size_t)job->o->keep_rounded) * n * LANES +
+               groups * (sizeof(struct lane_scales) / sizeof(double)) + groups * LANES;
     if (job->o->refine) job->own += groups * (groups + 1) / 2 * LANES;
     k->diagonal = mem_array(n, sizeof *k->diagonal);
     k->cost = mem_array(n, sizeof *k->cost);
@@ -307,6 +311,11 @@ static gpt2q_status create_work(struct panel_job *job, struct work *k, gpt2q_err
     gpt2q_status s = GPT2Q_OK;
     for (size_t i = 0; i < passes && !s; i++)
         s = coded_create(&k->sets[i], job->m->scheme, job->m->rows, job->m->cols, job->s.group, err);
+    for (size_t i = 0; i < passes && !s && job->o->keep_rounded; i++) {
+        k->sets[i].rounded = mem_array(rows, n * sizeof(float));
+        if (!k->sets[i].rounded)
+            s = error_memory(err, "the values that GPTQ rounds", rows * n * sizeof(float));
+    }
     job->sets = k->sets;
     return s;
 }

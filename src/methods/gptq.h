@@ -10,11 +10,12 @@
 #define REFINE_MAX 16
 
 struct gptq_options {
-    double damp;    /* this times the mean of H's diagonal is added to the diagonal */
-    bool act_order; /* inputs in descending order of the diagonal; scales from the uncorrected weights */
-    double qep;     /* 0: aim at W; 1: at W + W D (H + damping)^-1 */
-    int refine;     /* passes of scale refit and coordinate descent, 0 .. REFINE_MAX */
-    bool search;    /* clip search with weights 1 / U_jj^2 */
+    double damp;       /* this times the mean of H's diagonal is added to the diagonal */
+    bool act_order;    /* inputs in descending order of the diagonal; scales from the uncorrected weights */
+    double qep;        /* 0: aim at W; 1: at W + W D (H + damping)^-1 */
+    int refine;        /* passes of scale refit and coordinate descent, 0 .. REFINE_MAX */
+    bool keep_rounded; /* the result says which values were rounded to its codes */
+    bool search;       /* clip search with weights 1 / U_jj^2 */
 };
 
 struct gptq_matrix {

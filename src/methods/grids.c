@@ -126,6 +126,7 @@ void coded_free(struct coded *c)
     mem_free(c->codes);
     mem_free(c->scale);
     mem_free(c->zero);
+    mem_free(c->rounded);
     *c = (struct coded){0};
 }
 

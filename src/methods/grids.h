@@ -52,6 +52,7 @@ struct coded {
     int rows, cols, groups;
     uint8_t *codes;      /* (rows, cols), unsigned */
     float *scale, *zero; /* (rows, groups); zero: 0 .. 2^bits - 1 */
+    float *rounded;      /* (rows, cols) the values that were rounded, or NULL */
 };
 gpt2q_status coded_create(struct coded *c, struct scheme scheme, int rows, int cols, int group,
                           gpt2q_error *err);

@@ -23,6 +23,7 @@ struct panel_job { /* of a matrix; all threads read it */
 
 struct panel { /* a thread's */
     double *w, *target, *v, *codes, *value, *pull, *scratch;
+    double *rounded;            /* what became codes; NULL: nobody asks */
     struct lane_scales *scales; /* [groups] */
     double *normal;             /* the normal equations of the scales, lower triangle [g][h <= g][LANES] */
     double *right;              /* [groups][LANES] */

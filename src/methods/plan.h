@@ -29,6 +29,7 @@ struct method_plan {
     int awq_sites;
     double smooth_alpha;
     int hqq_iterations;
+    bool keep_rounded; /* for training: the result's model holds what was rounded, not what the file holds */
 };
 struct method_plan method_plan_default(void); /* rtn */
 /* Sets the order from names, composed left to right. Refused: an unknown name, a method twice, two methods

@@ -144,6 +144,8 @@ static void descend(const struct panel_job *job, struct panel *p)
         const int b1 = b0 + BLOCK < n ? b0 + BLOCK : n;
         for (int j = b0; j < b1; j++) {
             const struct rounding r = lane_rounding(job, &p->scales[j / job->s.group]);
+            for (int o = 0; o < LANES && p->rounded; o++)
+                row(p->rounded, j)[o] = row(p->value, j)[o] + row(p->pull, j)[o] / square_row(h, j)[j];
             ops->descend(row(p->value, j), row(p->pull, j), square_row(h, j)[j], &r, row(p->codes, j),
                          row(p->scratch, j));
             for (int l = b0; l < b1; l++) ops->axpy(row(p->scratch, j), square_row(h, j)[l], row(p->pull, l));

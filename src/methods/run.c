@@ -11,6 +11,7 @@ void methods_result_free(struct methods_result *r)
     mem_free(r->prepared);
     model_floats_free(&r->model);
     mem_free(r->static_scales);
+    mem_free(r->rounded);
     mem_free(r->factors);
     *r = (struct methods_result){0};
 }
@@ -89,6 +90,11 @@ static gpt2q_status open_session(struct session *s, gpt2q_error *err)
     s->out->prepared = mem_zarray(s->out->n_slots, sizeof *s->out->prepared);
     if (!s->out->prepared)
         return error_memory(err, "a table of weights", s->out->n_slots * sizeof(struct prepared));
+    if (s->plan->keep_rounded) {
+        const size_t floats = s->out->model.params.floats;
+        s->out->rounded = mem_array(floats, sizeof(float));
+        if (!s->out->rounded) return error_memory(err, "the values that are rounded", floats * sizeof(float));
+    }
     if (s->text) reading_scratch(c, s->text->window, &a, &b, &own);
     status = crew_create(&s->crew, s->q->run.isa, s->q->run.n_threads, a, b, own, err);
     if (status) return status;
@@ -117,7 +123,17 @@ static gpt2q_status run_session(struct session *s, gpt2q_error *err)
         status = (s->plan->folds[i] == METHOD_AWQ ? session_awq : session_smoothquant)(s, err);
     if (!status && s->plan->n_folds) hand_on_floats(s);
     if (!status && s->plan->static_percent > 0.0) status = session_static(s, err);
+    if (s->out->rounded)
+        memcpy(s->out->rounded, s->out->model.at, s->out->model.params.floats * sizeof(float));
     return status ? status : round_all(s, err);
+}
+
+/* Nobody reads the weights as they were any more. */
+static void take_rounded(struct methods_result *out)
+{
+    memcpy(out->model.at, out->rounded, out->model.params.floats * sizeof(float));
+    mem_free(out->rounded);
+    out->rounded = NULL;
 }
 
 gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *plan,
@@ -129,6 +145,7 @@ gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *pl
     threads_retain();
     gpt2q_status status = run_session(&s, err);
     threads_release();
+    if (out->rounded) take_rounded(out);
     reading_free(&s.reading);
     crew_free(&s.crew);
     if (status) methods_result_free(out);

@@ -29,7 +29,9 @@ struct methods_hooks { /* each may be NULL */
 
 struct methods_result {
     struct prepared *prepared; /* by slot, for struct quantizer */
-    struct model_floats model; /* the floats that were rounded, folds included */
+    struct model_floats model; /* what they were made from, folds included. With plan->keep_rounded it is
+                                  what gptq rounded, after its corrections */
+    float *rounded;            /* while it works: those values, in the layout of the model */
     /* (4 n_layer + 1) scales of the inputs of linear layers; the head's is last. NULL: not wanted. */
     float *static_scales;
     float *factors; /* (n_layer, n_inner) factors of mlp.c_proj's inputs; NULL: none */

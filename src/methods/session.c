@@ -146,6 +146,7 @@ static gpt2q_status run_gptq(struct session *s, struct target *t, const struct c
     const struct gptq_options o = {.damp = p->damp,
                                    .act_order = p->act_order,
                                    .qep = in->d.at ? p->qep : 0.0,
+                                   .keep_rounded = p->keep_rounded,
                                    .refine = p->refine,
                                    .search = p->search > 0 || (p->search < 0 && p->qep > 0.0)};
     const struct gptq_matrix m = {.name = t->name,
@@ -225,6 +226,9 @@ gpt2q_status session_round(struct session *s, struct weight_id id, struct layer_
                                   (s->plan->rounding == METHOD_MSE || s->plan->rounding == METHOD_HQQ));
     gpt2q_status status = coded ? choose_codes(s, &t, in, err) : GPT2Q_OK;
     if (!status) status = coded ? coded_pack(&t.coded, t.name, &w, err) : round_plainly(s, &t, &w, err);
+    if (!status && t.coded.rounded)
+        memcpy(s->out->rounded + s->out->model.params.list[floats_index(&s->out->model, id)].at,
+               t.coded.rounded, (size_t)t.rows * (size_t)t.cols * sizeof(float));
     coded_free(&t.coded);
     if (status) return status;
     if (values) values_of(&t, &w, s, values);

@@ -232,6 +232,7 @@ static int begin(struct training *t, bool resumed)
     gpt2q_error err;
     int code = EXIT_DONE;
     const bool plain = t->from_file || method_plan_is_plain(&t->plan) || resumed;
+    t->plan.keep_rounded = true;
     if (!plain)
         code = method_run(&t->o->method, &t->plan, t->path, t->o->json, t->o->model.quiet, &t->quantizer,
                           &t->methods);
