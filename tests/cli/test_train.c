@@ -186,9 +186,196 @@ static void an_interrupted_run_writes_what_there_is(void **state)
     expect_sum(first, "killed.gpt2q", "after an interrupt");
 }
 
+/* ---- what comes of a run ---- */
+
+static const char *words(const char *format, const char *more)
+{
+    static char text[4096];
+    const int n = snprintf(text, sizeof text, RUN, directory, directory, directory);
+    snprintf(text + n, sizeof text - (size_t)n, format, more);
+    return text;
+}
+
+static void losses_fall_and_are_told(void **state)
+{
+    char options[1024];
+    gpt2q_error err;
+    char *text;
+    size_t n;
+    (void)state;
+    snprintf(options, sizeof options,
+             "-q i4:g8 --lr 3e-3 --eval-text %s --eval-every 10 --eval-tokens 128 --csv %s --html %s "
+             "--export %s -o %s "
+             "--json",
+             in("b.txt"), in("curve.csv"), in("page.html"), in("latent"), in("out.gpt2q"));
+    cJSON *doc = expect_json(words("%s", options));
+    const cJSON *losses = item(doc, "losses"), *evaluations = item(doc, "evaluations");
+    assert_int_equal(cJSON_GetArraySize(losses), 20);
+    assert_int_equal(cJSON_GetArraySize(evaluations), 3);
+    assert_true(number(cJSON_GetArrayItem(evaluations, 2), "kl") <
+                number(cJSON_GetArrayItem(evaluations, 0), "kl"));
+    assert_int_equal(number(doc, "steps_done"), 20);
+    assert_string_equal(item(doc, "scales")->valuestring, "recalibrated");
+    assert_int_equal(file_read(in("curve.csv"), 1 << 20, &text, &n, &err), GPT2Q_OK);
+    int lines = 0;
+    for (size_t i = 0; i < n; i++) lines += text[i] == '\n';
+    assert_int_equal(lines, 22); /* head, 20 steps, the evaluation after the last */
+    mem_free(text);
+    assert_int_equal(file_read(in("page.html"), 1 << 20, &text, &n, &err), GPT2Q_OK);
+    assert_true(strstr(text, "<svg") && strstr(text, "</html>"));
+    mem_free(text);
+    cJSON_Delete(doc);
+    struct cli c = cli_run("inspect %s --check --json", in("out.gpt2q"));
+    assert_int_equal(c.code, 0);
+    if (!strstr(c.out, "train loss=kl steps=20 of 20")) fail_msg("%s", c.out);
+    cli_free(&c);
+}
+
+/* What --export wrote, rounded by quantize, is what -o wrote. */
+static void exported_weights_are_those_behind_the_codes(void **state)
+{
+    char a[1024], b[1024];
+    (void)state;
+    snprintf(a, sizeof a, "-q i4:g8 --export %s -o %s", in("latent"), in("out.gpt2q"));
+    struct cli c = cli_run("%s", words("%s", a));
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+    c = cli_run("quantize -q i4:g8 %s -o %s --quiet", in("latent"), in("again.gpt2q"));
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+    snprintf(b, sizeof b, "generate -n 20 --ids '1 2 3' --quiet -m %s", in("out.gpt2q"));
+    struct cli x = cli_run("%s", b),
+               y = cli_run("generate -n 20 --ids '1 2 3' --quiet -m %s", in("again.gpt2q"));
+    assert_int_equal(x.code, 0);
+    assert_string_equal(x.out, y.out);
+    cli_free(&x);
+    cli_free(&y);
+}
+
+static void a_file_is_trained_on(void **state)
+{
+    char options[1024];
+    (void)state;
+    struct cli c = cli_run("quantize -q i4:g8:affine -m %s -o %s --quiet", directory, in("start.gpt2q"));
+    assert_int_equal(c.code, 0);
+    cli_free(&c);
+    snprintf(options, sizeof options, "--from %s -o %s --json", in("start.gpt2q"), in("out.gpt2q"));
+    cJSON *doc = expect_json(words("%s", options));
+    assert_string_equal(item(doc, "scheme")->valuestring, "i4:g8:affine");
+    assert_string_equal(item(doc, "scales")->valuestring, "learned");
+    cJSON_Delete(doc);
+    snprintf(options, sizeof options, "--from %s -q i8 -o %s", in("start.gpt2q"), in("out.gpt2q"));
+    expect_failure(1, "is held as i4:g8:affine and cannot be made i8", words("%s", options));
+}
+
+/* ---- what is refused, and what is not lost ---- */
+
+static void refuse(int code, const char *error, const char *format, const char *more)
+{
+    char options[2048];
+    snprintf(options, sizeof options, format, more);
+    expect_failure(code, error, words("%s", options));
+}
+
+static void bad_input_gets_a_sentence(void **state)
+{
+    char arguments[2048];
+    (void)state;
+    refuse(2, "--output FILE or --export DIR is needed", "-q i4:g8%s", "");
+    refuse(2, "--quantize SPEC is needed", "-o %s", in("x.gpt2q"));
+    refuse(2, "gptq looks at what the model reads", "-q i4:g8 --from gptq -o %s", in("x.gpt2q"));
+    refuse(2, "exclude each other", "-q i4:g8 --learn-scales --recalibrate -o %s", in("x.gpt2q"));
+    refuse(2, "--loss is 'mse'", "-q i4:g8 --loss mse -o %s", in("x.gpt2q"));
+    refuse(2, "--resume needs --checkpoint", "-q i4:g8 --resume -o %s", in("x.gpt2q"));
+    refuse(2, "the model has 64 positions", "-q i4:g8 --batch-tokens 512 --window 128 -o %s", in("x.gpt2q"));
+    refuse(2, "is not a multiple of", "-q i4:g8 --batch-tokens 100 -o %s", in("x.gpt2q"));
+    refuse(1, "scales are learned for integer codes", "-q i4:tensor --learn-scales -o %s", in("x.gpt2q"));
+    refuse(1, "notes", "-q notes -o %s", in("x.gpt2q"));
+    refuse(1, "does not fit its", "-q i4:g24 -o %s", in("x.gpt2q"));
+    refuse(1, "is a directory", "-q i4:g8 -o %s", directory);
+    snprintf(arguments, sizeof arguments,
+             "train -m %s -q i4:g8 --text %s -o %s --batch-tokens 128 --window 32", directory,
+             in("short.txt"), in("x.gpt2q"));
+    expect_failure(1, "short.txt: its 2 windows of 32 tokens are too few for a step, which takes 4",
+                   arguments);
+    snprintf(arguments, sizeof arguments,
+             "train -m %s -q i4:g8 --text %s -o %s --batch-tokens 128 --window 32", directory, directory,
+             in("x.gpt2q"));
+    expect_failure(1, "is a directory where a", arguments);
+    assert_false(file_exists(in("x.gpt2q")));
+}
+
+static void divergence_keeps_the_last_good_weights(void **state)
+{
+    char options[1024];
+    (void)state;
+    snprintf(options, sizeof options, "-q i4:g8 --lr 10 --warmup 0 -o %s", in("diverged.gpt2q"));
+    expect_failure(1, "training diverged; what is written are the weights of step", words("%s", options));
+    struct cli c = cli_run("inspect %s --check", in("diverged.gpt2q"));
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+}
+
+static void a_full_disk_loses_nothing(void **state)
+{
+    char options[1024];
+    (void)state;
+    if (!file_exists("/dev/full")) skip();
+    unlink(in("run.state"));
+    snprintf(options, sizeof options, "-q i8 -o /dev/full --checkpoint %s", in("run.state"));
+    expect_failure(1, "--resume", words("%s", options));
+    snprintf(options, sizeof options, "--checkpoint %s --resume", in("run.state"));
+    run("-q i8", options, in("late.gpt2q"));
+    char first[SHA256_TEXT];
+    run("-q i8", "", in("out.gpt2q"));
+    sum_of_file(in("out.gpt2q"), first);
+    expect_sum(first, "late.gpt2q", "after a full disk");
+    snprintf(options, sizeof options, "-q i8 -o %s --checkpoint /dev/full --checkpoint-every 5",
+             in("kept.gpt2q"));
+    expect_failure(1, "training goes on", words("%s", options));
+    expect_sum(first, "kept.gpt2q", "without checkpoints");
+}
+
+static void another_runs_checkpoint_is_refused(void **state)
+{
+    char options[1024];
+    gpt2q_error err;
+    char *data;
+    size_t n;
+    (void)state;
+    unlink(in("run.state"));
+    snprintf(options, sizeof options, "--checkpoint %s", in("run.state"));
+    run("-q i8", options, in("out.gpt2q"));
+    snprintf(options, sizeof options, "-q i8 --lr 0.5 -o %s --checkpoint %s --resume", in("x.gpt2q"),
+             in("run.state"));
+    expect_failure(1, "is of a run with --lr 0.0002, not 0.5", words("%s", options));
+    snprintf(options, sizeof options, "-q i8 --steps 21 -o %s --checkpoint %s --resume", in("x.gpt2q"),
+             in("run.state"));
+    expect_failure(1, "is of a run with --steps 20, not 21", words("%s", options));
+    assert_int_equal(file_read(in("run.state"), (size_t)1 << 28, &data, &n, &err), GPT2Q_OK);
+    data[n - 5000] ^= 1;
+    write_file(in("damaged.state"), data, n);
+    write_file(in("half.state"), data, n / 2);
+    mem_free(data);
+    snprintf(options, sizeof options, "-q i8 -o %s --checkpoint %s --resume", in("x.gpt2q"),
+             in("damaged.state"));
+    expect_failure(1, "the file is damaged", words("%s", options));
+    snprintf(options, sizeof options, "-q i8 -o %s --checkpoint %s --resume", in("x.gpt2q"),
+             in("half.state"));
+    expect_failure(1, "half.state", words("%s", options));
+    assert_false(file_exists(in("x.gpt2q")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_fall_and_are_told),
+        cmocka_unit_test(exported_weights_are_those_behind_the_codes),
+        cmocka_unit_test(a_file_is_trained_on),
+        cmocka_unit_test(bad_input_gets_a_sentence),
+        cmocka_unit_test(divergence_keeps_the_last_good_weights),
+        cmocka_unit_test(a_full_disk_loses_nothing),
+        cmocka_unit_test(another_runs_checkpoint_is_refused),
         cmocka_unit_test(files_are_the_same_to_the_byte),
         cmocka_unit_test(a_killed_run_goes_on_to_the_same_bytes),
         cmocka_unit_test(an_interrupted_run_writes_what_there_is),

@@ -94,10 +94,17 @@ static gpt2q_status evaluate(struct training *t, struct shown *shown, gpt2q_erro
     return GPT2Q_OK;
 }
 
-static gpt2q_status keep_checkpoint(struct training *t, gpt2q_error *err)
+/* A disk that is full ends no run: the last checkpoint stays as it was, and there may be room when the next is due. */
+static void keep_checkpoint(struct training *t, const struct shown *shown)
 {
-    if (!t->o->checkpoint) return GPT2Q_OK;
-    return checkpoint_write(t->o->checkpoint, &t->trainer, &t->history, t->options, t->n_options, err);
+    gpt2q_error err;
+    if (!t->o->checkpoint) return;
+    const bool failed_before = t->checkpoint_failed;
+    t->checkpoint_failed = checkpoint_write(t->o->checkpoint, &t->trainer, &t->history, t->options,
+                                            t->n_options, &err) != GPT2Q_OK;
+    if (!t->checkpoint_failed || failed_before) return;
+    clear_line(t, shown);
+    failure("%s; training goes on without this checkpoint", err.message);
 }
 
 static bool is_finite(const struct training *t)
@@ -132,7 +139,10 @@ static gpt2q_status step(struct training *t, int32_t *ids, gpt2q_error *err)
     double loss;
     gather(t, number, ids);
     gpt2q_status s = trainer_step(&t->trainer, ids, &loss, err);
-    if (s) return s;
+    if (s == GPT2Q_UNSUPPORTED)
+        loss = NAN; /* weights or scales that have no codes any more */
+    else if (s)
+        return s;
     if (!(loss < t->best + DIVERGED_BY)) {
         t->trainer.step = number;
         diverge(t, loss);
@@ -156,7 +166,7 @@ static gpt2q_status loop(struct training *t, int32_t *ids, struct shown *shown, 
         s = evaluate(t, shown, err);
         if (number % KEEP_EVERY == 0 || number == t->first_step) keep_weights(t);
         if (!s && number % t->o->checkpoint_every == 0 && number != saved_at) {
-            s = keep_checkpoint(t, err);
+            keep_checkpoint(t, shown);
             saved_at = number;
         }
         if (!s) s = step(t, ids, err);
@@ -169,7 +179,12 @@ static gpt2q_status loop(struct training *t, int32_t *ids, struct shown *shown, 
         return GPT2Q_OK;
     }
     if (!t->interrupted) s = evaluate(t, shown, err);
-    return s ? s : keep_checkpoint(t, err);
+    if (s == GPT2Q_UNSUPPORTED) {
+        diverge(t, NAN);
+        return GPT2Q_OK;
+    }
+    if (!s) keep_checkpoint(t, shown);
+    return s;
 }
 
 int training_run(struct training *t)
@@ -183,8 +198,8 @@ int training_run(struct training *t)
     t->best = INFINITY;
     for (int i = 0; i < t->history.n_losses; i++) t->best = fmin(t->best, t->history.losses[i]);
     if (!t->o->model.quiet)
-        fprintf(stderr, "%d steps of %d tokens, learning rate %g, scales %s\n", o->steps,
-                o->windows * o->window, o->rate,
+        fprintf(stderr, "%d step%s of %d tokens, learning rate %g, scales %s\n", o->steps,
+                o->steps == 1 ? "" : "s", o->windows * o->window, o->rate,
                 !t->grids.count    ? "none"
                 : t->grids.learned ? "learned"
                                    : "from the weights at every step");

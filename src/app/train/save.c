@@ -224,21 +224,30 @@ static void report(const struct training *t)
     double first = 0, last = 0;
     for (int i = 0; i < n; i++) first += h->losses[i] / n, last += h->losses[h->n_losses - 1 - i] / n;
     if (n)
-        printf("%d steps: mean %s of the first %d %.4f, of the last %d %.4f; %.1f s\n", h->n_losses,
-               t->kl ? "KL" : "loss", n, first, n, last, t->seconds);
+        printf("%d step%s: mean %s of the first %d %.4f, of the last %d %.4f; %.1f s\n", h->n_losses,
+               h->n_losses == 1 ? "" : "s", t->kl ? "KL" : "loss", n, first, n, last, t->seconds);
     if (t->o->output) printf("%s: %s bytes\n", t->o->output, print_count(t->file_bytes, bytes));
     if (t->o->directory) printf("%s: the float32 weights\n", t->o->directory);
+}
+
+/* One sentence, which also says where the weights are where they are in a checkpoint. */
+static int save_failed(const struct training *t, const gpt2q_error *err)
+{
+    if (!t->o->checkpoint || t->checkpoint_failed) return failed(err);
+    return failure("%s; %s holds the weights, and with --resume the same command writes them", err->message,
+                   t->o->checkpoint);
 }
 
 int training_save(struct training *t)
 {
     gpt2q_error err;
     int code = describe(t);
-    if (!code && t->o->output && save_file(t, &err)) code = failed(&err);
-    if (!code && t->o->directory && save_directory(t, &err)) code = failed(&err);
-    if (!code && t->o->csv) code = training_write_csv(t);
-    if (!code && t->o->html) code = training_write_page(t);
     if (code) return code;
+    if (t->o->output && save_file(t, &err)) code = save_failed(t, &err);
+    if (t->o->directory && save_directory(t, &err)) code = save_failed(t, &err);
+    if (t->o->csv && training_write_csv(t)) code = EXIT_FAILED;
+    if (t->o->html && training_write_page(t)) code = EXIT_FAILED;
+    if (code || t->checkpoint_failed) return EXIT_FAILED;
     if (t->o->json)
         training_json(t);
     else

@@ -322,11 +322,11 @@ static void note_options(struct training *t)
     note(t, "--batch-tokens", "%d", r->windows * r->window);
     note(t, "--window", "%d", r->window);
     note(t, "--warmup", "%d", r->warmup);
-    note(t, "--lr", "%.17g", r->rate);
-    note(t, "--scale-lr", "%.17g", r->scale_rate);
-    note(t, "--beta1", "%.17g", r->beta1);
-    note(t, "--beta2", "%.17g", r->beta2);
-    note(t, "--weight-decay", "%.17g", r->decay);
+    note(t, "--lr", "%.12g", r->rate);
+    note(t, "--scale-lr", "%.12g", r->scale_rate);
+    note(t, "--beta1", "%.12g", r->beta1);
+    note(t, "--beta2", "%.12g", r->beta2);
+    note(t, "--weight-decay", "%.12g", r->decay);
     note(t, "--quantize", "%s", scheme_print(t->quantizer.base, scheme));
     note(t, "scales", "%s", t->grids.learned ? "learned" : "recalibrated");
     note(t, "--from", "%s",
