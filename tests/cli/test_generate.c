@@ -500,9 +500,26 @@ static void interrupt(void **state)
     interrupted_by("TERM", 143);
 }
 
+/* A stop string may have 4,096 bytes, and no more. */
+static void stop_strings_have_a_limit(void **state)
+{
+    (void)state;
+    char stop[4098], arguments[4300];
+    memset(stop, 'z', sizeof stop);
+    stop[4096] = '\0';
+    struct cli c = cli_run("generate " TALES "--quiet -n 1 --stop %s x", stop);
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+    stop[4096] = 'z';
+    stop[4097] = '\0';
+    snprintf(arguments, sizeof arguments, "generate " TALES "--quiet -n 1 --stop %s x", stop);
+    expect_failure(1, "a stop string has 4097 bytes", arguments);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stop_strings_have_a_limit),
         cmocka_unit_test(generate_json_has_every_key),
         cmocka_unit_test(plain_text_is_the_text),
         cmocka_unit_test(seeds),

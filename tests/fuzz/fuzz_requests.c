@@ -144,6 +144,23 @@ static void serve(struct question *all, size_t n, int32_t rows, int32_t chunk, b
     gpt2q_context_free(ctx);
 }
 
+/* With this flag the stop strings of a request are parts of what it answers without any. */
+static void stop_at_own_words(struct question *q, struct bytes *b)
+{
+    static struct question probe;
+    probe = *q;
+    probe.request.prompt = probe.prompt;
+    probe.request.n_stop = 0;
+    serve(&probe, 1, 2, 64, false);
+    const struct answer *a = &probe.answers[0];
+    for (size_t i = 0; i < q->request.n_stop && i < 3; i++) {
+        size_t n = 1 + below(b, 3), at = a->n_text > n ? below(b, (uint32_t)(a->n_text - n)) : 0;
+        if (at + n > a->n_text || memchr(a->text + at, 0, n)) continue;
+        memcpy(q->stops[i], a->text + at, n);
+        q->stops[i][n] = '\0';
+    }
+}
+
 static void check(const struct question *q)
 {
     for (int32_t j = 0; j < q->request.n_samples; j++) {
@@ -171,9 +188,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes b = {data, size}, again;
     size_t n = 1 + below(&b, MAX_REQUESTS);
     int32_t rows = 1 + (int32_t)below(&b, 4), chunk = 1 + (int32_t)below(&b, 20);
-    bool sharing = below(&b, 2);
-    again = b;
-    for (size_t i = 0; i < n; i++) choose(&together[i], &b), choose(&alone[i], &again);
+    uint32_t flags = below(&b, 4);
+    bool sharing = flags & 1;
+    for (size_t i = 0; i < n; i++) {
+        again = b;
+        choose(&together[i], &b);
+        if (flags & 2) stop_at_own_words(&together[i], &b);
+        choose(&alone[i], &again);
+        memcpy(alone[i].stops, together[i].stops, sizeof alone[i].stops);
+    }
     serve(together, n, rows, chunk, sharing);
     for (size_t i = 0; i < n; i++) {
         serve(&alone[i], 1, 2, 64, false);

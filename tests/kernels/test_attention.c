@@ -309,6 +309,28 @@ static void int8_codes_are_rounded_to_even(void **state)
     }
 }
 
+/* A subnormal scale is inexact, 1.5 times too small here: quotients of 190 end at the largest code. */
+static void int8_codes_end_at_127(void **state)
+{
+    (void)state;
+    enum { D = 4 };
+    static const float k[D] = {190 * 0x1p-149f, -190 * 0x1p-149f, 0x1p-149f, 0};
+    static const int8_t code[D] = {127, -127, 1, 0};
+    size_t bytes = kv_block_bytes(KV_I8, 1, D);
+    int32_t table[1] = {0};
+    for_each_isa(isa)
+    {
+        struct kv_view kv = {KV_I8, 1, D, bytes, malloc(bytes), table};
+        append(isa->kernels, &kv, 0, 3, k, k);
+        const int8_t *codes = (const int8_t *)kv.pool;
+        for (int c = 0; c < D; c++) {
+            assert_int_equal(codes[c * KV_BLOCK + 3], code[c]);
+            assert_int_equal(codes[(KV_BLOCK + 3) * D + c], code[c]);
+        }
+        free(kv.pool);
+    }
+}
+
 /* A key or a value that is not finite must not turn into a plausible answer. */
 static void not_finite_stays_not_finite(void **state)
 {
@@ -339,6 +361,7 @@ int main(void)
         cmocka_unit_test(append_gives_the_same_bytes),
         cmocka_unit_test(rows_are_appended_like_one_by_one),
         cmocka_unit_test(int8_codes_are_rounded_to_even),
+        cmocka_unit_test(int8_codes_end_at_127),
         cmocka_unit_test(not_finite_stays_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -441,6 +441,21 @@ static void test_group_scale_underflow(void **state)
     qtensor_free(&w);
 }
 
+/* The step of a subnormal range is inexact, too small here: the zero point stays within the codes. */
+static void test_affine_zero_of_subnormals(void **state)
+{
+    (void)state;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        float m[8] = {(float)(sign * 21) * 0x1p-149f};
+        struct qsource src = {"m", DT_F32, m, 1, 8, 8, 1};
+        struct qtensor w;
+        quantize_ok(&src, "i4:channel:affine", 1, &w);
+        assert_true(parameter_at(&w, w.scale, 0) == 0x1p-149f);
+        assert_true(parameter_at(&w, w.zero, 0) == (sign < 0 ? 7.0f : -8.0f));
+        qtensor_free(&w);
+    }
+}
+
 /* ---- errors
  * -----------------------------------------------------------------------------------------------------------------------
  */
@@ -509,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_special_matrices),
         cmocka_unit_test(test_ties_and_extremes),
         cmocka_unit_test(test_group_scale_underflow),
+        cmocka_unit_test(test_affine_zero_of_subnormals),
         cmocka_unit_test(test_errors_name_tensor_and_weight),
         cmocka_unit_test(test_no_memory),
     };

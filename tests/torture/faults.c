@@ -334,6 +334,7 @@ static void meet(pid_t child, pid_t t, unsigned long index, struct fault fault, 
     struct registers g;
     long n = o->n++;
     bool it = fault.kind == FAULT_FULL ? n >= fault.at : n == fault.at;
+    if (index < N_CALLS && calls[index].number == SYS_fsync) o->synced++;
     if (!it || index >= N_CALLS || !get_registers(t, &g)) return;
     const struct call *c = &calls[index];
     if (!change(child, t, c, &g, fault) || o->at[0]) return;

@@ -33,6 +33,7 @@ struct outcome {
     long n;       /* calls, or allocations, that were counted; of children these are lost unless traced */
     char at[64];  /* the call that was changed, and its first argument; "" where none was */
     int fd;       /* this argument where it is a descriptor, else -1 */
+    long synced;  /* calls of fsync */
     bool undoing; /* the call was one that removes a file */
 };
 #define HANG_SECONDS 5

@@ -75,6 +75,22 @@ static void system_calls(void **state)
     each_command(faults, 4, 2);
 }
 
+/* What is written is on the disk before it takes its name. */
+static void what_is_written_is_synced(void **state)
+{
+    (void)state;
+    if (!can_fail_malloc() || !can_trace()) skip();
+    static const char *const writers[] = {"quantize", "export", "trace", "batch", "eval"};
+    for (size_t i = 0; i < n_command_lines; i++)
+        for (size_t k = 0; k < sizeof writers / sizeof *writers; k++) {
+            if (strcmp(command_lines[i].name, writers[k])) continue;
+            struct reference r = reference_of(&command_lines[i]);
+            struct outcome o = expect_whole(&r, (struct fault){FAULT_NONE, -1, 0});
+            if (o.synced < 1) fail_msg("%s: %ld calls of fsync", writers[k], o.synced);
+        }
+    expect_none_wrong();
+}
+
 __attribute__((unused)) static void signals_at_system_calls(void **state)
 {
     (void)state;
@@ -90,7 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocations_of_ours), cmocka_unit_test(allocations_of_all),
-        cmocka_unit_test(system_calls),
+        cmocka_unit_test(system_calls), cmocka_unit_test(what_is_written_is_synced),
         /* WAITS cmocka_unit_test(signals_at_system_calls), */
     };
     if (getenv("GPT2Q_TORTURE_TEST")) cmocka_set_test_filter(getenv("GPT2Q_TORTURE_TEST"));

@@ -152,6 +152,11 @@ static void test_clipped(void **state)
     assert_true(measured(&m, "i4:g8:minmax", 1, &w, &e));
     assert_true(e.clipped == 0.5);
     qtensor_free(&w);
+    /* The scale is float16's smallest, 7.55/7 of it rounded: one weight lies 0.55 steps beyond the last code. */
+    for (int i = 0; i < 16; i++) m.w[i] = (i ? (float)(i % 7) : 7.55f) * 0x1p-24f;
+    assert_true(measured(&m, "i4:g16:absmax", 1, &w, &e));
+    assert_true(e.clipped == 1.0 / 16);
+    qtensor_free(&w);
 }
 
 static void test_values(void **state)

@@ -263,6 +263,24 @@ static void a_scale_of_0_over_codes_of_0(void **state)
     mem_free(image.bytes);
 }
 
+/* The same with a zero point: the codes of zeros are the zero point's. */
+static void a_scale_of_0_over_codes_of_the_zero_point(void **state)
+{
+    (void)state;
+    struct image image = image_of("i8:channel:affine");
+    size_t size;
+    uint8_t *scale = tensor(&image, MATRIX ".scale", NULL), *codes = tensor(&image, MATRIX ".codes", &size);
+    put_float(scale + 4 * 5, 0.0f);
+    put_float(tensor(&image, MATRIX ".zero", NULL) + 4 * 5, -100.0f);
+    for (size_t i = 0; i < size / 2; i++) /* panel 0 */
+        if (i / 4 % 64 == 5) codes[i] = 28;
+    expect_load(&image, NULL);
+    for (size_t i = 0; i < size / 2; i++)
+        if (i / 4 % 64 == 5) codes[i] = 128;
+    expect_load(&image, "but its scale is 0");
+    mem_free(image.bytes);
+}
+
 static void zero_points_that_are_none(void **state)
 {
     (void)state;
@@ -356,6 +374,7 @@ int main(void)
         cmocka_unit_test(refused_by_name),
         cmocka_unit_test(scales_that_are_none),
         cmocka_unit_test(a_scale_of_0_over_codes_of_0),
+        cmocka_unit_test(a_scale_of_0_over_codes_of_the_zero_point),
         cmocka_unit_test(zero_points_that_are_none),
         cmocka_unit_test(codes_that_are_none),
         cmocka_unit_test(memory_runs_out),

@@ -194,6 +194,27 @@ static void takes_floats_through_the_notes(void **state)
 
 /* ---- the output head ---- */
 
+/* The same bytes of another dtype are other numbers. */
+static void a_head_of_another_dtype_stands_apart(void **state)
+{
+    (void)state;
+    static const uint64_t shape[] = {257, 32};
+    static uint16_t halves[257 * 32];
+    struct weights_params p = params_of("f32");
+    struct draft d;
+    for (size_t i = 0; i < 257 * 32; i++) halves[i] = (uint16_t)(0x3C00 + i % 512);
+    draft_open(&d);
+    draft_remove(&d, "wte.weight");
+    draft_add(&d, "wte.weight", ST_F16, 2, shape, halves);
+    draft_add(&d, "lm_head.weight", ST_BF16, 2, shape, halves);
+    draft_write(&d);
+    struct gpt2_weights w = loaded(d.directory, &p);
+    assert_false(w.lm_head_is_wte);
+    assert_true(held(&w.wte, 0, 0) == 1.0f && held(&w.lm_head, 0, 0) == 0x1p-7f);
+    weights_free(&w);
+    draft_close(&d);
+}
+
 static void ties_the_head(void **state)
 {
     (void)state;
@@ -390,6 +411,7 @@ int main(void)
         cmocka_unit_test(counts_bytes_in_every_scheme),
         cmocka_unit_test(takes_floats_through_the_notes),
         cmocka_unit_test(ties_the_head),
+        cmocka_unit_test(a_head_of_another_dtype_stands_apart),
         cmocka_unit_test(gives_the_head_a_copy_on_request),
         cmocka_unit_test(lets_the_last_match_win),
         cmocka_unit_test(refuses_overrides_without_effect),
