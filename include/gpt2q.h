@@ -1,7 +1,8 @@
 /* gpt2q: GPT-2 on quantized weights, on a CPU.
  *
- * The one public header. A loaded model (immutable, mapped, shared by threads) and a running state (context: KV cache
- * and scratch, one thread at a time) are two types; a scheduler turns a context into a server of many requests.
+ * The one public header. A loaded model (immutable, mapped, shared by threads) and a running state (context:
+ * KV cache and scratch, one thread at a time) are two types; a scheduler turns a context into a server of
+ * many requests.
  *
  *     #include <gpt2q.h>
  *     #include <stdio.h>
@@ -19,7 +20,8 @@
  *
  *         int32_t ids[512];
  *         size_t n = 0;
- *         if (gpt2q_tokenize(model, "Once upon a time", 16, 0, ids, 512, &n, &err)) return puts(err.message), 1;
+ *         if (gpt2q_tokenize(model, "Once upon a time", 16, 0, ids, 512, &n, &err))
+ *             return puts(err.message), 1;
  *         gpt2q_batch *batch;
  *         if (gpt2q_batch_create(512, &batch, &err)) return puts(err.message), 1;
  *         for (size_t i = 0; i < n; i++) gpt2q_batch_add(batch, ids[i], (int32_t)i, 0, i + 1 == n);
@@ -37,19 +39,24 @@
  *         return 0;
  *     }
  *
- * Fallible calls return a status (0 = GPT2Q_OK), give results through **out (NULL on failure) and fill a caller-owned
- * error that may be NULL. Operating errors are returned; programmer errors (a NULL handle, a token outside the
- * vocabulary in a batch made by hand) are asserted or refused, as said with each call. The library never prints, never
- * exits, and allocates nothing per token.
+ * Fallible calls return a status (0 = GPT2Q_OK), give results through **out (NULL on failure) and fill a
+ * caller-owned error that may be NULL. Operating errors are returned; programmer errors (a NULL handle, a
+ * token outside the vocabulary in a batch made by hand) are asserted or refused, as said with each call. The
+ * library never prints, never exits, and allocates nothing per token.
  *
- * Threads: OpenMP makes them, for the library's own use. A decode, or the loading of a model, borrows a team of n_threads: the
- * caller's thread, and others that sleep between calls. Calls at the same time, in several threads, have a team each. Teams end
- * when the last model is closed; then the library may be unloaded, too. (LLVM's runtime keeps its threads, asleep.) The
- * threads take no signals. After fork() the child may use its own and the parent's models and contexts, unless another
- * thread was in a call that uses them; it must not fork within an observer and go on there.
+ * Threads: OpenMP makes them, for the library alone. Loading a model and decoding use the caller's thread and
+ * a team. A team has n_threads - 1 threads that work (in a decode: never more in all than there are cores)
+ * and one that only waits for the team's end. They sleep between calls. Passes with n_threads 1, and short
+ * ones that gain nothing from more, use the caller's thread alone. Calls at the same time in several threads
+ * have a team each. The threads take no signals. All teams end when the last model is closed. Then the
+ * library may be unloaded. (LLVM's runtime keeps its threads, asleep.)
  *
- * The same request gives the same bits whatever the batch around it, the chunking of its prompt, the number of threads
- * and the instruction set. */
+ * fork(): the child may open models of its own, and it may use the parent's models and contexts unless
+ * another thread of the parent was in a call that uses them. An observer must not fork and let the child
+ * return into the pass.
+ *
+ * The same request gives the same bits whatever the batch around it, the chunking of its prompt, the number
+ * of threads and the instruction set. */
 #ifndef GPT2Q_H
 #define GPT2Q_H
 
@@ -67,7 +74,7 @@ extern "C" {
 #define GPT2Q_API
 #endif
 
-/* ---- status and error -------------------------------------------------------------------------------------------- */
+/* ---- status and error --------------------------------------------------------------------------------- */
 
 #define GPT2Q_STATUS_MAP(X)                                                                                  \
     X(OK, "done")                                                                                            \
@@ -97,7 +104,7 @@ GPT2Q_API const char *gpt2q_status_text(gpt2q_status status);
 /* "0.1.0" */
 GPT2Q_API const char *gpt2q_version(void);
 
-/* ---- model: weights, config, tokenizer; immutable, may be shared by any number of threads ------------------------- */
+/* ---- model: weights, config, tokenizer; immutable, may be shared by any number of threads ------------- */
 
 typedef struct gpt2q_model gpt2q_model;
 
@@ -114,19 +121,19 @@ typedef struct gpt2q_config { /* the spelling of Hugging Face's config.json */
 } gpt2q_config;
 
 typedef struct gpt2q_model_params {
-    const char *
-        scheme; /* how weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as stored in a quantized file */
+    /* How weights are held: "f32", "i8", "i8:channel:absmax" ...; NULL: i8, or as a file stores them. */
+    const char *scheme;
     const char *const *overrides; /* n_overrides strings "GLOB=SPEC" by tensor name, the last match wins */
     size_t n_overrides;
     const char *isa;   /* "scalar", "avx2", "avx512" ...; NULL: $GPT2Q_ISA, else the best of this machine */
     int32_t n_threads; /* threads for loading; 0: OMP_NUM_THREADS, else the cores this process may use */
-    bool weights_only; /* a directory without a vocabulary will do; then no text has ids and no id has text */
-    bool requantize;   /* tensors that a GGUF file holds quantized may be held in another scheme */
+    bool weights_only; /* accept a directory without a vocabulary; then no text has ids and no id has text */
+    bool requantize;   /* allow another scheme for tensors that a GGUF file holds quantized */
 } gpt2q_model_params;
 
 GPT2Q_API gpt2q_model_params gpt2q_model_params_default(void);
-/* Opens a Hugging Face directory, a .gpt2q or GGUF file or a name in the Hugging Face cache on disk; NULL: the default model.
- * The model's files are mapped and must not be changed while it is open. */
+/* Opens a Hugging Face directory, a .gpt2q or GGUF file or a name in the Hugging Face cache on disk; NULL:
+ * the default model. The model's files are mapped and must not be changed while it is open. */
 GPT2Q_API gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out,
                                         gpt2q_error *err);
 /* Every context made from the model must be freed before. NULL is ignored. */
@@ -142,35 +149,36 @@ GPT2Q_API const char *gpt2q_model_isa(const gpt2q_model *model);
 GPT2Q_API uint64_t gpt2q_model_bytes(const gpt2q_model *model);
 GPT2Q_API uint64_t gpt2q_model_parameters(const gpt2q_model *model);
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------------------- */
 
 #define GPT2Q_PARSE_SPECIAL 1u /* "<|endoftext|>" and other special tokens in the text are tokens */
 #define GPT2Q_CONTINUE      2u /* the text goes on from another: nothing is put before or after it */
 
-/* Any bytes to ids. *n is the number of ids of the text, also where it exceeds capacity (then GPT2Q_INVALID_ARGUMENT and
- * the first `capacity` ids). len bytes of text make at most len ids; where the model's files ask for more than
- * byte pairs (tokens added to the vocabulary, a space before a text, tokens around it), at most 3 len + 65. */
+/* Any bytes to ids. *n is the number of ids of the text. Where that exceeds capacity, the status is
+ * GPT2Q_INVALID_ARGUMENT and ids holds the first `capacity` of them. len bytes make at most len ids. They
+ * make at most 3 len + 65 where the model's files have added tokens, a space before a text or tokens around
+ * it. */
 GPT2Q_API gpt2q_status gpt2q_tokenize(const gpt2q_model *model, const char *text, size_t len, unsigned flags,
                                       int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
-/* The bytes of a token (not terminated; owned by the model), NULL for an id outside the vocabulary. A token's bytes
- * need not be whole code points. */
+/* The bytes of a token (not terminated; owned by the model), NULL for an id outside the vocabulary. A token's
+ * bytes need not be whole code points. */
 GPT2Q_API const char *gpt2q_token_bytes(const gpt2q_model *model, int32_t id, size_t *len);
 
-/* ---- batch: ragged; a list of (token, position, sequence, wants logits), no padding -------------------------------- */
+/* ---- batch: ragged; a list of (token, position, sequence, wants logits), no padding ------------------- */
 
 typedef struct gpt2q_batch gpt2q_batch;
 GPT2Q_API gpt2q_status gpt2q_batch_create(int32_t capacity, gpt2q_batch **out, gpt2q_error *err);
 GPT2Q_API void gpt2q_batch_free(gpt2q_batch *batch);
 GPT2Q_API void gpt2q_batch_clear(gpt2q_batch *batch);
-/* False when the batch is full. The tokens of a sequence are added in increasing position without gaps, side by side; gpt2q_decode
- * refuses a batch where they stand apart. */
+/* False when the batch is full. Add the tokens of a sequence side by side, in increasing position without
+ * gaps; gpt2q_decode refuses a batch where they stand apart. */
 GPT2Q_API bool gpt2q_batch_add(gpt2q_batch *batch, int32_t token, int32_t position, int32_t sequence,
                                bool wants_logits);
-/* True: of the logits of this batch only gpt2q_argmax will be asked, which answers the same; unless an observer looks on, no
- * row of logits is written. gpt2q_batch_clear does not change it; a new batch has false. */
+/* True is a promise to call only gpt2q_argmax for this batch. Its answers are the same, and no row of logits
+ * is written unless an observer is set. gpt2q_batch_clear keeps the setting; a new batch has false. */
 GPT2Q_API void gpt2q_batch_argmax_only(gpt2q_batch *batch, bool argmax_only);
 
-/* ---- context: KV cache and scratch; used by one thread at a time ---------------------------------------------------- */
+/* ---- context: KV cache and scratch; used by one thread at a time -------------------------------------- */
 
 typedef struct gpt2q_context gpt2q_context;
 
@@ -180,8 +188,8 @@ typedef struct gpt2q_context_params {
     int32_t n_batch;   /* tokens of one forward pass at most; longer batches are run in parts (512) */
     int32_t n_outputs; /* rows of logits, or arg-maxes of them, held at once; 0: n_seq_max */
     int64_t n_cache;   /* positions in the cache pool, all sequences together; 0: n_seq_max * n_ctx */
-    int32_t
-        n_threads; /* at most; 0: OMP_NUM_THREADS, else the cores this process may use, CPU quota included */
+    /* At most; 0: OMP_NUM_THREADS, else the cores this process may use, within its CPU quota. */
+    int32_t n_threads;
     const char
         *activations; /* "f32", "i16", "i8", "llm.int8[:T]", "static"; NULL: the default of the scheme */
     const char *kv;   /* "f32" (exact), "f16", "i8"; NULL: f32 */
@@ -191,25 +199,27 @@ GPT2Q_API gpt2q_context_params gpt2q_context_params_default(void);
 GPT2Q_API gpt2q_status gpt2q_context_create(const gpt2q_model *model, const gpt2q_context_params *params,
                                             gpt2q_context **out, gpt2q_error *err);
 GPT2Q_API void gpt2q_context_free(gpt2q_context *ctx);
-/* One forward pass over the batch; keys and values of its tokens are appended to the cache. A sequence's first new
- * position must be its cached length. On failure the cache is as before. */
+/* One forward pass over the batch; keys and values of its tokens are appended to the cache. A sequence's
+ * first new position must be its cached length. On failure the cache is as before. */
 GPT2Q_API gpt2q_status gpt2q_decode(gpt2q_context *ctx, const gpt2q_batch *batch, gpt2q_error *err);
-/* Logits (vocab_size) of the i-th token of the last batch that wanted them; valid until the next decode. Not to
- * be asked of a batch with argmax_only (asserted). */
+/* Logits (vocab_size) of the i-th token of the last batch that wanted them, valid until the next decode. The
+ * batch must not have argmax_only (asserted). */
 GPT2Q_API const float *gpt2q_logits(const gpt2q_context *ctx, int32_t i);
-/* The id of the largest logit of the i-th, the lowest id at ties; -1 if one is not finite. */
+/* The id of the largest logit of that token; the lowest id at ties; -1 if a logit is not finite. */
 GPT2Q_API int32_t gpt2q_argmax(const gpt2q_context *ctx, int32_t i);
-/* Forgets the positions from `length` on of a sequence (0: all of it) and gives its cache blocks back. */
+/* Forgets the positions of a sequence from `length` on (0: all of them) and returns their cache blocks to the
+ * pool. */
 GPT2Q_API void gpt2q_context_truncate(gpt2q_context *ctx, int32_t sequence, int32_t length);
 
-/* Called after each named intermediate (names of Hugging Face's modules: "embed", "h.0.ln_1", "h.0.attn.c_attn", ...,
- * "ln_f", "logits"), data (rows, cols) row-major. What the observer writes into data is what the pass goes on with.
- * rows_first is the row of the batch that row 0 is. NULL removes it; unused it costs nothing. */
+/* Called after each named intermediate (names of Hugging Face's modules: "embed", "h.0.ln_1",
+ * "h.0.attn.c_attn", ..., "ln_f", "logits"), data (rows, cols) row-major. The pass goes on with what the
+ * observer leaves in data. Row 0 of data is row rows_first of the batch. NULL removes the observer; without
+ * one this costs nothing. */
 typedef void gpt2q_observer(void *user, const char *name, float *data, int32_t rows_first, int32_t rows,
                             int32_t cols);
 GPT2Q_API void gpt2q_context_observe(gpt2q_context *ctx, gpt2q_observer *observer, void *user);
 
-/* ---- sampling ------------------------------------------------------------------------------------------------------ */
+/* ---- sampling ----------------------------------------------------------------------------------------- */
 
 typedef struct gpt2q_sampling { /* applied in this order; ties go to the lower id */
     float repetition_penalty;   /* 1: none; over prompt and output */
@@ -222,7 +232,7 @@ typedef struct gpt2q_sampling { /* applied in this order; ties go to the lower i
 
 GPT2Q_API gpt2q_sampling gpt2q_sampling_default(void);
 
-/* ---- scheduler: continuous batching of requests on one context; no thread of its own ---------------------------------- */
+/* ---- scheduler: continuous batching of requests on one context; no thread of its own ------------------ */
 
 typedef struct gpt2q_scheduler gpt2q_scheduler;
 
@@ -255,15 +265,16 @@ typedef struct gpt2q_result {
     const char *text; /* completion: without a final end of text, cut before the stop string; any bytes */
     size_t text_len;
     const char *stop; /* the stop string that ended the text; NULL: none did */
-    const gpt2q_position
-        *positions; /* with logprobs: the completion's, preceded by the prompt's if echo; else NULL */
+    /* With logprobs: the completion's, preceded by the prompt's if echo; else NULL. */
+    const gpt2q_position *positions;
     size_t n_positions;
     double queued_s, prefill_s, decode_s;
 } gpt2q_result;
 
-/* text: whole code points as they are released (broken bytes come as they are at the end of a sequence). */
+/* text: whole code points, as soon as they are complete. Broken bytes come unchanged at the end of a
+ * sequence. */
 typedef void gpt2q_text_fn(void *user, uint64_t request, int32_t sample, const char *text, size_t len);
-/* Called once per sample; what result points to is valid during the call. */
+/* Called once per sample. The result, and all that it points to, is valid during the call. */
 typedef void gpt2q_end_fn(void *user, uint64_t request, int32_t sample, const gpt2q_result *result);
 
 typedef struct gpt2q_request {
@@ -278,9 +289,9 @@ typedef struct gpt2q_request {
     bool ignore_eos;
     bool truncate_left; /* a prompt too long loses its oldest tokens; else it is an error */
     gpt2q_sampling sampling;
-    int32_t
-        speculate; /* 0: off; N: where the text repeats itself, N tokens at most are proposed and checked in one
-                              * pass, as the context's n_outputs and n_batch have room (none if padded). The answer is the same */
+    /* 0: off; N: where the text repeats itself, at most N tokens are proposed and checked in one pass, as far
+     * as the context's n_outputs and n_batch have room (none if padded). The answer is the same. */
+    int32_t speculate;
     const char *const *stop; /* n_stop zero-terminated strings */
     size_t n_stop;
     gpt2q_text_fn *on_text; /* may be NULL */
@@ -293,17 +304,17 @@ typedef struct gpt2q_scheduler_params {
     int32_t n_chunk; /* prompt tokens per step, all rows together; 0: what is left of n_batch */
     int32_t n_queue; /* waiting requests at most (64) */
     bool no_prefix_sharing;
-    bool
-        keep_prefixes; /* what ended prompts and answers have cached serves later prompts that begin alike, until the cache needs
-                         * its blocks. The answers are the same */
-    bool
-        padded; /* for study: a rectangular cache, padded on the left, in place of the ragged one. The answers are the
-                      * same. Takes 2 * n_rows of the context's sequences; prompts are prefilled whole */
+    /* What ended prompts and answers have cached serves later prompts that begin alike, until the cache needs
+     * its blocks. The answers are the same. */
+    bool keep_prefixes;
+    /* For study: a rectangular cache, padded on the left, in place of the ragged one. The answers are the
+     * same. It takes 2 * n_rows of the context's sequences. Prompts are prefilled whole. */
+    bool padded;
 } gpt2q_scheduler_params;
 
 typedef struct gpt2q_scheduler_stats {
-    uint64_t requests, errors, prompt_tokens, completion_tokens, steps,
-        rows; /* rows: decoded rows, all steps together */
+    uint64_t requests, errors, prompt_tokens, completion_tokens, steps;
+    uint64_t rows; /* decoded rows, all steps together */
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
     uint64_t proposed_tokens, accepted_tokens; /* with speculate; of requests that ended */
@@ -317,14 +328,15 @@ GPT2Q_API gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_sc
                                               gpt2q_scheduler **out, gpt2q_error *err);
 /* Requests still under way end without a callback. */
 GPT2Q_API void gpt2q_scheduler_free(gpt2q_scheduler *s);
-/* Thread-safe. Copies all it needs. GPT2Q_QUEUE_FULL: try again after a step. A request that can never run (prompt too
- * long, unknown id) is refused here. *id numbers requests from 1. */
+/* Thread-safe. Copies all it needs. GPT2Q_QUEUE_FULL: try again after a step. A request that can never run
+ * (prompt too long, unknown id) is refused here. *id numbers requests from 1. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id,
                                               gpt2q_error *err);
-/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step; false if it is not there any more. */
+/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step; false if it is not there any
+ * more. */
 GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
-/* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do. After a
- * failure the scheduler can only be freed. */
+/* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do.
+ * After a failure the scheduler can only be freed. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_step(gpt2q_scheduler *s, bool *busy, gpt2q_error *err);
 GPT2Q_API gpt2q_scheduler_stats gpt2q_scheduler_get_stats(const gpt2q_scheduler *s);
 

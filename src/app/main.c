@@ -4,6 +4,7 @@
 #include "app/provenance.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/threads.h"
 #include "gpt2q.h"
 #include "model/locate.h"
 #include "qtensor/isa.h"
@@ -47,6 +48,7 @@ static int version(void)
     printf("compiler: gcc %s\n", __VERSION__);
 #endif
     printf("instruction set: %s\n", isa_choose(NULL, &isa, &err) ? err.message : isa->name);
+    printf("OpenMP runtime: %s\n", threads_runtime());
     printf("unicode: %s (utf8proc %s)\n", utf8proc_unicode_version(), utf8proc_version());
     printf("default model: %s\n", model_locate(NULL, &path, &err) ? err.message : path);
     mem_free(path);

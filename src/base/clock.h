@@ -1,5 +1,6 @@
-/* Monotonic time in seconds. */
+/* Time in seconds. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
-double clock_seconds(void);
+double clock_seconds(void);        /* monotonic */
+double clock_thread_seconds(void); /* CPU time of the calling thread */
 #endif

@@ -48,8 +48,8 @@ static int quota_v1(const char *directory)
     return cores_of(quota, period);
 }
 
-/* The least of a group and those around it. In a container, whose own group is mounted as the root, the path of the outside
- * does not exist and only the root counts. */
+/* The least of a group and those around it. In a container, whose own group is mounted as the root, the path
+ * of the outside does not exist and only the root counts. */
 static int quota_along(const char *mount, const char *group, int (*quota)(const char *))
 {
     char path[PATH_BYTES];

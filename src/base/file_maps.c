@@ -2,7 +2,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* A place is taken by its address, then filled; `path` is set last and cleared first, so that a handler sees whole entries only. */
+/* A place is taken by its address, then filled; `path` is set last and cleared first, so that a handler sees
+ * whole entries only. */
 static struct {
     _Atomic(uintptr_t) begin; /* 0: free */
     _Atomic(size_t) size;

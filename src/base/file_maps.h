@@ -1,4 +1,5 @@
-/* The mapped files of this process by address, for a program whose handler of SIGBUS says which file became shorter. */
+/* The mapped files of this process by address, for a program whose handler of SIGBUS says which file became
+ * shorter. */
 #ifndef BASE_FILE_MAPS_H
 #define BASE_FILE_MAPS_H
 #include <stdbool.h>

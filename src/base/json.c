@@ -4,8 +4,8 @@
  * many by sharing them out by their hashes; a share that is large all the same is sorted, so that no choice
  * of keys makes it slow.
  *
- * cJSON keeps its own malloc unless a program asks otherwise: its hooks are global to the process and belong to the
- * application, not to a library. */
+ * cJSON keeps its own malloc unless a program asks otherwise: its hooks are global to the process and belong
+ * to the application, not to a library. */
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"

@@ -10,19 +10,21 @@
 #include <cjson/cJSON.h>
 #include "base/status.h"
 
-/* `name` is the file (or line, or field), for messages; NULL: they begin with what is wrong. The tree is freed by cJSON_Delete; *out is NULL on
- * failure. */
+/* `name` is the file (or line, or field), for messages; NULL: they begin with what is wrong. The tree is
+ * freed by cJSON_Delete; *out is NULL on failure. */
 gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err);
-/* The same for the files of other programs that come with a model: integers beyond 2^53 (tokenizer_config.json says
- * 1000000000000000019884624838656 where it means "no limit") pass. json_integer does not give them. */
+/* The same for the files of other programs that come with a model: integers beyond 2^53
+ * (tokenizer_config.json says 1000000000000000019884624838656 where it means "no limit") pass. json_integer
+ * does not give them. */
 gpt2q_status json_parse_wild(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err);
 
-/* What a program, not a library, asks of cJSON: from now on an allocation that cJSON cannot make ends in `handler`, which must
- * not return, so that no field of an answer is lost in silence. Inside json_parse it is a status, as ever. */
+/* What a program, not a library, asks of cJSON: from now on an allocation that cJSON cannot make ends in
+ * `handler`, which must not return, so that no field of an answer is lost in silence. Inside json_parse it is
+ * a status, as ever. */
 void json_when_out_of_memory(void (*handler)(void));
 
-/* A field of an object. `name` NULL: the sentence begins with the key. Absent or null: *present is false and *out is left alone; an error if it is of
- * another type, not an integer, or outside [min, max]. */
+/* A field of an object. `name` NULL: the sentence begins with the key. Absent or null: *present is false and
+ * *out is left alone; an error if it is of another type, not an integer, or outside [min, max]. */
 gpt2q_status json_integer(const cJSON *object, const char *key, const char *name, int64_t min, int64_t max,
                           int64_t *out, bool *present, gpt2q_error *err);
 gpt2q_status json_number(const cJSON *object, const char *key, const char *name, double min, double max,

@@ -1,13 +1,15 @@
-/* JSON text, written value by value into one growing string. Commas, quotes and escapes come by themselves, and the text is valid
- * UTF-8 whatever bytes are given. Numbers are written as cJSON writes them.
+/* JSON text, written value by value into one growing string. Commas, quotes and escapes come by themselves,
+ * and the text is valid UTF-8 whatever bytes are given. Numbers are written as cJSON writes them.
  *
- * A failed allocation is remembered: from then on nothing is written and json_finish gives NULL, so that one check at the end is
- * enough and no field can be lost in silence.
+ * A failed allocation is remembered: from then on nothing is written and json_finish gives NULL, so that one
+ * check at the end is enough and no field can be lost in silence.
  *
  *     struct json_writer w = {0};
- *     json_open(&w, '{'), json_key(&w, "ids"), json_open(&w, '['), json_put_integer(&w, 464), json_close(&w, ']'), json_close(&w, '}');
+ *     json_open(&w, '{'), json_key(&w, "ids"), json_open(&w, '['), json_put_integer(&w, 464);
+ *     json_close(&w, ']'), json_close(&w, '}');
  *     char *text = json_finish(&w);    {"ids":[464]}
- */
+ *
+ *  */
 #ifndef BASE_JSON_WRITER_H
 #define BASE_JSON_WRITER_H
 #include <stdbool.h>

@@ -8,8 +8,8 @@
 
 #define MEM_ALIGN 64
 
-/* Uninitialized / zeroed bytes, aligned to MEM_ALIGN; NULL when there are none. Large blocks ask for huge pages. n = 0 gives
- * a valid pointer. */
+/* Uninitialized / zeroed bytes, aligned to MEM_ALIGN; NULL when there are none. Large blocks ask for huge
+ * pages. n = 0 gives a valid pointer. */
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
 /* As malloc gives it, for the many small pieces of a library that takes an allocator. */

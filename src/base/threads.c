@@ -9,6 +9,15 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+const char *threads_runtime(void)
+{
+#ifdef __clang__
+    return "libomp";
+#else
+    return "libgomp";
+#endif
+}
+
 static int at_least_1(int n) { return n > 1 ? n : 1; }
 static int bounded(int n)
 {
@@ -22,14 +31,15 @@ int threads_default(void)
     return bounded(n < THREADS_MAX ? n : THREADS_MAX);
 }
 
-/* A team has a host: a thread that opens one parallel region and sleeps in it until the team ends. The region's other threads
- * serve run after run, the caller of a run works in the host's place. So the runtime gives the threads their places, a library
- * in a thread of somebody else's leaves nothing in that thread, and how the runtime waits, which on a busy machine is for a
- * time slice, plays no part: the region ends once.
+/* A team has a host: a thread that opens one parallel region and sleeps in it until the team ends. The
+ * region's other threads serve run after run, the caller of a run works in the host's place. So the runtime
+ * gives the threads their places, a library in a thread of somebody else's leaves nothing in that thread, and
+ * how the runtime waits, which on a busy machine is for a time slice, plays no part: the region ends once.
  *
- * The items of a phase lie in contiguous shares, one a thread. A thread takes its own from the front, so that it reads memory as
- * one stream, then what others have not begun from the back. It counts what it did once nothing is left to take, and until then it
- * holds the phase open: whoever has taken an item may read what the phase is, and nobody else may. */
+ * The items of a phase lie in contiguous shares, one a thread. A thread takes its own from the front, so that
+ * it reads memory as one stream, then what others have not begun from the back. It counts what it did once
+ * nothing is left to take, and until then it holds the phase open: whoever has taken an item may read what
+ * the phase is, and nobody else may. */
 struct share {
     _Alignas(64) atomic_uint_least64_t left; /* threads of the run << 48 | first item << 24 | end */
 };
@@ -51,15 +61,15 @@ struct team {
     pthread_mutex_t lock;
     pthread_cond_t offered, returned, changed; /* wakes threads, the caller, the host */
     pthread_t host;
-    int size;          /* threads, the caller among them; known once the host has told */
-    int n_started;     /* under the lock */
+    int size;          /* threads, the caller among them; fewer where the system gives no more */
+    int n_started;     /* of the region's threads; under start_lock */
     bool caller_slept; /* in this run */
     struct team *link;
     struct share shares[]; /* of as many threads as were asked for */
 };
 
 #define SPINS  1000 /* some tens of microseconds: longer than items differ, shorter than a time slice */
-#define YIELDS 20   /* others may go first; then it sleeps */
+#define YIELDS 1    /* others may go first; then it sleeps */
 
 static inline void relax(void)
 {
@@ -98,7 +108,8 @@ static bool take(struct team *team, int thread, int *item)
     return false;
 }
 
-/* Wakes as many as may be of use: not more than there are items or cores. The caller comes first, since it must return. */
+/* Wakes as many as may be of use: not more than there are items or cores. The caller comes first, since it
+ * must return. */
 static void wake(struct team *team, int n, int n_items)
 {
     int sleepers = (int)atomic_load(&team->sleepers);
@@ -155,7 +166,10 @@ static void do_items(struct team *team, int thread, unsigned *seen)
         int n = 0;
         do phase.fn(team->arg, item, thread), n++;
         while (take(team, thread, &item));
-        if ((int)atomic_fetch_add(&team->done, (unsigned)n) + n == phase.n_items) advance(team, thread);
+        if ((int)atomic_fetch_add(&team->done, (unsigned)n) + n == phase.n_items)
+            advance(team, thread);
+        else if (atomic_load(&team->offers) == *seen)
+            return; /* others hold what is left */
     }
 }
 
@@ -194,12 +208,25 @@ static void wait_until_due(struct team *team, int thread, unsigned seen)
 
 static _Thread_local bool inside; /* of an item: a run there is the caller's alone */
 
-static void started(struct team *team, int size)
+/* A child that is forked while the runtime makes threads would find the runtime's locks held by nobody. So
+ * forks wait for that. */
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t all_started = PTHREAD_COND_INITIALIZER;
+static int n_starting; /* teams */
+
+static void begin_start(void)
 {
-    pthread_mutex_lock(&team->lock);
-    team->size = size;
-    if (++team->n_started == size) pthread_cond_broadcast(&team->changed);
-    pthread_mutex_unlock(&team->lock);
+    pthread_mutex_lock(&start_lock);
+    n_starting++;
+    pthread_mutex_unlock(&start_lock);
+}
+
+/* By each of a region's threads; or once, where there is no region. */
+static void end_start(int *n_started, int size)
+{
+    pthread_mutex_lock(&start_lock);
+    if (++*n_started == size && !--n_starting) pthread_cond_broadcast(&all_started);
+    pthread_mutex_unlock(&start_lock);
 }
 
 static void serve(struct team *team, int thread)
@@ -223,10 +250,10 @@ static void sleep_until_end(struct team *team)
 static void *host(void *arg)
 {
     struct team *team = arg;
-#pragma omp parallel num_threads(team->n)
+#pragma omp parallel num_threads(team->size)
     {
         int thread = omp_get_thread_num();
-        started(team, omp_get_num_threads());
+        end_start(&team->n_started, omp_get_num_threads());
         if (thread)
             serve(team, thread);
         else
@@ -256,31 +283,27 @@ static bool start_host(struct team *team)
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
+    begin_start();
     bool ok = !pthread_create(&team->host, NULL, host, team);
+    if (!ok) end_start(&team->n_started, 1);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return ok;
 }
 
-/* A team of n threads, or of as many as the runtime gives; NULL: none but the caller. */
+/* A team of n threads; NULL: the system gives no thread. It serves at once: those that start late help when
+ * they come, and what they have not begun is done by those that are there. */
 static struct team *team_create(int n)
 {
     struct team *team = mem_zalloc(sizeof *team + (size_t)n * sizeof *team->shares);
     if (!team) return NULL;
-    team->n = n;
+    team->size = n;
     team->cores = omp_get_num_procs();
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->offered, NULL);
     pthread_cond_init(&team->returned, NULL);
     pthread_cond_init(&team->changed, NULL);
-    if (!start_host(team)) {
-        mem_free(team);
-        return NULL;
-    }
-    pthread_mutex_lock(&team->lock);
-    while (!team->size || team->n_started < team->size) pthread_cond_wait(&team->changed, &team->lock);
-    pthread_mutex_unlock(&team->lock);
-    if (team->size > 1) return team;
-    team_end(team);
+    if (start_host(team)) return team;
+    mem_free(team);
     return NULL;
 }
 
@@ -291,8 +314,17 @@ static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
 static struct team *idle; /* the one used last comes first */
 static int n_retained;
 
-static void before_fork(void) { pthread_mutex_lock(&pool_lock); }
-static void after_fork(void) { pthread_mutex_unlock(&pool_lock); }
+static void before_fork(void)
+{
+    pthread_mutex_lock(&pool_lock);
+    pthread_mutex_lock(&start_lock);
+    while (n_starting) pthread_cond_wait(&all_started, &start_lock);
+}
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&start_lock);
+    pthread_mutex_unlock(&pool_lock);
+}
 static void after_fork_in_child(void)
 {
     while (idle) { /* their threads are the parent's */
@@ -300,7 +332,7 @@ static void after_fork_in_child(void)
         idle = team->link;
         mem_free(team);
     }
-    pthread_mutex_unlock(&pool_lock);
+    after_fork();
 }
 static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork_in_child); }
 

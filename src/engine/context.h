@@ -3,12 +3,13 @@
 #define ENGINE_CONTEXT_H
 #include "engine/internal.h"
 
-/* "f32", "i16", "i8"; NULL: the default for the weights: i16 for i8 and i4 weights, f32 otherwise. Integer activations
- * with float weights are refused. */
+/* "f32", "i16", "i8"; NULL: the default for the weights: i16 for i8 and i4 weights, f32 otherwise. Integer
+ * activations with float weights are refused. */
 gpt2q_status activations_parse(const char *text, const struct gpt2_weights *weights, enum activations *out,
                                gpt2q_error *err);
 const char *activations_print(enum activations a);
-/* The same and "llm.int8[:T]" (T: 6) and "static", which is refused where the weights come without scales of their inputs. */
+/* The same and "llm.int8[:T]" (T: 6) and "static", which is refused where the weights come without scales of
+ * their inputs. */
 gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *weights,
                                    struct activation_mode *out, gpt2q_error *err);
 const char *gpt2q_context_activations(const gpt2q_context *ctx);

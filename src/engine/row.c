@@ -99,8 +99,8 @@ int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_
     return id;
 }
 
-/* The earliest stop string in the text, the first of the request's where several begin there, looked for where the newest
- * bytes take part; SIZE_MAX: none. */
+/* The earliest stop string in the text, the first of the request's where several begin there, looked for
+ * where the newest bytes take part; SIZE_MAX: none. */
 static size_t find_stop(const struct row *row, size_t n_before, const char **which)
 {
     const struct job *job = row->job;

@@ -120,15 +120,16 @@ static int32_t draw_from_candidates(struct sampler *s, const gpt2q_sampling *p, 
 
 /* ---- the same from the best candidates, where they suffice ----
  *
- * What the definition asks of the others is the sum of all probabilities, rounded at every step in order. In 16 lanes the
- * same terms sum to the same but for less than (17/16 n + 4) 2^-53 of it; `error` is 8 n 2^-53. Who is drawn, and where top_p
- * cuts, is undecided only where it is that near, and then the definition is followed. */
+ * What the definition asks of the others is the sum of all probabilities, rounded at every step in order. In
+ * 16 lanes the same terms sum to the same but for less than (17/16 n + 4) 2^-53 of it; `error` is 8 n 2^-53.
+ * Who is drawn, and where top_p cuts, is undecided only where it is that near, and then the definition is
+ * followed. */
 
 #define UNDECIDED (-1)
 
-/* The last bucket to sort: with it the share of the whole is reached, or all that follows is below min_p. Made from the
- * histogram, taking all of a bucket for its middle: where that errs it costs time, never the token. No logit beyond has a
- * probability above *rest. */
+/* The last bucket to sort: with it the share of the whole is reached, or all that follows is below min_p.
+ * Made from the histogram, taking all of a bucket for its middle: where that errs it costs time, never the
+ * token. No logit beyond has a probability above *rest. */
 static int32_t last_to_sort(const struct sampler *s, const gpt2q_sampling *p, double share, float *rest)
 {
     float mass[RANKING_BUCKETS];
@@ -150,10 +151,12 @@ static double probability_at(const struct sampler *s, int32_t i)
     return (double)s->probabilities[ranking_id(&s->ranking, i)];
 }
 
-/* A probability that is less by more than the rounding of exponentials: smaller logits have none that is not less. */
+/* A probability that is less by more than the rounding of exponentials: smaller logits have none that is not
+ * less. */
 static bool surely_less(double probability, double min_p) { return probability < min_p * (1 - 0x1p-20); }
 
-/* How many of the sorted candidates top_p and min_p leave, and their sum; of the others each has `rest` at most. */
+/* How many of the sorted candidates top_p and min_p leave, and their sum; of the others each has `rest` at
+ * most. */
 static int32_t cut_best(const struct sampler *s, const gpt2q_sampling *p, double whole, double error,
                         float rest, double *sum)
 {

@@ -1,11 +1,13 @@
 /* From a row of logits to a token, and to log-probabilities. Knows no model, no cache.
  *
- * Order: repetition penalty over the history (positive logits divided, negative multiplied), temperature, top-k (exactly k),
- * top-p (the shortest prefix of the descending order that reaches p), min-p (at least min_p of the largest probability);
- * probabilities are renormalized after each. Order of candidates and of every sum: logit descending, id ascending. One
- * uniform number per (seed, position), from a counter-based generator, so that a token depends on nothing else.
+ * Order: repetition penalty over the history (positive logits divided, negative multiplied), temperature,
+ * top-k (exactly k), top-p (the shortest prefix of the descending order that reaches p), min-p (at least
+ * min_p of the largest probability); probabilities are renormalized after each. Order of candidates and of
+ * every sum: logit descending, id ascending. One uniform number per (seed, position), from a counter-based
+ * generator, so that a token depends on nothing else.
  *
- * That is the definition. Mostly the best candidates suffice to find the token it gives, and only they are sorted. */
+ * That is the definition. Mostly the best candidates suffice to find the token it gives, and only they are
+ * sorted. */
 #ifndef ENGINE_SAMPLER_H
 #define ENGINE_SAMPLER_H
 #include "engine/ranking.h"
@@ -23,7 +25,8 @@ gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, in
                             gpt2q_error *err);
 void sampler_free(struct sampler *s);
 
-/* Refuses values out of range, by name: temperature >= 0, top_k >= 0, 0 < top_p <= 1, 0 <= min_p <= 1, repetition_penalty > 0. */
+/* Refuses values out of range, by name: temperature >= 0, top_k >= 0, 0 < top_p <= 1, 0 <= min_p <= 1,
+ * repetition_penalty > 0. */
 gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err);
 
 /* The token is the arg-max of the logits as they are, and nothing else of them counts. */

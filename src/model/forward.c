@@ -1,7 +1,10 @@
 #include "model/forward_parts.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include <assert.h>
+
+static int least(int a, int b) { return a < b ? a : b; }
 
 /* Floats from a row of a matrix to the next. It is an odd number of cache lines, so that the same outputs
  * of all rows lie in different sets of the caches. An observer sees rows without a gap. */
@@ -25,7 +28,8 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
                           .activations = activations,
                           .n_batch = n_batch,
                           .n_outputs = n_outputs,
-                          .n_threads = n_threads};
+                          .n_threads = n_threads,
+                          .n_useful = least(n_threads, threads_available())};
     const size_t n = (size_t)n_batch, d = odd_lines((size_t)c->n_embd), qkv = 3 * (size_t)c->n_embd,
                  inner = (size_t)c->n_inner;
     const size_t wide = odd_lines(qkv > inner ? qkv : inner);
@@ -107,7 +111,7 @@ static void list_units(struct pass *p)
 
 /* The least work of a thread, in bytes of weights read and in multiply-adds. Sharing less costs more than
  * it saves. */
-#define BYTES_OF_THREAD ((int64_t)2 << 20)
+#define WORK_OF_THREAD  ((int64_t)2 << 20)
 #define PRODUCTS_A_BYTE 8
 
 static int64_t work_of(const struct linear_weight *w, int n)
@@ -129,35 +133,39 @@ static int64_t work_of_pass(const struct pass *p)
     return work;
 }
 
-/* A short pass takes less than a time slice. If another program gets the core of one of its threads, the
- * pass waits for that program's whole slice: many times what sharing could save. So after a short pass in
- * which the caller had to sleep, the next passes run on one thread. Their number doubles each time that a
- * trial fails. Any number of threads gives the same bits. */
-#define SHORT_PASS       ((int64_t)32 << 20)
-#define PASSES_ALONE_MAX 1024
+/* A shorter pass takes less than a time slice: what other programs do with the cores decides how long it
+ * takes (pace.h). */
+#define SHORT_PASS ((int64_t)32 << 20)
 
 static bool every_thread;
 void forward_use_every_thread(bool every) { every_thread = every; }
 
+/* Passes of about the same work, by powers of two. */
+static struct pace *pace_of(struct forward *f, int64_t work)
+{
+    int i = 0;
+    for (int64_t w = SHORT_PASS / 2; w > work && i < FORWARD_PACES - 1; w /= 2) i++;
+    return &f->paces[i];
+}
+
+static void run_timed(struct pass *p, struct pace *pace, int64_t work)
+{
+    const double begin = clock_seconds();
+    if (!pace_is_together(pace)) p->n_threads = 1;
+    const bool slept = threads_run_phases(p->n_threads, pass_next_phase, p);
+    pace_count(pace, (double)work, clock_seconds() - begin, slept, clock_thread_seconds);
+}
+
 static void run_pass(struct pass *p)
 {
     struct forward *f = p->f;
-    const int64_t work = f->n_threads > 1 ? work_of_pass(p) : 0, worth = work / BYTES_OF_THREAD;
-    const bool is_short = work < SHORT_PASS;
-    int n = worth < f->n_threads ? (int)worth : f->n_threads;
-    if (every_thread) {
-        threads_run_phases(f->n_threads, pass_next_phase, p);
-        return;
-    }
-    if (n > 1 && is_short && f->passes_alone > 0) {
-        f->passes_alone--;
-        n = 1;
-    }
-    const bool slept = threads_run_phases(n, pass_next_phase, p);
-    if (n <= 1 || !is_short) return;
-    f->back_off = slept ? 2 * f->back_off + 16 : f->back_off / 2;
-    if (f->back_off > PASSES_ALONE_MAX) f->back_off = PASSES_ALONE_MAX;
-    if (slept) f->passes_alone = f->back_off;
+    const int64_t work = f->n_useful > 1 ? work_of_pass(p) : 0, worth = work / WORK_OF_THREAD;
+    p->n_threads = worth < 1 ? 1 : worth < f->n_useful ? (int)worth : f->n_useful;
+    if (every_thread) p->n_threads = f->n_threads;
+    if (p->n_threads > 1 && work < SHORT_PASS && !every_thread)
+        run_timed(p, pace_of(f, work), work);
+    else
+        threads_run_phases(p->n_threads, pass_next_phase, p);
 }
 
 /* ---- the largest logits: each thread's own, then those of all ---- */
@@ -186,7 +194,8 @@ static void join_best(const struct forward *f, int rows, int32_t *argmax)
 static void run_observed(struct pass *p)
 {
     struct phase phase;
-    while (pass_next_phase(p, &phase)) threads_run_items(p->f->n_threads, phase.fn, phase.n_items, p);
+    p->n_threads = p->f->n_useful;
+    while (pass_next_phase(p, &phase)) threads_run_items(p->n_threads, phase.fn, phase.n_items, p);
 }
 
 void forward_pass(struct forward *f, const struct batch_token *tokens, int n, int first_row, float *logits,

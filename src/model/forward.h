@@ -10,12 +10,15 @@
 #include "model/kv_cache.h"
 #include "qtensor/qinput.h"
 #include "model/linear.h"
+#include "model/pace.h"
 #include "model/profile.h"
 
 struct batch_token {
     int32_t token, position, sequence;
     bool wants_logits;
 };
+
+#define FORWARD_PACES 4
 
 struct forward {
     const struct gpt2_weights *weights;
@@ -45,10 +48,8 @@ struct forward {
     int32_t *output_row; /* (n_outputs) the rows that want logits */
     struct token_run *runs;
 
-    int passes_alone,
-        /* The number of short passes that one thread makes, since others hold the cores; and that number
-         * for the next failure. */
-        back_off;
+    int n_useful;                     /* of the n_threads: not more than there are cores */
+    struct pace paces[FORWARD_PACES]; /* of short passes, by their work */
 };
 
 gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weights, const struct isa *isa,

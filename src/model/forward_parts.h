@@ -41,6 +41,7 @@ struct pass {
     struct forward *f;
     const struct batch_token *tokens;
     int n, n_runs, n_units, n_outputs, first_row;
+    int n_threads; /* of this pass */
     /* A run has several units per head: all keys must be cached before one of them attends. */
     bool append_apart;
     float *logits;

@@ -10,10 +10,15 @@
 
 static int least(int a, int b) { return a < b ? a : b; }
 
-/* Makes items of some rows each: a few for every thread. */
-static int items_of_rows(struct pass *p, int rows)
+/* The least numbers of an item of rows: fewer are done sooner than shared. */
+#define ITEM_NUMBERS 2048
+
+/* Makes items of some rows, of `cols` numbers each: a few for every thread. */
+static int items_of_rows(struct pass *p, int rows, int cols)
 {
-    p->rows_of_item = (rows + 4 * p->f->n_threads - 1) / (4 * p->f->n_threads);
+    const int few = (rows + 4 * p->n_threads - 1) / (4 * p->n_threads),
+              grain = (ITEM_NUMBERS + cols - 1) / cols;
+    p->rows_of_item = few > grain ? few : grain;
     return (rows + p->rows_of_item - 1) / p->rows_of_item;
 }
 
@@ -287,20 +292,20 @@ enum step { /* STEP_LN_1 to STEP_MLP_THEN repeat for each layer */
 static struct phase norm_phase(struct pass *p, const struct norm *norm)
 {
     p->norm = norm;
-    return (struct phase){norm_rows, items_of_rows(p, p->n)};
+    return (struct phase){norm_rows, items_of_rows(p, p->n, p->f->weights->config.n_embd)};
 }
 
 static struct phase input_phase(struct pass *p)
 {
     if (p->product.prepared || !p->f->observer) return (struct phase){0};
-    return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n)};
+    return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n, p->product.in.cols)};
 }
 
 /* Prepares the input of a product after a phase that did not write it row by row. */
 static struct phase own_input_phase(struct pass *p)
 {
     if (p->product.prepared) return (struct phase){0};
-    return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n)};
+    return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n, p->product.in.cols)};
 }
 
 static struct phase product_phase(const struct pass *p)
@@ -328,7 +333,7 @@ static struct phase begin_head(struct pass *p)
                                         .then = p->argmax ? keep_best : NULL},
                 f->y, p->n_outputs);
     p->norm = &w->ln_f;
-    return (struct phase){norm_outputs, items_of_rows(p, p->n_outputs)};
+    return (struct phase){norm_outputs, items_of_rows(p, p->n_outputs, w->config.n_embd)};
 }
 
 static struct phase begin_step(struct pass *p)
@@ -339,7 +344,7 @@ static struct phase begin_step(struct pass *p)
     const size_t d = row_stride(f, (size_t)c->n_embd), qkv = row_stride(f, 3 * (size_t)c->n_embd),
                  inner = row_stride(f, (size_t)c->n_inner);
     switch ((enum step)p->step) {
-    case STEP_EMBED: return (struct phase){embed, items_of_rows(p, p->n)};
+    case STEP_EMBED: return (struct phase){embed, items_of_rows(p, p->n, p->f->weights->config.n_embd)};
     case STEP_LN_1:
         set_product(p, (struct linear_product){.w = b->c_attn, .y = f->wide, .y_stride = qkv}, f->a, p->n);
         return norm_phase(p, &b->ln_1);

@@ -174,6 +174,21 @@ static int n_tasks(void)
     return n;
 }
 
+/* Waits until there are at least that many; threads start while their team is at work. */
+static int tasks_at_least(int n)
+{
+    int tasks = n_tasks();
+    for (int i = 0; i < 5000 && tasks < n; i++) usleep(1000), tasks = n_tasks();
+    return tasks;
+}
+
+static int tasks_at_most(int n)
+{
+    int tasks = n_tasks();
+    for (int i = 0; i < 5000 && tasks > n; i++) usleep(1000), tasks = n_tasks();
+    return tasks;
+}
+
 static void test_teams_end_with_the_last_release(void **state)
 {
     (void)state;
@@ -183,21 +198,20 @@ static void test_teams_end_with_the_last_release(void **state)
     const int made = 1;
 #else /* threads of the tests before may still be on their way out */
     const int made = 4;
-    for (int i = 0; i < 5000 && n_tasks() > 1; i++) usleep(1000);
+    tasks_at_most(1);
 #endif
     int before = n_tasks();
     threads_retain();
     threads_retain();
     threads_run(4, member, &team);
-    assert_in_range(n_tasks(), before + made, before + 64);
+    assert_in_range(tasks_at_least(before + made), before + made, before + 64);
     threads_release();
     assert_in_range(n_tasks(), before + made, before + 64);
     threads_release();
 #ifdef __clang__
     assert_in_range(n_tasks(), before, before + 64);
 #else
-    for (int i = 0; i < 5000 && n_tasks() > before; i++) usleep(1000);
-    assert_int_equal(n_tasks(), before);
+    assert_int_equal(tasks_at_most(before), before);
 #endif
 }
 
