@@ -18,6 +18,9 @@ PKG_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS    := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -lcjson -lutf8proc)
 # `gpt2q pull` is built with libcurl's headers and loads the library when it runs. CURL= builds without.
 CURL        ?= $(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes)
+# `serve` needs libmicrohttpd and Linux; everything else does without. MHD= builds without it.
+MHD         ?= $(if $(filter Linux,$(UNAME_S)),$(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes))
+MHD_LIBS    := $(if $(MHD),$(shell $(PKG_CONFIG) --libs libmicrohttpd))
 CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 
 comma         := ,
@@ -65,7 +68,11 @@ MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni
 MFLAGS.amx        := $(MFLAGS.avx512vnni) -mamx-tile -mamx-int8
 
-APP_OBJ   := $(APP_SRC:%.c=$(BUILD)/%.o) $(BUILD)/src/app/compare/page_css.o
+# The server is the program's, not the library's.
+PAGE_FILES := index_html app_js style_css favicon_svg
+SERVE_SRC  := $(if $(MHD),$(wildcard src/serve/*.c))
+SERVE_OBJ  := $(SERVE_SRC:%.c=$(BUILD)/%.o) $(if $(MHD),$(PAGE_FILES:%=$(BUILD)/src/serve/page/%.o))
+APP_OBJ    := $(APP_SRC:%.c=$(BUILD)/%.o) $(BUILD)/src/app/compare/page_css.o $(SERVE_OBJ)
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o)) \
   $(foreach i,$(ISAS) $(DOT_ISAS),$(DOT_SRC:%.isa.c=$(BUILD)/%.$(i).o))
 # Only what names the data directory is compiled again when PREFIX changes.
@@ -102,6 +109,22 @@ $(PAGE_CSS).c: src/app/compare/page.css tools/embed-text
 $(PAGE_CSS).o: $(PAGE_CSS).c $(BUILD)/flags
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
+# The page of the server, likewise: name_ext is name.ext.
+define page_rule
+$(BUILD)/src/serve/page/$(1).c: src/serve/page/$(subst _,.,$(1)) tools/embed-text
+	@mkdir -p $$(@D)
+	@tools/embed-text page_$(1) $$< > $$@
+$(BUILD)/src/serve/page/$(1).o: $(BUILD)/src/serve/page/$(1).c $(BUILD)/flags
+	$$(call say,CC)$$(CC) $$(ALL_CPPFLAGS) $$(ALL_CFLAGS) -c -o $$@ $$<
+endef
+$(foreach f,$(PAGE_FILES),$(eval $(call page_rule,$(f))))
+
+# One file says whether there is a server.
+$(BUILD)/src/app/cmd_serve.o: DATA_FLAGS += $(if $(MHD),-DGPT2Q_SERVE)
+$(BUILD)/mhd: FORCE
+	@tools/stamp $@ '$(MHD)' || true
+$(BUILD)/src/app/cmd_serve.o: $(BUILD)/mhd
+
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(DATA_FLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -114,7 +137,7 @@ endef
 $(foreach i,$(ISAS) $(DOT_ISAS),$(eval $(call isa_rule,$(i))))
 
 $(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
 	@ln -sfn ../../models $(BUILD)/models # the default model lies beside the program
 # One relocatable object with the private names made local, so that a program linked with the archive meets only gpt2q_*.
 $(BUILD)/libgpt2q.a: $(LIB_OBJ)
@@ -125,9 +148,9 @@ $(BUILD)/libgpt2q.so: $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -shared $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-soname$(comma)$(SONAME)) -o $@ $^ $(ALL_LIBS)
 
 # ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/*.c is linked into all ------------------------
-TEST_SRC    := $(wildcard $(foreach k,unit kernels golden cli,tests/$(k)/test_*.c))
+TEST_SRC    := $(wildcard $(foreach k,unit kernels golden cli $(if $(MHD),http),tests/$(k)/test_*.c))
 TEST_BIN    := $(TEST_SRC:%.c=$(BUILD)/%)
-TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py)
+TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py tests/http/test_*.sh tests/http/test_*.py)
 BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kernels/bench_*.c))
 FUZZ_BIN    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FLIPS_BIN   := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/flips_%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -138,15 +161,17 @@ PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
 # A fuzz target with every cut and turned bit of its corpus instead of a fuzzer: any compiler.
 $(FLIPS_BIN): $(BUILD)/tests/fuzz/flips_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/flips.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
 # The torture programs call the program's main() in a child of theirs, as gpt2q_main.
 $(BUILD)/tests/torture/main.o: src/app/main.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -Dmain=gpt2q_main $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
 $(TORTURE_BIN): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(TORTURE_OBJ) $(SUPPORT) $(filter-out %/app/main.o,$(APP_OBJ)) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(MHD_LIBS) $(ALL_LIBS)
+$(BUILD)/tests/http/%: $(BUILD)/tests/http/%.o $(SUPPORT) $(SERVE_OBJ) $(LIB_OBJ)
+	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(MHD_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
@@ -221,4 +246,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo "Variables: CC CFLAGS LDFLAGS CONFIG PREFIX DESTDIR FUZZ_SECONDS; V=1 shows commands; CI=true makes warnings fatal."
 
--include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d) $(FUZZ_BIN:=.d) $(TORTURE_BIN:=.d) $(TORTURE_OBJ:.o=.d) $(SUPPORT:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(SERVE_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d) $(FUZZ_BIN:=.d) $(TORTURE_BIN:=.d) $(TORTURE_OBJ:.o=.d) $(SUPPORT:.o=.d)

@@ -223,6 +223,8 @@ GPT2Q_API void gpt2q_context_observe(gpt2q_context *ctx, gpt2q_observer *observe
 
 typedef struct gpt2q_sampling { /* applied in this order; ties go to the lower id */
     float repetition_penalty;   /* 1: none; over prompt and output */
+    float frequency_penalty;    /* 0: none; taken off once for every time the completion has the token */
+    float presence_penalty;     /* 0: none; taken off where the completion has the token */
     float temperature;          /* 0: greedy */
     int32_t top_k;              /* 0: all */
     double top_p;               /* 1: all; in double, so that 0.6 of ten equal tokens is six */
@@ -251,6 +253,7 @@ typedef struct gpt2q_token_logprob {
 /* One position of prompt or completion. */
 typedef struct gpt2q_position {
     int32_t id;
+    int32_t rank; /* of id among the raw logits, 1: the likeliest; 0: not asked, or no logprob */
     bool in_prompt;
     float logprob; /* of id, from the raw logits; NaN: not asked, or the first token of the prompt */
     const gpt2q_token_logprob *top; /* n_logprobs entries, best first; NULL where logprob is NaN */
@@ -261,21 +264,39 @@ typedef struct gpt2q_result {
     gpt2q_error error;               /* with GPT2Q_FINISH_ERROR */
     const int32_t *prompt_ids, *ids; /* prompt after truncation; every token made, the last one included */
     size_t n_prompt, n_ids;
-    size_t n_prompt_cached; /* of the prompt: shared with other requests, not computed */
     const char *text; /* completion: without a final end of text, cut before the stop string; any bytes */
     size_t text_len;
     const char *stop; /* the stop string that ended the text; NULL: none did */
+    int32_t stop_id;  /* the one of stop_ids that ended it; -1: none did */
     /* With logprobs: the completion's, preceded by the prompt's if echo; else NULL. */
     const gpt2q_position *positions;
     size_t n_positions;
+    size_t n_cached;               /* tokens of the prompt that were shared and not computed */
+    size_t n_proposed, n_accepted; /* with speculate */
+    size_t n_steps;                /* passes that the sample took part in */
     double queued_s, prefill_s, decode_s;
 } gpt2q_result;
 
 /* text: whole code points, as soon as they are complete. Broken bytes come unchanged at the end of a
  * sequence. */
 typedef void gpt2q_text_fn(void *user, uint64_t request, int32_t sample, const char *text, size_t len);
+/* Called once for every token that is drawn, before the text that it releases is handed to on_text. position has its
+ * log-probabilities where they are asked for (logprob NaN where not) and is valid during the call. With echo and log-probabilities
+ * the entries before it in memory are those of all tokens before it, the prompt's first. */
+typedef void gpt2q_token_fn(void *user, uint64_t request, int32_t sample, const gpt2q_position *position);
+/* The sample was given a row; then once for every pass that computed some of its prompt but not the last of it. n_done of the
+ * n_prompt tokens, of the prompt after truncation, are computed or shared. */
+typedef void gpt2q_prefill_fn(void *user, uint64_t request, int32_t sample, const int32_t *prompt_ids,
+                              size_t n_prompt, size_t n_done);
 /* Called once per sample. The result, and all that it points to, is valid during the call. */
 typedef void gpt2q_end_fn(void *user, uint64_t request, int32_t sample, const gpt2q_result *result);
+
+typedef struct gpt2q_logit_bias {
+    int32_t id;
+    float bias; /* GPT2Q_BAN and less: the token has no chance */
+} gpt2q_logit_bias;
+
+#define GPT2Q_BAN (-100.0f)
 
 typedef struct gpt2q_request {
     const char *prompt; /* bytes, or */
@@ -284,17 +305,28 @@ typedef struct gpt2q_request {
     size_t n_ids;
     int32_t max_tokens; /* 0: score the prompt only */
     int32_t n_samples;  /* sample j uses seed + j */
+    int32_t min_tokens; /* before, what ends a text and stop_ids have no chance */
     int32_t n_logprobs; /* -1: none; 0: of the tokens themselves only; K: and the K best */
+    bool ranks;         /* with n_logprobs: positions have ranks */
     bool echo;          /* positions cover the prompt too */
     bool ignore_eos;
     bool truncate_left; /* a prompt too long loses its oldest tokens; else it is an error */
+    int32_t keep_last;  /* of the prompt only so many tokens count, the last ones; 0: all */
     gpt2q_sampling sampling;
     /* 0: off; N: where the text repeats itself, at most N tokens are proposed and checked in one pass, as far
      * as the context's n_outputs and n_batch have room (none if padded). The answer is the same. */
     int32_t speculate;
     const char *const *stop; /* n_stop zero-terminated strings */
     size_t n_stop;
-    gpt2q_text_fn *on_text; /* may be NULL */
+    const int32_t *stop_ids; /* n_stop_ids ids that end the sample; their text is not part of it */
+    size_t n_stop_ids;
+    const gpt2q_logit_bias *logit_bias; /* n_logit_bias numbers added to raw logits, before everything else */
+    size_t n_logit_bias;
+    const int32_t *allowed; /* n_allowed ids; all others have no chance. NULL: all are allowed */
+    size_t n_allowed;
+    gpt2q_prefill_fn *on_prefill; /* this one and the next two may be NULL */
+    gpt2q_token_fn *on_token;
+    gpt2q_text_fn *on_text;
     gpt2q_end_fn *on_end;
     void *user;
 } gpt2q_request;
@@ -303,6 +335,8 @@ typedef struct gpt2q_scheduler_params {
     int32_t n_rows;  /* rows decoded together (8); at most the context's n_seq_max */
     int32_t n_chunk; /* prompt tokens per step, all rows together; 0: what is left of n_batch */
     int32_t n_queue; /* waiting requests at most (64) */
+    int64_t
+        n_queue_tokens; /* tokens of their prompts at most; 0: no limit. A request alone is always taken */
     bool no_prefix_sharing;
     /* What ended prompts and answers have cached serves later prompts that begin alike, until the cache needs
      * its blocks. The answers are the same. */
@@ -317,9 +351,18 @@ typedef struct gpt2q_scheduler_stats {
     uint64_t rows; /* decoded rows, all steps together */
     double prefill_s, decode_s;
     uint64_t peak_kv_bytes;
+    uint64_t cached_tokens;                    /* of prompts, shared and not computed */
+    uint64_t wasted_tokens;                    /* computed or made for samples that were cancelled */
     uint64_t proposed_tokens, accepted_tokens; /* with speculate; of requests that ended */
-    uint64_t cached_tokens; /* of prompts, every sample counted: shared with others, not computed */
 } gpt2q_scheduler_stats;
+
+typedef struct gpt2q_scheduler_load { /* as the last step left it; the queue as it is now */
+    int32_t running, waiting;         /* samples that have a row; requests that wait for one */
+    int64_t waiting_tokens;           /* of the prompts that wait */
+    int64_t tokens_left;              /* to be computed and made by all that runs and waits, at most */
+    int64_t cache_positions, cache_used;
+    gpt2q_scheduler_stats stats;
+} gpt2q_scheduler_load;
 
 GPT2Q_API gpt2q_request gpt2q_request_default(void);
 GPT2Q_API gpt2q_scheduler_params gpt2q_scheduler_params_default(void);
@@ -332,6 +375,9 @@ GPT2Q_API void gpt2q_scheduler_free(gpt2q_scheduler *s);
  * (prompt too long, unknown id) is refused here. *id numbers requests from 1. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id,
                                               gpt2q_error *err);
+/* The same of n requests, all of them or none; ids[n] or NULL. *failed: the one that was refused, n where the queue was full. */
+GPT2Q_API gpt2q_status gpt2q_scheduler_submit_all(gpt2q_scheduler *s, const gpt2q_request *requests, size_t n,
+                                                  uint64_t *ids, size_t *failed, gpt2q_error *err);
 /* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step; false if it is not there any
  * more. */
 GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
@@ -339,6 +385,8 @@ GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
  * After a failure the scheduler can only be freed. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_step(gpt2q_scheduler *s, bool *busy, gpt2q_error *err);
 GPT2Q_API gpt2q_scheduler_stats gpt2q_scheduler_get_stats(const gpt2q_scheduler *s);
+/* Thread-safe, and never waits for a step. */
+GPT2Q_API gpt2q_scheduler_load gpt2q_scheduler_get_load(gpt2q_scheduler *s);
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,7 @@ have() {
     utf8proc) have_header utf8proc.h "$(pkg-config --cflags libutf8proc 2>/dev/null)" ;;
     openmp) printf '#include <omp.h>\nint main(void) { return omp_get_num_procs() < 1; }\n' |
         ${CC:-cc} -fopenmp -x c -o /dev/null - >/dev/null 2>&1 ;;
+    microhttpd) pkg-config --exists libmicrohttpd 2>/dev/null ;;
     cmocka) pkg-config --exists cmocka 2>/dev/null ;;
     libcurl) pkg-config --exists libcurl 2>/dev/null ;;
     esac
@@ -30,7 +31,9 @@ package_name() {
     apt-get:utf8proc) echo libutf8proc-dev ;;
     apt-get:openmp) if is_clang; then echo libomp-dev; else echo gcc libgomp1; fi ;;
     apt-get:cmocka) echo libcmocka-dev ;;
-    apt-get:libcurl) echo libcurl4-openssl-dev ;;
+    apt-get:microhttpd) echo libmicrohttpd-dev ;;
+    dnf:microhttpd) echo libmicrohttpd-devel ;;
+    brew:microhttpd) echo libmicrohttpd ;;
     dnf:cc) echo gcc ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:cjson) echo cjson-devel ;;
@@ -92,16 +95,8 @@ install_missing() {
     done
 }
 
-# What a build can do without, where it can be installed without asking for a password; else a line says what will be missing.
-install_optional() { # install_optional WANT WHAT
-    have "$1" && return
-    if [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || command -v brew >/dev/null 2>&1; then
-        install_missing "$1" && return
-    fi
-    echo "Without $1: this build has no $2."
-}
-
-BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc"
+# libmicrohttpd is for `gpt2q serve` alone: make builds everything else without it.
+BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc microhttpd"
 cores() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
 
 # build TARGET...: make with all cores, its steps counted as [12/240]. On a terminal each line takes the place of the last.

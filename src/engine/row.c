@@ -66,10 +66,22 @@ void row_begin(struct row *row, struct job *job, int32_t sequence)
     row->finish = GPT2Q_FINISH_LENGTH;
     row->text_end = SIZE_MAX;
     row->stop = NULL;
+    row->stop_id = -1;
+    row->n_told = -1;
     speculation_begin(&row->speculation, job->request.speculate);
     if (!begin_logprobs(row))
         fail(row, GPT2Q_OUT_OF_MEMORY, "out of memory: the log-probabilities of a request do not fit");
     if (job->max_new == 0 && !job_scores_prompt(job)) row->done = true; /* nothing is wanted of the model */
+}
+
+void row_tell_prefill(struct row *row)
+{
+    const gpt2q_request *r = &row->job->request;
+    if (row->n_told == row->n_cached) return;
+    row->n_told = row->n_cached;
+    if (r->on_prefill)
+        r->on_prefill(r->user, row->job->id, row->sample, row->ids, (size_t)row->n_prompt,
+                      (size_t)row->n_cached);
 }
 
 /* The entry of the token at `position`, prompt and completion counted together. */
@@ -80,7 +92,8 @@ static size_t entry_of(const struct row *row, int32_t position)
 
 bool row_wants_argmax_only(const struct row *row)
 {
-    return sampling_is_greedy(&row->sampling) && row->job->request.n_logprobs < 0;
+    return sampling_is_greedy(&row->sampling) && row->job->request.n_logprobs < 0 &&
+           sampling_rules_empty(&row->job->rules);
 }
 
 int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_t position)
@@ -89,13 +102,17 @@ int32_t row_draw(struct row *row, struct sampler *s, const float *logits, int32_
     if (next < row->n_prompt)
         id = kernels_argmax(s->kernels, logits, (size_t)s->vocab_size) < 0 ? -1 : row->ids[next];
     else
-        id = sampler_draw(s, &row->sampling, logits, row->ids, next, next);
+        id = sampler_draw(s, &row->sampling, &row->job->rules, logits,
+                          (struct sampling_history){.ids = row->ids, .n = next, .n_prompt = row->n_prompt},
+                          next);
     if (id < 0 || k < 0) return id;
     gpt2q_token_logprob *top = row->top + entry_of(row, next) * (size_t)k;
-    row->positions[entry_of(row, next)] = (gpt2q_position){.id = id,
-                                                           .in_prompt = next < row->n_prompt,
-                                                           .logprob = sampler_logprobs(s, logits, id, top, k),
-                                                           .top = top};
+    row->positions[entry_of(row, next)] =
+        (gpt2q_position){.id = id,
+                         .rank = row->job->request.ranks ? sampler_rank(s, logits, id) : 0,
+                         .in_prompt = next < row->n_prompt,
+                         .logprob = sampler_logprobs(s, logits, id, top, k),
+                         .top = top};
     return id;
 }
 
@@ -160,6 +177,22 @@ int32_t row_propose(struct row *row, int32_t n, int32_t n_rows)
                speculation_propose(&row->speculation, row->ids, row->n_ids, n < left ? n : left, n_rows);
 }
 
+static bool is_stop_id(const struct job *job, int32_t id)
+{
+    for (size_t i = 0; i < job->request.n_stop_ids; i++)
+        if (job->request.stop_ids[i] == id) return true;
+    return false;
+}
+
+static void tell_token(const struct row *row, int32_t id)
+{
+    const gpt2q_request *r = &row->job->request;
+    const gpt2q_position plain = {.id = id, .logprob = NAN};
+    if (!r->on_token) return;
+    r->on_token(r->user, row->job->id, row->sample,
+                r->n_logprobs >= 0 ? &row->positions[row->n_positions - 1] : &plain);
+}
+
 static void add_token(struct row *row, const gpt2q_model *model, int32_t id)
 {
     bool accepted = row->n_proposed > 0 && row->ids[row->n_ids] == id;
@@ -167,6 +200,13 @@ static void add_token(struct row *row, const gpt2q_model *model, int32_t id)
     speculation_earn(&row->speculation, accepted);
     if (row->n_ids == row->n_prompt) row->first_token_at = clock_seconds();
     row->ids[row->n_ids++] = id;
+    tell_token(row, id);
+    if (is_stop_id(row->job, id)) {
+        row->done = true;
+        row->finish = GPT2Q_FINISH_STOP;
+        row->stop_id = id;
+        return;
+    }
     if (config_is_end(&model->weights.config, id) && !row->job->request.ignore_eos) {
         row->done = true;
         row->finish = GPT2Q_FINISH_STOP;
@@ -201,12 +241,16 @@ void row_end(struct row *row)
                            .error = row->error,
                            .prompt_ids = row->ids,
                            .n_prompt = (size_t)row->n_prompt,
-                           .n_prompt_cached = (size_t)row->n_shared,
                            .ids = row->ids + row->n_prompt,
                            .n_ids = (size_t)(row->n_ids - row->n_prompt),
                            .text = row->text,
                            .text_len = row->text_end,
                            .stop = row->stop,
+                           .stop_id = row->stop_id,
+                           .n_cached = (size_t)row->n_shared,
+                           .n_proposed = (size_t)row->speculation.n_proposed,
+                           .n_accepted = (size_t)row->speculation.n_accepted,
+                           .n_steps = row->n_steps,
                            .positions = row->positions,
                            .n_positions = row->n_positions,
                            .queued_s = row->admitted_at - job->submitted_at,

@@ -10,14 +10,18 @@
 struct row {
     struct job *job; /* NULL: free */
     int32_t sample, sequence;
-    gpt2q_sampling sampling;                     /* the job's, with this sample's seed */
-    int32_t *ids;                                /* (n_ctx): prompt, then completion, then proposals */
-    int32_t n_ids, n_prompt, n_cached, n_shared; /* n_shared: of n_cached, computed for others */
+    gpt2q_sampling sampling; /* the job's, with this sample's seed */
+    int32_t *ids;            /* (n_ctx): prompt, then completion, then proposals */
+    int32_t n_ids, n_prompt, n_cached;
     int32_t n_proposed; /* proposals that may still turn out right: ids[n_ids] and on */
     struct speculation speculation;
     char *text;                         /* bytes of the completion */
     size_t n_text, text_end, n_emitted; /* text_end: where the answer ends, once known */
     const char *stop;                   /* the job's string that ended the text, NULL: none */
+    int32_t stop_id;                    /* the job's id that ended it, -1: none */
+    int32_t n_told;                     /* tokens of the prompt that on_prefill was told of */
+    int32_t n_shared;                   /* tokens of the prompt that were shared and not computed */
+    size_t n_steps;                     /* passes it took part in */
     struct stream_decoder stream;
     char *released;            /* what the stream decoder lets go, for one callback */
     gpt2q_position *positions; /* with logprobs */
@@ -52,5 +56,7 @@ static inline bool row_has(const struct row *row, int32_t position, int32_t id)
 void row_take(struct row *row, const gpt2q_model *model, int32_t position, int32_t id);
 /* Ends the row: the last text, then on_end. The row is free afterwards. */
 void row_end(struct row *row);
+/* Tells how much of the prompt is there, if that is news. */
+void row_tell_prefill(struct row *row);
 static inline bool row_decodes(const struct row *row) { return row->n_cached >= row->n_prompt; }
 #endif

@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 #include "base/memory.h"
 #include "kernels/scalar_math.h"
+#include <float.h>
 #include <string.h>
 
 gpt2q_sampling gpt2q_sampling_default(void)
@@ -17,6 +18,10 @@ gpt2q_status sampling_check(const gpt2q_sampling *p, gpt2q_error *err)
     } rules[] = {
         {"repetition_penalty", "above 0", (double)p->repetition_penalty,
          p->repetition_penalty > 0 && p->repetition_penalty <= 1e6f},
+        {"frequency_penalty", "from -100 to 100", (double)p->frequency_penalty,
+         p->frequency_penalty >= -100 && p->frequency_penalty <= 100},
+        {"presence_penalty", "from -100 to 100", (double)p->presence_penalty,
+         p->presence_penalty >= -100 && p->presence_penalty <= 100},
         {"temperature", "0 (greedy) or more", (double)p->temperature,
          p->temperature >= 0 && p->temperature <= 1e6f},
         {"top_k", "0 (all) or more", (double)p->top_k, p->top_k >= 0},
@@ -37,9 +42,10 @@ gpt2q_status sampler_create(struct sampler *s, const struct kernels *kernels, in
     *s = (struct sampler){.kernels = kernels, .vocab_size = vocab_size};
     s->logits = mem_array(n, sizeof *s->logits);
     s->probabilities = mem_array(n, sizeof *s->probabilities);
+    s->met = mem_zarray(n, sizeof *s->met);
     gpt2q_status status = ranking_create(&s->ranking, vocab_size, err);
-    if (!status && (!s->logits || !s->probabilities))
-        status = error_memory(err, "the sampler", n * 2 * sizeof *s->logits);
+    if (!status && (!s->logits || !s->probabilities || !s->met))
+        status = error_memory(err, "the sampler", n * 3 * sizeof *s->logits);
     if (status) sampler_free(s);
     return status;
 }
@@ -48,6 +54,7 @@ void sampler_free(struct sampler *s)
 {
     mem_free(s->logits);
     mem_free(s->probabilities);
+    mem_free(s->met);
     ranking_free(&s->ranking);
     *s = (struct sampler){0};
 }
@@ -65,12 +72,78 @@ double sampler_uniform(uint64_t seed, uint64_t position)
     return (double)(bits >> 11) * 0x1p-53;
 }
 
-static void penalize(float *logits, float penalty, const float *raw, const int32_t *history, int32_t n)
+/* ---- before the draw: bias, bans, penalties, in s->logits ---- */
+
+/* A banned logit is finite, so that all that follows stays so, and no other is as small. */
+#define BANNED (-FLT_MAX)
+
+static void ban_all_but(struct sampler *s, const float *logits, const struct sampling_rules *r)
 {
-    for (int32_t i = 0; i < n; i++) { /* from the raw logit, so that a repeated id is penalized once */
-        float l = raw[history[i]];
-        logits[history[i]] = l > 0 ? l / penalty : l * penalty;
+    for (int32_t i = 0; i < s->vocab_size; i++) s->logits[i] = BANNED;
+    for (size_t i = 0; i < r->n_allowed; i++) s->logits[r->allowed[i]] = logits[r->allowed[i]];
+}
+
+static void add_bias(struct sampler *s, const struct sampling_rules *r)
+{
+    for (size_t i = 0; i < r->n_bias; i++) {
+        float *l = &s->logits[r->bias[i].id];
+        *l = r->bias[i].bias <= GPT2Q_BAN || *l == BANNED ? BANNED : *l + r->bias[i].bias;
     }
+}
+
+static void follow_rules(struct sampler *s, const float *logits, const struct sampling_rules *r, int32_t made)
+{
+    if (r && r->n_allowed)
+        ban_all_but(s, logits, r);
+    else
+        memcpy(s->logits, logits, (size_t)s->vocab_size * sizeof *logits);
+    if (!r) return;
+    add_bias(s, r);
+    for (size_t i = 0; made < r->min_tokens && i < r->n_ends; i++) s->logits[r->ends[i]] = BANNED;
+}
+
+/* Each token once, however often it stands in the history. */
+static void penalize_repetition(struct sampler *s, float penalty, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        float *l = &s->logits[ids[i]];
+        if (s->met[ids[i]]++ == 0 && *l != BANNED) *l = *l > 0 ? *l / penalty : *l * penalty;
+    }
+    for (int32_t i = 0; i < n; i++) s->met[ids[i]] = 0;
+}
+
+/* logit -= f * count + p, in one rounding of the product and one of the difference. */
+static void penalize_presence(struct sampler *s, const gpt2q_sampling *p, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) s->met[ids[i]]++;
+    for (int32_t i = 0; i < n; i++) {
+        float *l = &s->logits[ids[i]];
+        if (s->met[ids[i]] && *l != BANNED)
+            *l = (float)((double)*l -
+                         ((double)p->frequency_penalty * s->met[ids[i]] + (double)p->presence_penalty));
+        s->met[ids[i]] = 0;
+    }
+}
+
+static bool penalizes_presence(const gpt2q_sampling *p)
+{
+    return p->frequency_penalty != 0.0f || p->presence_penalty != 0.0f;
+}
+
+bool sampling_rules_empty(const struct sampling_rules *r)
+{
+    return !r->n_bias && !r->n_allowed && !(r->min_tokens && r->n_ends);
+}
+
+int32_t sampling_rules_left(const struct sampling_rules *r, uint8_t *banned, int32_t vocab_size)
+{
+    int32_t left = 0;
+    memset(banned, r->n_allowed > 0, (size_t)vocab_size);
+    for (size_t i = 0; i < r->n_allowed; i++) banned[r->allowed[i]] = 0;
+    for (size_t i = 0; i < r->n_bias; i++) banned[r->bias[i].id] |= r->bias[i].bias <= GPT2Q_BAN;
+    for (size_t i = 0; r->min_tokens > 0 && i < r->n_ends; i++) banned[r->ends[i]] = 1;
+    for (int32_t i = 0; i < vocab_size; i++) left += !banned[i];
+    return left;
 }
 
 static double sum_of(const float *p, int32_t n)
@@ -102,6 +175,7 @@ static int32_t candidates(struct sampler *s, const gpt2q_sampling *p, float best
     for (int32_t i = 0; i < n; i++)
         probability[i] = (s->logits[ranking_id(&s->ranking, i)] - best) / p->temperature;
     s->kernels->row_exp(probability, (size_t)n, 1.0f, 0.0f, probability);
+    while (n > 1 && s->logits[ranking_id(&s->ranking, n - 1)] == BANNED) n--;
     if (p->top_p < 1) n = nucleus(probability, n, p->top_p);
     while (n > 1 && probability[n - 1] < p->min_p) n--;
     return n;
@@ -185,6 +259,7 @@ static int32_t draw_from_best(struct sampler *s, const gpt2q_sampling *p, float 
     /* within a bucket probabilities differ by a factor exp(width) at most */
     ranking_sort(&s->ranking, last_to_sort(s, p, wanted + (1 - wanted) * (width < 1 ? width : 1), &rest));
     int32_t n = s->ranking.n_sorted;
+    if (n > 0 && s->logits[ranking_id(&s->ranking, n - 1)] == BANNED) return UNDECIDED;
     if (cuts) {
         n = cut_best(s, p, whole, error, rest, &kept);
         if (n == UNDECIDED) return UNDECIDED;
@@ -202,23 +277,33 @@ static bool takes_the_best(const gpt2q_sampling *p) { return p->temperature == 0
 
 bool sampling_is_greedy(const gpt2q_sampling *p)
 {
-    return takes_the_best(p) && p->repetition_penalty == 1.0f;
+    return takes_the_best(p) && p->repetition_penalty == 1.0f && !penalizes_presence(p);
 }
 
-int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const float *logits, const int32_t *history,
-                     int32_t n, int32_t position)
+int32_t sampler_draw(struct sampler *s, const gpt2q_sampling *p, const struct sampling_rules *rules,
+                     const float *logits, struct sampling_history h, int32_t position)
 {
     size_t size = (size_t)s->vocab_size;
+    bool plain = !rules || sampling_rules_empty(rules);
     int32_t best = kernels_argmax(s->kernels, logits, size);
-    if (best < 0 || sampling_is_greedy(p)) return best;
-    memcpy(s->logits, logits, size * sizeof *logits);
-    if (p->repetition_penalty != 1.0f) penalize(s->logits, p->repetition_penalty, logits, history, n);
+    if (best < 0 || (plain && sampling_is_greedy(p))) return best;
+    follow_rules(s, logits, plain ? NULL : rules, h.n - h.n_prompt);
+    if (p->repetition_penalty != 1.0f) penalize_repetition(s, p->repetition_penalty, h.ids, h.n);
+    if (penalizes_presence(p)) penalize_presence(s, p, h.ids + h.n_prompt, h.n - h.n_prompt);
     if (takes_the_best(p)) return kernels_argmax(s->kernels, s->logits, size);
     float largest = s->kernels->row_max(s->logits, size);
     double number = sampler_uniform(p->seed, (uint64_t)position);
     ranking_begin(&s->ranking, s->logits, largest);
     int32_t id = p->top_k > 0 && p->top_k < s->vocab_size ? UNDECIDED : draw_from_best(s, p, largest, number);
     return id == UNDECIDED ? draw_from_candidates(s, p, largest, number) : id;
+}
+
+int32_t sampler_rank(const struct sampler *s, const float *logits, int32_t id)
+{
+    int32_t rank = 1;
+    for (int32_t i = 0; i < s->vocab_size; i++)
+        rank += logits[i] > logits[id] || (logits[i] == logits[id] && i < id);
+    return rank;
 }
 
 float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, gpt2q_token_logprob *top,

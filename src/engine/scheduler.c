@@ -24,6 +24,21 @@ void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user)
     s->on_step_user = user;
 }
 
+/* What other threads may know from now on. */
+static void publish(gpt2q_scheduler *s)
+{
+    const struct kv_cache *cache = &s->ctx->cache;
+    gpt2q_scheduler_load load = {.running = s->running.n_rows,
+                                 .cache_positions = (int64_t)cache->n_blocks * KV_BLOCK,
+                                 .cache_used = (int64_t)(cache->n_blocks - cache->n_free) * KV_BLOCK,
+                                 .stats = s->stats};
+    for (int32_t k = 0; k < s->running.n_rows; k++) {
+        const struct row *r = row_at(s, &s->running, k);
+        load.tokens_left += r->n_prompt + r->job->max_new - r->n_cached;
+    }
+    job_queue_publish(&s->queue, &load);
+}
+
 /* ---- making one ---- */
 
 /* Tokens a step lists at most: a padded prefill is the whole rectangle. */
@@ -53,12 +68,12 @@ static gpt2q_status build_lists(gpt2q_scheduler *s, gpt2q_error *err)
     return error_memory(err, "a scheduler", n_tokens * (sizeof *s->tokens + sizeof *s->token_row));
 }
 
-static gpt2q_status build(gpt2q_scheduler *s, int32_t n_queue, gpt2q_error *err)
+static gpt2q_status build(gpt2q_scheduler *s, const gpt2q_scheduler_params *p, gpt2q_error *err)
 {
     const gpt2q_model *m = s->ctx->model;
     size_t token_bytes = m->tokenizer ? tokenizer_longest(m->tokenizer) : 1;
     gpt2q_status status = build_lists(s, err);
-    if (!status) status = job_queue_create(&s->queue, n_queue, s->n_rows, err);
+    if (!status) status = job_queue_create(&s->queue, p->n_queue, p->n_queue_tokens, s->n_rows, err);
     if (!status) status = batched_cache_create(&s->running, &s->ctx->cache, s->n_rows, s->padded, err);
     if (!status) status = batched_cache_create(&s->fresh, &s->ctx->cache, s->n_rows, s->padded, err);
     for (int32_t i = 0; i < s->n_samplers && !status; i++)
@@ -80,7 +95,7 @@ gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_pa
             "%d %srows do not fit a context of %d sequences, %d rows of logits and batches of %d",
             (int)p.n_rows, p.padded ? "padded " : "", ctx->cache.n_seq, (int)ctx->n_outputs,
             (int)ctx->n_batch);
-    if (p.n_queue < 1 || p.n_chunk < 0)
+    if (p.n_queue < 1 || p.n_queue_tokens < 0 || p.n_chunk < 0)
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
                          "a queue of %d requests and chunks of %d tokens cannot be", (int)p.n_queue,
                          (int)p.n_chunk);
@@ -99,12 +114,13 @@ gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_scheduler_pa
     s->share_prefixes = !p.no_prefix_sharing && !p.padded;
     s->keep_prefixes = p.keep_prefixes && s->share_prefixes;
     s->n_samplers = ctx->forward.n_threads < ctx->n_outputs ? ctx->forward.n_threads : ctx->n_outputs;
-    gpt2q_status status = build(s, p.n_queue, err);
+    gpt2q_status status = build(s, &p, err);
     if (!status && s->keep_prefixes) status = kv_cache_keep(&ctx->cache, err);
     if (status) {
         gpt2q_scheduler_free(s);
         return status;
     }
+    publish(s);
     *out = s;
     return GPT2Q_OK;
 }
@@ -137,22 +153,47 @@ static int64_t pool_positions(const gpt2q_scheduler *s)
     return (int64_t)(s->ctx->cache.n_blocks - s->padded) * KV_BLOCK;
 }
 
+static gpt2q_status make_job(gpt2q_scheduler *s, const gpt2q_request *request, struct job **job,
+                             gpt2q_error *err)
+{
+    gpt2q_status status = job_create(s->ctx->model, s->ctx->n_ctx, request, job, err);
+    if (status) return status;
+    int64_t positions = (int64_t)(*job)->n_prompt + (*job)->max_new;
+    if (positions <= pool_positions(s)) return GPT2Q_OK;
+    job_free(*job);
+    *job = NULL;
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "prompt and completion need %lld positions but the cache has only %lld",
+                     (long long)positions, (long long)pool_positions(s));
+}
+
+gpt2q_status gpt2q_scheduler_submit_all(gpt2q_scheduler *s, const gpt2q_request *requests, size_t n,
+                                        uint64_t *ids, size_t *failed, gpt2q_error *err)
+{
+    gpt2q_status status = GPT2Q_OK;
+    size_t made = 0;
+    *failed = n;
+    struct job **jobs = mem_zarray(n, sizeof *jobs);
+    if (!jobs) return error_memory(err, "requests", n * sizeof *jobs);
+    for (; made < n; made++) {
+        status = make_job(s, &requests[made], &jobs[made], err);
+        if (!status) continue;
+        *failed = made;
+        break;
+    }
+    if (!status && !job_queue_push(&s->queue, jobs, n, ids))
+        status = error_set(err, GPT2Q_QUEUE_FULL, "the queue of %d requests has no room for %zu more",
+                           (int)s->queue.capacity, n);
+    for (size_t i = 0; status && i < made; i++) job_free(jobs[i]);
+    mem_free(jobs);
+    return status;
+}
+
 gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id,
                                     gpt2q_error *err)
 {
-    struct job *job;
-    gpt2q_status status = job_create(s->ctx->model, s->ctx->n_ctx, request, &job, err);
-    if (status) return status;
-    int64_t positions = (int64_t)job->n_prompt + job->max_new;
-    if (positions > pool_positions(s))
-        status = error_set(err, GPT2Q_INVALID_ARGUMENT,
-                           "prompt and completion need %lld positions but the cache has only %lld",
-                           (long long)positions, (long long)pool_positions(s));
-    else if (!job_queue_push(&s->queue, job, id))
-        status =
-            error_set(err, GPT2Q_QUEUE_FULL, "the queue holds %d requests already", (int)s->queue.capacity);
-    if (status) job_free(job);
-    return status;
+    size_t failed;
+    return gpt2q_scheduler_submit_all(s, request, 1, id, &failed, err);
 }
 
 bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id) { return job_queue_cancel(&s->queue, id); }
@@ -197,9 +238,11 @@ static void filter(gpt2q_scheduler *s, struct batched_cache *b)
         struct row *r = &s->rows[s->ended[i]];
         struct job *job = r->job;
         s->stats.errors += r->finish == GPT2Q_FINISH_ERROR;
-        s->stats.cached_tokens += (uint64_t)r->n_shared;
         s->stats.proposed_tokens += r->speculation.n_proposed;
         s->stats.accepted_tokens += r->speculation.n_accepted;
+        s->stats.cached_tokens += (uint64_t)r->n_shared;
+        if (r->finish == GPT2Q_FINISH_CANCELLED)
+            s->stats.wasted_tokens += (uint64_t)(r->n_cached - r->n_shared);
         job_queue_set_running(&s->queue, s->ended[i], NULL);
         row_end(r);
         free_if_ended(job);
@@ -215,6 +258,14 @@ static void measure(gpt2q_scheduler *s)
     s->step.padding = batched_cache_padding(&s->running);
 }
 
+static void tell_prefill(const gpt2q_scheduler *s)
+{
+    for (int32_t k = 0; k < s->running.n_rows; k++) {
+        struct row *r = row_at(s, &s->running, k);
+        if (!r->done && r->n_cached < r->n_prompt) row_tell_prefill(r);
+    }
+}
+
 static gpt2q_status step_ragged(gpt2q_scheduler *s, gpt2q_error *err)
 {
     filter(s, &s->running); /* what was cancelled makes room */
@@ -225,6 +276,7 @@ static gpt2q_status step_ragged(gpt2q_scheduler *s, gpt2q_error *err)
     gpt2q_status status = scheduler_run_listed(s, err);
     if (status) return status;
     measure(s);
+    tell_prefill(s);
     filter(s, &s->running);
     s->step.truncated_columns = batched_cache_left_truncate(&s->running);
     return GPT2Q_OK;
@@ -270,8 +322,10 @@ gpt2q_status gpt2q_scheduler_step(gpt2q_scheduler *s, bool *busy, gpt2q_error *e
     gpt2q_status status = s->padded ? step_padded(s, err) : step_ragged(s, err);
     if (status) return status;
     if (s->step.n_prefilled || s->step.n_decoded) end_step(s);
+    publish(s);
     *busy = s->running.n_rows > 0 || job_queue_front(&s->queue);
     return GPT2Q_OK;
 }
 
 gpt2q_scheduler_stats gpt2q_scheduler_get_stats(const gpt2q_scheduler *s) { return s->stats; }
+gpt2q_scheduler_load gpt2q_scheduler_get_load(gpt2q_scheduler *s) { return job_queue_load(&s->queue); }

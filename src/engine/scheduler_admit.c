@@ -122,6 +122,7 @@ int32_t scheduler_admit(gpt2q_scheduler *s)
         if (s->padded) {
             if (!rectangle_fits(s, job, n)) break;
             begin(s, job, row);
+            row_tell_prefill(&s->rows[row]);
             s->admitted[n] = row;
             s->n_prompts[n++] = job->n_prompt;
             continue;
@@ -135,6 +136,7 @@ int32_t scheduler_admit(gpt2q_scheduler *s)
         s->rows[row].n_cached = s->rows[row].n_shared = shared;
         batched_cache_prefill(&s->fresh, &row, &job->n_prompt, 1);
         batched_cache_merge(&s->running, &s->fresh);
+        row_tell_prefill(&s->rows[row]);
         n++;
     }
     return n;

@@ -39,7 +39,7 @@ static void list_padding(gpt2q_scheduler *s, int32_t margin, int32_t n_pad)
 }
 
 /* The prompt's tokens from n_cached on, as far as `budget` and what `limited` leaves of a pass allow. */
-static int32_t list_prompt(gpt2q_scheduler *s, const struct row *r, int32_t budget, bool limited)
+static int32_t list_prompt(gpt2q_scheduler *s, struct row *r, int32_t budget, bool limited)
 {
     int32_t listed = 0;
     bool scores = job_scores_prompt(r->job);
@@ -49,6 +49,7 @@ static int32_t list_prompt(gpt2q_scheduler *s, const struct row *r, int32_t budg
             break;
         list_token(s, r->sequence, p, wants);
     }
+    r->n_steps += listed > 0;
     if (listed) s->step_ids[s->step.n_prefilled++] = r->job->id;
     return listed;
 }
@@ -62,6 +63,7 @@ void scheduler_list_decoding(gpt2q_scheduler *s)
         if (r->done || !row_decodes(r)) continue;
         int32_t n = row_propose(r, room / (n_rows - k), n_rows); /* an even share */
         room -= n;
+        r->n_steps++;
         for (int32_t p = r->n_cached; p < r->n_ids + n; p++) list_token(s, r->sequence, p, true);
         s->step_ids[s->n_rows + s->step.n_decoded++] = r->job->id;
     }
@@ -72,7 +74,7 @@ void scheduler_list_chunks(gpt2q_scheduler *s)
 {
     int32_t budget = s->n_chunk;
     for (int32_t k = 0; k < s->running.n_rows && budget > 0; k++) {
-        const struct row *r = row_at(s, &s->running, k);
+        struct row *r = row_at(s, &s->running, k);
         if (r->done || row_decodes(r) || scheduler_waits_for_prefix(s, k)) continue;
         budget -= list_prompt(s, r, budget, true);
     }

@@ -14,6 +14,7 @@ static const struct code {
     {"unknown_field", 400, "invalid_request_error"},
     {"unsupported_parameter", 400, "invalid_request_error"},
     {"context_length_exceeded", 400, "invalid_request_error"},
+    {"no_chat_template", 400, "invalid_request_error"},
     {"too_many", 400, "invalid_request_error"},
     {"framing", 400, "invalid_request_error"},
     {"invalid_api_key", 401, "authentication_error"},
@@ -71,6 +72,7 @@ void openai_error_of(struct openai_error *e, const gpt2q_error *error)
     case GPT2Q_OUT_OF_MEMORY: e->code = "out_of_memory"; break;
     case GPT2Q_NON_FINITE: e->code = "non_finite"; break;
     case GPT2Q_QUEUE_FULL: e->code = "queue_full"; break;
+    case GPT2Q_CONTEXT_FULL: e->code = "context_length_exceeded"; break;
     case GPT2Q_UNSUPPORTED: e->code = "unsupported_parameter"; break;
     case GPT2Q_IO: e->code = "internal"; break;
     default: e->code = "invalid_value"; break;

@@ -222,3 +222,65 @@ void prompts_free(struct prompt *prompts, size_t n)
     }
     mem_free(prompts);
 }
+
+gpt2q_status field_ids(const struct fields *f, const char *key, size_t most, int32_t vocab_size,
+                       int32_t **ids, size_t *n)
+{
+    const cJSON *item = field_find(f, key);
+    struct prompt p = {0};
+    if (!item) return GPT2Q_OK;
+    if (!cJSON_IsArray(item))
+        return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_type", key, "%s must be an array of ids", key);
+    size_t given = (size_t)cJSON_GetArraySize(item);
+    if (given > most)
+        return openai_error_set(f->err, GPT2Q_FORMAT, "too_many", key,
+                                "%s has %zu entries where %zu are possible", key, given, most);
+    gpt2q_status s = read_ids(f, key, item, vocab_size, &p);
+    *ids = p.ids;
+    *n = p.n_ids;
+    return s;
+}
+
+/* The id that a key of logit_bias is, or -1. */
+static int32_t id_of_key(const char *key)
+{
+    int64_t id = 0;
+    size_t n = strlen(key);
+    if (n == 0 || n > 9) return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (key[i] < '0' || key[i] > '9') return -1;
+        id = id * 10 + (key[i] - '0');
+    }
+    return (int32_t)id;
+}
+
+gpt2q_status field_bias(const struct fields *f, const char *key, size_t most, int32_t vocab_size,
+                        gpt2q_logit_bias **pairs, size_t *n)
+{
+    const cJSON *object = field_find(f, key);
+    if (!object) return GPT2Q_OK;
+    if (!cJSON_IsObject(object))
+        return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_type", key,
+                                "%s must be an object, {\"50256\": -100}", key);
+    size_t given = (size_t)cJSON_GetArraySize(object);
+    if (given > most)
+        return openai_error_set(f->err, GPT2Q_FORMAT, "too_many", key,
+                                "%s has %zu entries where %zu are possible", key, given, most);
+    *pairs = mem_array(given, sizeof **pairs);
+    if (!*pairs) return out_of_memory(f, given * sizeof **pairs);
+    for (const cJSON *item = object->child; item; item = item->next) {
+        char path[64];
+        snprintf(path, sizeof path, "%s.%.40s", key, item->string);
+        int32_t id = id_of_key(item->string);
+        if (id < 0 || (vocab_size && id >= vocab_size))
+            return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", path,
+                                    "%s: '%.40s' is no id of the vocabulary", key, item->string);
+        if (!cJSON_IsNumber(item))
+            return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_type", path, "%s must be a number", path);
+        if (item->valuedouble < -100 || item->valuedouble > 100)
+            return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", path,
+                                    "%s must be from -100 to 100, not %g", path, item->valuedouble);
+        (*pairs)[(*n)++] = (gpt2q_logit_bias){.id = id, .bias = (float)item->valuedouble};
+    }
+    return GPT2Q_OK;
+}

@@ -33,7 +33,14 @@ gpt2q_status field_text(const struct fields *f, const char *key, char **out);
 gpt2q_status field_texts(const struct fields *f, const char *key, size_t most, char **copies, size_t *n,
                          bool *present);
 
-/* Reads "prompt": a text or ids; with `many` also an array of those. */
+/* An array of at most `most` ids below vocab_size (0: not checked here), for mem_free after failure too. */
+gpt2q_status field_ids(const struct fields *f, const char *key, size_t most, int32_t vocab_size,
+                       int32_t **ids, size_t *n);
+/* {"50256": -100, ..}: at most `most` pairs, biases from -100 to 100, for mem_free after failure too. */
+gpt2q_status field_bias(const struct fields *f, const char *key, size_t most, int32_t vocab_size,
+                        gpt2q_logit_bias **pairs, size_t *n);
+
+/* "prompt": text or ids; or, with `many`, an array of those. */
 struct prompt {
     char *text;   /* owned, zero-terminated; NULL: ids were given */
     size_t n;     /* bytes of the text */

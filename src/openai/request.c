@@ -36,13 +36,7 @@ static bool asks_nothing(const cJSON *item)
 
 static gpt2q_status refuse_others(const struct fields *f)
 {
-    static const char *const nothing_only[] = {"min_tokens",
-                                               "frequency_penalty",
-                                               "presence_penalty",
-                                               "logit_bias",
-                                               "allowed_token_ids",
-                                               "stop_token_ids",
-                                               "include_stop_str_in_output",
+    static const char *const nothing_only[] = {"include_stop_str_in_output",
                                                "suffix",
                                                "tools",
                                                "tool_choice",
@@ -56,8 +50,6 @@ static gpt2q_status refuse_others(const struct fields *f)
                                                "use_beam_search"};
     for (size_t i = 0; i < sizeof nothing_only / sizeof *nothing_only; i++)
         if (!asks_nothing(field_find(f, nothing_only[i]))) return unsupported(f, nothing_only[i], "");
-    if (field_find(f, "prompt_logprobs"))
-        return unsupported(f, "prompt_logprobs", ": use echo with logprobs");
     const cJSON *item = field_find(f, "skip_special_tokens");
     if (item && !cJSON_IsTrue(item)) return unsupported(f, "skip_special_tokens", " unless it is true");
     item = field_find(f, "length_penalty");
@@ -83,42 +75,98 @@ static gpt2q_status read_max_tokens(const struct fields *f, struct openai_reques
     return s;
 }
 
-static gpt2q_status read_sampling(const struct fields *f, gpt2q_sampling *o)
+static gpt2q_status read_sampling(const struct fields *f, double max_temperature, gpt2q_sampling *o)
 {
     int32_t top_k = o->top_k;
-    gpt2q_status s = field_float(f, "temperature", 0, 2, &o->temperature);
+    gpt2q_status s =
+        field_float(f, "temperature", 0, max_temperature > 0 ? max_temperature : 2, &o->temperature);
     if (!s) s = field_real(f, "top_p", 0, 1, &o->top_p);
     if (!s) s = field_integer(f, "top_k", -1, FIELD_ANY, &top_k);
     if (!s) s = field_float(f, "min_p", 0, 1, &o->min_p);
     if (!s) s = field_float(f, "repetition_penalty", 1e-6, 10, &o->repetition_penalty);
+    if (!s) s = field_float(f, "frequency_penalty", -2, 2, &o->frequency_penalty);
+    if (!s) s = field_float(f, "presence_penalty", -2, 2, &o->presence_penalty);
     o->top_k = top_k < 0 ? 0 : top_k;              /* 0 and -1: all */
     if (o->top_p == 0) o->top_p = (double)FLT_MIN; /* the API's 0: the likeliest token alone */
     return s;
 }
 
-/* Reads a number, or true as 1 and false as none. */
-static gpt2q_status read_logprobs(const struct fields *f, struct openai_request *out)
+/* A number, or true for 1 and false for none. */
+static gpt2q_status read_logprobs(const struct fields *f, const char *key, int32_t *out)
 {
-    const cJSON *item = field_find(f, "logprobs");
-    if (!cJSON_IsBool(item))
-        return field_integer(f, "logprobs", 0, OPENAI_LOGPROBS_MAX, &out->request.n_logprobs);
-    out->request.n_logprobs = cJSON_IsTrue(item) ? 1 : -1;
+    const cJSON *item = field_find(f, key);
+    *out = -1;
+    if (!cJSON_IsBool(item)) return field_integer(f, key, 0, OPENAI_LOGPROBS_MAX, out);
+    *out = cJSON_IsTrue(item) ? 1 : -1;
     return GPT2Q_OK;
 }
 
 static gpt2q_status read_samples(const struct fields *f, struct openai_request *out)
 {
-    gpt2q_status s = field_integer(f, "n", 1, 128, &out->request.n_samples);
-    int32_t best_of = out->request.n_samples;
-    if (!s) s = field_integer(f, "best_of", 1, FIELD_ANY, &best_of);
-    if (!s && best_of < out->request.n_samples)
+    gpt2q_status s = field_integer(f, "n", 1, 128, &out->n);
+    int32_t best_of = out->n;
+    if (!s) s = field_integer(f, "best_of", 1, 128, &best_of);
+    if (!s && best_of > 20 && best_of > out->n)
         s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "best_of",
-                             "best_of must be at least n (%d), not %d", (int)out->request.n_samples,
-                             (int)best_of);
-    if (!s && best_of > out->request.n_samples) s = unsupported(f, "best_of", " unless it equals n");
+                             "best_of must be at most 20, not %d", (int)best_of);
+    if (!s && best_of < out->n)
+        s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "best_of",
+                             "best_of must be at least n (%d), not %d", (int)out->n, (int)best_of);
+    out->request.n_samples = best_of;
     if (!s) s = field_seed(f, "seed", -FIELD_ANY, &out->request.sampling.seed);
     out->has_seed = field_find(f, "seed") != NULL;
     return s;
+}
+
+static gpt2q_status read_token_rules(const struct fields *f, const struct openai_rules *rules,
+                                     struct openai_request *out)
+{
+    gpt2q_request *r = &out->request;
+    int32_t size = rules->prompts.vocab_size;
+    gpt2q_status s =
+        field_ids(f, "stop_token_ids", OPENAI_STOP_IDS_MAX, size, &out->stop_ids, &r->n_stop_ids);
+    if (!s)
+        s = field_ids(f, "allowed_token_ids", size ? (size_t)size : SIZE_MAX, size, &out->allowed,
+                      &r->n_allowed);
+    if (!s && out->allowed && !r->n_allowed)
+        s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "allowed_token_ids",
+                             "allowed_token_ids must have at least one id");
+    if (!s) s = field_bias(f, "logit_bias", OPENAI_BIAS_MAX, size, &out->bias, &r->n_logit_bias);
+    r->stop_ids = out->stop_ids;
+    r->allowed = out->allowed;
+    r->logit_bias = out->bias;
+    if (!s) s = field_integer(f, "min_tokens", 0, FIELD_ANY, &r->min_tokens);
+    if (!s && r->min_tokens > r->max_tokens)
+        s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "min_tokens",
+                             "min_tokens must be at most max_tokens (%d), not %d", (int)r->max_tokens,
+                             (int)r->min_tokens);
+    return s;
+}
+
+/* What all samples ask for together. */
+static gpt2q_status check_amount(const struct fields *f, const struct openai_rules *rules,
+                                 const struct openai_request *r)
+{
+    int64_t choices = (int64_t)r->n_prompts * r->request.n_samples, tokens = choices * r->request.max_tokens;
+    if (rules->most_choices && choices > rules->most_choices)
+        return openai_error_set(f->err, GPT2Q_FORMAT, "too_many", "n",
+                                "prompts times samples are %lld where %d are possible", (long long)choices,
+                                (int)rules->most_choices);
+    if (rules->most_tokens && tokens > rules->most_tokens)
+        return openai_error_set(f->err, GPT2Q_FORMAT, "too_many", "max_tokens",
+                                "%lld tokens are asked for, all choices together, where %lld are possible",
+                                (long long)tokens, (long long)rules->most_tokens);
+    return GPT2Q_OK;
+}
+
+void openai_request_settle(struct openai_request *r)
+{
+    bool prompt = r->prompt_logprobs >= 0;
+    r->request.n_logprobs = r->logprobs > r->prompt_logprobs ? r->logprobs : r->prompt_logprobs;
+    if (r->request.n_samples > r->n && r->request.n_logprobs < 0)
+        r->request.n_logprobs = 0; /* to rank them */
+    r->request.echo = r->echo || prompt;
+    r->request.ranks = prompt;
 }
 
 static gpt2q_status read_stops(const struct fields *f, struct openai_request *out)
@@ -126,6 +174,11 @@ static gpt2q_status read_stops(const struct fields *f, struct openai_request *ou
     bool present;
     gpt2q_status s = field_texts(f, "stop", OPENAI_STOPS_MAX, out->stops, &out->request.n_stop, &present);
     out->request.stop = (const char *const *)out->stops;
+    for (size_t i = 0; !s && i < out->request.n_stop; i++)
+        if (strlen(out->stops[i]) > OPENAI_STOP_MAX)
+            s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "stop",
+                                 "stop: a string has %zu bytes where %d are possible", strlen(out->stops[i]),
+                                 OPENAI_STOP_MAX);
     return s;
 }
 
@@ -133,11 +186,11 @@ static gpt2q_status read_truncation(const struct fields *f, struct openai_reques
 {
     int32_t keep = 0;
     gpt2q_status s = field_integer(f, "truncate_prompt_tokens", -1, FIELD_ANY, &keep);
-    if (!s && keep > 0) s = unsupported(f, "truncate_prompt_tokens", " unless it is -1");
     if (!s && !keep && field_find(f, "truncate_prompt_tokens"))
         s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "truncate_prompt_tokens",
                              "truncate_prompt_tokens must be -1 or at least 1, not 0");
     out->request.truncate_left = keep == -1;
+    out->request.keep_last = keep > 0 ? keep : 0;
     return s;
 }
 
@@ -163,13 +216,13 @@ static gpt2q_status read_stream(const struct fields *f, const struct openai_rule
 
 static gpt2q_status read_flags(const struct fields *f, struct openai_request *out)
 {
-    gpt2q_status s = field_bool(f, "echo", &out->request.echo);
+    gpt2q_status s = field_bool(f, "echo", &out->echo);
     if (!s) s = field_bool(f, "ignore_eos", &out->request.ignore_eos);
     if (!s) s = field_bool(f, "timings", &out->timings);
     if (!s) s = field_bool(f, "return_token_ids", &out->return_token_ids);
     if (!s) s = field_bool(f, "return_tokens_as_token_ids", &out->return_tokens_as_token_ids);
     if (!s) s = field_integer(f, "speculate", 0, 64, &out->request.speculate);
-    if (!s && out->request.max_tokens == 0 && !out->request.echo)
+    if (!s && out->request.max_tokens == 0 && !out->echo)
         s = openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "max_tokens",
                              "max_tokens must be at least 1 unless echo is true, not 0");
     return s;
@@ -188,33 +241,61 @@ static gpt2q_status read_prompts(const struct fields *f, const struct openai_rul
                                                                  NULL, "out of memory: a request");
 }
 
+/* Best of several is known when all have ended. */
+static gpt2q_status check_stream(const struct fields *f, const struct openai_request *out)
+{
+    if (out->stream && out->request.n_samples > out->n)
+        return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", "best_of",
+                                "best_of must equal n where stream is true");
+    if (out->stream && out->prompt_logprobs >= 0)
+        return openai_error_set(
+            f->err, GPT2Q_FORMAT, "invalid_value", "prompt_logprobs",
+            "prompt_logprobs must not be given where stream is true: use echo with logprobs");
+    return GPT2Q_OK;
+}
+
 gpt2q_status openai_request_read(const cJSON *body, const struct openai_rules *rules,
                                  struct openai_request *out, struct openai_error *err)
 {
     struct fields f = {.object = body, .err = err};
-    *out = (struct openai_request){.request = gpt2q_request_default()};
+    *out = (struct openai_request){.request = gpt2q_request_default(), .n = 1};
     out->request.max_tokens = 16;
     out->request.sampling.temperature = 1;
     out->request.sampling.seed = rules->seed;
     out->request.speculate = rules->speculate;
-    gpt2q_status s = field_check_names(&f, known, sizeof known / sizeof *known);
+    gpt2q_status s = GPT2Q_OK;
+    if (!cJSON_IsObject(body))
+        s = openai_error_set(err, GPT2Q_FORMAT, "invalid_type", NULL, "the request must be a JSON object");
+    if (!s && !rules->ignore_unknown) s = field_check_names(&f, known, sizeof known / sizeof *known);
     if (!s) s = field_text(&f, "model", &out->model);
     if (!s) s = read_max_tokens(&f, out);
-    if (!s) s = read_sampling(&f, &out->request.sampling);
-    if (!s) s = read_logprobs(&f, out);
+    if (!s) s = read_sampling(&f, rules->max_temperature, &out->request.sampling);
+    if (!s) s = read_logprobs(&f, "logprobs", &out->logprobs);
+    if (!s) s = read_logprobs(&f, "prompt_logprobs", &out->prompt_logprobs);
     if (!s) s = read_samples(&f, out);
     if (!s) s = read_stops(&f, out);
+    if (!s) s = read_token_rules(&f, rules, out);
     if (!s) s = read_truncation(&f, out);
     if (!s) s = read_stream(&f, rules, out);
     if (!s) s = read_flags(&f, out);
     if (!s) s = refuse_others(&f);
-    return s ? s : read_prompts(&f, rules, out);
+    if (!s) s = read_prompts(&f, rules, out);
+    if (!s) s = check_stream(&f, out);
+    if (!s) s = check_amount(&f, rules, out);
+    if (rules->max_tokens && out->request.max_tokens > rules->max_tokens)
+        out->request.max_tokens = rules->max_tokens;
+    if (out->request.min_tokens > out->request.max_tokens) out->request.min_tokens = out->request.max_tokens;
+    openai_request_settle(out);
+    return s;
 }
 
 void openai_request_free(struct openai_request *r)
 {
     mem_free(r->model);
     for (size_t i = 0; i < REQUEST_STOPS_MAX; i++) mem_free(r->stops[i]);
+    mem_free(r->stop_ids);
+    mem_free(r->allowed);
+    mem_free(r->bias);
     prompts_free(r->prompts, r->n_prompts);
     *r = (struct openai_request){0};
 }

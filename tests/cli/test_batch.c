@@ -164,7 +164,7 @@ static void openai_lines(void **state)
         OPENAI("a",
                "\"prompt\":\"Once upon a\",\"temperature\":0,\"max_tokens\":3,\"logprobs\":2,\"echo\":true")
             OPENAI("b", "\"prompt\":[[3613],[438,1441]],\"n\":2,\"seed\":-4")
-                OPENAI("c", "\"prompt\":\"x\",\"logit_bias\":{\"4\":1}") OPENAI(
+                OPENAI("c", "\"prompt\":\"x\",\"suffix\":\"y\"") OPENAI(
                     "d", "\"prompt\":\"x\",\"max_tokens\":0,\"logprobs\":0,\"echo\":true,\"stream\":false,"
                          "\"suffix\":null,\"user\":\"u\"")
                     OPENAI("e",
@@ -193,7 +193,7 @@ static void openai_lines(void **state)
         assert_int_equal(number_at(cJSON_GetArrayItem(field(all, "1.response.body.choices"), i), "index"), i);
     assert_int_equal(number_at(all, "1.response.body.usage.prompt_tokens"),
                      3); /* He|llo, or one token, and two ids */
-    assert_string_equal(text_at(all, "2.error.message"), "line 3: logit_bias is not supported");
+    assert_string_equal(text_at(all, "2.error.message"), "line 3: suffix is not supported");
     assert_int_equal(number_at(all, "3.response.body.usage.completion_tokens"), 0);
     assert_string_equal(text_at(all, "4.error.message"),
                         "line 5: temperature must be a number from 0 to 2, not 3");

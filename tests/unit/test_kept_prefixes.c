@@ -192,7 +192,7 @@ static void the_same_bits_with_kept_prefixes(void **state)
 static void on_end(void *user, uint64_t request, int32_t sample, const gpt2q_result *result)
 {
     (void)request, (void)sample;
-    *(size_t *)user = result->n_prompt_cached;
+    *(size_t *)user = result->n_cached;
 }
 
 static void results_say_how_many_were_cached(void **state)

@@ -37,7 +37,7 @@ static void defaults_are_those_of_the_api(void **state)
         "format\":null}",
         "{\"frequency_penalty\":0,\"presence_penalty\":0.0,\"logit_bias\":{},\"stop\":[],\"suffix\":\"\","
         "\"stream\":false,"
-        "\"min_tokens\":0,\"allowed_token_ids\":[],\"stop_token_ids\":[],\"include_stop_str_in_output\":"
+        "\"min_tokens\":0,\"stop_token_ids\":[],\"include_stop_str_in_output\":"
         "false,\"user\":\"u\","
         "\"metadata\":{\"a\":1},\"skip_special_tokens\":true,\"length_penalty\":1,\"use_beam_search\":false,"
         "\"response_format\":{\"type\":\"text\"},\"logprobs\":false,\"top_k\":-1,\"best_of\":1}"};
@@ -99,6 +99,48 @@ static void every_field_is_read(void **state)
     openai_request_free(&r);
 }
 
+static void rules_of_tokens_are_read(void **state)
+{
+    (void)state;
+    struct openai_request r =
+        accepted("{\"frequency_penalty\":0.5,\"presence_penalty\":-1,\"logit_bias\":{\"7\":-100,\"9\":1.5},"
+                 "\"allowed_token_ids\":[3,4],\"stop_token_ids\":[5],\"min_tokens\":2,\"n\":2,\"best_of\":3,"
+                 "\"prompt_logprobs\":4,\"logprobs\":1,\"truncate_prompt_tokens\":6}");
+    assert_true(r.request.sampling.frequency_penalty == 0.5f && r.request.sampling.presence_penalty == -1.0f);
+    assert_int_equal(r.request.n_logit_bias, 2);
+    assert_int_equal(r.request.logit_bias[1].id, 9);
+    assert_true(r.request.logit_bias[0].bias == -100.0f && r.request.logit_bias[1].bias == 1.5f);
+    assert_int_equal(r.request.n_allowed, 2);
+    assert_int_equal(r.request.stop_ids[0], 5);
+    assert_int_equal(r.request.min_tokens, 2);
+    assert_int_equal(r.n, 2);
+    assert_int_equal(r.request.n_samples, 3);
+    assert_int_equal(r.request.n_logprobs, 4); /* the larger of the two */
+    assert_true(r.request.echo && !r.echo && r.request.ranks);
+    assert_int_equal(r.request.keep_last, 6);
+    openai_request_free(&r);
+    r = accepted("{\"n\":1,\"best_of\":2}");
+    assert_int_equal(r.request.n_logprobs, 0); /* so that they can be ranked */
+    assert_int_equal(r.logprobs, -1);
+    openai_request_free(&r);
+}
+
+static void the_best_of_several_are_answered(void **state)
+{
+    (void)state;
+    struct openai_request r = accepted("{\"n\":2,\"best_of\":3}");
+    char a[] = "\"a\":1", b[] = "\"b\":1", c[] = "\"c\":1";
+    const struct openai_choice choices[] = {{a, -2}, {b, -1}, {c, -1}};
+    const struct openai_head head = {.id = "i", .model = "m"};
+    const struct openai_usage usage = {0};
+    struct json_writer w = {0};
+    openai_completion_write(&w, &head, "text_completion", &r, choices, &usage, NULL);
+    char *text = json_finish(&w);
+    assert_non_null(strstr(text, "[{\"index\":0,\"b\":1},{\"index\":1,\"c\":1}]"));
+    mem_free(text);
+    openai_request_free(&r);
+}
+
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
@@ -126,21 +168,33 @@ static void what_is_wrong_is_named(void **state)
         {"{\"top_k\":-2}", "invalid_value", "top_k", "top_k must be an integer >= -1, not -2"},
         {"{\"min_p\":-0.5}", "invalid_value", "min_p", "min_p must be a number from 0 to 1, not -0.5"},
         {"{\"repetition_penalty\":0}", "invalid_value", "repetition_penalty", "repetition_penalty must be"},
-        {"{\"frequency_penalty\":0.5}", "unsupported_parameter", "frequency_penalty",
-         "frequency_penalty is not supported"},
-        {"{\"logit_bias\":{\"5\":1}}", "unsupported_parameter", "logit_bias", "logit_bias is not supported"},
-        {"{\"min_tokens\":2}", "unsupported_parameter", "min_tokens", "min_tokens is not supported"},
+        {"{\"frequency_penalty\":2.5}", "invalid_value", "frequency_penalty",
+         "frequency_penalty must be a number from -2 to 2, not 2.5"},
+        {"{\"presence_penalty\":\"1\"}", "invalid_type", "presence_penalty",
+         "presence_penalty must be a number"},
+        {"{\"logit_bias\":{\"5\":101}}", "invalid_value", "logit_bias.5",
+         "logit_bias.5 must be from -100 to 100"},
+        {"{\"logit_bias\":{\"x\":1}}", "invalid_value", "logit_bias.x", "logit_bias: 'x' is no id"},
+        {"{\"logit_bias\":{\"8193\":1}}", "invalid_value", "logit_bias.8193", "logit_bias: '8193' is no id"},
+        {"{\"logit_bias\":{\"5\":\"1\"}}", "invalid_type", "logit_bias.5", "logit_bias.5 must be a number"},
+        {"{\"logit_bias\":[5]}", "invalid_type", "logit_bias", "logit_bias must be an object"},
+        {"{\"min_tokens\":17}", "invalid_value", "min_tokens",
+         "min_tokens must be at most max_tokens (16), not 17"},
+        {"{\"allowed_token_ids\":[]}", "invalid_value", "allowed_token_ids", "allowed_token_ids must have"},
+        {"{\"allowed_token_ids\":[8193]}", "invalid_value", "allowed_token_ids",
+         "allowed_token_ids must have ids"},
+        {"{\"stop_token_ids\":7}", "invalid_type", "stop_token_ids",
+         "stop_token_ids must be an array of ids"},
         {"{\"suffix\":\"x\"}", "unsupported_parameter", "suffix", "suffix is not supported"},
         {"{\"include_stop_str_in_output\":true}", "unsupported_parameter", "include_stop_str_in_output",
          "include_stop"},
-        {"{\"n\":2,\"best_of\":3}", "unsupported_parameter", "best_of",
-         "best_of is not supported unless it equals n"},
+        {"{\"n\":2,\"best_of\":21}", "invalid_value", "best_of", "best_of must be at most 20, not 21"},
         {"{\"n\":2,\"best_of\":1}", "invalid_value", "best_of", "best_of must be at least n (2), not 1"},
         {"{\"n\":129}", "invalid_value", "n", "n must be an integer from 1 to 128, not 129"},
         {"{\"logprobs\":21}", "invalid_value", "logprobs",
          "logprobs must be an integer from 0 to 20, not 21"},
-        {"{\"prompt_logprobs\":0}", "unsupported_parameter", "prompt_logprobs",
-         "prompt_logprobs is not supported"},
+        {"{\"prompt_logprobs\":21}", "invalid_value", "prompt_logprobs",
+         "prompt_logprobs must be an integer"},
         {"{\"stream\":true}", "unsupported_parameter", "stream", "stream is not supported here"},
         {"{\"stream_options\":{\"include_usage\":true}}", "invalid_value", "stream_options",
          "stream_options must not be given"},
@@ -255,43 +309,45 @@ static void choices_say_what_was_made(void **state)
                                  .n_ids = 1,
                                  .text = "",
                                  .stop = "b",
+                                 .stop_id = -1,
                                  .positions = positions,
                                  .n_positions = 2};
     struct json_writer w = {0};
+    struct openai_choice choice, choices[2];
     char want[1024];
-    openai_choice_write(&w, model, &r, 0, 1, &result);
-    char *text = json_finish(&w);
+    assert_true(openai_choice_make(&choice, model, &r, 0, 1, &result));
+    char *text = choice.fields;
     snprintf(want, sizeof want,
-             "{\"text\":\"A\",\"index\":1,\"logprobs\":{\"tokens\":[\"A\",\"b\"],\"token_logprobs\":[null,-2."
+             "\"text\":\"A\",\"logprobs\":{\"tokens\":[\"A\",\"b\"],\"token_logprobs\":[null,-2."
              "5],\"top_logprobs\":"
              "[null,{\"bytes:\\\\xe2\":-0.5,\"A\":-1.5,\"b\":-2.5}],\"text_offset\":[0,1]},\"finish_reason\":"
              "\"stop\","
-             "\"stop_reason\":\"b\",\"seed\":0,\"prompt_token_ids\":[%d],\"token_ids\":[%d]}",
+             "\"stop_reason\":\"b\",\"seed\":0,\"prompt_token_ids\":[%d],\"token_ids\":[%d]",
              (int)a, (int)b);
     assert_string_equal(text, want);
-    mem_free(text);
-    r.request.n_logprobs = 0; /* K = 0: no best ones */
+    choices[1] = choice;
+    r.logprobs = 0; /* K = 0: no best ones */
     r.return_token_ids = false;
-    openai_choice_write(&w, model, &r, 0, 0, &result);
-    text = json_finish(&w);
+    assert_true(openai_choice_make(&choices[0], model, &r, 0, 0, &result));
+    text = choices[0].fields;
     assert_string_equal(
-        text,
-        "{\"text\":\"A\",\"index\":0,\"logprobs\":{\"tokens\":[\"A\",\"b\"],\"token_logprobs\":[null,-2.5],"
-        "\"top_logprobs\":null,\"text_offset\":[0,1]},\"finish_reason\":\"stop\",\"stop_reason\":\"b\","
-        "\"seed\":-1}");
-    char *choices[] = {text};
+        text, "\"text\":\"A\",\"logprobs\":{\"tokens\":[\"A\",\"b\"],\"token_logprobs\":[null,-2.5],"
+              "\"top_logprobs\":null,\"text_offset\":[0,1]},\"finish_reason\":\"stop\",\"stop_reason\":\"b\","
+              "\"seed\":-1");
     const struct openai_head head = {.id = "cmpl-1", .model = "m", .created = 9};
     const struct openai_usage usage = {.prompt_tokens = 1, .completion_tokens = 2};
-    openai_completion_write(&w, &head, choices, 1, &usage);
+    openai_completion_write(&w, &head, "text_completion", &r, choices, &usage, NULL);
     char *whole = json_finish(&w);
     snprintf(want, sizeof want,
-             "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":9,\"model\":\"m\",\"choices\":[%"
-             "s],\"usage\":"
+             "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":9,\"model\":\"m\",\"choices\":[{"
+             "\"index\":0,%"
+             "s},{\"index\":1,%s}],\"usage\":"
              "{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}",
-             text);
+             text, choices[1].fields);
     assert_string_equal(whole, want);
     mem_free(whole);
     mem_free(text);
+    mem_free(choices[1].fields);
     openai_request_free(&r);
 }
 
@@ -303,10 +359,11 @@ static void names_keep_their_case(void **state)
     const int32_t upper = id_of("D"), lower = id_of("d");
     const gpt2q_token_logprob top[] = {{upper, -0.5f}, {lower, -1.5f}};
     const gpt2q_position position = {.id = upper, .logprob = -0.5f, .top = top};
-    const gpt2q_result result = {.text = "D", .text_len = 1, .positions = &position, .n_positions = 1};
-    struct json_writer w = {0};
-    openai_choice_write(&w, model, &r, 0, 0, &result);
-    char *text = json_finish(&w);
+    const gpt2q_result result = {
+        .text = "D", .text_len = 1, .stop_id = -1, .positions = &position, .n_positions = 1};
+    struct openai_choice choice;
+    assert_true(openai_choice_make(&choice, model, &r, 0, 0, &result));
+    char *text = choice.fields;
     assert_non_null(strstr(text, "[{\"D\":-0.5,\"d\":-1.5}]"));
     mem_free(text);
     openai_request_free(&r);
@@ -338,12 +395,13 @@ static void failed_allocations_are_errors(void **state)
     const int32_t a = id_of("A");
     const gpt2q_token_logprob top[] = {{a, -0.5f}, {a, -0.5f}};
     const gpt2q_position position = {.id = a, .logprob = -0.5f, .top = top};
-    const gpt2q_result result = {.text = "A", .text_len = 1, .positions = &position, .n_positions = 1};
+    const gpt2q_result result = {
+        .text = "A", .text_len = 1, .stop_id = -1, .positions = &position, .n_positions = 1};
     for (int64_t i = 0;; i++) {
-        struct json_writer w = {0};
+        struct openai_choice choice = {0};
         mem_fail_after(i);
-        openai_choice_write(&w, model, &r, 0, 0, &result);
-        char *text = json_finish(&w);
+        openai_choice_make(&choice, model, &r, 0, 0, &result);
+        char *text = choice.fields;
         mem_fail_after(-1);
         mem_free(text);
         if (text) {
@@ -373,6 +431,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults_are_those_of_the_api),
                                        cmocka_unit_test(every_field_is_read),
+                                       cmocka_unit_test(rules_of_tokens_are_read),
+                                       cmocka_unit_test(the_best_of_several_are_answered),
                                        cmocka_unit_test(what_is_wrong_is_named),
                                        cmocka_unit_test(stops_at_the_limit),
                                        cmocka_unit_test(errors_are_objects),

@@ -90,7 +90,8 @@ static void draws_by_the_definition(void **state)
                             .min_p = ms[rng_below(&rng, 4)],
                             .temperature = ts[rng_below(&rng, 7)]};
         int32_t position = (int32_t)rng_below(&rng, 1000), want = plain_draw(&p, position);
-        assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), want);
+        assert_int_equal(sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){0}, position),
+                         want);
     }
 }
 
@@ -107,7 +108,7 @@ static void cuts_that_are_met_exactly(void **state)
         p.top_p = (double)n / 4;
         bool met[VOCAB] = {false};
         for (int32_t position = 0; position < 100; position++) {
-            int32_t id = sampler_draw(&sampler, &p, logits, NULL, 0, position);
+            int32_t id = sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){0}, position);
             assert_int_equal(id, plain_draw(&p, position));
             met[id] = true;
         }
@@ -124,7 +125,7 @@ static void cuts_that_are_met_exactly(void **state)
             p.top_p = strtod(typed, NULL);
             if (p.top_p != (double)k / count) continue; /* no short decimal */
             for (int32_t position = 0; position < 400; position++)
-                met[sampler_draw(&sampler, &p, logits, NULL, 0, position)] = true;
+                met[sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){0}, position)] = true;
             for (int i = 0; i < VOCAB; i++) kept += met[i];
             if (kept != k) fail_msg("top_p %s of %d equal tokens keeps %d", typed, count, kept);
         }
@@ -136,7 +137,8 @@ static void cuts_that_are_met_exactly(void **state)
         p.min_p = ratio;
         for (int k = 0; k < abs(step); k++) p.min_p = nextafterf(p.min_p, step < 0 ? 0.0f : 1.0f);
         for (int32_t position = 0; position < 20; position++)
-            assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), plain_draw(&p, position));
+            assert_int_equal(sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){0}, position),
+                             plain_draw(&p, position));
     }
 }
 
@@ -152,7 +154,8 @@ static void sorts_what_decides(void **state)
         for (int32_t position = 0; position < 50; position++) {
             gpt2q_sampling p = cuts[k];
             p.repetition_penalty = p.temperature = 1;
-            assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, position), plain_draw(&p, position));
+            assert_int_equal(sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){0}, position),
+                             plain_draw(&p, position));
             assert_in_range(sampler.ranking.n_sorted, 1, 31);
         }
 }
@@ -169,7 +172,7 @@ static void draws_from_few_and_from_infinite(void **state)
         for (int i = 0; i < 17; i++) x[i] = 0.1f * (float)i;
         assert_int_equal(sampler_create(&few, sampler.kernels, n, NULL), GPT2Q_OK);
         for (int32_t position = 0; position < 400; position++) {
-            int32_t id = sampler_draw(&few, &p, x, NULL, 0, position);
+            int32_t id = sampler_draw(&few, &p, NULL, x, (struct sampling_history){0}, position);
             assert_in_range(id, 0, n - 1);
             met[id] = true;
         }
@@ -178,7 +181,9 @@ static void draws_from_few_and_from_infinite(void **state)
         for (int k = 0; k < 3; k++) {
             p.repetition_penalty = (float[]){1e-6f, 1e6f, 1}[k];
             p.min_p = k == 2 ? 0.5f : 0;
-            assert_in_range(sampler_draw(&few, &p, x, (const int32_t[]){0, n > 1}, 2, 2), 0, n - 1);
+            assert_in_range(sampler_draw(&few, &p, NULL, x,
+                                         (struct sampling_history){(const int32_t[]){0, n > 1}, 2, 0}, 2),
+                            0, n - 1);
         }
         p.repetition_penalty = 1;
         p.min_p = 0;
@@ -217,12 +222,16 @@ static void penalizes_what_was_seen_once(void **state)
     logits[4] = 1.5f;
     logits[5] = -0.5f;
     gpt2q_sampling p = {.repetition_penalty = 1.3f, .top_p = 1};
-    assert_int_equal(sampler_draw(&sampler, &p, logits, (const int32_t[]){3, 3}, 2, 2),
-                     3); /* 2 / 1.3 is still above 1.5 */
+    assert_int_equal(
+        sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){(const int32_t[]){3, 3}, 2, 0}, 2),
+        3); /* 2 / 1.3 is still above 1.5 */
     p.repetition_penalty = 1.4f;
-    assert_int_equal(sampler_draw(&sampler, &p, logits, (const int32_t[]){3}, 1, 1), 4);
+    assert_int_equal(
+        sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){(const int32_t[]){3}, 1, 0}, 1),
+        4);
     p.repetition_penalty = 100;
-    assert_int_equal(sampler_draw(&sampler, &p, logits, (const int32_t[]){3, 4, 5}, 3, 3),
+    assert_int_equal(sampler_draw(&sampler, &p, NULL, logits,
+                                  (struct sampling_history){(const int32_t[]){3, 4, 5}, 3, 0}, 3),
                      3); /* 0.02, 0.015, -50 */
 }
 
@@ -234,13 +243,78 @@ static void refuses_what_is_not_finite(void **state)
     for (int i = 0; i < 3; i++) {
         make_logits(&rng, 0);
         logits[rng_below(&rng, VOCAB)] = (float[]){NAN, INFINITY, -INFINITY}[i];
-        assert_int_equal(sampler_draw(&sampler, &p, logits, NULL, 0, 0), -1);
+        assert_int_equal(sampler_draw(&sampler, &p, NULL, logits, (struct sampling_history){0}, 0), -1);
     }
+}
+
+/* ---- what a request asks of single tokens ---- */
+
+static int32_t ruled(const gpt2q_sampling *p, const struct sampling_rules *rules, const float *x,
+                     int32_t made)
+{
+    const int32_t history[] = {0, 1, 1};
+    return sampler_draw(&sampler, p, rules, x, (struct sampling_history){history, made, 0}, made);
+}
+
+static void rules_bias_and_ban(void **state)
+{
+    (void)state;
+    float x[VOCAB];
+    for (int i = 0; i < VOCAB; i++) x[i] = -(float)i;
+    gpt2q_sampling p = gpt2q_sampling_default();
+    const gpt2q_logit_bias bias[] = {{5, 7.0f}, {0, -100.0f}};
+    const int32_t allowed[] = {9, 4, 6}, ends[] = {0, 1};
+    assert_int_equal(ruled(&p, &(struct sampling_rules){.bias = bias, .n_bias = 1}, x, 0), 5);
+    assert_int_equal(ruled(&p, &(struct sampling_rules){.bias = bias + 1, .n_bias = 1}, x, 0), 1);
+    assert_int_equal(ruled(&p, &(struct sampling_rules){.allowed = allowed, .n_allowed = 3}, x, 0), 4);
+    const struct sampling_rules late = {.ends = ends, .n_ends = 2, .min_tokens = 2};
+    assert_int_equal(ruled(&p, &late, x, 1), 2);
+    assert_int_equal(ruled(&p, &late, x, 2), 0);
+    for (int draw = 0; draw < 500; draw++) { /* what is banned never comes, by any way of drawing */
+        p = (gpt2q_sampling){.repetition_penalty = draw % 2 ? 1.3f : 1.0f,
+                             .temperature = draw % 3 ? 0.3f : 50.0f,
+                             .top_p = draw % 5 ? 1.0 : 0.99,
+                             .top_k = draw % 7 ? 0 : 5,
+                             .seed = (uint64_t)draw};
+        const struct sampling_rules rules = {.allowed = allowed, .n_allowed = 3, .bias = bias, .n_bias = 2};
+        int32_t id = ruled(&p, &rules, x, 0);
+        assert_true(id == 9 || id == 4 || id == 6);
+    }
+    uint8_t banned[VOCAB];
+    assert_int_equal(sampling_rules_left(&late, banned, VOCAB), VOCAB - 2);
+    assert_int_equal(sampling_rules_left(
+                         &(struct sampling_rules){
+                             .allowed = ends, .n_allowed = 2, .ends = ends, .n_ends = 2, .min_tokens = 1},
+                         banned, VOCAB),
+                     0);
+}
+
+static void presence_counts_the_completion_alone(void **state)
+{
+    (void)state;
+    float x[VOCAB];
+    for (int i = 0; i < VOCAB; i++) x[i] = -10.0f;
+    x[1] = 3.0f, x[2] = 2.0f, x[3] = 1.0f;
+    const int32_t history[] = {2, 1, 1, 3}; /* prompt: 2 */
+    gpt2q_sampling p = gpt2q_sampling_default();
+    struct sampling_history h = {history, 4, 1};
+    p.frequency_penalty = 0.75f;
+    assert_int_equal(sampler_draw(&sampler, &p, NULL, x, h, 4), 2); /* 3 - 2 * 0.75 < 2 */
+    p.frequency_penalty = 0.25f;
+    assert_int_equal(sampler_draw(&sampler, &p, NULL, x, h, 4), 1);
+    p.frequency_penalty = 0, p.presence_penalty = 1.5f;
+    assert_int_equal(sampler_draw(&sampler, &p, NULL, x, h, 4), 2);
+    assert_int_equal(sampler_draw(&sampler, &p, NULL, x, (struct sampling_history){history, 1, 1}, 1), 1);
+    assert_int_equal(sampler_rank(&sampler, x, 1), 1);
+    assert_int_equal(sampler_rank(&sampler, x, 3), 3);
+    assert_int_equal(sampler_rank(&sampler, x, 5), 6); /* equals: 0 and 4 come first */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(draws_by_the_definition),
+                                       cmocka_unit_test(rules_bias_and_ban),
+                                       cmocka_unit_test(presence_counts_the_completion_alone),
                                        cmocka_unit_test(cuts_that_are_met_exactly),
                                        cmocka_unit_test(sorts_what_decides),
                                        cmocka_unit_test(draws_from_few_and_from_infinite),

@@ -1,7 +1,6 @@
 #include "app/batch/answer.h"
 #include "app/common.h"
 #include "base/memory.h"
-#include "openai/answer.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@ void batch_answer_refuse(struct batch_answer *a, const gpt2q_error *err)
 
 void batch_answer_free(struct batch_answer *a)
 {
-    for (size_t i = 0; a->choices && i < a->n_choices; i++) mem_free(a->choices[i]);
+    for (size_t i = 0; a->choices && i < a->n_choices; i++) mem_free(a->choices[i].fields);
     mem_free(a->choices);
     *a = (struct batch_answer){0};
 }
@@ -61,11 +60,11 @@ static void put_choice(struct json_writer *w, const char *choice) { json_put_raw
 static void own_choices(struct json_writer *w, const struct batch_answer *a)
 {
     if (a->n_choices == 1) {
-        put_choice(w, a->choices[0]);
+        put_choice(w, a->choices[0].fields);
         return;
     }
     json_key(w, "samples"), json_open(w, '[');
-    for (size_t i = 0; i < a->n_choices; i++) put_choice(w, a->choices[i]);
+    for (size_t i = 0; i < a->n_choices; i++) put_choice(w, a->choices[i].fields);
     json_close(w, ']');
     json_key(w, "prompt_tokens"), json_put_unsigned(w, a->prompt_tokens);
     json_key(w, "completion_tokens"), json_put_unsigned(w, a->completion_tokens);
@@ -117,13 +116,15 @@ static void put_numbered(struct json_writer *w, const char *key, const char *pre
 static void put_response(struct json_writer *w, const struct batch_answer *a)
 {
     char id[48];
-    const struct openai_usage usage = {a->prompt_tokens, a->completion_tokens};
+    const struct openai_usage usage = {.prompt_tokens = a->prompt_tokens,
+                                       .completion_tokens = a->completion_tokens};
     const struct openai_head head = {.id = id, .model = gpt2q_model_name(a->model)};
     snprintf(id, sizeof id, "cmpl-%llu", (unsigned long long)a->line->index);
     json_key(w, "response"), json_open(w, '{');
     json_key(w, "status_code"), json_put_integer(w, 200);
     put_numbered(w, "request_id", "req_", a->line->index);
-    json_key(w, "body"), openai_completion_write(w, &head, a->choices, a->n_choices, &usage);
+    json_key(w, "body"),
+        openai_completion_write(w, &head, "text_completion", &a->line->asked, a->choices, &usage, NULL);
     json_close(w, '}');
 }
 
@@ -154,12 +155,14 @@ void batch_answer_add(struct batch_answer *a, size_t prompt, int32_t sample, con
         batch_answer_refuse(a, &r->error);
         return;
     }
-    if (a->line->format == BATCH_OPENAI)
-        openai_choice_write(&w, a->model, asked, prompt, sample, r);
-    else
-        own_fields(&w, a, &asked->prompts[prompt], sample, r);
-    a->choices[number] = json_finish(&w);
-    if (!a->choices[number]) a->out_of_memory = true;
+    if (a->line->format == BATCH_OPENAI) {
+        if (!openai_choice_make(&a->choices[number], a->model, asked, prompt, sample, r))
+            a->out_of_memory = true;
+        return;
+    }
+    own_fields(&w, a, &asked->prompts[prompt], sample, r);
+    a->choices[number].fields = json_finish(&w);
+    if (!a->choices[number].fields) a->out_of_memory = true;
 }
 
 gpt2q_status batch_answer_print(struct batch_answer *a, char **text, gpt2q_error *err)

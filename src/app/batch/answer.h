@@ -3,11 +3,13 @@
 #ifndef APP_BATCH_ANSWER_H
 #define APP_BATCH_ANSWER_H
 #include "app/batch/input.h"
+#include "openai/answer.h"
 
 struct batch_answer {
     const gpt2q_model *model;
     const struct batch_line *line;
-    char **choices; /* (n_prompts * n_samples): JSON, for mem_free; NULL: not ended */
+    struct openai_choice
+        *choices; /* (n_prompts * n_samples): fields, in gpt2q's own shape, too; NULL: not ended */
     size_t n_choices, n_ended;
     bool out_of_memory; /* a choice could not be kept */
     uint64_t prompt_tokens, completion_tokens;

@@ -1,0 +1,753 @@
+#include "serve/call.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "openai/chat.h"
+#include "serve/reply.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHOICES_MAX    256
+#define TOKENS_MAX     1000000
+#define PREFILL_NEWS_S 1.0
+
+/* ---- news ---- */
+
+bool news_open(struct news *n)
+{
+    *n = (struct news){.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    pthread_mutex_init(&n->lock, NULL);
+    return n->event >= 0;
+}
+
+void news_close(struct news *n)
+{
+    if (n->event >= 0) close(n->event);
+    pthread_mutex_destroy(&n->lock);
+}
+
+static void enlist(struct call *call)
+{
+    struct news *n = call->host->news;
+    pthread_mutex_lock(&n->lock);
+    if (!call->in_news) {
+        call->in_news = true;
+        call->next_news = n->first;
+        n->first = call;
+    }
+    pthread_mutex_unlock(&n->lock);
+}
+
+void news_tell(struct news *n)
+{
+    pthread_mutex_lock(&n->lock);
+    bool tell = n->first && !n->told;
+    if (tell) n->told = true;
+    pthread_mutex_unlock(&n->lock);
+    if (tell) eventfd_write(n->event, 1);
+}
+
+static struct call *take(struct news *n)
+{
+    eventfd_t count;
+    eventfd_read(n->event, &count);
+    pthread_mutex_lock(&n->lock);
+    struct call *all = n->first;
+    n->first = NULL;
+    n->told = false;
+    pthread_mutex_unlock(&n->lock);
+    return all;
+}
+
+/* From now on it may be enlisted again; returns the next one. */
+static struct call *strike(struct news *n, struct call *c)
+{
+    pthread_mutex_lock(&n->lock);
+    struct call *next = c->next_news;
+    c->in_news = false;
+    pthread_mutex_unlock(&n->lock);
+    return next;
+}
+
+/* ---- what the scheduler calls: the engine's thread ---- */
+
+static struct call_sample *sample_of(struct call_prompt *p, int32_t sample)
+{
+    return &p->call->samples[p->index * (size_t)p->call->request.request.n_samples + (size_t)sample];
+}
+
+static void on_prefill(void *user, uint64_t request, int32_t sample, const int32_t *ids, size_t n,
+                       size_t done)
+{
+    struct call_prompt *p = user;
+    struct call *c = p->call;
+    (void)request;
+    pthread_mutex_lock(&c->lock);
+    if (c->streams && !c->left) openai_stream_prompt(&sample_of(p, sample)->stream, ids, n);
+    c->prefill_done = done;
+    c->prefill_total = n;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void note_token(struct call *c, struct call_sample *s)
+{
+    double now = clock_seconds();
+    if (s->token_at > 0) histogram_add(&c->lane->fresh.inter_token, HISTOGRAM_SECONDS, now - s->token_at);
+    s->token_at = now;
+    c->n_made++;
+    if (c->first_token_at <= 0) c->first_token_at = now;
+}
+
+static void on_token(void *user, uint64_t request, int32_t sample, const gpt2q_position *position)
+{
+    struct call_prompt *p = user;
+    struct call_sample *s = sample_of(p, sample);
+    (void)request;
+    pthread_mutex_lock(&p->call->lock);
+    note_token(p->call, s);
+    if (p->call->streams && !p->call->left) openai_stream_token(&s->stream, position);
+    pthread_mutex_unlock(&p->call->lock);
+    if (p->call->streams) enlist(p->call);
+}
+
+static void on_text(void *user, uint64_t request, int32_t sample, const char *text, size_t n)
+{
+    struct call_prompt *p = user;
+    (void)request;
+    pthread_mutex_lock(&p->call->lock);
+    if (!p->call->left) openai_stream_text(&sample_of(p, sample)->stream, text, n);
+    pthread_mutex_unlock(&p->call->lock);
+}
+
+static void later(double *longest, double s)
+{
+    if (s * 1e3 > *longest) *longest = s * 1e3;
+}
+
+static void add_numbers(struct call *c, int32_t sample, const gpt2q_result *r)
+{
+    struct openai_timings *t = &c->timings;
+    if (sample == 0) {
+        c->usage.prompt_tokens += r->n_prompt;
+        c->usage.cached_tokens += r->n_cached;
+        t->prompt_n += r->n_prompt;
+        t->cached_n += r->n_cached;
+    }
+    c->usage.completion_tokens += r->n_ids;
+    t->predicted_n += r->n_ids;
+    t->steps += r->n_steps;
+    t->proposed_n += r->n_proposed;
+    t->accepted_n += r->n_accepted;
+    later(&t->queue_ms, r->queued_s);
+    later(&t->prefill_ms, r->n_ids ? r->prefill_s : r->prefill_s + r->decode_s);
+    later(&t->decode_ms, r->n_ids ? r->decode_s : 0);
+}
+
+static void take_result(struct call_prompt *p, int32_t sample, const gpt2q_result *r)
+{
+    struct call *c = p->call;
+    struct call_sample *s = sample_of(p, sample);
+    bool ok = true;
+    if (r->finish == GPT2Q_FINISH_ERROR) {
+        if (!c->error.code) openai_error_of(&c->error, &r->error);
+    } else if (r->finish == GPT2Q_FINISH_CANCELLED || c->left) {
+        return;
+    } else if (c->streams) {
+        openai_stream_end(&s->stream, r);
+    } else if (c->chat) {
+        ok = openai_chat_choice_make(&s->choice, c->lane->model, &c->request, sample, r);
+    } else {
+        ok = openai_choice_make(&s->choice, c->lane->model, &c->request, p->index, sample, r);
+    }
+    if (!ok && !c->error.code)
+        openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL,
+                         "out of memory: an answer does not fit");
+}
+
+static void on_end(void *user, uint64_t request, int32_t sample, const gpt2q_result *r)
+{
+    struct call_prompt *p = user;
+    struct call *c = p->call;
+    (void)request;
+    pthread_mutex_lock(&c->lock);
+    add_numbers(c, sample, r);
+    take_result(p, sample, r);
+    c->finish = r->finish;
+    c->n_ended++;
+    pthread_mutex_unlock(&c->lock);
+    enlist(c);
+}
+
+void calls_fail(struct lane *lane, const gpt2q_error *why)
+{
+    for (struct call *c = lane->live; c; c = c->next_live) {
+        pthread_mutex_lock(&c->lock);
+        if (!c->error.code) {
+            openai_error_of(&c->error, why);
+            if (why->status != GPT2Q_OUT_OF_MEMORY) c->error.code = "internal";
+        }
+        c->finish = GPT2Q_FINISH_ERROR;
+        c->n_ended = c->n_samples;
+        pthread_mutex_unlock(&c->lock);
+        enlist(c);
+    }
+}
+
+/* ---- beginning ---- */
+
+struct lane *lane_find(const struct call_host *host, const char *model, struct openai_error *error)
+{
+    char list[2600] = "";
+    bool any = false;
+    if (!model) return &host->lanes[0];
+    for (size_t i = 0; i < host->n_lanes; i++)
+        if (!strcmp(host->lanes[i].id, model)) return &host->lanes[i];
+    for (size_t k = 0; k < host->options->n_aliases; k++) {
+        const char *alias = host->options->aliases[k], *equals = strchr(alias, '=');
+        any = any || !strcmp(alias, "*");
+        if (!equals || strlen(model) != (size_t)(equals - alias) || strncmp(alias, model, strlen(model)))
+            continue;
+        for (size_t i = 0; i < host->n_lanes; i++)
+            if (!strcmp(host->lanes[i].id, equals + 1)) return &host->lanes[i];
+    }
+    if (any) return &host->lanes[0];
+    for (size_t i = 0; i < host->n_lanes; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", host->lanes[i].id);
+    openai_error_set(error, GPT2Q_INVALID_ARGUMENT, "model_not_found", "model",
+                     "model '%.60s' is not served here; there is %.160s", model, list);
+    return NULL;
+}
+
+static uint64_t random_bits(void)
+{
+    uint64_t bits = 0;
+    if (getrandom(&bits, sizeof bits, 0) != sizeof bits) bits = (uint64_t)(clock_seconds() * 1e9);
+    return bits;
+}
+
+static void make_id(struct call *c)
+{
+    snprintf(c->id, sizeof c->id, "%s-%016llx%08llx", c->chat ? "chatcmpl" : "cmpl",
+             (unsigned long long)random_bits(), (unsigned long long)(random_bits() >> 32));
+    c->created = (int64_t)time(NULL);
+}
+
+static gpt2q_status read_body(struct call *c, const char *body, size_t n, struct openai_error *error)
+{
+    const struct serve_options *o = c->host->options;
+    const struct openai_rules rules = {
+        .prompts = {.many = true, .most = (size_t)o->max_prompts},
+        .seed = random_bits() >> 11, /* exact in a double, so that any client can send it back */
+        .speculate = (int32_t)o->speculate,
+        .streams = true,
+        .ignore_unknown = o->ignore_unknown,
+        .max_tokens = (int32_t)o->max_tokens,
+        .most_choices = CHOICES_MAX,
+        .most_tokens = TOKENS_MAX,
+        .default_max_tokens = c->host->lanes[0].n_ctx,
+        .max_temperature = o->max_temperature};
+    cJSON *tree;
+    gpt2q_status s = json_parse(body, n, NULL, &tree, &error->error);
+    if (s) {
+        error->code = s == GPT2Q_OUT_OF_MEMORY ? "out_of_memory" : "invalid_json";
+        return s;
+    }
+    s = (c->chat ? openai_chat_read : openai_request_read)(tree, &rules, &c->request, error);
+    cJSON_Delete(tree);
+    return s;
+}
+
+static gpt2q_status check_ids(const struct call *c, struct openai_error *error)
+{
+    const int32_t size = gpt2q_model_config(c->lane->model)->vocab_size;
+    for (size_t i = 0; i < c->request.n_prompts; i++)
+        for (size_t k = 0; k < c->request.prompts[i].n_ids; k++)
+            if (c->request.prompts[i].ids[k] >= size) {
+                char path[64];
+                if (c->request.n_prompts > 1)
+                    snprintf(path, sizeof path, "prompt[%zu][%zu]", i, k);
+                else
+                    snprintf(path, sizeof path, "prompt[%zu]", k);
+                return openai_error_set(error, GPT2Q_FORMAT, "invalid_value", path,
+                                        "%s must be below %d, not %d", path, (int)size,
+                                        (int)c->request.prompts[i].ids[k]);
+            }
+    return GPT2Q_OK;
+}
+
+static bool make_samples(struct call *c)
+{
+    const size_t n = (size_t)c->request.request.n_samples;
+    c->n_samples = c->request.n_prompts * n;
+    c->prompts = mem_zarray(c->request.n_prompts, sizeof *c->prompts);
+    c->samples = mem_zarray(c->n_samples, sizeof *c->samples);
+    if (!c->prompts || !c->samples) return false;
+    for (size_t i = 0; i < c->request.n_prompts; i++)
+        c->prompts[i] = (struct call_prompt){.call = c, .index = i};
+    for (size_t i = 0; i < c->n_samples; i++)
+        openai_stream_begin(&c->samples[i].stream, c->lane->model, &c->request, i / n, (int32_t)(i % n),
+                            c->chat);
+    return true;
+}
+
+static gpt2q_request request_of(struct call *c, size_t i)
+{
+    gpt2q_request r = c->request.request;
+    const struct prompt *p = &c->request.prompts[i];
+    r.prompt = p->text;
+    r.prompt_len = p->n;
+    r.ids = p->ids;
+    r.n_ids = p->n_ids;
+    r.on_prefill = on_prefill;
+    r.on_token = on_token;
+    r.on_text = c->streams ? on_text : NULL;
+    r.on_end = on_end;
+    r.user = &c->prompts[i];
+    return r;
+}
+
+static void join_live(struct call *c)
+{
+    c->next_live = c->lane->live;
+    if (c->next_live) c->next_live->previous_live = c;
+    c->lane->live = c;
+    c->live = true;
+}
+
+static void leave_live(struct call *c)
+{
+    if (!c->live) return;
+    pthread_mutex_lock(&c->lane->lock);
+    if (c->previous_live)
+        c->previous_live->next_live = c->next_live;
+    else
+        c->lane->live = c->next_live;
+    if (c->next_live) c->next_live->previous_live = c->previous_live;
+    pthread_mutex_unlock(&c->lane->lock);
+    c->live = false;
+}
+
+/* All prompts or none. The call is alive before it is submitted, for the engine may answer at once. */
+static gpt2q_status submit(struct call *c, struct openai_error *error)
+{
+    const size_t n = c->request.n_prompts;
+    gpt2q_error why;
+    size_t failed = n;
+    gpt2q_request *requests = mem_zarray(n, sizeof *requests);
+    uint64_t *ids = mem_zarray(n, sizeof *ids);
+    gpt2q_status s = GPT2Q_OUT_OF_MEMORY;
+    if (!requests || !ids) {
+        openai_error_set(error, s, "out_of_memory", NULL, "out of memory: %zu prompts", n);
+    } else {
+        for (size_t i = 0; i < n; i++) requests[i] = request_of(c, i);
+        pthread_mutex_lock(&c->lane->lock);
+        if (!c->lane->scheduler)
+            s = error_set(&why, GPT2Q_OUT_OF_MEMORY, "out of memory: this model has no room to run");
+        else
+            s = gpt2q_scheduler_submit_all(c->lane->scheduler, requests, n, ids, &failed, &why);
+        for (size_t i = 0; !s && i < n; i++) c->prompts[i].id = ids[i];
+        if (!s) join_live(c);
+        pthread_mutex_unlock(&c->lane->lock);
+        if (s) openai_error_of(error, &why);
+        if (s && failed < n)
+            snprintf(error->param, sizeof error->param, n > 1 ? "prompt[%zu]" : "prompt", failed);
+    }
+    mem_free(requests);
+    mem_free(ids);
+    return s;
+}
+
+static void call_free(struct call *c)
+{
+    leave_live(c);
+    for (size_t i = 0; c->samples && i < c->n_samples; i++) {
+        openai_stream_free(&c->samples[i].stream);
+        mem_free(c->samples[i].choice.fields);
+    }
+    mem_free(c->samples);
+    mem_free(c->prompts);
+    mem_free(c->model);
+    mem_free(c->out);
+    openai_request_free(&c->request);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c);
+}
+
+static ssize_t read_events(void *user, char *to, size_t max);
+static void put_text(struct call *c, const char *text);
+
+static void begin_stream(struct call *c)
+{
+    struct reply reply;
+    const struct reply_context context = {.request_id = c->request_id, .cors_origin = c->cors_origin};
+    reply_begin(&reply, &context, "text/event-stream");
+    reply_header(&reply, "Cache-Control", "no-cache");
+    reply_header(&reply, "X-Accel-Buffering", "no");
+    c->status = 200;
+    c->answered = true;
+    gpt2q_scheduler_load load = lane_load(c->lane);
+    char text[48];
+    snprintf(text, sizeof text, ": queued %d\n\n", (int)load.waiting);
+    if (load.waiting > (int32_t)c->request.n_prompts || load.running >= (int32_t)c->host->options->rows)
+        put_text(c, text);
+    http_stream(c->http, 200, reply.headers, reply.n, read_events, c);
+}
+
+struct call *call_begin(struct call_host *host, struct http_request *r, const struct reply_context *context,
+                        bool chat, struct openai_error *error, struct lane **lane)
+{
+    size_t n;
+    const char *body = http_body(r, &n);
+    struct call *c = mem_zalloc(sizeof *c);
+    *error = (struct openai_error){0};
+    *lane = NULL;
+    if (!c) {
+        openai_error_set(error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL, "out of memory: a request");
+        return NULL;
+    }
+    pthread_mutex_init(&c->lock, NULL);
+    c->host = host;
+    c->http = r;
+    c->request_id = context->request_id;
+    c->cors_origin = context->cors_origin;
+    c->chat = chat;
+    c->usage.has_cached = true;
+    c->arrived_at = c->wrote_at = http_completed_at(r);
+    make_id(c);
+    bool ok = !read_body(c, body, n, error) && (c->lane = lane_find(host, c->request.model, error)) != NULL;
+    *lane = c->lane;
+    ok = ok && !check_ids(c, error);
+    c->streams = c->request.stream;
+    if (ok) {
+        c->model = mem_strdup(c->request.model ? c->request.model : c->lane->id);
+        ok = c->model && make_samples(c);
+        if (!ok)
+            openai_error_set(error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL, "out of memory: a request");
+    }
+    if (ok) ok = !submit(c, error);
+    if (!ok) {
+        call_free(c);
+        return NULL;
+    }
+    mem_free(http_take_body(r, &n)); /* an event stream may live long */
+    c->next = host->calls;
+    if (c->next) c->next->previous = c;
+    host->calls = c;
+    if (c->streams) begin_stream(c);
+    engine_wake(host->engine);
+    return c;
+}
+
+/* ---- answering: the I/O thread ---- */
+
+static struct openai_head head_of(const struct call *c)
+{
+    return (struct openai_head){
+        .id = c->id, .model = c->model, .created = c->created, .fingerprint = c->lane->fingerprint};
+}
+
+static void end_call(struct call *c)
+{
+    if (c->counted) return;
+    c->counted = true;
+    c->host->ended(c->host->user, c);
+}
+
+static void answer_error(struct call *c)
+{
+    const struct reply_context context = {.request_id = c->request_id, .cors_origin = c->cors_origin};
+    c->answered = c->finished = true;
+    c->status = reply_error(c->http, &context, &c->error, 0);
+}
+
+static void answer_whole(struct call *c)
+{
+    struct openai_choice *choices = mem_array(c->n_samples, sizeof *choices);
+    struct json_writer w = {0};
+    struct openai_head head = head_of(c);
+    const struct reply_context context = {.request_id = c->request_id, .cors_origin = c->cors_origin};
+    struct reply reply;
+    if (choices) {
+        for (size_t i = 0; i < c->n_samples; i++) choices[i] = c->samples[i].choice;
+        openai_completion_write(&w, &head, c->chat ? "chat.completion" : "text_completion", &c->request,
+                                choices, &c->usage, c->request.timings ? &c->timings : NULL);
+    }
+    mem_free(choices);
+    reply_begin(&reply, &context, "application/json");
+    reply_header(&reply, "Server-Timing", "queue;dur=%.1f, prefill;dur=%.1f, decode;dur=%.1f",
+                 c->timings.queue_ms, c->timings.prefill_ms, c->timings.decode_ms);
+    reply_header(&reply, "openai-processing-ms", "%.0f", (clock_seconds() - c->arrived_at) * 1e3);
+    c->answered = c->finished = true;
+    c->status = reply_json(c->http, &reply, 200, choices ? json_finish(&w) : NULL);
+}
+
+/* ---- streams ---- */
+
+static void put(struct call *c, const char *bytes, size_t n)
+{
+    if (c->n_out + n > c->out_capacity) {
+        size_t capacity = c->out_capacity ? c->out_capacity : 512;
+        while (capacity < c->n_out + n) capacity *= 2;
+        char *larger = mem_grow(c->out, c->n_out, capacity);
+        if (!larger) {
+            openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL,
+                             "out of memory: an event");
+            return;
+        }
+        c->out = larger;
+        c->out_capacity = capacity;
+    }
+    memcpy(c->out + c->n_out, bytes, n);
+    c->n_out += n;
+}
+
+static void put_text(struct call *c, const char *text) { put(c, text, strlen(text)); }
+
+static void put_event(struct call *c, struct json_writer *w)
+{
+    size_t n = w->n;
+    char *json = json_finish(w);
+    if (!json) {
+        openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL, "out of memory: an event");
+        return;
+    }
+    put_text(c, "data: ");
+    put(c, json, n);
+    put_text(c, "\n\n");
+    mem_free(json);
+    c->host->stream_events++;
+}
+
+static void put_usage_event(struct call *c)
+{
+    struct json_writer w = {0};
+    struct openai_head head = head_of(c);
+    json_open(&w, '{');
+    openai_head_write(&w, &head, c->chat ? "chat.completion.chunk" : "text_completion");
+    json_key(&w, "choices"), json_open(&w, '['), json_close(&w, ']');
+    openai_usage_write(&w, &c->usage);
+    if (c->request.timings) openai_timings_write(&w, &c->timings);
+    json_close(&w, '}');
+    put_event(c, &w);
+}
+
+static void put_error_event(struct call *c)
+{
+    struct json_writer w = {0};
+    json_open(&w, '{'), json_key(&w, "error"), openai_error_write(&w, &c->error, c->request_id),
+        json_close(&w, '}');
+    put_event(c, &w);
+    c->finished = true;
+}
+
+/* As far as it is known. */
+static struct openai_usage usage_so_far(const struct call *c)
+{
+    struct openai_usage u = {
+        .completion_tokens = c->n_made, .has_cached = true, .cached_tokens = c->usage.cached_tokens};
+    for (size_t i = 0; i < c->n_samples; i += (size_t)c->request.request.n_samples)
+        u.prompt_tokens += c->samples[i].stream.n_prompt;
+    return u;
+}
+
+static void put_samples(struct call *c)
+{
+    const struct openai_usage usage = usage_so_far(c);
+    struct openai_head head = head_of(c);
+    for (size_t i = 0; i < c->n_samples && !c->error.code; i++) {
+        struct json_writer w = {0}, extra = {0};
+        if (!openai_stream_has_event(&c->samples[i].stream)) continue;
+        if (c->request.continuous_usage)
+            openai_usage_write(&extra, &usage);
+        else if (c->request.include_usage)
+            json_key(&extra, "usage"), json_put_null(&extra);
+        char *text = extra.text ? json_finish(&extra) : NULL;
+        openai_stream_event(&c->samples[i].stream, &head, text, &w);
+        mem_free(text);
+        put_event(c, &w);
+    }
+}
+
+/* Everything that waits becomes events. Under the call's lock. */
+static void put_all(struct call *c)
+{
+    if (c->finished) return;
+    if (!c->error.code) put_samples(c);
+    if (c->error.code) {
+        put_error_event(c);
+        return;
+    }
+    if (c->n_ended < c->n_samples) return;
+    if (c->request.include_usage) put_usage_event(c);
+    put_text(c, "data: [DONE]\n\n");
+    c->finished = true;
+}
+
+static ssize_t read_events(void *user, char *to, size_t max)
+{
+    struct call *c = user;
+    if (c->out_at == c->n_out) {
+        c->out_at = c->n_out = 0;
+        pthread_mutex_lock(&c->lock);
+        put_all(c);
+        pthread_mutex_unlock(&c->lock);
+    }
+    size_t n = c->n_out - c->out_at;
+    if (n == 0) return c->finished ? HTTP_END : 0;
+    if (n > max) n = max;
+    memcpy(to, c->out + c->out_at, n);
+    c->out_at += n;
+    c->wrote_at = clock_seconds();
+    return (ssize_t)n;
+}
+
+static bool is_too_slow(const struct call *c)
+{
+    size_t waiting = c->n_out - c->out_at;
+    for (size_t i = 0; i < c->n_samples; i++) waiting += openai_stream_pending(&c->samples[i].stream);
+    return waiting > (size_t)c->host->options->stream_buffer;
+}
+
+/* ---- lives ---- */
+
+static void free_if_done(struct call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool over = c->n_ended == c->n_samples;
+    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_lock(&c->host->news->lock);
+    bool enlisted = c->in_news;
+    pthread_mutex_unlock(&c->host->news->lock);
+    if (c->http || !over || enlisted) return;
+    end_call(c);
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        c->host->calls = c->next;
+    if (c->next) c->next->previous = c->previous;
+    call_free(c);
+}
+
+static void look_at(struct call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool over = c->n_ended == c->n_samples, failed = c->error.code != NULL,
+         slow = c->streams && is_too_slow(c);
+    pthread_mutex_unlock(&c->lock);
+    if (c->http && !c->left) {
+        if (c->streams && slow) {
+            call_cancel(c, CANCEL_SLOW);
+            http_cut(c->http);
+        } else if (c->streams) {
+            http_wake(c->http);
+        } else if (!c->answered && failed) {
+            answer_error(c);
+        } else if (!c->answered && over) {
+            answer_whole(c);
+        }
+    }
+    free_if_done(c);
+}
+
+void calls_take_news(struct call_host *host)
+{
+    for (struct call *c = take(host->news), *next; c; c = next) {
+        next = strike(host->news, c);
+        look_at(c);
+    }
+}
+
+static void cancel_in_scheduler(struct call *c)
+{
+    pthread_mutex_lock(&c->lane->lock);
+    for (size_t i = 0; c->lane->scheduler && i < c->request.n_prompts; i++)
+        gpt2q_scheduler_cancel(c->lane->scheduler, c->prompts[i].id);
+    pthread_mutex_unlock(&c->lane->lock);
+    engine_wake(c->host->engine);
+}
+
+/* Who has left wants nothing more; who waited too long, or whose server ends, is told so. */
+void call_cancel(struct call *c, enum cancel_reason reason)
+{
+    pthread_mutex_lock(&c->lock);
+    bool over = c->n_ended == c->n_samples, before = c->left || c->error.code;
+    if (reason == CANCEL_DISCONNECT || reason == CANCEL_SLOW)
+        c->left = true;
+    else if (!over && !c->error.code && reason == CANCEL_DEADLINE)
+        openai_error_set(&c->error, GPT2Q_CANCELLED, "deadline_exceeded", NULL,
+                         "the answer was not ready within the server's deadline of %g s",
+                         c->host->options->deadline_s);
+    else if (!over && !c->error.code)
+        openai_error_set(&c->error, GPT2Q_CANCELLED, "shutting_down", NULL, "the server is shutting down");
+    pthread_mutex_unlock(&c->lock);
+    if (over || before) return;
+    c->lane->cancelled[reason]++;
+    if (reason == CANCEL_DISCONNECT || reason == CANCEL_SLOW) c->status = 499;
+    cancel_in_scheduler(c);
+    if (c->http && !c->left) look_at(c);
+}
+
+void call_let_go(struct call *c)
+{
+    c->http = NULL;
+    c->request_id = "";
+    pthread_mutex_lock(&c->lock);
+    c->left = true;
+    pthread_mutex_unlock(&c->lock);
+    end_call(c);
+    free_if_done(c);
+}
+
+size_t calls_count(const struct call_host *host)
+{
+    size_t n = 0;
+    for (const struct call *c = host->calls; c; c = c->next) n++;
+    return n;
+}
+
+void calls_drop(struct call_host *host)
+{
+    for (struct call *c = host->calls, *next; c; c = next) {
+        next = c->next;
+        call_free(c);
+    }
+    host->calls = NULL;
+}
+
+/* A client that waits hears how far its prompt is, and now and then that we are still there. */
+static void say_something(struct call *c, double now)
+{
+    char text[64];
+    if (!c->streams || c->finished || c->n_out != c->out_at || !c->http) return;
+    c->n_out = c->out_at = 0;
+    pthread_mutex_lock(&c->lock);
+    size_t done = c->prefill_done, total = c->prefill_total;
+    bool begun = c->first_token_at > 0;
+    pthread_mutex_unlock(&c->lock);
+    if (!begun && done != c->told_prefill && now - c->told_prefill_at >= PREFILL_NEWS_S &&
+        now - c->arrived_at >= PREFILL_NEWS_S) {
+        snprintf(text, sizeof text, ": prefill %zu/%zu\n\n", done, total);
+        c->told_prefill = done;
+        c->told_prefill_at = now;
+    } else if (now - c->wrote_at >= c->host->options->heartbeat_s) {
+        snprintf(text, sizeof text, ":\n\n");
+    } else {
+        return;
+    }
+    put_text(c, text);
+    http_wake(c->http);
+}
+
+void calls_tick(struct call_host *host, double now)
+{
+    for (struct call *c = host->calls, *next; c; c = next) {
+        next = c->next;
+        say_something(c, now);
+        if (host->options->deadline_s > 0 && now - c->arrived_at > host->options->deadline_s && !c->left)
+            call_cancel(c, CANCEL_DEADLINE);
+    }
+}

@@ -1,0 +1,112 @@
+/* A request to /v1/completions (or a chat) from its body to the last byte of its answer.
+ *
+ * Two threads meet here. The engine's thread calls back: tokens, text, the end of a sample; that goes into the samples, under the
+ * call's lock, and the call is enlisted as news. The I/O thread takes the news, once a step, and answers. Nothing is written by the
+ * engine's thread. What a slow client does not read waits in the samples, joined, up to a bound.
+ *
+ * A call lives until its connection has let go of it and the scheduler has ended all of its samples. */
+#ifndef SERVE_CALL_H
+#define SERVE_CALL_H
+#include "openai/stream.h"
+#include "serve/engine.h"
+#include "serve/http.h"
+#include "serve/reply.h"
+
+enum cancel_reason { CANCEL_DISCONNECT, CANCEL_SLOW, CANCEL_DEADLINE, CANCEL_SHUTDOWN };
+
+/* Calls with something new, from any thread to the I/O thread. */
+struct news {
+    pthread_mutex_t lock;
+    struct call *first;
+    int event; /* an eventfd */
+    bool told;
+};
+bool news_open(struct news *n);
+void news_close(struct news *n);
+/* Wakes the I/O thread if something was enlisted since. */
+void news_tell(struct news *n);
+
+struct call_sample {
+    struct openai_stream stream; /* of a stream */
+    struct openai_choice choice; /* of an answer in one piece */
+    double token_at;             /* when its last token came */
+};
+struct call_prompt {
+    struct call *call;
+    size_t index;
+    uint64_t id; /* the scheduler's */
+};
+
+struct call_host { /* what a call needs of the server; its strings stay */
+    const struct serve_options *options;
+    struct lane *lanes;
+    size_t n_lanes;
+    struct engine *engine;
+    struct news *news;
+    struct call *calls; /* all of them; the I/O thread's */
+    uint64_t stream_events;
+    /* The call is answered, or its client has left: for the log and the numbers. */
+    void (*ended)(void *user, struct call *call);
+    void *user;
+};
+
+struct call {
+    struct call_host *host;
+    struct call *next, *previous;           /* of host->calls */
+    struct call *next_live, *previous_live; /* of lane->live, under the lane's lock */
+    struct call *next_news;
+    bool in_news; /* under the news' lock */
+
+    struct http_request *http; /* NULL: the connection has let go */
+    struct lane *lane;
+    struct openai_request request;
+    bool chat;
+    const char *request_id, *cors_origin; /* the caller's, while http is there */
+    char id[40];                          /* "cmpl-" or "chatcmpl-" and 24 digits */
+    char *model;                          /* as it was asked for, or the lane's id */
+    int64_t created;
+    struct call_prompt *prompts;
+    struct call_sample *samples; /* prompts times samples */
+    size_t n_samples;
+
+    pthread_mutex_t lock; /* of what follows */
+    size_t n_ended;
+    bool left;                 /* nobody wants the rest */
+    struct openai_error error; /* code NULL: none */
+    struct openai_usage usage;
+    struct openai_timings timings;
+    uint64_t n_made; /* tokens so far */
+    double first_token_at;
+    size_t prefill_done, prefill_total;
+    gpt2q_finish finish; /* of the last sample that ended */
+
+    /* the I/O thread's: */
+    bool live; /* the scheduler has it, or had it */
+    bool streams, answered, finished;
+    bool counted;
+    int status;
+    double arrived_at, wrote_at, told_prefill_at;
+    size_t told_prefill;
+    char *out; /* of a stream: what is being written */
+    size_t n_out, out_at, out_capacity;
+};
+
+/* Reads the body, chooses the lane, and hands all prompts to its scheduler, or none: then *error says why. */
+struct call *call_begin(struct call_host *host, struct http_request *r, const struct reply_context *context,
+                        bool chat, struct openai_error *error, struct lane **lane);
+/* The lane of this id or alias; NULL and *error where there is none. NULL model: the first. */
+struct lane *lane_find(const struct call_host *host, const char *model, struct openai_error *error);
+/* What the I/O thread does: with news; once in a while; when the client has left; when the connection has let go. */
+void calls_take_news(struct call_host *host);
+void calls_tick(struct call_host *host, double now);
+void call_cancel(struct call *call, enum cancel_reason reason);
+void call_let_go(struct call *call);
+/* Calls that the scheduler has not ended, or that are not answered. */
+size_t calls_count(const struct call_host *host);
+
+/* The engine has stopped: frees what is left. */
+void calls_drop(struct call_host *host);
+
+/* The engine's thread, under the lane's lock: the scheduler is about to be freed. */
+void calls_fail(struct lane *lane, const gpt2q_error *why);
+#endif

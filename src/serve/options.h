@@ -1,0 +1,42 @@
+/* What an operator asks of the server. The command fills it and owns its strings. */
+#ifndef SERVE_OPTIONS_H
+#define SERVE_OPTIONS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LANES_MAX 16
+#define NAMES_MAX 64
+
+struct serve_lane_options {
+    const char *path;        /* NULL: the default model */
+    const char *scheme;      /* NULL: as the model asks */
+    const char *activations; /* NULL: the default of the scheme */
+};
+
+struct serve_options {
+    struct serve_lane_options lanes[LANES_MAX];
+    size_t n_lanes;
+    const char *isa, *kv;
+    int64_t threads, ctx;
+
+    const char *host; /* "127.0.0.1" */
+    const char *port; /* "8080", "0", "none" */
+    const char *port_file, *unix_path;
+    int64_t rows, queue, queue_tokens, cache, chunk, max_tokens, speculate;
+    double deadline_s;
+    int64_t max_connections, max_connections_of_ip;
+    double header_s, body_s, idle_s, write_s, drain_s, drain_delay_s, heartbeat_s;
+    const char *log, *log_format, *log_level;
+    bool log_prompts;
+    const char *const *aliases, *const *cors, *const *allowed_hosts; /* "NAME=ID" or "*"; origins; hosts */
+    size_t n_aliases, n_cors, n_allowed_hosts;
+    const char *chat; /* "none", "plain" */
+    const char *api_key_file;
+    const char *api_key; /* of the environment; NULL: none */
+    bool no_auth, open_metrics, no_page, ignore_unknown, ready_when_full;
+    int64_t max_body, max_prompts, stream_buffer;
+    double max_temperature;
+    bool quiet;
+};
+#endif

@@ -1,0 +1,309 @@
+#include "serve/server.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/task.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_S     0.1
+#define URI_MAX    2048
+#define LAST_S     1.0 /* for what is cut to be told so */
+#define WATCHDOG_S 5.0
+#define STUCK_S    60.0 /* a pass that takes longer is none */
+
+/* ---- loading: a thread of its own, so that probes are answered meanwhile ---- */
+
+static void *load(void *arg)
+{
+    struct server *s = arg;
+    for (size_t i = 0; i < s->options->n_lanes; i++)
+        if (lane_open(&s->lanes[i], s->options, i, s->lanes, &s->load_error)) break;
+    eventfd_write(s->loaded, 1);
+    return NULL;
+}
+
+static gpt2q_status write_port(const struct server *s, gpt2q_error *err)
+{
+    struct file_writer w;
+    char text[16];
+    if (!s->options->port_file) return GPT2Q_OK;
+    int n = snprintf(text, sizeof text, "%d\n", s->listening.port);
+    gpt2q_status status = file_writer_open(&w, s->options->port_file, err);
+    if (status) return status;
+    status = file_writer_write(&w, text, (size_t)n, err);
+    if (!status) return file_writer_commit(&w, err);
+    file_writer_abort(&w);
+    return status;
+}
+
+static void say_ready(struct server *s)
+{
+    for (size_t i = 0; i < s->listening.n; i++) {
+        const struct lane *l = &s->lanes[0];
+        char more[32] = "";
+        if (s->n_lanes > 1) snprintf(more, sizeof more, " and %zu more", s->n_lanes - 1);
+        if (!s->options->quiet)
+            fprintf(stderr, "listening on %s (%s, %s@%s, %d rows%s)\n", s->listening.where[i], l->id,
+                    gpt2q_model_scheme(l->model), l->activations, (int)s->options->rows, more);
+        log_event(&s->log, LOG_DEBUG, "ready", "listening on %s", s->listening.where[i]);
+    }
+}
+
+static void when_loaded(void *user)
+{
+    struct server *s = user;
+    eventfd_t count;
+    eventfd_read(s->loaded, &count);
+    task_join(s->loader);
+    s->n_lanes = s->options->n_lanes;
+    s->host.n_lanes = s->n_lanes;
+    if (!s->load_error.status) write_port(s, &s->load_error);
+    if (!s->load_error.status && !engine_start(&s->engine, s->lanes, s->n_lanes, &s->news))
+        error_set(&s->load_error, GPT2Q_OUT_OF_MEMORY, "the system gives no thread for the engine");
+    if (s->load_error.status) return;
+    s->engine_runs = true;
+    if (s->state == SERVER_LOADING) s->state = SERVER_READY;
+    say_ready(s);
+    notify_systemd("READY=1");
+}
+
+/* ---- signals ---- */
+
+static void log_numbers(struct server *s)
+{
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        gpt2q_scheduler_load l = lane_load(&s->lanes[i]);
+        log_event(&s->log, LOG_INFO, "numbers",
+                  "%s: running %d, waiting %d, prompt tokens %llu, made %llu, steps %llu, cache %lld of "
+                  "%lld, connections %d",
+                  s->lanes[i].id, (int)l.running, (int)l.waiting, (unsigned long long)l.stats.prompt_tokens,
+                  (unsigned long long)l.stats.completion_tokens, (unsigned long long)l.stats.steps,
+                  (long long)l.cache_used, (long long)l.cache_positions, http_connections(s->http));
+    }
+}
+
+static void reload(struct server *s)
+{
+    gpt2q_error err;
+    log_reopen(&s->log);
+    if (guard_reload(&s->guard, &err))
+        log_event(&s->log, LOG_ERROR, "reload", "the keys stay as they were: %s", err.message);
+    else
+        log_event(&s->log, LOG_INFO, "reload", "log and keys were opened again");
+}
+
+static void begin_stop(struct server *s, int signal)
+{
+    s->n_stops++;
+    if (s->n_stops > 1) return;
+    s->stop_signal = signal;
+    s->stop_at = clock_seconds();
+    if (s->state == SERVER_LOADING) { /* nothing was promised yet */
+        listen_close(&s->listening, false);
+        _exit(128 + signal);
+    }
+    s->state = SERVER_LINGERING;
+    notify_systemd("STOPPING=1");
+    log_event(&s->log, LOG_INFO, "drain", "draining: %zu requests are under way", calls_count(&s->host));
+}
+
+static void when_signalled(void *user)
+{
+    struct server *s = user;
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            reload(s);
+        else if (info.ssi_signo == SIGUSR1)
+            log_numbers(s);
+        else
+            begin_stop(s, (int)info.ssi_signo);
+    }
+}
+
+static int watch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM), sigaddset(&set, SIGINT), sigaddset(&set, SIGHUP), sigaddset(&set, SIGUSR1);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* ---- draining ---- */
+
+static void cut_calls(struct server *s)
+{
+    for (struct call *c = s->host.calls, *next; c; c = next) {
+        next = c->next;
+        call_cancel(c, CANCEL_SHUTDOWN);
+    }
+    s->cut = true;
+}
+
+static void tell_drain(struct server *s, double now)
+{
+    char text[64];
+    if (now - s->told_at < 1) return;
+    s->told_at = now;
+    snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%.0f", (s->options->drain_s + 5) * 1e6);
+    notify_systemd(text);
+    log_event(&s->log, LOG_INFO, "drain", "draining: %zu requests are left", calls_count(&s->host));
+}
+
+/* True: it is over. */
+static bool drain(struct server *s, double now)
+{
+    double since = now - s->stop_at;
+    if (s->state == SERVER_LINGERING && (since >= s->options->drain_delay_s || s->n_stops > 1)) {
+        s->state = SERVER_DRAINING;
+        http_quiesce(s->http);
+    }
+    if (s->state != SERVER_DRAINING) return false;
+    if (!s->host.calls && !s->n_visits) return true;
+    tell_drain(s, now);
+    double most = s->options->drain_delay_s + s->options->drain_s;
+    if (!s->cut && (s->n_stops > 1 || since > most)) {
+        cut_calls(s);
+        s->cut_at = now;
+    }
+    return s->cut && now - s->cut_at > LAST_S;
+}
+
+/* ---- the loop ---- */
+
+static void watchdog(struct server *s, double now)
+{
+    if (now - s->watched_at < WATCHDOG_S || !s->engine_runs) return;
+    s->watched_at = now;
+    if (engine_silent_s(&s->engine) < STUCK_S) notify_systemd("WATCHDOG=1");
+}
+
+static void news_come(void *user) { calls_take_news(&((struct server *)user)->host); }
+
+static int run(struct server *s)
+{
+    for (bool over = false; !over;) {
+        http_turn(s->http, (int)(TICK_S * 1000));
+        double now = clock_seconds();
+        if (s->load_error.status) return 1;
+        if (now - s->ticked_at < TICK_S && s->state < SERVER_LINGERING) continue;
+        s->ticked_at = now;
+        if (s->engine_runs) calls_tick(&s->host, now);
+        for (size_t i = 0; i < s->n_lanes; i++) lane_note_rate(&s->lanes[i], now);
+        watchdog(s, now);
+        if (s->state >= SERVER_LINGERING) over = drain(s, now);
+    }
+    log_event(&s->log, LOG_INFO, "stop", s->cut ? "stopped; some requests were cut" : "stopped");
+    return s->cut ? 128 + s->stop_signal : 0;
+}
+
+/* ---- opening and closing ---- */
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool open_http(struct server *s, gpt2q_error *err)
+{
+    const struct serve_options *o = s->options;
+    const char *why;
+    const struct http_limits limits = {.body = (size_t)o->max_body,
+                                       .uri = URI_MAX,
+                                       .connections = (int)o->max_connections,
+                                       .connections_of_ip = (int)o->max_connections_of_ip,
+                                       .header_s = o->header_s,
+                                       .body_s = o->body_s,
+                                       .idle_s = o->idle_s,
+                                       .write_s = o->write_s};
+    const struct http_events events = {.begin = visit_begin,
+                                       .complete = visit_complete,
+                                       .gone = visit_gone,
+                                       .ended = visit_ended,
+                                       .refusal = visit_refusal,
+                                       .user = s};
+    s->http = http_open(s->listening.fds, s->listening.n, &limits, &events, &why);
+    bool ok = s->http && http_watch(s->http, s->news.event, news_come, s) &&
+              http_watch(s->http, s->signals, when_signalled, s) &&
+              http_watch(s->http, s->loaded, when_loaded, s);
+    if (!ok) error_set(err, GPT2Q_IO, "%s", s->http ? "no file descriptors are left" : why);
+    return ok;
+}
+
+static gpt2q_status open_server(struct server *s, gpt2q_error *err)
+{
+    const struct serve_options *o = s->options;
+    s->signals = watch_signals();
+    s->loaded = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    s->host = (struct call_host){.options = o,
+                                 .lanes = s->lanes,
+                                 .engine = &s->engine,
+                                 .news = &s->news,
+                                 .ended = visit_call_ended,
+                                 .user = s};
+    if (!log_open(&s->log, o->log, o->log_format, o->log_level))
+        return error_set(err, GPT2Q_IO, "%s: the log cannot be written", o->log);
+    gpt2q_status status = guard_open(&s->guard, o, err);
+    if (!status && !s->guard.loopback_only && !s->guard.n_keys && !o->no_auth)
+        status = error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "--host %s can be reached from other machines: give --api-key-file FILE or $GPT2Q_API_KEY, "
+            "or --no-auth",
+            o->host);
+    if (!status) status = listen_open(&s->listening, o, err);
+    if (status) return status;
+    raise_file_limit();
+    if (!news_open(&s->news) || s->signals < 0 || s->loaded < 0)
+        return error_set(err, GPT2Q_IO, "no file descriptors are left");
+    return open_http(s, err) ? GPT2Q_OK : GPT2Q_IO;
+}
+
+static void close_server(struct server *s)
+{
+    http_close(s->http);
+    listen_close(&s->listening, !s->http);
+    if (s->engine_runs) engine_stop(&s->engine);
+    calls_drop(&s->host);
+    for (size_t i = 0; i < s->options->n_lanes; i++) lane_close(&s->lanes[i]);
+    if (s->news.event >= 0) news_close(&s->news);
+    if (s->signals >= 0) close(s->signals);
+    if (s->loaded >= 0) close(s->loaded);
+    guard_close(&s->guard);
+    log_close(&s->log);
+}
+
+int serve_run(const struct serve_options *options)
+{
+    gpt2q_error err = {0};
+    struct server *s = mem_zalloc(sizeof *s);
+    if (!s) {
+        fprintf(stderr, "gpt2q serve: out of memory: a server\n");
+        return 1;
+    }
+    s->options = options;
+    s->news.event = s->signals = s->loaded = -1;
+    s->started_at = (double)time(NULL);
+    int code = 1;
+    gpt2q_status status = open_server(s, &err);
+    if (!status && !task_start(&s->loader, load, s))
+        status = error_set(&err, GPT2Q_OUT_OF_MEMORY, "the system gives no thread");
+    if (!status) code = run(s);
+    if (status || s->load_error.status)
+        fprintf(stderr, "gpt2q serve: %s\n", status ? err.message : s->load_error.message);
+    close_server(s);
+    mem_free(s);
+    return code;
+}
