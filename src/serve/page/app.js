@@ -225,7 +225,7 @@ async function generate(event) {
   $('lanes').replaceChildren(...lanes.map(l => l.box));
   $('stop').disabled = false;
   history.replaceState(null, '', $('link').href);
-  say('Generating …');
+  say('Generating ...');
   const ends = await Promise.allSettled(lanes.map(l => l.run(mine.signal)));
   if (controller !== mine) return;
   for (const [i, e] of ends.entries()) if (e.status === 'rejected' && e.reason.name !== 'AbortError') lanes[i].fail(e.reason.message);
