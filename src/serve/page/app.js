@@ -221,6 +221,7 @@ async function generate(event) {
   if (controller) controller.abort();
   if (!chosen().length) return say('Choose a lane.', true);
   const mine = controller = new AbortController();
+  refresh();
   lanes = chosen().map((m, i) => new Lane(m, i));
   $('lanes').replaceChildren(...lanes.map(l => l.box));
   $('stop').disabled = false;

@@ -1,0 +1,119 @@
+/* Parts of the server by themselves: when to come back, histograms, keys, origins. */
+#include "serve/guard.h"
+#include "serve/lane.h"
+#include "tests/support.h"
+#include <math.h>
+
+static void retry_after_is_honest(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t tokens;
+        double rate;
+        int seconds;
+    } cases[] = {{0, 100, 1},     {50, 100, 1},       {100, 100, 1}, {101, 100, 2},
+                 {1000, 100, 10}, {1000000, 100, 60}, {5, 0, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(retry_after(cases[i].tokens, cases[i].rate), cases[i].seconds);
+}
+
+static void rates_are_of_ten_seconds(void **state)
+{
+    (void)state;
+    static struct lane lane;
+    for (size_t i = 0; i < 11; i++) lane.rate_at[i] = 100 + (double)i, lane.rate_tokens[i] = 1000 + 50 * i;
+    lane.n_rates = 0;
+    assert_true(lane_rate(&lane) == 0);
+    lane.n_rates = 2;
+    assert_true(fabs(lane_rate(&lane) - 50) < 1e-9);
+    lane.n_rates = 11;
+    assert_true(fabs(lane_rate(&lane) - 50) < 1e-9);
+}
+
+static void histograms_count_by_bounds(void **state)
+{
+    (void)state;
+    struct histogram h = {0};
+    size_t n;
+    const double *bounds = histogram_bounds(HISTOGRAM_ROWS, &n);
+    assert_int_equal(n, 8);
+    assert_true(bounds[7] == 128);
+    histogram_bounds(HISTOGRAM_SECONDS, &n);
+    assert_int_equal(n, 15);
+    assert_true(n < HISTOGRAM_BUCKETS);
+    histogram_add(&h, HISTOGRAM_ROWS, 1);
+    histogram_add(&h, HISTOGRAM_ROWS, 2);
+    histogram_add(&h, HISTOGRAM_ROWS, 3);
+    histogram_add(&h, HISTOGRAM_ROWS, 1000);
+    assert_int_equal(h.counts[0], 1);
+    assert_int_equal(h.counts[1], 1);
+    assert_int_equal(h.counts[2], 1);
+    assert_int_equal(h.counts[8], 1);
+    assert_int_equal(h.n, 4);
+    assert_true(h.sum == 1006);
+}
+
+static void keys_are_compared_whole(void **state)
+{
+    (void)state;
+    struct serve_options o = {.api_key = "abc"};
+    struct guard g;
+    gpt2q_error err;
+    assert_int_equal(guard_open(&g, &o, &err), GPT2Q_OK);
+    assert_true(guard_key_is_good(&g, "Bearer abc", NULL));
+    assert_true(guard_key_is_good(&g, NULL, "abc"));
+    static const char *const bad[] = {
+        "Bearer ab", "Bearer abcd", "Bearer abcabc", "Bearer ", "abc", "Bearer Abc", ""};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(guard_key_is_good(&g, bad[i], NULL));
+    assert_false(guard_key_is_good(&g, NULL, NULL));
+    char *large = malloc(65536 + 4); /* as long as a key, modulo 2^16 */
+    memset(large, 'a', 65536 + 3);
+    large[65536 + 3] = 0;
+    assert_false(guard_key_is_good(&g, NULL, large));
+    free(large);
+    guard_close(&g);
+    o.api_key = NULL;
+    assert_int_equal(guard_open(&g, &o, &err), GPT2Q_OK);
+    assert_true(guard_key_is_good(&g, NULL, NULL));
+}
+
+static void origins_and_hosts(void **state)
+{
+    (void)state;
+    static const char *const cors[] = {"https://a.example"}, *const hosts[] = {"gpt.example"};
+    const struct serve_options o = {
+        .host = "127.0.0.1", .cors = cors, .n_cors = 1, .allowed_hosts = hosts, .n_allowed_hosts = 1};
+    const struct guard g = {.options = &o, .loopback_only = true};
+    static const struct {
+        const char *origin, *host;
+        enum guard_verdict verdict;
+        bool cors;
+    } cases[] = {{NULL, "evil.example", GUARD_OK, false},
+                 {"http://localhost:8080", "localhost:8080", GUARD_OK, false},
+                 {"http://127.0.0.1:8080", "127.0.0.1:8080", GUARD_OK, false},
+                 {"http://[::1]:8080", "[::1]:8080", GUARD_OK, false},
+                 {"http://localhost:8080", "localhost:8081", GUARD_ORIGIN, false},
+                 {"http://evil.example", "127.0.0.1:8080", GUARD_ORIGIN, false},
+                 {"http://evil.example:8080", "evil.example:8080", GUARD_HOST, false},
+                 {"http://127.evil.example", "127.evil.example", GUARD_HOST, false},
+                 {"http://gpt.example", "gpt.example", GUARD_OK, false},
+                 {"https://a.example", "localhost:8080", GUARD_OK, true},
+                 {"https://a.example.evil", "localhost:8080", GUARD_ORIGIN, false},
+                 {"null", "localhost:8080", GUARD_ORIGIN, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *allowed;
+        if (guard_origin(&g, cases[i].origin, cases[i].host, &allowed) != cases[i].verdict)
+            fail_msg("%s at %s", cases[i].origin, cases[i].host);
+        assert_int_equal(allowed != NULL, cases[i].cors);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(retry_after_is_honest),      cmocka_unit_test(rates_are_of_ten_seconds),
+        cmocka_unit_test(histograms_count_by_bounds), cmocka_unit_test(keys_are_compared_whole),
+        cmocka_unit_test(origins_and_hosts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
