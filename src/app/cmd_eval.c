@@ -1,9 +1,11 @@
 /* gpt2q eval: how well a model predicts a text, the last words of passages, or another program's logits. */
 #include "app/commands.h"
 #include "app/measured_text.h"
+#include "app/outputs.h"
 #include "app/tables.h"
 #include "base/json.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "kernels/scalar_math.h"
 #include "model/locate.h"
@@ -337,10 +339,23 @@ static int check_usage(int argc, char **argv)
     return EXIT_DONE;
 }
 
+static int check_outputs(void)
+{
+    struct outputs o = {0};
+    outputs_read_model(&o, opt.model.model);
+    outputs_read(&o, "--text", opt.text);
+    outputs_read(&o, "--lambada", opt.lambada);
+    outputs_read(&o, "--reference", opt.reference);
+    outputs_write(&o, "--logits", opt.logits);
+    outputs_write(&o, "--json", opt.json ? "-" : NULL);
+    return outputs_check(&o);
+}
+
 static int run(int argc, char **argv)
 {
     gpt2q_model *model;
     int code = check_usage(argc, argv);
+    if (!code) code = check_outputs();
     if (!code) code = open_model(&opt.model, opt.reference != NULL, &model);
     if (code) return code;
     code = opt.lambada ? eval_lambada(model) : opt.reference ? eval_reference(model) : eval_text(model);

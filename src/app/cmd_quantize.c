@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/method_options.h"
+#include "app/outputs.h"
 #include "app/tables.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -287,6 +288,18 @@ static int check_gguf_type(void)
                                 : EXIT_DONE;
 }
 
+static int check_outputs(void)
+{
+    struct outputs o = {0};
+    outputs_read_model(&o, opt.model.model);
+    for (size_t i = 0; i < opt.method.texts.n; i++)
+        outputs_read(&o, "--calibrate", opt.method.texts.items[i]);
+    outputs_write(&o, "--output", opt.output);
+    outputs_write_folder(&o, "--export", opt.directory);
+    outputs_write(&o, "--json", opt.json ? "-" : NULL);
+    return outputs_check(&o);
+}
+
 static int run(int argc, char **argv)
 {
     gpt2q_error err;
@@ -302,6 +315,7 @@ static int run(int argc, char **argv)
     struct method_plan plan;
     if (!code) code = method_options_plan(&opt.method, &plan);
     if (!code) code = check_gguf_type();
+    if (!code) code = check_outputs();
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     signals_watch();

@@ -1,8 +1,9 @@
 /* gpt2q trace: every named intermediate of one forward pass, as a safetensors file. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/outputs.h"
 #include "base/checked.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "engine/model.h"
 #include "model/safetensors.h"
@@ -171,12 +172,23 @@ static int ids_of(const gpt2q_model *model, const char *text, size_t n, struct t
     return gpt2q_tokenize(model, text, n, 0, t->ids, capacity, &t->n, &err) ? failed(&err) : EXIT_DONE;
 }
 
+static int check_outputs(void)
+{
+    struct outputs o = {0};
+    outputs_read_model(&o, opt.model.model);
+    outputs_read(&o, "--file", opt.file);
+    outputs_write(&o, "--output", opt.output);
+    outputs_write(&o, "--json", opt.json ? "-" : NULL);
+    return outputs_check(&o);
+}
+
 static int run(int argc, char **argv)
 {
     char *text;
     size_t n;
     if (!opt.output) return usage_error("--output FILE is needed");
-    int code = read_prompt(argc, argv, opt.file, &text, &n);
+    int code = check_outputs();
+    if (!code) code = read_prompt(argc, argv, opt.file, &text, &n);
     if (code) return code;
     gpt2q_model *model;
     struct trace t = {0};

@@ -73,11 +73,14 @@ void json_print(cJSON *document); /* on stdout with a newline; frees it */
 void print_text(const char *bytes, size_t n);
 
 /* ---- signals ---- */
-/* From now on SIGINT and SIGTERM are noted. A second one ends the program at once. */
+/* For the beginning of the program. From now on SIGINT, SIGTERM, SIGHUP and SIGPIPE remove what is half-written and end it; a file that
+ * grows beyond its limit (SIGXFSZ) is a failed write; a mapped file that becomes shorter ends it with a sentence that names the file and
+ * EXIT_FAILED, not with SIGBUS. A signal that is ignored stays so. */
+void signals_begin(void);
+/* From now on SIGINT and SIGTERM are noted; a second one ends the program at once. */
 void signals_watch(void);
-/* From now on, when a mapped file becomes shorter, the program ends with a sentence that names it and
- * EXIT_FAILED. Nothing is half-written. Without this call it would die of SIGBUS. */
-void signals_watch_files(void);
+/* From now on writing to a pipe that nobody reads is a failed write. */
+void signals_ignore_pipe(void);
 int signal_seen(void);      /* 0 or the signal's number */
 int signal_exit_code(void); /* 130, 143, or EXIT_DONE if none was seen */
 #endif

@@ -3,6 +3,7 @@
 #include "app/common.h"
 #include "app/provenance.h"
 #include "base/json.h"
+#include "base/waiting_stream.h"
 #include "base/memory.h"
 #include "base/threads.h"
 #include "gpt2q.h"
@@ -123,7 +124,8 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     keep_command_line(argc, argv);
-    signals_watch_files();
+    standard_streams_prepare();
+    signals_begin();
     json_when_out_of_memory(exit_out_of_memory);
     int code = dispatch(argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE)

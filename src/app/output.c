@@ -1,6 +1,6 @@
 /* Output for programs and terminals: JSON and text, always valid UTF-8. */
 #include "app/common.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include <math.h>

@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -174,96 +173,4 @@ char *path_join(const char *directory, const char *name)
     if (n && directory[n - 1] != '/') path[n++] = '/';
     memcpy(path + n, name, m + 1);
     return path;
-}
-
-/* ---- writers. The few that are open at once are known by name, for file_writer_abort_all. ---- */
-
-/* Written by whole multiples of a huge page at such offsets, a file is kept in huge pages by a system that
- * has them for files, and mapping it costs next to nothing. */
-#define WRITE_BYTES ((size_t)2 << 20)
-
-#define MAX_WRITERS 8
-static _Atomic(char *) temporaries[MAX_WRITERS];
-
-static void remember(char *name, char *instead_of)
-{
-    for (int i = 0; i < MAX_WRITERS; i++) {
-        char *expected = instead_of;
-        if (atomic_compare_exchange_strong(&temporaries[i], &expected, name)) return;
-    }
-}
-
-void file_writer_abort_all(void)
-{
-    for (int i = 0; i < MAX_WRITERS; i++) {
-        char *name = atomic_load(&temporaries[i]);
-        if (name) unlink(name);
-    }
-}
-
-static void writer_forget(struct file_writer *w)
-{
-    if (w->temporary) remember(NULL, w->temporary);
-    mem_free(w->path);
-    mem_free(w->temporary);
-    mem_free(w->buffer);
-    *w = (struct file_writer){0};
-}
-
-gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err)
-{
-    struct stat st;
-    bool there = stat(path, &st) == 0;
-    *w = (struct file_writer){0};
-    if (there && S_ISDIR(st.st_mode))
-        return error_set(err, GPT2Q_IO, "%s: is a directory where a file is to be written", path);
-    size_t n = strlen(path) + 32;
-    bool replaced = !there || S_ISREG(st.st_mode);
-    w->path = mem_strdup(path);
-    if (replaced) w->temporary = mem_alloc(n), w->buffer = mem_alloc(WRITE_BYTES);
-    if (!w->path || (replaced && (!w->temporary || !w->buffer))) {
-        writer_forget(w);
-        return error_memory(err, "a file to be written", WRITE_BYTES);
-    }
-    if (replaced) {
-        snprintf(w->temporary, n, "%s.partial.%ld", path, (long)getpid());
-        remember(w->temporary, NULL);
-    }
-    w->stream = fopen(replaced ? w->temporary : path, "wb");
-    int reason = errno;
-    if (w->stream) {
-        if (replaced) setvbuf(w->stream, w->buffer, _IOFBF, WRITE_BYTES);
-        return GPT2Q_OK;
-    }
-    writer_forget(w);
-    return error_set(err, GPT2Q_IO, "%s: cannot be written: %s", path, strerror(reason));
-}
-
-gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err)
-{
-    if (fwrite(data, 1, n, w->stream) == n) return GPT2Q_OK;
-    return error_set(err, GPT2Q_IO, "%s: cannot be written: %s", w->path, strerror(errno));
-}
-
-gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err)
-{
-    bool ok = fflush(w->stream) == 0 && (!w->temporary || fsync(fileno(w->stream)) == 0);
-    int reason = errno;
-    if (fclose(w->stream) && ok) ok = false, reason = errno;
-    w->stream = NULL;
-    if (ok && w->temporary && rename(w->temporary, w->path)) ok = false, reason = errno;
-    gpt2q_status s = GPT2Q_OK;
-    if (!ok) {
-        s = error_set(err, GPT2Q_IO, "%s: cannot be written: %s", w->path, strerror(reason));
-        if (w->temporary) unlink(w->temporary);
-    }
-    writer_forget(w);
-    return s;
-}
-
-void file_writer_abort(struct file_writer *w)
-{
-    if (w->stream) fclose(w->stream);
-    if (w->temporary) unlink(w->temporary);
-    writer_forget(w);
 }

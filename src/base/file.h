@@ -1,4 +1,4 @@
-/* Files: read-only maps, whole small files, and writers that leave either the finished file or nothing. */
+/* Files that are read: read-only maps and whole small files. base/file_writer.h has those that are written. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 #include "base/status.h"
@@ -31,19 +31,4 @@ bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 /* directory + "/" + name, for the caller to mem_free; NULL when memory is out. */
 char *path_join(const char *directory, const char *name);
-
-/* Writes to PATH.partial.PID, then syncs and renames: file_writer_commit leaves the whole file, everything
- * else (abort, error) leaves nothing. A device or pipe (/dev/null, /dev/stdout) is written as it is, for it
- * cannot be replaced. */
-struct file_writer {
-    FILE *stream;
-    char *path, *temporary,
-        *buffer; /* the last two, the stream's buffer among them: NULL for a device or pipe */
-};
-gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_error *err);
-gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err);
-gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err);
-void file_writer_abort(struct file_writer *w);
-/* Removes the temporary files of all open writers; async-signal-safe, for a program that is about to die. */
-void file_writer_abort_all(void);
 #endif

@@ -2,6 +2,7 @@
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
 #include "base/file.h"
+#include "base/file_writer.h"
 
 #define ST_MAX_DIMS     8
 #define ST_LENGTH_BYTES 8 /* of the header's length, with which a file begins */

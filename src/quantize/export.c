@@ -1,32 +1,29 @@
-/* The weights appear last, so a directory with model.safetensors is complete. */
+/* The folder appears whole (base/file_writer.h). */
 #include "quantize/export.h"
 #include "quantize/gpt2q_write.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "model/config.h"
+#include "model/model_files.h"
 #include "qtensor/isa.h"
 #include "tokenizer/directory.h"
 #include "tokenizer/vocabulary.h"
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct exporter {
-    char *directory;
+    struct folder_writer folder;
     const char *source;   /* the directory the model is read from */
     const float *factors; /* of mlp.c_proj's inputs (n_layer, n_inner), or NULL */
     const struct bindings *bindings;
     gpt2q_config config;
     struct file_writer file;
-    bool made; /* the directory */
 };
 
 void exporter_abort(struct exporter *e)
 {
     if (!e) return;
     if (e->file.path) file_writer_abort(&e->file);
-    if (e->made) rmdir(e->directory);
-    mem_free(e->directory);
+    if (e->folder.path) folder_writer_abort(&e->folder);
     mem_free(e);
 }
 
@@ -47,29 +44,16 @@ static gpt2q_status write_header(struct exporter *e, const struct bindings *b, g
     return s;
 }
 
-static gpt2q_status open_file(struct exporter *e, const struct quantizer *q, gpt2q_error *err)
+/* What the folder held of a model before goes; a tokenizer's file that stayed would count. */
+static bool belongs(const char *name)
 {
-    char *path = path_join(e->directory, "model.safetensors");
-    if (!path) return error_memory(err, "a path", strlen(e->directory));
-    gpt2q_status s = file_writer_open(&e->file, path, err);
-    mem_free(path);
-    return s ? s : write_header(e, &q->bindings, err);
-}
-
-/* Refuses to export a model over itself: the quantized weights would replace the originals. */
-static bool is_same_directory(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return model_file_is_text(name) || !strcmp(name, "model.safetensors");
 }
 
 gpt2q_status exporter_open(const char *directory, const struct quantizer *q, struct exporter **out,
                            gpt2q_error *err)
 {
     *out = NULL;
-    if (is_same_directory(directory, q->bindings.directory))
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is the model itself and is not replaced",
-                         directory);
     struct exporter *e = mem_zalloc(sizeof *e);
     if (!e) return error_memory(err, "an exporter", sizeof *e);
     e->config = q->bindings.config;
@@ -77,14 +61,9 @@ gpt2q_status exporter_open(const char *directory, const struct quantizer *q, str
     e->config.tie_word_embeddings = true;
     e->source = q->bindings.directory;
     e->bindings = &q->bindings;
-    e->directory = mem_strdup(directory);
-    gpt2q_status s = e->directory ? GPT2Q_OK : error_memory(err, "a path", strlen(directory));
-    if (!s) {
-        e->made = mkdir(directory, 0777) == 0;
-        if (!e->made && (errno != EEXIST || !file_is_directory(directory)))
-            s = error_set(err, GPT2Q_IO, "%s: cannot be made: %s", directory, strerror(errno));
-    }
-    if (!s) s = open_file(e, q, err);
+    gpt2q_status s = folder_writer_open(&e->folder, directory, belongs, err);
+    if (!s) s = folder_writer_file(&e->folder, "model.safetensors", &e->file, err);
+    if (!s) s = write_header(e, &q->bindings, err);
     if (s)
         exporter_abort(e);
     else
@@ -139,14 +118,11 @@ gpt2q_status exporter_put(struct exporter *e, const struct quantized *q, gpt2q_e
 
 /* ---- the other files ---- */
 
-static gpt2q_status write_text(const struct exporter *e, const char *name, const char *text, size_t n,
+static gpt2q_status write_text(struct exporter *e, const char *name, const char *text, size_t n,
                                gpt2q_error *err)
 {
     struct file_writer w;
-    char *path = path_join(e->directory, name);
-    if (!path) return error_memory(err, "a path", strlen(e->directory));
-    gpt2q_status s = file_writer_open(&w, path, err);
-    mem_free(path);
+    gpt2q_status s = folder_writer_file(&e->folder, name, &w, err);
     if (s) return s;
     s = file_writer_write(&w, text, n, err);
     if (!s) return file_writer_commit(&w, err);
@@ -154,7 +130,7 @@ static gpt2q_status write_text(const struct exporter *e, const char *name, const
     return s;
 }
 
-static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_error *err)
+static gpt2q_status copy_text(struct exporter *e, const char *name, gpt2q_error *err)
 {
     char *path = path_join(e->source, name), *text = NULL;
     size_t n;
@@ -169,8 +145,8 @@ static gpt2q_status copy_text(const struct exporter *e, const char *name, gpt2q_
     return s;
 }
 
-/* Writes the tokenizer of a model that is one file: its texts under the names that a directory has. */
-static gpt2q_status write_texts(const struct exporter *e, gpt2q_error *err)
+/* The tokenizer of a model that is a file: its texts under the names of a directory's files. */
+static gpt2q_status write_texts(struct exporter *e, gpt2q_error *err)
 {
     struct directory_texts t;
     gpt2q_status s = bindings_texts(e->bindings, &t, err);
@@ -186,7 +162,7 @@ static gpt2q_status write_texts(const struct exporter *e, gpt2q_error *err)
     return s;
 }
 
-static gpt2q_status copy_texts(const struct exporter *e, gpt2q_error *err)
+static gpt2q_status copy_texts(struct exporter *e, gpt2q_error *err)
 {
     gpt2q_status s = GPT2Q_OK;
     for (int i = 0; i < DIRECTORY_FILES && !s; i++) s = copy_text(e, directory_file_names[i], err);
@@ -200,12 +176,8 @@ gpt2q_status exporter_commit(struct exporter *e, gpt2q_error *err)
                             : error_memory(err, "a config", 1024);
     mem_free(config);
     if (!s) s = (file_is_directory(e->source) ? copy_texts : write_texts)(e, err);
-    if (s) {
-        exporter_abort(e);
-        return s;
-    }
-    s = file_writer_commit(&e->file, err);
-    mem_free(e->directory);
-    mem_free(e);
+    if (!s) s = file_writer_commit(&e->file, err);
+    if (!s) s = folder_writer_commit(&e->folder, err);
+    exporter_abort(e); /* of what is committed nothing is left in it */
     return s;
 }

@@ -222,8 +222,8 @@ static long peak_of(int n_lines)
     FILE *f = fopen(at("in"), "w");
     for (int i = 0; i < n_lines; i++) fprintf(f, "The quick brown fox %d\n", i);
     fclose(f);
-    char *argv[] = {word("gpt2q"),  word("batch"), word("--quiet"), word("-n"), word("0"),
-                    word(at("in")), word("-o"),    word(at("out")), NULL};
+    char *argv[] = {word("gpt2q"),  word("batch"), word("--quiet"), word("-n"),      word("0"),
+                    word(at("in")), word("-o"),    word(at("out")), word("--force"), NULL};
     pid_t child = start(argv, -1, -1);
     assert_int_equal(wait4(child, &status, 0, &usage), child);
     assert_int_equal(status, 0);

@@ -92,7 +92,7 @@ static void refuses(void **state)
         cli_run("%s", in_directory("--version >/dev/null && cp -R tests/golden/data/tiny-gelu @/own"));
     assert_int_equal(copy.code, 0);
     cli_free(&copy);
-    expect_failure(1, "is the model itself", in_directory("quantize -m @/own -q i8 --export @/own/"));
+    expect_failure(2, "is the folder of the model", in_directory("quantize -m @/own -q i8 --export @/own/"));
     copy =
         cli_run("%s", in_directory("--version >/dev/null && cmp "
                                    "tests/golden/data/tiny-gelu/model.safetensors @/own/model.safetensors"));

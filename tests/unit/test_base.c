@@ -2,6 +2,7 @@
 #include "tests/support.h"
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include <dirent.h>

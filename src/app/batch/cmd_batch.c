@@ -1,8 +1,10 @@
 /* gpt2q batch: continue a file of prompts. Options, and what a run needs; batch_run.c serves. */
+#include "app/batch/fingerprint.h"
 #include "app/batch/run.h"
 #include "app/commands.h"
 #include "app/common.h"
-#include "base/file.h"
+#include "app/outputs.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "engine/context.h"
 #include "model/kv_cache.h"
@@ -10,7 +12,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_ROWS  8
@@ -23,7 +24,7 @@ static struct {
     struct generation_options generation;
     const char *output, *format, *shard, *cache, *trace, *stats;
     int64_t rows, chunk;
-    bool resume, unordered, no_prefix_sharing, json;
+    bool resume, force, unordered, no_prefix_sharing, json;
 } opt;
 
 static void options(struct option_set *set)
@@ -44,6 +45,8 @@ static void options(struct option_set *set)
                                     "of the input (default: by its first line)", 0, 0});
     option_add(set, (struct option){0, "resume", OPTION_FLAG, &opt.resume, NULL,
                                     "go on where an interrupted run into the same --output ended", 0, 0});
+    option_add(set, (struct option){0, "force", OPTION_FLAG, &opt.force, NULL,
+                                    "replace the answers that --output holds already", 0, 0});
     option_add(set, (struct option){0, "shard", OPTION_STRING, &opt.shard, "I/N",
                                     "answer lines I, I+N, I+2N ... only, counted from 1", 0, 0});
     option_add(set,
@@ -112,6 +115,7 @@ static int check_options(int argc, char **argv, struct batch_shard *shard, enum 
     if (!code) code = parse_shard(shard);
     if (!code && opt.resume && !writes_file())
         code = usage_error("--resume needs --output FILE, the output to go on with");
+    if (!code && opt.resume && opt.force) code = usage_error("--resume and --force exclude each other");
     if (!code && cache == 1 && opt.generation.speculate)
         code = usage_error("--speculate needs --cache ragged: a rectangle has no room for proposals");
     *format = (enum batch_format)f;
@@ -213,62 +217,109 @@ static gpt2q_status make_fingerprint(const struct batch_run *run, const gpt2q_co
     return s;
 }
 
-/* Or missing. */
-static bool file_is_empty(const char *path)
+/* A file that holds answers is replaced only by --force. While they are replaced the fingerprint says so: whatever moment ends the
+ * program, it and the answers never contradict. */
+static gpt2q_status begin_anew(struct batch_output *o, const char *fingerprint, gpt2q_error *err)
 {
-    struct stat st;
-    return stat(path, &st) != 0 || st.st_size == 0;
+    gpt2q_status s = GPT2Q_OK;
+    if (o->size && !opt.force)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "%s: holds %" PRId64
+                         " bytes already: --resume goes on with them, --force replaces them",
+                         o->path, o->size);
+    if (o->size && *fingerprint) s = batch_fingerprint_write(o->target, batch_fingerprint_replacing, err);
+    if (!s && !*fingerprint) s = batch_fingerprint_remove(o->target, err); /* of an earlier run */
+    if (!s && !o->size && *fingerprint) s = batch_fingerprint_write(o->target, fingerprint, err);
+    if (!s) s = batch_output_begin(o, 0, 0, err);
+    return !s && o->size && *fingerprint ? batch_fingerprint_write(o->target, fingerprint, err) : s;
 }
 
-/* Opens the output. One that goes to a file leaves a fingerprint, so that it can be resumed; an input that
- * cannot be read twice has none. The output is cut before the fingerprint changes: whatever moment ends the
- * program, the two never contradict. */
-static gpt2q_status open_output(struct batch_run *run, const gpt2q_context *ctx,
+static gpt2q_status go_on(const struct batch_run *run, const char *fingerprint,
+                          const struct batch_lines *lines, struct batch_done *done, gpt2q_error *err)
+{
+    struct batch_output *o = run->output;
+    gpt2q_status s = batch_fingerprint_check(o->target, fingerprint, err);
+    if (!s) s = batch_done_scan(o->target, lines, !opt.unordered, done, err);
+    if (!s && done->again && !opt.model.quiet)
+        fprintf(stderr,
+                "%s: memory was out for the answer after %" PRIu64 ": it and all after it are made again\n",
+                o->path, done->n_lines);
+    return s ? s : batch_output_begin(o, done->keep, done->n_lines, err);
+}
+
+/* An output that is a regular file leaves a fingerprint, so that it can be resumed; an input that cannot be read twice has none. */
+static gpt2q_status begin_output(const struct batch_run *run, const gpt2q_context *ctx,
+                                 const struct batch_survey *survey, struct batch_done *done, gpt2q_error *err)
+{
+    char fingerprint[FINGERPRINT_MAX] = "";
+    const struct batch_lines lines = {survey->n_lines, run->shard};
+    struct batch_output *o = run->output;
+    if (!o->is_regular) return batch_output_begin(o, 0, 0, err);
+    gpt2q_status s = GPT2Q_OK;
+    if (line_reader_is_regular(run->reader)) s = make_fingerprint(run, ctx, survey, fingerprint, err);
+    if (s) return s;
+    return opt.resume && o->size ? go_on(run, fingerprint, &lines, done, err)
+                                 : begin_anew(o, fingerprint, err);
+}
+
+static gpt2q_status open_output(const struct batch_run *run, const gpt2q_context *ctx,
                                 const struct batch_survey *survey, struct batch_done *done, gpt2q_error *err)
 {
-    char fingerprint[FINGERPRINT_MAX];
-    bool regular = line_reader_is_regular(run->reader), file = writes_file();
-    gpt2q_status s = GPT2Q_OK;
-    if (opt.resume && !regular)
+    if (opt.resume && !line_reader_is_regular(run->reader))
         return error_set(
             err, GPT2Q_INVALID_ARGUMENT,
             "%s cannot be read twice, so --resume cannot tell whether it is the input of the first run",
             run->reader->path);
-    if (file && regular) s = make_fingerprint(run, ctx, survey, fingerprint, err);
-    if (!s && opt.resume && !file_is_empty(opt.output)) {
-        s = batch_fingerprint_check(opt.output, fingerprint, err);
-        if (!s) s = batch_done_scan(opt.output, run->shard, !opt.unordered, done, err);
-    }
-    if (!s)
-        s = batch_output_open(run->output, opt.output, done->keep, done->n_lines, !opt.unordered,
-                              HOLD_BACK * (size_t)opt.rows, err);
-    if (!s && file && regular && !done->n_lines) s = batch_fingerprint_write(opt.output, fingerprint, err);
+    gpt2q_status s =
+        batch_output_open(run->output, opt.output, !opt.unordered, HOLD_BACK * (size_t)opt.rows, err);
+    if (s) return s;
+    if (opt.resume && !run->output->is_regular)
+        s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: is no file that --resume could go on with",
+                      run->output->path);
+    if (!s) s = begin_output(run, ctx, survey, done, err);
+    if (s) batch_output_discard(run->output);
     return s;
-}
-
-static uint64_t lines_of_shard(uint64_t n, const struct batch_shard *shard)
-{
-    return n > shard->first ? (n - shard->first - 1) / shard->step + 1 : 0;
 }
 
 /* ---- running ---- */
 
-static gpt2q_status serve(struct batch_run *run, gpt2q_error *err)
+static gpt2q_status serve(struct batch_run *run, struct file_writer *trace, gpt2q_error *err)
 {
-    struct file_writer trace;
-    gpt2q_status s = GPT2Q_OK;
-    if (opt.trace) s = file_writer_open(&trace, strcmp(opt.trace, "-") ? opt.trace : "/dev/stdout", err);
-    if (s) return s;
-    run->trace = opt.trace ? trace.stream : NULL;
+    run->trace = opt.trace ? trace->stream : NULL;
     signals_watch();
-    s = batch_run(run, err);
-    if (opt.trace) {
-        if (!s)
-            s = file_writer_commit(&trace, err);
-        else
-            file_writer_abort(&trace);
-    }
+    signals_ignore_pipe();
+    gpt2q_status s = batch_run(run, err);
+    if (opt.trace && !s) return file_writer_commit(trace, err);
+    if (opt.trace) file_writer_abort(trace);
     return s;
+}
+
+/* "771 of 20000 answered; --resume goes on" */
+static const char *how_far(const struct batch_stats *stats, uint64_t answered, bool can_resume, char text[96])
+{
+    char total[32] = "";
+    if (stats->total) snprintf(total, sizeof total, " of %" PRIu64, stats->total);
+    snprintf(text, 96, "%" PRIu64 "%s answered%s", answered, total, can_resume ? "; --resume goes on" : "");
+    return text;
+}
+
+static int end(const struct batch_run *run, gpt2q_status s, const gpt2q_error *reason)
+{
+    gpt2q_error err;
+    char text[96];
+    struct batch_output *o = run->output;
+    const bool can_resume = o->is_regular && line_reader_is_regular(run->reader);
+    const gpt2q_status closed = batch_output_flush(o, &err);
+    const uint64_t answered = run->done->n_lines + o->n_flushed;
+    const gpt2q_status synced = batch_output_close(o, closed ? NULL : &err);
+    how_far(run->stats, answered, can_resume, text);
+    if (s || closed || synced) return failure("%s; %s", s ? reason->message : err.message, text);
+    batch_stats_summary(run->stats);
+    if (opt.stats && batch_stats_write(run->stats, opt.stats, &err)) return failed(&err);
+    if (signal_seen() && !opt.model.quiet) fprintf(stderr, "interrupted, %s\n", text);
+    return signal_seen()                              ? signal_exit_code()
+           : run->stats->errors + run->done->n_errors ? EXIT_FAILED
+                                                      : EXIT_DONE;
 }
 
 static int with_engine(struct batch_run *run, const gpt2q_context *ctx)
@@ -281,21 +332,22 @@ static int with_engine(struct batch_run *run, const gpt2q_context *ctx)
     run->output = &output;
     run->stats = &stats;
     run->done = &done;
-    gpt2q_status s = GPT2Q_OK;
+    struct file_writer trace;
+    gpt2q_status s = opt.trace ? file_writer_open(&trace, opt.trace, &err) : GPT2Q_OK;
+    if (s) return failed(&err);
     if (line_reader_is_regular(run->reader))
         s = batch_survey_make(run->reader->fd, run->reader->path, &survey, &err);
     if (!s) s = open_output(run, ctx, &survey, &done, &err);
-    batch_stats_begin(&stats, lines_of_shard(survey.n_lines, &run->shard), done.n_lines, opt.model.quiet);
-    if (!s) s = serve(run, &err);
-    gpt2q_status closed = batch_output_close(&output, s ? NULL : &err);
-    uint64_t errors = stats.errors + done.n_errors;
+    const struct batch_lines lines = {survey.n_lines, run->shard};
+    batch_stats_begin(&stats, batch_lines_of_shard(&lines), done.n_lines, opt.model.quiet);
+    int code = s ? failed(&err) : EXIT_DONE;
+    if (s && opt.trace) file_writer_abort(&trace);
+    if (!s) {
+        s = serve(run, &trace, &err);
+        code = end(run, s, &err);
+    }
     batch_done_free(&done);
-    if (!s) s = closed;
-    if (s) return failed(&err);
-    batch_stats_summary(&stats);
-    if (opt.stats && batch_stats_write(&stats, opt.stats, &err)) return failed(&err);
-    if (signal_seen()) return signal_exit_code();
-    return errors ? EXIT_FAILED : EXIT_DONE;
+    return code;
 }
 
 static int with_model(struct batch_run *run, bool padded)
@@ -313,6 +365,31 @@ static int with_model(struct batch_run *run, bool padded)
     return code;
 }
 
+static int check_outputs(const char *input)
+{
+    gpt2q_error err;
+    struct outputs o = {0};
+    struct file_target t;
+    char *fingerprint = NULL;
+    const bool standard = !opt.output || !strcmp(opt.output, "-");
+    int code = EXIT_DONE;
+    outputs_read_model(&o, opt.model.model);
+    outputs_read(&o, "the input", input);
+    outputs_write(&o, standard ? "the answers" : "--output", standard ? "-" : opt.output);
+    outputs_write(&o, "--trace", opt.trace);
+    outputs_write(&o, "--stats", opt.stats);
+    if (!standard && !file_target_find(opt.output, &t, &err)) { /* else the check says what is wrong */
+        if ((t.kind == TARGET_NEW || t.kind == TARGET_FILE) &&
+            batch_fingerprint_path(t.path, &fingerprint, &err))
+            code = failed(&err);
+        file_target_free(&t);
+    }
+    outputs_write(&o, "the fingerprint of --output", fingerprint);
+    const int checked = outputs_check(&o);
+    mem_free(fingerprint);
+    return code ? code : checked;
+}
+
 static int run_command(int argc, char **argv)
 {
     gpt2q_error err;
@@ -323,6 +400,7 @@ static int run_command(int argc, char **argv)
         .defaults = {.request = request_from_options(&opt.generation), .ids = opt.generation.ids}};
     run.n_slots = 2 * (size_t)opt.rows;
     int code = check_options(argc, argv, &run.shard, &run.format, &padded);
+    if (!code) code = check_outputs(argv[0]);
     if (code) return code;
     if (line_reader_open(&reader, argv[0], &err)) return failed(&err);
     code = with_model(&run, padded);

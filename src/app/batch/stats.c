@@ -1,7 +1,7 @@
 #include "app/batch/stats.h"
 #include "app/common.h"
 #include "base/clock.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,7 +83,7 @@ static cJSON *stats_json(const struct batch_stats *s)
 gpt2q_status batch_stats_write(const struct batch_stats *s, const char *path, gpt2q_error *err)
 {
     struct file_writer w;
-    gpt2q_status status = file_writer_open(&w, strcmp(path, "-") ? path : "/dev/stdout", err);
+    gpt2q_status status = file_writer_open(&w, path, err);
     if (status) return status;
     cJSON *o = stats_json(s);
     char *text = cJSON_PrintUnformatted(o);

@@ -1,6 +1,7 @@
 /* gpt2q compare: what did quantization do to my model? */
 #include "app/commands.h"
 #include "app/compare/compare.h"
+#include "app/outputs.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include <stdio.h>
@@ -133,12 +134,26 @@ static int report(const struct comparison *c)
     return code;
 }
 
+static int check_outputs(const struct comparison *c)
+{
+    struct outputs o = {0};
+    outputs_read_model(&o, opt.model.model);
+    for (size_t i = 0; i < c->n_schemes; i++)
+        if (c->schemes[i].file) outputs_read(&o, "a model of --schemes", c->schemes[i].spec);
+    outputs_read(&o, "the text", c->text);
+    outputs_write(&o, "--csv", opt.csv);
+    outputs_write(&o, "--html", opt.html);
+    outputs_write(&o, "--json", opt.json ? "-" : NULL);
+    return outputs_check(&o);
+}
+
 static int compare(struct comparison *c)
 {
     char *path = NULL;
     int32_t *ids = NULL;
     int code = opt.text ? EXIT_DONE : default_text(opt.model.model, &path);
     c->text = opt.text ? opt.text : path;
+    if (!code) code = check_outputs(c);
     if (!code) code = read_text(c, &ids);
     if (!code) {
         c->name = gpt2q_model_name(c->reference);

@@ -5,7 +5,7 @@
 #include "app/tables.h"
 #include "base/threads.h"
 #include "qtensor/isa.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>

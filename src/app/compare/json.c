@@ -1,6 +1,6 @@
 /* The comparison for programs: JSON and CSV. */
 #include "app/compare/compare.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include <math.h>
 #include <string.h>
 
