@@ -1,6 +1,7 @@
 #include "app/pull/repository.h"
 #include "app/pull/sha1.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "base/sha256.h"
 #include <errno.h>
