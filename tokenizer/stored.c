@@ -31,6 +31,10 @@ static const char *misfit(const struct tokenizer_table tables[TOKENIZER_TABLES])
 /* The arrays are never written through what is made of them: `mapped` says so. */
 static void *array(const struct tokenizer_table *table) { return (void *)(uintptr_t)table->data; }
 
+static size_t probes(size_t slots) { return slots < TABLE_PROBES ? slots : TABLE_PROBES; }
+
+bool tokenizer_tables_fit(const struct tokenizer *t) { return tables_are_short(&t->pairs, &t->tokens); }
+
 gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES],
                                    const struct tokenizer_text *extras, const char *name,
                                    struct tokenizer **out, gpt2q_error *err)
@@ -48,8 +52,8 @@ gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER
                   .size = tables[TOKENIZER_BYTES].n,
                   .n = (int32_t)(tables[TOKENIZER_AT].n - 1),
                   .longest = *(const uint32_t *)tables[TOKENIZER_LONGEST].data},
-        .tokens = {array(&tables[TOKENIZER_TOKENS]), n_tokens - 1, table_shift(n_tokens)},
-        .pairs = {array(&tables[TOKENIZER_PAIRS]), n_pairs - 1, table_shift(n_pairs),
+        .tokens = {array(&tables[TOKENIZER_TOKENS]), n_tokens - 1, table_shift(n_tokens), probes(n_tokens)},
+        .pairs = {array(&tables[TOKENIZER_PAIRS]), n_pairs - 1, table_shift(n_pairs), probes(n_pairs),
                   (uint32_t)tables[TOKENIZER_MERGED].n},
         .merged = array(&tables[TOKENIZER_MERGED]),
     };

@@ -21,7 +21,7 @@ bool pair_table_create(struct pair_table *table, size_t count)
 {
     size_t n = slots_for(count);
     *table = (struct pair_table){
-        .slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = table_shift(n)};
+        .slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = table_shift(n), .probes = n};
     if (!table->slots) return false;
     for (size_t i = 0; i < n; i++) table->slots[i] = EMPTY_PAIR;
     return true;
@@ -39,7 +39,7 @@ bool byte_table_create(struct byte_table *table, size_t count)
 {
     size_t n = slots_for(count);
     *table = (struct byte_table){
-        .slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = table_shift(n)};
+        .slots = mem_array(n, sizeof *table->slots), .mask = n - 1, .shift = table_shift(n), .probes = n};
     if (!table->slots) return false;
     memset(table->slots, 0xFF, n * sizeof *table->slots);
     return true;
@@ -67,4 +67,17 @@ void byte_table_mark_word(struct byte_table *table, const struct token_bytes *to
 {
     uint64_t h;
     *slot_of(table, tokens, id, &h) |= WORD_BIT;
+}
+
+bool tables_are_short(const struct pair_table *pairs, const struct byte_table *bytes)
+{
+    size_t run = 0;
+    for (size_t i = 0; i <= 2 * pairs->mask + 1 && run < TABLE_PROBES;
+         i++) /* twice around: a run may pass the end */
+        run = pairs->slots[i & pairs->mask] == EMPTY_PAIR ? 0 : run + 1;
+    if (run >= TABLE_PROBES) return false;
+    run = 0;
+    for (size_t i = 0; i <= 2 * bytes->mask + 1 && run < TABLE_PROBES; i++)
+        run = bytes->slots[i & bytes->mask] == EMPTY_BYTE ? 0 : run + 1;
+    return run < TABLE_PROBES;
 }

@@ -1,8 +1,7 @@
 /* The two hash tables of a tokenizer: pairs of ids to ranks, and bytes to ids. Flat, linear probing, at most
  * four fifths full, unchanged after loading. Both sizes are known beforehand, so neither ever grows.
  *
- * They may lie in a mapped file, so nothing in them is believed: a probe ends after as many steps as there
- * are slots, and what a slot names is looked at only if it is there. The hashes are part of the file's format
+ * They may lie in a mapped file, so nothing in them is believed: a probe ends after TABLE_PROBES steps at most, and what a slot names is looked at only if it is there. The hashes are part of the file's format
  * (ARCHITECTURE.md, "The .gpt2q file") and those of a little-endian machine. */
 #ifndef TOKENIZER_TABLES_H
 #define TOKENIZER_TABLES_H
@@ -23,6 +22,10 @@ static inline uint64_t hash_mix(uint64_t h, uint64_t word)
     return h ^ h >> 32;
 }
 
+/* Of a table in a file: more slots in a row are never taken but by keys that were chosen for it, and a table that is full of what never
+ * matches must not make every look-up long. A tokenizer with such keys is stored without its tables. */
+#define TABLE_PROBES ((size_t)2048)
+
 /* 64 - log2(n) of a number of slots; 0 where it is no power of two from 2 to 2^32. */
 unsigned table_shift(size_t n);
 
@@ -35,6 +38,7 @@ struct pair_table {
     uint64_t *slots; /* left << 40 | right << 20 | rank */
     size_t mask;
     unsigned shift;   /* 64 - log2(slots) */
+    size_t probes;    /* steps of a look-up at most */
     uint32_t n_ranks; /* ranks are below */
 };
 
@@ -52,7 +56,7 @@ static inline uint64_t pair_key(int32_t left, int32_t right)
 static inline uint64_t *pair_table_slot(const struct pair_table *table, uint64_t key)
 {
     size_t i = (size_t)(hash_mix(0, key) * TABLE_MULTIPLIER >> table->shift);
-    for (size_t steps = 0; steps <= table->mask; steps++, i = (i + 1) & table->mask) {
+    for (size_t steps = 0; steps < table->probes; steps++, i = (i + 1) & table->mask) {
         uint64_t slot = table->slots[i];
         if (slot >> ID_BITS == key || slot == EMPTY_PAIR) return &table->slots[i];
     }
@@ -99,7 +103,11 @@ struct byte_table {
     uint32_t *slots;
     size_t mask;
     unsigned shift;
+    size_t probes; /* as above */
 };
+
+/* Whether no look-up takes more than TABLE_PROBES steps. */
+bool tables_are_short(const struct pair_table *pairs, const struct byte_table *bytes);
 
 bool byte_table_create(struct byte_table *table, size_t count);
 /* The token that has the same bytes already, or NO_TOKEN: then it is there now. */
@@ -134,7 +142,7 @@ static inline uint32_t *byte_table_slot(const struct byte_table *table, const st
                                         const uint8_t *bytes, size_t n, uint64_t h)
 {
     size_t i = (size_t)(h >> table->shift), length;
-    for (size_t steps = 0; steps <= table->mask; steps++, i = (i + 1) & table->mask) {
+    for (size_t steps = 0; steps < table->probes; steps++, i = (i + 1) & table->mask) {
         uint32_t slot = table->slots[i];
         if (slot == EMPTY_BYTE) return &table->slots[i];
         if ((slot & TAG_MASK) != hash_tag(h)) continue;

@@ -45,6 +45,8 @@ struct tokenizer_table {
     size_t n; /* elements */
 };
 void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[TOKENIZER_TABLES]);
+/* Whether look-ups in them, read from a file, find what is there (TABLE_PROBES, tables.h): false where tokens were chosen to collide. */
+bool tokenizer_tables_fit(const struct tokenizer *t);
 /* A tokenizer over such arrays, aligned to their elements, which outlive it; extras may be NULL. Any bytes may be in them: where
  * they are not what tokenizer_tables gave, text gets other ids, but valid ones, and ids other bytes or none.
  */

@@ -294,15 +294,18 @@ void json_when_out_of_memory(void (*handler)(void))
 
 /* ---- parsing ---- */
 
-static gpt2q_status parse(const char *text, size_t size, const char *name, bool wild, cJSON **out,
-                          gpt2q_error *err)
+static gpt2q_status recognize(const char *text, size_t size, const char *name, bool wild, gpt2q_error *err)
+{
+    struct scanner scanner = {.text = (const unsigned char *)text, .size = size, .wild = wild};
+    if (scan_document(&scanner)) return GPT2Q_OK;
+    return error_set(err, GPT2Q_FORMAT, "%s%snot valid JSON: %s at byte %zu of %zu", name ? name : "",
+                     name ? ": " : "", scanner.wrong, scanner.at, size);
+}
+
+/* The tree of a text that was recognized. */
+static gpt2q_status build(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err)
 {
     *out = NULL;
-    struct scanner scanner = {.text = (const unsigned char *)text, .size = size, .wild = wild};
-    if (!scan_document(&scanner)) {
-        return error_set(err, GPT2Q_FORMAT, "%s%snot valid JSON: %s at byte %zu of %zu", name ? name : "",
-                         name ? ": " : "", scanner.wrong, scanner.at, size);
-    }
     parsing = true;
     cJSON *root = cJSON_ParseWithLengthOpts(text, size, NULL, false);
     parsing = false;
@@ -316,6 +319,54 @@ static gpt2q_status parse(const char *text, size_t size, const char *name, bool 
     }
     *out = root;
     return GPT2Q_OK;
+}
+
+static gpt2q_status parse(const char *text, size_t size, const char *name, bool wild, cJSON **out,
+                          gpt2q_error *err)
+{
+    *out = NULL;
+    gpt2q_status s = recognize(text, size, name, wild, err);
+    return s ? s : build(text, size, name, out, err);
+}
+
+/* The member at s->at, of a text that was recognized. */
+static gpt2q_status give_member(struct scanner *s, const char *name, json_member_fn *fn, void *user,
+                                gpt2q_error *err)
+{
+    const char *text = (const char *)s->text;
+    cJSON *key = NULL, *value = NULL;
+    const size_t key_at = s->at;
+    scan_string(s);
+    gpt2q_status status = build(text + key_at, s->at - key_at, name, &key, err);
+    skip_space(s);
+    accept(s, ':');
+    skip_space(s);
+    const size_t value_at = s->at;
+    if (!status) scan_value(s, 1);
+    if (!status) status = build(text + value_at, s->at - value_at, name, &value, err);
+    if (!status) status = fn(user, key->valuestring, value, err);
+    cJSON_Delete(key);
+    cJSON_Delete(value);
+    return status;
+}
+
+gpt2q_status json_each_member(const char *text, size_t size, const char *name, json_member_fn *fn, void *user,
+                              gpt2q_error *err)
+{
+    struct scanner s = {.text = (const unsigned char *)text, .size = size};
+    gpt2q_status status = recognize(text, size, name, false, err);
+    if (status) return status;
+    skip_space(&s);
+    if (!accept(&s, '{'))
+        return error_set(err, GPT2Q_FORMAT, "%s%snot a JSON object", name ? name : "", name ? ": " : "");
+    skip_space(&s);
+    if (accept(&s, '}')) return GPT2Q_OK;
+    do {
+        skip_space(&s);
+        status = give_member(&s, name, fn, user, err);
+        skip_space(&s);
+    } while (!status && accept(&s, ','));
+    return status;
 }
 
 gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err)

@@ -18,6 +18,13 @@ gpt2q_status json_parse(const char *text, size_t size, const char *name, cJSON *
  * does not give them. */
 gpt2q_status json_parse_wild(const char *text, size_t size, const char *name, cJSON **out, gpt2q_error *err);
 
+/* The same of an object, member by member, so that the memory it takes is that of the largest member: `fn`
+ * gets each with its key, as a tree of its own. Duplicates among the keys of the object itself are the caller's
+ * to find. More than 4 million values in all are refused, as above. Another status than OK stops. */
+typedef gpt2q_status json_member_fn(void *user, const char *key, const cJSON *value, gpt2q_error *err);
+gpt2q_status json_each_member(const char *text, size_t size, const char *name, json_member_fn *fn, void *user,
+                              gpt2q_error *err);
+
 /* What a program, not a library, asks of cJSON: from now on an allocation that cJSON cannot make ends in
  * `handler`, which must not return, so that no field of an answer is lost in silence. Inside json_parse it is
  * a status, as ever. */

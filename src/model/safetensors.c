@@ -107,8 +107,6 @@ static bool tensor_bytes(const uint64_t *shape, int n_dims, enum st_dtype dtype,
 static gpt2q_status read_tensor(const cJSON *item, const struct body *body, struct st_tensor *t,
                                 gpt2q_error *err)
 {
-    t->name = mem_strdup(item->string);
-    if (!t->name) return error_memory(err, "a tensor's name", strlen(item->string));
     const cJSON *dtype = NULL, *shape = NULL, *offsets = NULL;
     if (!cJSON_IsObject(item))
         return error_set(err, GPT2Q_FORMAT, "%s: %s is not a JSON object", body->file, t->name);
@@ -145,11 +143,17 @@ static gpt2q_status read_tensor(const cJSON *item, const struct body *body, stru
 
 /* ---- the header ---- */
 
+static gpt2q_status twice(const char *file, const char *key, gpt2q_error *err)
+{
+    return error_set(err, GPT2Q_FORMAT, "%s: the key \"%s\" stands twice in one object", file, key);
+}
+
 static gpt2q_status read_metadata(const cJSON *object, const char *file, struct safetensors *st,
                                   gpt2q_error *err)
 {
     if (!cJSON_IsObject(object))
         return error_set(err, GPT2Q_FORMAT, "%s: __metadata__ is not a JSON object", file);
+    if (st->metadata) return twice(file, "__metadata__", err);
     size_t n = (size_t)cJSON_GetArraySize(object);
     st->metadata = mem_zarray(n, sizeof *st->metadata);
     if (!st->metadata) return error_memory(err, "the metadata of a file", n * sizeof *st->metadata);
@@ -200,25 +204,45 @@ static gpt2q_status check_cover(const struct safetensors *st, const struct body 
                      body->file, at, body->size);
 }
 
-static gpt2q_status read_header(const cJSON *root, const struct body *body, struct safetensors *st,
-                                gpt2q_error *err)
+struct header {
+    const struct body *body;
+    struct safetensors *st;
+    size_t capacity;
+};
+
+static gpt2q_status read_member(void *user, const char *key, const cJSON *value, gpt2q_error *err)
 {
-    if (!cJSON_IsObject(root)) {
-        return error_set(err, GPT2Q_FORMAT, "%s: the header is not a JSON object", body->file);
+    struct header *h = user;
+    struct safetensors *st = h->st;
+    if (!strcmp(key, "__metadata__")) return read_metadata(value, h->body->file, st, err);
+    if (st->n_tensors == h->capacity) {
+        const size_t more = h->capacity + h->capacity / 2 + 64;
+        struct st_tensor *larger = mem_grow(st->tensors, h->capacity * sizeof *larger, more * sizeof *larger);
+        if (!larger) return error_memory(err, "a table of tensors", more * sizeof *larger);
+        st->tensors = larger;
+        h->capacity = more;
     }
-    size_t n = (size_t)cJSON_GetArraySize(root);
-    st->tensors = mem_zarray(n, sizeof *st->tensors);
-    st->by_name = mem_array(n, sizeof *st->by_name);
-    if (!st->tensors || !st->by_name) return error_memory(err, "a table of tensors", n * sizeof *st->tensors);
-    for (const cJSON *item = root->child; item; item = item->next) {
-        gpt2q_status s = strcmp(item->string, "__metadata__") == 0
-                             ? read_metadata(item, body->file, st, err)
-                             : read_tensor(item, body, &st->tensors[st->n_tensors++], err);
-        if (s) return s;
-    }
-    qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_places);
+    struct st_tensor *t = &st->tensors[st->n_tensors];
+    *t = (struct st_tensor){.name = mem_strdup(key)};
+    if (!t->name) return error_memory(err, "a tensor's name", strlen(key));
+    st->n_tensors++;
+    return read_tensor(value, h->body, t, err);
+}
+
+static gpt2q_status read_header(const char *text, size_t size, const struct body *body,
+                                struct safetensors *st, gpt2q_error *err)
+{
+    struct header h = {.body = body, .st = st};
+    gpt2q_status s = json_each_member(text, size, body->file, read_member, &h, err);
+    if (s) return s;
+    st->by_name = mem_array(st->n_tensors, sizeof *st->by_name);
+    if (!st->by_name) return error_memory(err, "a table of tensors", st->n_tensors * sizeof *st->by_name);
+    if (st->n_tensors) qsort(st->tensors, st->n_tensors, sizeof *st->tensors, compare_places);
     for (size_t i = 0; i < st->n_tensors; i++) st->by_name[i] = &st->tensors[i];
     qsort(st->by_name, st->n_tensors, sizeof *st->by_name, compare_names);
+    for (size_t i = 1; i < st->n_tensors; i++)
+        if (!strcmp(st->by_name[i - 1]->name, st->by_name[i]->name))
+            return twice(body->file, st->by_name[i]->name, err);
     return check_cover(st, body, err);
 }
 
@@ -239,11 +263,7 @@ static gpt2q_status read_file(const uint8_t *data, size_t size, const char *file
     const uint8_t *header = data + ST_LENGTH_BYTES;
     struct body body = {
         .file = file, .data = header + length, .size = size - ST_LENGTH_BYTES - (size_t)length};
-    cJSON *root;
-    gpt2q_status s = json_parse((const char *)header, (size_t)length, file, &root, err);
-    if (!s) s = read_header(root, &body, st, err);
-    cJSON_Delete(root);
-    return s;
+    return read_header((const char *)header, (size_t)length, &body, st, err);
 }
 
 gpt2q_status safetensors_open(const char *path, struct safetensors *out, gpt2q_error *err)

@@ -135,7 +135,8 @@ static gpt2q_status make_tables(struct gpt2q_writer *w, gpt2q_error *err)
 {
     if (!w->source.texts.vocab.text) return GPT2Q_OK;
     gpt2q_status s = tokenizer_from_texts(&w->source.texts, &w->tokenizer, err);
-    if (s || tokenizer_size(w->tokenizer) >= GPT2Q_TABLES_MIN) return s;
+    if (s || (tokenizer_size(w->tokenizer) >= GPT2Q_TABLES_MIN && tokenizer_tables_fit(w->tokenizer)))
+        return s;
     tokenizer_free(w->tokenizer);
     w->tokenizer = NULL;
     return GPT2Q_OK;
