@@ -88,9 +88,9 @@ static void print_score_json(cJSON *doc, const char *path, int32_t window, int32
 
 static void print_score(const char *path, int32_t window, const struct score *score, double kl_p99)
 {
-    char text[ERROR_TEXT];
+    char text[ERROR_TEXT], name[SAFE_NAME];
     double error = moments_error(&score->nll);
-    printf("text        %s: %llu tokens predicted in windows of %d\n", path, (unsigned long long)score->nll.n,
+    printf("text        %s: %llu tokens predicted in windows of %d\n", safe_name(path, name), (unsigned long long)score->nll.n,
            (int)window);
     printf("nll         %.4f +- %.4f\n", score->nll.mean, error);
     printf("perplexity  %.3f +- %.3f\n", score_perplexity(score), score_perplexity(score) * error);
@@ -237,7 +237,9 @@ static int eval_reference(const gpt2q_model *model)
                                  .window = e.reference.window,
                                  .stride = e.reference.window};
     if (opt.limit && (size_t)opt.limit < e.windows.n) e.windows.n = (size_t)opt.limit;
-    int code = check_windows(&e.windows, e.path, opt.limit);
+    int code = e.windows.window < 2
+                   ? failure("%s: windows of 1 token predict nothing: at least 2 are expected", opt.reference)
+                   : check_windows(&e.windows, e.path, opt.limit);
     if (!code && !opt.model.quiet) say_rounded_limit(&e.windows, opt.limit);
     if (!code) code = score_and_write(&e);
     mem_free(e.rows);
@@ -298,7 +300,8 @@ static void report_last_words(const gpt2q_model *model, const struct last_word_s
         json_print(doc);
         return;
     }
-    printf("last words  %s: %llu passages\n", opt.lambada, (unsigned long long)score->examples);
+    char name[SAFE_NAME];
+    printf("last words  %s: %llu passages\n", safe_name(opt.lambada, name), (unsigned long long)score->examples);
     printf("accuracy    %.2f %%\n", 100 * p);
     printf("nll         %.4f +- %.4f a word\n", score->nll.mean, moments_error(&score->nll));
 }
@@ -342,13 +345,18 @@ static int check_usage(int argc, char **argv)
 static int check_outputs(void)
 {
     struct outputs o = {0};
+    char *path = NULL;
+    if (!opt.text && !opt.lambada && !opt.reference && default_text(opt.model.model, &path)) return EXIT_FAILED;
     outputs_read_model(&o, opt.model.model);
     outputs_read(&o, "--text", opt.text);
     outputs_read(&o, "--lambada", opt.lambada);
     outputs_read(&o, "--reference", opt.reference);
+    outputs_read(&o, "the text", path);
     outputs_write(&o, "--logits", opt.logits);
     outputs_write(&o, "--json", opt.json ? "-" : NULL);
-    return outputs_check(&o);
+    const int code = outputs_check(&o);
+    mem_free(path);
+    return code;
 }
 
 static int run(int argc, char **argv)

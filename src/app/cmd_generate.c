@@ -1,6 +1,7 @@
 /* gpt2q generate: continues one prompt. It is a batch with one request. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/tables.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/context.h"
@@ -229,9 +230,10 @@ static void print_plain(const struct generation *g)
 static void print_timings(const struct generation *g)
 {
     struct timings t = timings_of(g);
+    char name[SAFE_NAME];
     fflush(stdout);
     fprintf(stderr, "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s)",
-            gpt2q_model_name(g->model), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s,
+            safe_name(gpt2q_model_name(g->model), name), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s,
             t.prefill_rate);
     if (t.n_made) fprintf(stderr, "; %zu tokens made in %.3f s", t.n_made, t.decode_s);
     if (t.decode_rate > 0) fprintf(stderr, " (%.0f/s)", t.decode_rate);

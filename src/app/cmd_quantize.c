@@ -137,8 +137,9 @@ static void report(struct conversion *c)
         print_row("total", all, c->bytes_before, c->bytes_after, &c->errors);
         printf("%.3f bits per weight; mean error %.3e, %.4f %% of the weights clipped; %.2f s\n", bits,
                c->errors.mean_error, 100 * c->errors.clipped, seconds);
+        char name[SAFE_NAME];
         if (opt.output)
-            printf("%s: %s bytes with tokenizer and header\n", opt.output, print_count(c->file_bytes, a));
+            printf("%s: %s bytes with tokenizer and header\n", safe_name(opt.output, name), print_count(c->file_bytes, a));
         return;
     }
     cJSON *doc = cJSON_CreateObject();

@@ -2,11 +2,13 @@
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/outputs.h"
+#include "app/tables.h"
 #include "base/checked.h"
 #include "base/file_writer.h"
 #include "base/memory.h"
 #include "engine/model.h"
 #include "model/safetensors.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,12 +106,26 @@ static int write_trace(const struct trace *t)
     return code;
 }
 
+/* The first value that is no number, of the first intermediate that has one: a file is written all the same, to look at. */
+static int check_finite(const struct trace *t)
+{
+    for (size_t i = 0; i < t->n_items; i++) {
+        const struct intermediate *item = &t->items[i];
+        for (size_t k = 0; k < t->n * (size_t)item->cols; k++)
+            if (!isfinite(item->data[k]))
+                return failure("%s: holds %s at [%zu, %zu], and what follows may", item->name,
+                               isnan(item->data[k]) ? "NaN" : "infinity", k / (size_t)item->cols, k % (size_t)item->cols);
+    }
+    return EXIT_DONE;
+}
+
 static void report(const struct trace *t, const gpt2q_model *model)
 {
+    char name[SAFE_NAME], output[SAFE_NAME];
     if (!opt.json) {
         if (!opt.model.quiet)
-            fprintf(stderr, "%s: %zu intermediates of %zu tokens written to %s\n", gpt2q_model_name(model),
-                    t->n_items, t->n, opt.output);
+            fprintf(stderr, "%s: %zu intermediates of %zu tokens written to %s\n",
+                    safe_name(gpt2q_model_name(model), name), t->n_items, t->n, safe_name(opt.output, output));
         return;
     }
     cJSON *doc = cJSON_CreateObject();
@@ -152,6 +168,7 @@ static int trace_ids(struct trace *t, const gpt2q_model *model)
     gpt2q_context_free(ctx);
     if (!code) code = write_trace(t);
     if (!code) report(t, model);
+    if (!code) code = check_finite(t);
     return code;
 }
 

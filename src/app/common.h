@@ -69,8 +69,10 @@ void put_logprobs(struct json_writer *w, const gpt2q_position *positions, size_t
 /* [{"id", "logprob", "top": [k times {"id", "logprob"}]}, ..]; null for a position that has none. */
 cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k);
 void json_print(cJSON *document); /* on stdout with a newline; frees it */
-/* Text for a terminal. Broken UTF-8 becomes U+FFFD. */
+/* Text that was made or asked for: broken sequences become U+FFFD; a terminal gets no control characters but ends of lines and tabs. */
 void print_text(const char *bytes, size_t n);
+/* In tables: control characters are escaped wherever it goes. */
+void print_escaped(const char *bytes, size_t n);
 
 /* ---- signals ---- */
 /* For the beginning of the program. From now on SIGINT, SIGTERM, SIGHUP and SIGPIPE remove what is half-written and end it; a file that

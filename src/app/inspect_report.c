@@ -153,9 +153,10 @@ static void print_tensors(const struct inventory *v)
     else
         printf("\n%-26s %-14s %-6s %-17s %13s\n", "tensor", "shape", "dtype", "scheme", "bytes");
     for (size_t i = 0; i < v->n_tensors; i++) {
+        char name[SAFE_NAME];
         const struct inventory_tensor *t = &v->tensors[i];
-        int width = (int)strlen(t->name);
-        print_text(t->name, strlen(t->name));
+        int width = (int)strlen(safe_name(t->name, name));
+        fputs(name, stdout);
         printf("%*s", width < column ? column - width : 0, "");
         (t->measured ? print_measured : print_stored)(t);
         putchar('\n');
@@ -180,7 +181,7 @@ static void print_made(const char *label, const char *text)
 {
     if (!text) return;
     printf("%s: ", label);
-    print_text(text, strlen(text));
+    print_escaped(text, strlen(text));
     putchar('\n');
 }
 
@@ -188,7 +189,7 @@ void inspect_print_table(const struct inventory *v, const char *path)
 {
     char parameters[COUNT_TEXT];
     const gpt2q_config *c = &v->config;
-    print_text(path, strlen(path));
+    print_escaped(path, strlen(path));
     printf(": %s, %s parameters in %zu tensors\n", kind_name(v), print_count(v->parameters, parameters),
            v->n_tensors);
     print_made("method", metadata_of(v, GPT2Q_KEY_METHOD));

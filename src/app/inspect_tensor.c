@@ -127,7 +127,7 @@ static void print_view(const struct view *v)
     const struct inventory_tensor *t = v->tensor;
     const struct statistics *s = &v->statistics;
     inspect_print_shape(t, shape);
-    print_text(t->name, strlen(t->name));
+    print_escaped(t->name, strlen(t->name));
     printf(": %s, %s, %s bytes\n", shape, t->dtype, print_count(t->bytes, bytes));
     printf("min %.8g  max %.8g  mean %.8g  std %.8g", s->min, s->max, s->mean, s->std);
     if (s->non_finite) printf("  not finite: %" PRIu64, s->non_finite);

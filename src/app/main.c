@@ -2,6 +2,7 @@
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/provenance.h"
+#include "app/tables.h"
 #include "base/json.h"
 #include "base/waiting_stream.h"
 #include "base/memory.h"
@@ -51,7 +52,8 @@ static int version(void)
     printf("instruction set: %s\n", isa_choose(NULL, &isa, &err) ? err.message : isa->name);
     printf("OpenMP runtime: %s\n", threads_runtime());
     printf("unicode: %s (utf8proc %s)\n", utf8proc_unicode_version(), utf8proc_version());
-    printf("default model: %s\n", model_locate(NULL, &path, &err) ? err.message : path);
+    char name[SAFE_NAME];
+    printf("default model: %s\n", safe_name(model_locate(NULL, &path, &err) ? err.message : path, name));
     mem_free(path);
     return EXIT_DONE;
 }

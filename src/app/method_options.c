@@ -1,4 +1,5 @@
 #include "app/method_options.h"
+#include "app/tables.h"
 #include "app/measured_text.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -209,6 +210,7 @@ static int open_texts(const struct method_options *o, const char *model, const s
     if (window > positions)
         return usage_error("--calibrate-window is %d, but the model has %d positions", window,
                            (int)positions);
+    char name[SAFE_NAME];
     if (tokenizer_open(model, &tokenizer, &err)) return failed(&err);
     const struct calibration_params p = {
         .paths = o->texts.items, .n_paths = o->texts.n, .tokens = o->tokens, .window = window};
@@ -218,7 +220,7 @@ static int open_texts(const struct method_options *o, const char *model, const s
     for (size_t i = 0; i < out->n_texts && !quiet; i++)
         if (out->texts[i].windows < out->texts[i].asked)
             fprintf(stderr, "%s fills %d windows of %d tokens, fewer than the %d asked for\n",
-                    out->texts[i].path, out->texts[i].windows, window, out->texts[i].asked);
+                    safe_name(out->texts[i].path, name), out->texts[i].windows, window, out->texts[i].asked);
     return EXIT_DONE;
 }
 

@@ -2,6 +2,7 @@
 #include "app/common.h"
 #include "base/file_writer.h"
 #include "base/memory.h"
+#include "base/terminal_text.h"
 #include "base/utf8.h"
 #include <math.h>
 #include <stdio.h>
@@ -108,9 +109,30 @@ void json_print(cJSON *document)
     cJSON_Delete(document);
 }
 
+void print_escaped(const char *bytes, size_t n)
+{
+    char *text = need(mem_alloc(4 * n + 1));
+    fwrite(text, 1, terminal_text(text, 4 * n + 1, bytes, n), stdout);
+    mem_free(text);
+}
+
+/* Ends of lines and tabs go to a terminal as they are. */
+static void print_on_terminal(const char *bytes, size_t n)
+{
+    for (size_t i = 0, end; i < n; i = end + 1) {
+        for (end = i; end < n && bytes[end] != '\n' && bytes[end] != '\t'; end++) {}
+        print_escaped(bytes + i, end - i);
+        if (end < n) putchar(bytes[end]);
+    }
+}
+
 void print_text(const char *bytes, size_t n)
 {
     size_t length;
+    if (isatty(STDOUT_FILENO)) {
+        print_on_terminal(bytes, n);
+        return;
+    }
     char *text = need(utf8_sanitize(bytes, n, &length));
     fwrite(text, 1, length, stdout);
     mem_free(text);

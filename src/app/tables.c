@@ -1,7 +1,15 @@
 #include "app/tables.h"
+#include "base/terminal_text.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+
+const char *safe_name(const char *name, char text[SAFE_NAME])
+{
+    terminal_text(text, SAFE_NAME, name, strlen(name));
+    return text;
+}
 
 const char *print_count(uint64_t n, char text[COUNT_TEXT])
 {

@@ -4,6 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A name from outside (of a tensor, a file, a scheme) as a table or a line may show it: control characters escaped, broken UTF-8 as U+FFFD,
+ * cut where it is longer. Returns text. */
+#define SAFE_NAME 4200
+const char *safe_name(const char *name, char text[SAFE_NAME]);
+
 #define COUNT_TEXT 32
 /* "497,759,232"; returns text. */
 const char *print_count(uint64_t n, char text[COUNT_TEXT]);

@@ -83,46 +83,57 @@ void scorer_free(struct scorer *s)
     *s = (struct scorer){0};
 }
 
-/* log(sum(exp(x))) = max + log(sum(exp(x - max))) */
-static double log_sum_exp(const struct kernels *k, const float *x, size_t n)
+/* log(sum(exp(x))) = max + log: the parts stay apart, for in their sum a max of 3e38 would be all that is left. */
+struct log_sum {
+    double max, log;
+};
+
+static struct log_sum log_sum_exp(const struct kernels *k, const float *x, size_t n)
 {
     float max = k->row_max(x, n);
-    return (double)max + math_log(k->row_sum_exp(x, n, max));
+    return (struct log_sum){(double)max, math_log(k->row_sum_exp(x, n, max))};
 }
 
-/* The sum of e[i] * (r[i] - x[i]) in 16 partial sums and a tree, so that the compiler can use vectors; and
+static double nll_of(struct log_sum s, float logit) { return s.max - (double)logit + s.log; }
+
+/* Both from their largest: (r[i] - max r) - (x[i] - max x). */
+static double difference(float r, double r_max, float x, double x_max) { return ((double)r - r_max) - ((double)x - x_max); }
+
+/* The sum of e[i] times the difference in 16 partial sums and a tree, so that the compiler can use vectors; and
  * the largest |r[i] - x[i]|. */
-static double weighted_difference(const float *e, const float *r, const float *x, size_t n, double *largest)
+static double weighted_difference(const float *e, const float *r, double r_max, const float *x, double x_max, size_t n,
+                                  double *largest)
 {
-    double sum[16] = {0};
-    float most = 0;
+    double sum[16] = {0}, most = 0;
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
-        for (size_t j = 0; j < 16; j++) sum[j] += (double)e[i + j] * ((double)r[i + j] - (double)x[i + j]);
-    for (size_t j = 0; i + j < n; j++) sum[j] += (double)e[i + j] * ((double)r[i + j] - (double)x[i + j]);
+        for (size_t j = 0; j < 16; j++) sum[j] += (double)e[i + j] * difference(r[i + j], r_max, x[i + j], x_max);
+    for (size_t j = 0; i + j < n; j++) sum[j] += (double)e[i + j] * difference(r[i + j], r_max, x[i + j], x_max);
     for (size_t j = 0; j < n; j++) {
-        float d = fabsf(r[j] - x[j]);
+        double d = fabs((double)r[j] - (double)x[j]);
         most = d > most ? d : most;
     }
-    *largest = (double)most;
+    *largest = most;
     for (size_t half = 8; half; half /= 2)
         for (size_t j = 0; j < half; j++) sum[j] += sum[j + half];
     return sum[0];
 }
 
-/* KL = sum p (log p - log q) = sum p (r - x) - (log_sum_exp(r) - log_sum_exp(x)). Where rounding makes it
+/* KL = sum p (log p - log q) = sum p (r - x) - (log_sum_exp(r) - log_sum_exp(x)), r and x from their largest. Where rounding makes it
  * negative, it is 0. */
-static void compare_rows(const struct scorer *s, const float *r, const float *x, double lse, int32_t target,
+static void compare_rows(const struct scorer *s, const float *r, const float *x, struct log_sum lse, int32_t target,
                          float *e, struct row_score *out)
 {
     size_t n = (size_t)s->vocab;
     float max = s->kernels->row_max(r, n);
-    double sum = s->kernels->row_exp(r, n, 1, max, e), reference_lse = (double)max + math_log(sum);
-    double kl = weighted_difference(e, r, x, n, &out->max_difference) / sum - (reference_lse - lse);
+    double sum = s->kernels->row_exp(r, n, 1, max, e);
+    struct log_sum reference = {(double)max, math_log(sum)};
+    double kl = weighted_difference(e, r, reference.max, x, lse.max, n, &out->max_difference) / sum -
+                (reference.log - lse.log);
     int32_t likeliest = kernels_argmax(s->kernels, r, n);
     out->kl = kl > 0 ? kl : 0;
     out->agrees = likeliest == kernels_argmax(s->kernels, x, n);
-    out->reference_nll = target < 0 ? 0 : reference_lse - (double)r[target];
+    out->reference_nll = target < 0 ? 0 : nll_of(reference, r[target]);
     out->finite = out->finite && likeliest >= 0 && isfinite(kl);
 }
 
@@ -146,9 +157,9 @@ static void score_rows(void *arg, int thread, int n_threads)
         int32_t target = t->targets[r];
         *out = (struct row_score){.finite = true};
         if (target < 0 && !t->reference) continue;
-        double lse = log_sum_exp(s->kernels, x, n);
-        out->finite = isfinite(lse);
-        if (target >= 0) out->nll = lse - (double)x[target];
+        struct log_sum lse = log_sum_exp(s->kernels, x, n);
+        out->finite = isfinite(lse.max) && isfinite(lse.log);
+        if (target >= 0) out->nll = nll_of(lse, x[target]);
         if (t->reference)
             compare_rows(s, t->reference + (size_t)r * n, x, lse, target,
                          s->exponentials + (size_t)thread * n, out);

@@ -4,6 +4,7 @@
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/outputs.h"
+#include "app/tables.h"
 #include "base/file_writer.h"
 #include "base/memory.h"
 #include "engine/context.h"
@@ -238,12 +239,13 @@ static gpt2q_status go_on(const struct batch_run *run, const char *fingerprint,
                           const struct batch_lines *lines, struct batch_done *done, gpt2q_error *err)
 {
     struct batch_output *o = run->output;
+    char name[SAFE_NAME];
     gpt2q_status s = batch_fingerprint_check(o->target, fingerprint, err);
     if (!s) s = batch_done_scan(o->target, lines, !opt.unordered, done, err);
     if (!s && done->again && !opt.model.quiet)
         fprintf(stderr,
                 "%s: memory was out for the answer after %" PRIu64 ": it and all after it are made again\n",
-                o->path, done->n_lines);
+                safe_name(o->path, name), done->n_lines);
     return s ? s : batch_output_begin(o, done->keep, done->n_lines, err);
 }
 

@@ -129,6 +129,18 @@ cJSON *compare_json(const struct comparison *c)
     return doc;
 }
 
+/* A field of CSV (RFC 4180): the name of a file may hold a comma. */
+static void put_csv(FILE *f, const char *text)
+{
+    if (!strpbrk(text, ",\"")) {
+        fputs(text, f);
+        return;
+    }
+    fputc('"', f);
+    for (const char *c = text; *c; c++) fputs(*c == '"' ? "\"\"" : (char[]){*c, 0}, f);
+    fputc('"', f);
+}
+
 int compare_write_csv(const struct comparison *c, const char *path)
 {
     gpt2q_error err;
@@ -142,7 +154,8 @@ int compare_write_csv(const struct comparison *c, const char *path)
     for (size_t k = 0; k < c->n_schemes; k++) {
         const struct compared *s = &c->schemes[k];
         if (!s->done) continue;
-        fprintf(w.stream, "%s,%s", s->scheme, s->activations);
+        put_csv(w.stream, s->scheme);
+        fprintf(w.stream, ",%s", s->activations);
         figures_of(s, f);
         for (size_t i = 0; i < N_FIGURES; i++) {
             if (isfinite(f[i].value))

@@ -1,4 +1,5 @@
 #include "app/compare/page.h"
+#include "app/compare/svg.h"
 #include <stdarg.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@ void page_key(FILE *f, const struct comparison *c, size_t scheme)
 {
     char label[LABEL_TEXT], classes[CLASSES_TEXT];
     page_label(&c->schemes[scheme], label);
-    fprintf(f, "<i class=\"key %s\"></i>%s", page_classes(scheme, classes), label);
+    fprintf(f, "<i class=\"key %s\"></i>", page_classes(scheme, classes));
+    html_text(f, label, strlen(label));
 }
 
 void page_figure(FILE *f, const struct comparison *c, size_t first, const char *heading, bool wide)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/terminal_text.h"
 #include "base/sha256.h"
 #include "engine/model.h"
 #include "model/gpt2q_file.h"
@@ -184,11 +185,9 @@ static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2
     struct progress_line line = {.what = what, .silent = c->options.quiet};
     struct progress progress = progress_on(&line);
     s->activations = activations_of(model, s->activations);
-    const char *slash = strrchr(s->spec, '/');
-    snprintf(s->scheme, sizeof s->scheme, "%s",
-             !s->file ? gpt2q_model_scheme(model)
-             : slash  ? slash + 1
-                      : s->spec);
+    const char *slash = strrchr(s->spec, '/'), *name = slash ? slash + 1 : s->spec;
+    if (!s->file) name = gpt2q_model_scheme(model);
+    terminal_text(s->scheme, sizeof s->scheme, name, strlen(name));
     snprintf(what, sizeof what, "%s, tokens", s->scheme);
     s->bytes = gpt2q_model_bytes(model);
     s->parameters = gpt2q_model_parameters(model);

@@ -24,7 +24,7 @@ static void print_flat(const char *text, size_t n)
     for (size_t i = 0, end; i < n; i = end + 1) {
         const char *newline = memchr(text + i, '\n', n - i);
         end = newline ? (size_t)(newline - text) : n;
-        print_text(text + i, end - i);
+        print_escaped(text + i, end - i);
         if (newline) fputs("\xE2\x86\xB5", stdout); /* U+21B5 */
     }
 }
@@ -195,8 +195,9 @@ void compare_print(const struct comparison *c)
     int width = widest_label(c);
     if (!c->schemes->done) return;
     const char *slash = strrchr(c->text, '/');
-    printf("%s, %zu tokens of %s in windows of %d\n\n", c->name,
-           windows_count(&c->windows) * (size_t)c->windows.window, slash ? slash + 1 : c->text,
+    char name[SAFE_NAME], text[SAFE_NAME];
+    printf("%s, %zu tokens of %s in windows of %d\n\n", safe_name(c->name, name),
+           windows_count(&c->windows) * (size_t)c->windows.window, safe_name(slash ? slash + 1 : c->text, text),
            (int)c->windows.window);
     print_completions(c, width);
     print_quality(c, width);
