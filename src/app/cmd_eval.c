@@ -90,8 +90,8 @@ static void print_score(const char *path, int32_t window, const struct score *sc
 {
     char text[ERROR_TEXT], name[SAFE_NAME];
     double error = moments_error(&score->nll);
-    printf("text        %s: %llu tokens predicted in windows of %d\n", safe_name(path, name), (unsigned long long)score->nll.n,
-           (int)window);
+    printf("text        %s: %llu tokens predicted in windows of %d\n", safe_name(path, name),
+           (unsigned long long)score->nll.n, (int)window);
     printf("nll         %.4f +- %.4f\n", score->nll.mean, error);
     printf("perplexity  %.3f +- %.3f\n", score_perplexity(score), score_perplexity(score) * error);
     if (!score->kl_rows) return;
@@ -301,7 +301,8 @@ static void report_last_words(const gpt2q_model *model, const struct last_word_s
         return;
     }
     char name[SAFE_NAME];
-    printf("last words  %s: %llu passages\n", safe_name(opt.lambada, name), (unsigned long long)score->examples);
+    printf("last words  %s: %llu passages\n", safe_name(opt.lambada, name),
+           (unsigned long long)score->examples);
     printf("accuracy    %.2f %%\n", 100 * p);
     printf("nll         %.4f +- %.4f a word\n", score->nll.mean, moments_error(&score->nll));
 }
@@ -346,7 +347,8 @@ static int check_outputs(void)
 {
     struct outputs o = {0};
     char *path = NULL;
-    if (!opt.text && !opt.lambada && !opt.reference && default_text(opt.model.model, &path)) return EXIT_FAILED;
+    if (!opt.text && !opt.lambada && !opt.reference && default_text(opt.model.model, &path))
+        return EXIT_FAILED;
     outputs_read_model(&o, opt.model.model);
     outputs_read(&o, "--text", opt.text);
     outputs_read(&o, "--lambada", opt.lambada);

@@ -233,8 +233,8 @@ static void print_timings(const struct generation *g)
     char name[SAFE_NAME];
     fflush(stdout);
     fprintf(stderr, "%s, %s: loaded in %.3f s; %zu prompt tokens in %.3f s (%.0f/s)",
-            safe_name(gpt2q_model_name(g->model), name), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt, t.prefill_s,
-            t.prefill_rate);
+            safe_name(gpt2q_model_name(g->model), name), gpt2q_model_scheme(g->model), g->load_s, t.n_prompt,
+            t.prefill_s, t.prefill_rate);
     if (t.n_made) fprintf(stderr, "; %zu tokens made in %.3f s", t.n_made, t.decode_s);
     if (t.decode_rate > 0) fprintf(stderr, " (%.0f/s)", t.decode_rate);
     if (g->stats.proposed_tokens)

@@ -139,7 +139,8 @@ static void report(struct conversion *c)
                c->errors.mean_error, 100 * c->errors.clipped, seconds);
         char name[SAFE_NAME];
         if (opt.output)
-            printf("%s: %s bytes with tokenizer and header\n", safe_name(opt.output, name), print_count(c->file_bytes, a));
+            printf("%s: %s bytes with tokenizer and header\n", safe_name(opt.output, name),
+                   print_count(c->file_bytes, a));
         return;
     }
     cJSON *doc = cJSON_CreateObject();

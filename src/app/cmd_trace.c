@@ -114,7 +114,8 @@ static int check_finite(const struct trace *t)
         for (size_t k = 0; k < t->n * (size_t)item->cols; k++)
             if (!isfinite(item->data[k]))
                 return failure("%s: holds %s at [%zu, %zu], and what follows may", item->name,
-                               isnan(item->data[k]) ? "NaN" : "infinity", k / (size_t)item->cols, k % (size_t)item->cols);
+                               isnan(item->data[k]) ? "NaN" : "infinity", k / (size_t)item->cols,
+                               k % (size_t)item->cols);
     }
     return EXIT_DONE;
 }
@@ -125,7 +126,8 @@ static void report(const struct trace *t, const gpt2q_model *model)
     if (!opt.json) {
         if (!opt.model.quiet)
             fprintf(stderr, "%s: %zu intermediates of %zu tokens written to %s\n",
-                    safe_name(gpt2q_model_name(model), name), t->n_items, t->n, safe_name(opt.output, output));
+                    safe_name(gpt2q_model_name(model), name), t->n_items, t->n,
+                    safe_name(opt.output, output));
         return;
     }
     cJSON *doc = cJSON_CreateObject();

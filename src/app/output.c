@@ -120,7 +120,8 @@ void print_escaped(const char *bytes, size_t n)
 static void print_on_terminal(const char *bytes, size_t n)
 {
     for (size_t i = 0, end; i < n; i = end + 1) {
-        for (end = i; end < n && bytes[end] != '\n' && bytes[end] != '\t'; end++) {}
+        for (end = i; end < n && bytes[end] != '\n' && bytes[end] != '\t'; end++) {
+        }
         print_escaped(bytes + i, end - i);
         if (end < n) putchar(bytes[end]);
     }

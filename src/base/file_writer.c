@@ -190,6 +190,7 @@ gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err)
 
 void file_writer_abort(struct file_writer *w)
 {
+    if (!w->path) return;
     if (w->stream) fclose(w->stream);
     if (w->temporary) unlink(w->temporary);
     temporaries_forget(w->place);

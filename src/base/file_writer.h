@@ -21,6 +21,7 @@ gpt2q_status file_writer_open(struct file_writer *w, const char *path, gpt2q_err
 gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n, gpt2q_error *err);
 /* Leaves the whole file, or after an error nothing; but where the folder cannot be synced the whole file is there. */
 gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err);
+/* One that is closed already is left alone. */
 void file_writer_abort(struct file_writer *w);
 /* Removes the temporary files of all open writers; async-signal-safe, for a program that is about to die. */
 void file_writer_abort_all(void);
@@ -45,6 +46,7 @@ struct folder_writer {
     bool (*belongs)(const char *name);
     int place, files[32]; /* among the temporaries */
     int n_files;
+    int fd; /* the folder while it is written */
     bool replaces;
 };
 gpt2q_status folder_writer_open(struct folder_writer *w, const char *path, bool (*belongs)(const char *name),

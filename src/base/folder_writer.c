@@ -19,7 +19,8 @@ static gpt2q_status cannot_write(const struct folder_writer *w, int reason, gpt2
 
 /* ---- the entries of a folder ---- */
 
-typedef gpt2q_status entry_fn(struct folder_writer *w, const char *name, const char *path, gpt2q_error *err);
+/* `fd` is the folder. */
+typedef gpt2q_status entry_fn(struct folder_writer *w, int fd, const char *name, gpt2q_error *err);
 
 static gpt2q_status each_entry(struct folder_writer *w, const char *folder, entry_fn *fn, gpt2q_error *err)
 {
@@ -27,12 +28,8 @@ static gpt2q_status each_entry(struct folder_writer *w, const char *folder, entr
     if (!d) return cannot_write(w, errno, err);
     gpt2q_status s = GPT2Q_OK;
     errno = 0;
-    for (struct dirent *e; !s && (e = readdir(d)); errno = 0) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        char *path = path_join(folder, e->d_name);
-        s = path ? fn(w, e->d_name, path, err) : error_memory(err, "a path", strlen(folder));
-        mem_free(path);
-    }
+    for (struct dirent *e; !s && (e = readdir(d)); errno = 0)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) s = fn(w, dirfd(d), e->d_name, err);
     if (!s && errno) s = cannot_write(w, errno, err);
     closedir(d);
     return s;
@@ -40,10 +37,10 @@ static gpt2q_status each_entry(struct folder_writer *w, const char *folder, entr
 
 /* ---- opening ---- */
 
-static gpt2q_status check_entry(struct folder_writer *w, const char *name, const char *path, gpt2q_error *err)
+static gpt2q_status check_entry(struct folder_writer *w, int fd, const char *name, gpt2q_error *err)
 {
     struct stat st;
-    if (lstat(path, &st) || !S_ISDIR(st.st_mode)) return GPT2Q_OK;
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode)) return GPT2Q_OK;
     return error_set(err, GPT2Q_INVALID_ARGUMENT,
                      "%s: holds the folder '%s' and is not replaced: name a folder that is not there yet",
                      w->path, name);
@@ -69,16 +66,17 @@ static gpt2q_status make_folder(struct folder_writer *w, const struct file_targe
     if (s) return s;
     w->place = temporaries_add(w->temporary, true);
     if (w->place < 0) return cannot_write(w, ENAMETOOLONG, err);
-    if (mkdir(w->temporary, 0777) == 0 && (!w->replaces || chmod(w->temporary, t->st.st_mode & 07777) == 0))
-        return GPT2Q_OK;
-    return cannot_write(w, errno, err);
+    if (mkdir(w->temporary, 0777) || (w->replaces && chmod(w->temporary, t->st.st_mode & 07777)) ||
+        (w->fd = open(w->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return cannot_write(w, errno, err);
+    return GPT2Q_OK;
 }
 
 gpt2q_status folder_writer_open(struct folder_writer *w, const char *path, bool (*belongs)(const char *name),
                                 gpt2q_error *err)
 {
     struct file_target t;
-    *w = (struct folder_writer){.belongs = belongs, .place = -1, .path = mem_strdup(path)};
+    *w = (struct folder_writer){.belongs = belongs, .place = -1, .fd = -1, .path = mem_strdup(path)};
     if (!w->path) return error_memory(err, "a path", strlen(path));
     gpt2q_status s = file_target_find(path, &t, err);
     if (!s) s = make_folder(w, &t, err);
@@ -107,36 +105,27 @@ gpt2q_status folder_writer_file(struct folder_writer *w, const char *name, struc
 /* ---- finishing ---- */
 
 /* A file of the old folder that the new one does not replace is in both until the old one is gone. */
-static gpt2q_status carry_over(struct folder_writer *w, const char *name, const char *path, gpt2q_error *err)
+static gpt2q_status carry_over(struct folder_writer *w, int fd, const char *name, gpt2q_error *err)
 {
-    if (w->belongs(name)) return GPT2Q_OK;
-    char *to = path_join(w->temporary, name);
-    if (!to) return error_memory(err, "a path", strlen(name));
-    gpt2q_status s = GPT2Q_OK;
-    if (linkat(AT_FDCWD, path, AT_FDCWD, to, 0) && errno != EEXIST)
-        s = error_set(err, GPT2Q_IO, "%s: is not replaced: '%s' cannot be carried over: %s", w->path, name,
-                      strerror(errno));
-    mem_free(to);
-    return s;
+    if (w->belongs(name) || linkat(fd, name, w->fd, name, 0) == 0 || errno == EEXIST) return GPT2Q_OK;
+    return error_set(err, GPT2Q_IO, "%s: is not replaced: '%s' cannot be carried over: %s", w->path, name,
+                     strerror(errno));
 }
 
-static gpt2q_status remove_entry(struct folder_writer *w, const char *name, const char *path,
-                                 gpt2q_error *err)
+/* Removing needs no memory: where there is none, too, nothing is left behind. */
+static gpt2q_status remove_entry(struct folder_writer *w, int fd, const char *name, gpt2q_error *err)
 {
-    (void)w, (void)name, (void)err;
-    unlink(path);
+    (void)w, (void)err;
+    unlinkat(fd, name, 0);
     return GPT2Q_OK;
 }
 
 /* Of the folder that was replaced; a file that came after all were carried over stays, under the temporary name. */
-static gpt2q_status remove_old_entry(struct folder_writer *w, const char *name, const char *path,
-                                     gpt2q_error *err)
+static gpt2q_status remove_old_entry(struct folder_writer *w, int fd, const char *name, gpt2q_error *err)
 {
     struct stat st;
-    char *now = path_join(w->target, name);
-    if (!now) return error_memory(err, "a path", strlen(name));
-    if (w->belongs(name) || lstat(now, &st) == 0) unlink(path);
-    mem_free(now);
+    (void)err;
+    if (w->belongs(name) || fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) unlinkat(fd, name, 0);
     return GPT2Q_OK;
 }
 
@@ -145,15 +134,6 @@ static void remove_folder(struct folder_writer *w, entry_fn *remove)
     gpt2q_error ignored;
     each_entry(w, w->temporary, remove, &ignored);
     rmdir(w->temporary);
-}
-
-static gpt2q_status sync_temporary(struct folder_writer *w, gpt2q_error *err)
-{
-    char *inside = path_join(w->temporary, ".");
-    if (!inside) return error_memory(err, "a path", strlen(w->temporary));
-    gpt2q_status s = file_sync_folder(inside, err);
-    mem_free(inside);
-    return s;
 }
 
 /* Both folders change their names. Two calls where one cannot do it, the first taken back if the second fails. */
@@ -182,17 +162,18 @@ static void folder_free(struct folder_writer *w)
 {
     for (int i = 0; i < w->n_files; i++) temporaries_forget(w->files[i]);
     temporaries_forget(w->place);
+    if (w->fd >= 0) close(w->fd);
     mem_free(w->path);
     mem_free(w->target);
     mem_free(w->temporary);
-    *w = (struct folder_writer){.place = -1};
+    *w = (struct folder_writer){.place = -1, .fd = -1};
 }
 
 gpt2q_status folder_writer_commit(struct folder_writer *w, gpt2q_error *err)
 {
     gpt2q_status s = w->replaces ? each_entry(w, w->target, check_entry, err) : GPT2Q_OK;
     if (!s && w->replaces) s = each_entry(w, w->target, carry_over, err);
-    if (!s) s = sync_temporary(w, err);
+    if (!s) s = file_folder_sync(w->fd, w->path, err);
     int fd = -1;
     if (!s) s = file_folder_open(w->target, &fd, err);
     if (!s && !(w->replaces ? exchange(w->temporary, w->target) : rename(w->temporary, w->target) == 0))
@@ -211,6 +192,7 @@ gpt2q_status folder_writer_commit(struct folder_writer *w, gpt2q_error *err)
 
 void folder_writer_abort(struct folder_writer *w)
 {
+    if (!w->path) return;
     if (w->temporary) remove_folder(w, remove_entry);
     folder_free(w);
 }

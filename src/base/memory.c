@@ -84,7 +84,8 @@ void *mem_grow(void *p, size_t old, size_t n)
 
 char *mem_memdup(const char *s, size_t n)
 {
-    char *copy = n < SIZE_MAX ? mem_alloc_small(n + 1) : NULL; /* names, by the thousand: no whole lines of cache */
+    char *copy =
+        n < SIZE_MAX ? mem_alloc_small(n + 1) : NULL; /* names, by the thousand: no whole lines of cache */
     if (!copy) return NULL;
     if (n) memcpy(copy, s, n);
     copy[n] = '\0';

@@ -97,18 +97,23 @@ static struct log_sum log_sum_exp(const struct kernels *k, const float *x, size_
 static double nll_of(struct log_sum s, float logit) { return s.max - (double)logit + s.log; }
 
 /* Both from their largest: (r[i] - max r) - (x[i] - max x). */
-static double difference(float r, double r_max, float x, double x_max) { return ((double)r - r_max) - ((double)x - x_max); }
+static double difference(float r, double r_max, float x, double x_max)
+{
+    return ((double)r - r_max) - ((double)x - x_max);
+}
 
 /* The sum of e[i] times the difference in 16 partial sums and a tree, so that the compiler can use vectors; and
  * the largest |r[i] - x[i]|. */
-static double weighted_difference(const float *e, const float *r, double r_max, const float *x, double x_max, size_t n,
-                                  double *largest)
+static double weighted_difference(const float *e, const float *r, double r_max, const float *x, double x_max,
+                                  size_t n, double *largest)
 {
     double sum[16] = {0}, most = 0;
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
-        for (size_t j = 0; j < 16; j++) sum[j] += (double)e[i + j] * difference(r[i + j], r_max, x[i + j], x_max);
-    for (size_t j = 0; i + j < n; j++) sum[j] += (double)e[i + j] * difference(r[i + j], r_max, x[i + j], x_max);
+        for (size_t j = 0; j < 16; j++)
+            sum[j] += (double)e[i + j] * difference(r[i + j], r_max, x[i + j], x_max);
+    for (size_t j = 0; i + j < n; j++)
+        sum[j] += (double)e[i + j] * difference(r[i + j], r_max, x[i + j], x_max);
     for (size_t j = 0; j < n; j++) {
         double d = fabs((double)r[j] - (double)x[j]);
         most = d > most ? d : most;
@@ -121,8 +126,8 @@ static double weighted_difference(const float *e, const float *r, double r_max, 
 
 /* KL = sum p (log p - log q) = sum p (r - x) - (log_sum_exp(r) - log_sum_exp(x)), r and x from their largest. Where rounding makes it
  * negative, it is 0. */
-static void compare_rows(const struct scorer *s, const float *r, const float *x, struct log_sum lse, int32_t target,
-                         float *e, struct row_score *out)
+static void compare_rows(const struct scorer *s, const float *r, const float *x, struct log_sum lse,
+                         int32_t target, float *e, struct row_score *out)
 {
     size_t n = (size_t)s->vocab;
     float max = s->kernels->row_max(r, n);

@@ -58,5 +58,19 @@ expect_refused "is not a regular file" inspect /dev/zero
 
 esc=$(printf 'no\033[2Jmodel')
 expect_refused 'no\x1b[2Jmodel' generate -m "$esc" hello
+# names in files: a table shows them escaped, JSON as they are
+header='{"a\u001b[2J\u009b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+{ printf "\\$(printf %o ${#header})\0\0\0\0\0\0\0"; printf '%s\0\0\0\0' "$header"; } >names.safetensors
+"$program" inspect names.safetensors >out 2>err
+grep -qF 'a\x1b[2J\x9b' out || fail "inspect: the name is not escaped"
+"$program" compare -m "$model" --schemes f32 -n 1 --limit 64 --window 32 --quiet "$esc" >out 2>err
+grep -qF '"no\x1b[2Jmodel"' out || fail "compare: the prompt is not escaped"
+"$program" quantize -m "$model" -q i8 -o "$esc.gpt2q" --quiet >out
+! grep -q "$(printf '\033')" out || fail "quantize: the name of a file is not escaped"
+"$program" compare -m "$model" --schemes "f32,$esc.gpt2q" -n 0 --limit 64 --window 32 --quiet --html page >out 2>err || fail "compare"
+! grep -q "$(printf '\033')" out err page || fail "compare: the name of a file is not escaped"
+"$program" generate -m "$esc.gpt2q" -n 1 hello >out 2>err || fail "generate"
+! grep -q "$(printf '\033')" out err || fail "generate: the name of a file is not escaped"
+
 broken=$(printf 'no\377model')
 expect_refused "$(printf 'no\357\277\275model')" generate -m "$broken" hello

@@ -6,6 +6,7 @@
 #include "model/gpt2q_tokenizer.h"
 #include "model/weights_names.h"
 #include "tests/tiny_vocabulary.h"
+#include "tokenizer/tables.h"
 
 static struct tokenizer *opened(const char *directory)
 {
@@ -393,6 +394,36 @@ static void damaged_files(void **state)
     temp_remove(directory);
 }
 
+/* A table without an empty slot, whose tags all match: a look-up gives up, and such a table is not stored. */
+static void full_tables(void **state)
+{
+    (void)state;
+    enum { SLOTS = 1 << 16 };
+    static uint32_t bytes[SLOTS];
+    static uint64_t pairs[SLOTS];
+    const uint64_t h = hash_bytes((const uint8_t *)"a", 1);
+    for (size_t i = 0; i < SLOTS; i++) bytes[i] = hash_tag(h) | 1, pairs[i] = 5;
+    const struct token_bytes none = {.n = 0};
+    struct byte_table b = {bytes, SLOTS - 1, table_shift(SLOTS), TABLE_PROBES};
+    struct pair_table p = {pairs, SLOTS - 1, table_shift(SLOTS), TABLE_PROBES, 1};
+    assert_null(byte_table_slot(&b, &none, (const uint8_t *)"a", 1, h));
+    assert_int_equal(pair_table_find(&p, 1, 2), NO_RANK);
+    assert_false(tables_are_short(&p, &b));
+    /* what lies within the bound is found, what lies beyond it is not */
+    const size_t first = (size_t)(hash_mix(0, pair_key(1, 2)) * TABLE_MULTIPLIER >> p.shift);
+    pairs[(first + TABLE_PROBES - 1) & p.mask] = pair_key(1, 2) << ID_BITS;
+    assert_int_equal(pair_table_find(&p, 1, 2), 0);
+    pairs[(first + TABLE_PROBES - 1) & p.mask] = 5;
+    pairs[(first + TABLE_PROBES) & p.mask] = pair_key(1, 2) << ID_BITS;
+    assert_int_equal(pair_table_find(&p, 1, 2), NO_RANK);
+    memset(bytes, 0xFF, sizeof bytes);
+    memset(pairs, 0xFF, sizeof pairs);
+    assert_true(tables_are_short(&p, &b));
+    for (size_t i = 0; i < TABLE_PROBES / 2; i++)
+        bytes[i] = bytes[SLOTS - 1 - i] = 1; /* a run around the end */
+    assert_false(tables_are_short(&p, &b));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +434,7 @@ int main(void)
         cmocka_unit_test(files_of_large_vocabularies_hold_tables),
         cmocka_unit_test(files_hold_added_tokens),
         cmocka_unit_test(damaged_files),
+        cmocka_unit_test(full_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,8 +197,8 @@ void compare_print(const struct comparison *c)
     const char *slash = strrchr(c->text, '/');
     char name[SAFE_NAME], text[SAFE_NAME];
     printf("%s, %zu tokens of %s in windows of %d\n\n", safe_name(c->name, name),
-           windows_count(&c->windows) * (size_t)c->windows.window, safe_name(slash ? slash + 1 : c->text, text),
-           (int)c->windows.window);
+           windows_count(&c->windows) * (size_t)c->windows.window,
+           safe_name(slash ? slash + 1 : c->text, text), (int)c->windows.window);
     print_completions(c, width);
     print_quality(c, width);
     print_cost(c, width);
