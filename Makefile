@@ -30,17 +30,17 @@ OPT.release   := -O3 -g1
 OPT.sanitize  := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT.tsan      := -O1 -g1 -fsanitize=thread
 OPT.fuzz      := -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-# What each product would be checked for, in every tile, takes minutes to compile; `make sanitize` does it.
+# UBSan's checks in every tile of every product take minutes to compile; `make sanitize` has them.
 MOPT.fuzz      := -fno-sanitize=undefined
 OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
-# Fatal in CI, but for sanitizers: what they insert makes gcc suspect variables that are always set.
+# Fatal in CI, except with sanitizers: their code makes gcc suspect variables that are always set.
 WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
 # -ffp-contract=off comes last: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
 BITS          := -fno-fast-math -ffp-contract=off
 ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' $(if $(CURL),-DGPT2Q_CURL $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)) -Iinclude -Isrc -I. $(CPPFLAGS)
 ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
 LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
-# The compiler brings its OpenMP runtime (gcc: libgomp, clang: libomp). OPENMP_LIB is what others link libgpt2q.a with.
+# The compiler brings its OpenMP runtime (gcc: libgomp, clang: libomp). Programs link libgpt2q.a with OPENMP_LIB.
 OPENMP        ?= $(if $(filter Darwin,$(UNAME_S)),-Xpreprocessor )-fopenmp
 OPENMP_LIB    ?= $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)
 # glibc loads libgcc_s when a thread of the runtime ends, and aborts where that fails: it is there from the beginning.
@@ -48,8 +48,8 @@ GCC_S         := $(if $(findstring /,$(shell $(CC) -print-file-name=libgcc_s.so.
 ALL_LIBS       = $(GCC_S) $(PKG_LIBS) $(LDLIBS) $(if $(filter Darwin,$(UNAME_S)),-lomp,-ldl) -lm
 
 # ---- sources: a folder is a layer ---------------------------------------------------------------------------------
-# kernels/, qtensor/, train/ and methods/ hold files compiled once per instruction set, *.isa.c. Sets that only add a dot product of codes to
-# another one share its objects but for *.dot.isa.c.
+# *.isa.c (kernels/, qtensor/, train/, methods/) are compiled once per instruction set. A set that only adds a dot
+# product of codes to another set shares its objects; only *.dot.isa.c are compiled for it.
 LIB_DIRS  := src/base src/kernels src/qtensor tokenizer src/model src/engine src/quantize src/train src/methods src/study src/openai
 DOT_SRC   := $(wildcard src/kernels/*.dot.isa.c src/qtensor/*.dot.isa.c)
 ISA_SRC   := $(filter-out $(DOT_SRC),$(wildcard src/kernels/*.isa.c src/qtensor/*.isa.c src/train/*.isa.c src/methods/*.isa.c))
@@ -60,7 +60,7 @@ ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
 ISAS      += avx2 avx512
 DOT_ISAS  := avxvnni avx512vnni amx
 endif
-# Where there are others, scalar is the definition that they are compared with: no slower like this, compiled in half the time.
+# -O1: only the reference here; as fast as -O3 and compiled in half the time.
 MFLAGS.scalar     := $(if $(filter-out scalar,$(ISAS)),-O1)
 MFLAGS.avx2       := -mavx2 -mfma -mf16c
 MFLAGS.avxvnni    := $(MFLAGS.avx2) -mavxvnni
@@ -75,7 +75,7 @@ SERVE_OBJ  := $(SERVE_SRC:%.c=$(BUILD)/%.o) $(if $(MHD),$(PAGE_FILES:%=$(BUILD)/
 APP_OBJ    := $(APP_SRC:%.c=$(BUILD)/%.o) $(BUILD)/src/app/compare/page_css.o $(SERVE_OBJ)
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.isa.c=$(BUILD)/%.$(i).o)) \
   $(foreach i,$(ISAS) $(DOT_ISAS),$(DOT_SRC:%.isa.c=$(BUILD)/%.$(i).o))
-# Only what names the data directory is compiled again when PREFIX changes.
+# Only files that name the data directory are compiled again when PREFIX changes.
 DATA_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GPT2Q_DATADIR $(LIB_SRC) $(APP_SRC)))
 
 # ---- program and library -----------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ all: $(if $(filter release,$(CONFIG)),$(PRODUCTS),$(PRODUCTS:%=$(BUILD)/%)) ## t
 $(PRODUCTS): %: $(BUILD)/%
 	@cp -f $< $@
 
-# What is compiled depends on the compiler, its flags and the data directory: a change rebuilds, no change does not.
+# A change of the compiler, its flags or the data directory rebuilds; otherwise nothing is rebuilt.
 $(BUILD)/flags: FORCE
 	@tools/stamp $@ '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS))' || exit 0; \
 	  tools/need-libraries $(CC) $(ALL_CFLAGS) || { rm -f $@; exit 1; }
@@ -139,7 +139,7 @@ $(foreach i,$(ISAS) $(DOT_ISAS),$(eval $(call isa_rule,$(i))))
 $(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
 	@ln -sfn ../../models $(BUILD)/models # the default model lies beside the program
-# One relocatable object with the private names made local, so that a program linked with the archive meets only gpt2q_*.
+# One relocatable object. Private names are made local, so that a program that links the archive sees only gpt2q_*.
 $(BUILD)/libgpt2q.a: $(LIB_OBJ)
 	$(call say,AR)rm -f $@ && $(CC) -r -nostdlib -o $(BUILD)/gpt2q-all.o $^ && \
 	  if [ $(UNAME_S) = Linux ]; then objcopy --wildcard --keep-global-symbol='gpt2q_*' $(BUILD)/gpt2q-all.o; fi && \
@@ -182,7 +182,7 @@ $(BUILD)/cmocka: $(BUILD)/flags
 test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(TEST_SCRIPT)
-test-long: ## all tests, those of many rounds with all their rounds
+test-long: ## all tests with all their rounds
 	@GPT2Q_TEST_LONG=1 $(MAKE) test
 sweep: $(BUILD)/tests/kernels/test_sweep ## 100,000 products of sampled shapes, every instruction set against scalar
 	@GPT2Q_SWEEP=100000 $<
@@ -192,7 +192,7 @@ bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers
 	@$(MAKE) CONFIG=sanitize test
-# libomp is not instrumented: what it does itself is not looked at.
+# libomp is not instrumented, so its own work is not checked.
 tsan: ## all tests with the thread sanitizer (clang)
 	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 die_after_fork=0 $$TSAN_OPTIONS" $(MAKE) CONFIG=tsan CC=clang test
 fuzz: ## each fuzzer of tests/fuzz for FUZZ_SECONDS (clang)
@@ -230,7 +230,7 @@ uninstall: ## remove exactly what install put there
 	rm -f $(INSTALLED:%=$(INTO)/%)
 	-rmdir $(INTO)/share/gpt2q/$(MODEL) $(INTO)/share/gpt2q/models $(INTO)/share/gpt2q
 man: $(BUILD)/gpt2q.1 ## the man page, build/release/gpt2q.1 (needs help2man)
-# An empty page, from a time without help2man, is made again.
+# An empty page, made without help2man, is made again.
 $(BUILD)/gpt2q.1: $(BUILD)/gpt2q tools/make-man $(if $(shell test -s $(BUILD)/gpt2q.1 || echo empty),FORCE)
 	tools/make-man $(BUILD)/gpt2q $@
 

@@ -1,7 +1,7 @@
 #include "tests/batch_files.h"
 #include <stdarg.h>
 
-static char *directory; /* of the test that runs */
+static char *directory; /* of the running test */
 
 int batch_set_up(void **state)
 {

@@ -1,4 +1,4 @@
-/* Running the program as a user does. */
+/* Runs the program as a user does. */
 #ifndef TESTS_CLI_H
 #define TESTS_CLI_H
 #include "tests/support.h"
@@ -6,27 +6,26 @@
 
 struct cli {
     int code;          /* exit code */
-    char *out, *error; /* what went to stdout and stderr, zero-terminated */
+    char *out, *error; /* the output on stdout and stderr, zero-terminated */
     size_t out_size;
 };
-/* Runs `$GPT2Q <arguments>` (./gpt2q by default) through the shell, so that arguments are quoted as a shell
- * wants them. */
+/* Runs `$GPT2Q <arguments>` (./gpt2q by default) through the shell, so arguments are quoted for a shell. */
 __attribute__((format(printf, 1, 2))) struct cli cli_run(const char *format, ...);
 void cli_free(struct cli *c);
-/* Runs it, expects this exit code and that stderr contains the text; prints what came instead. */
+/* Runs it and expects this exit code, and the text in stderr. Prints what came instead. */
 void expect_failure(int code, const char *error, const char *arguments);
-/* Runs it, expects exit code 0 and one JSON document on stdout. */
+/* Runs it and expects exit code 0 and one JSON document on stdout. */
 cJSON *expect_json(const char *arguments);
-/* The value of a key; fails the test without it. */
+/* The value of a key. Fails the test if it is missing. */
 const cJSON *item(const cJSON *object, const char *key);
 /* The same for a number. */
 double number(const cJSON *object, const char *key);
-/* Fails the test where a is farther from b than `relative` of b. */
+/* Fails the test if a differs from b by more than `relative` of b. */
 void near(double a, double b, double relative);
-/* The document in a file of at most a megabyte. */
+/* Parses a file of at most a megabyte. */
 cJSON *json_of_file(const char *path);
 
-/* Thousands of tokens are too many where every instruction is checked. */
+/* Fewer tokens under a sanitizer, which checks every instruction. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define slow_build_skips() skip()
 #else

@@ -8,7 +8,7 @@ static int new_pairs(const struct covering *c, const int *v)
     return n;
 }
 
-/* The best of some random choices that contain a pair not met. */
+/* The best of some random choices that contain a pair not met yet. */
 bool covering_next(struct covering *c, struct rng *rng, int best[MAX_FACTORS])
 {
     int most = 0, left = 0, n = c->n_factors;

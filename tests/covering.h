@@ -1,4 +1,5 @@
-/* Pairwise testing: few settings of several factors in which every pair of values of any two is met. */
+/* Pairwise testing: few settings of several factors, in which every pair of values of any two factors
+ * occurs. */
 #ifndef TESTS_COVERING_H
 #define TESTS_COVERING_H
 #include "tests/support.h"
@@ -11,6 +12,6 @@ struct covering {
     bool met[MAX_FACTORS][MAX_VALUES][MAX_FACTORS][MAX_VALUES];
 };
 
-/* The next setting, a value (from 0) for each factor; false when every pair was met. */
+/* The next setting: a value (from 0) for each factor. False when every pair has occurred. */
 bool covering_next(struct covering *c, struct rng *rng, int values[MAX_FACTORS]);
 #endif

@@ -81,7 +81,7 @@ void draft_open(struct draft *d)
     draft_config(d, "");
 }
 
-/* Tensors [begin, end) into a file. */
+/* Writes tensors [begin, end) into a file. */
 void draft_write_part(const struct draft *d, const char *file, size_t begin, size_t end)
 {
     char path[4300];

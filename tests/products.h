@@ -1,5 +1,5 @@
-/* What the tests of products share: a weight whose codes end at a guard page, its input, a product, and codes read and made by
- * formulas written out here. */
+/* What the tests of products share: a weight whose codes end at a guard page, its input, a product, and
+ * codes read and made by formulas written out here. */
 #ifndef TESTS_PRODUCTS_H
 #define TESTS_PRODUCTS_H
 #include "qtensor/isa.h"
@@ -22,7 +22,8 @@ void weight_free(struct weight *w);
 /* n rows that end at a guard page, for guard_free. */
 float *input_create(int n, size_t stride, uint64_t seed);
 
-/* Outputs of the panels [p0, p1) for all n rows of x, or for the rows [begin, end) of them. y is row 0, output 0. */
+/* Computes the panels [p0, p1) for all n rows of x, or for the rows [begin, end) of them. y is row 0,
+ * output 0. */
 void product(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
              size_t stride, int n, float *y, size_t y_stride, int p0, int p1);
 void product_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind, const float *x,
@@ -32,6 +33,6 @@ enum activations last_kind(const struct qtensor *w);
 
 /* The code of output o and input k, read through the layout that qtensor.h states. */
 int code_at(const struct qtensor *w, int o, int k);
-/* Codes of one token as the goldens make them; returns the scale. */
+/* The codes of one token as the goldens make them. Returns the scale. */
 float token_codes(const float *x, int n, int qmax, int *codes);
 #endif

@@ -36,7 +36,7 @@ struct engine engine_open(struct settings set)
 void engine_close(struct engine *e)
 {
     gpt2q_scheduler_free(e->scheduler);
-    assert_int_equal(e->ctx->cache.n_free, e->ctx->cache.n_blocks); /* every block came back */
+    assert_int_equal(e->ctx->cache.n_free, e->ctx->cache.n_blocks); /* every block is free again */
     gpt2q_context_free(e->ctx);
     gpt2q_model_close(e->model);
 }

@@ -1,5 +1,5 @@
-/* Serving questions on a small model whose prompts are ids, so that thousands take seconds: what the tests of
- * the scheduler share. */
+/* What the tests of the scheduler share: serving requests on a small model whose prompts are ids, so that
+ * thousands take seconds. */
 #ifndef TESTS_SERVING_H
 #define TESTS_SERVING_H
 #include "tests/support.h"
@@ -34,22 +34,22 @@ struct question {
     struct answer *answers; /* n_samples */
 };
 
-/* 0 and NULL are defaults: 1 thread, chunks of 64, a cache for all rows at their longest. Rows of logits for
- * `speculate` proposals of every row. */
+/* 0 and NULL are defaults: 1 thread, chunks of 64, a cache for all rows at their longest. There are rows
+ * of logits for `speculate` proposals of every row. */
 struct engine engine_open(struct settings set);
-/* Every block of the cache came back. */
+/* Checks that every block of the cache is free again. */
 void engine_close(struct engine *e);
 
-/* A request for random ids; its answers are for the caller to place. */
+/* A request for random ids. The caller says where its answers go. */
 void ask(struct question *q, struct rng *rng, int32_t n_prompt, int32_t max_tokens);
-/* n random requests of all kinds, half of which begin alike, with answers. */
+/* n random requests of all kinds, with answers. Half of them begin alike. */
 struct question *make_questions(size_t n, uint64_t seed, int longest_prompt, int longest_answer);
 void free_questions(struct question *all, size_t n);
 void forget_answers(struct question *all, size_t n);
 
-/* All of them, as the queue takes them; alone: one after the other. */
+/* Runs all of them as the queue takes them; alone: one after another. */
 void serve(struct engine *e, struct question *all, size_t n, bool alone);
-/* What the answers are: one request after the other, one thread, nothing shared. */
+/* The right answers: one request after another, one thread, nothing shared. */
 void answer_alone(struct question *all, size_t n, struct settings set);
 void expect_same(const struct question *want, const struct question *got, size_t n, const char *what);
 #endif

@@ -8,7 +8,7 @@
 static char ring[4][4096];
 static unsigned turn;
 
-/* An absolute path stays what it is. */
+/* An absolute path stays as it is. */
 static const char *below(const char *root, const char *relative)
 {
     char path[sizeof ring[0]];

@@ -1,4 +1,5 @@
-/* What the tests share: where data lies, memory that ends at a guard page, reproducible random numbers. Include first. */
+/* What the tests share: paths of data, memory that ends at a guard page, reproducible random numbers.
+ * Include it first. */
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
 #include <setjmp.h>
@@ -11,13 +12,13 @@
 #include <cmocka.h>
 #include "gpt2q.h"
 
-/* A path below the repository (tests run from its root, or $GPT2Q_ROOT names it): repo_path("tests/golden/data"). Four results stay
- * valid at a time. */
+/* A path below the repository (tests run from its root, or $GPT2Q_ROOT names it):
+ * repo_path("tests/golden/data"). Four results stay valid at a time. */
 const char *repo_path(const char *relative);
-/* A path below the shared data ($GPT2Q_SHARED, else ../shared beside the repository), or NULL when that file is not there: then the
- * test says skip(). */
+/* A path below the shared data ($GPT2Q_SHARED, else ../shared beside the repository). NULL if that file is
+ * missing: then the test says skip(). */
 const char *shared_path(const char *relative);
-/* A program's result where none of its tests can run here: one test, skipped, with a line that says why. */
+/* The result of a program that can run none of its tests here: one skipped test, and a line that says why. */
 int skip_all(const char *why);
 /* skip() with a line that says what is missing. */
 #define need_shared(variable, relative)                                                                      \
@@ -27,7 +28,7 @@ int skip_all(const char *why);
         skip();                                                                                              \
     }
 
-/* n bytes that end exactly at an unreadable page; freed by guard_free. */
+/* n bytes that end exactly at an unreadable page, for guard_free. */
 void *guard_alloc(size_t n);
 void guard_free(void *p, size_t n);
 
@@ -38,9 +39,9 @@ struct rng {
 uint64_t rng_next(struct rng *r);
 uint32_t rng_below(struct rng *r, uint32_t n); /* 0..n-1 */
 float rng_uniform(struct rng *r);              /* [-1, 1) */
-float rng_normal(struct rng *r);               /* near enough: sum of uniforms */
+float rng_normal(struct rng *r);               /* approximately: a sum of uniforms */
 
-/* Where temporary files go: $TMPDIR, or where that is not set /tmp. */
+/* The folder of temporary files: $TMPDIR, or /tmp if that is not set. */
 const char *temp_base(void);
 /* A fresh temporary directory (removed with all in it by temp_remove). */
 char *temp_directory(void);

@@ -155,7 +155,8 @@ void extras_free(struct extras *e)
 
 /* ---- finding ---- */
 
-/* The first of the tokens from lo to hi, which share their first `depth` bytes, whose next byte is at least `byte`. */
+/* The first of the tokens from lo to hi, which share their first `depth` bytes, whose next byte is at
+ * least `byte`. */
 static size_t first_from(const struct added_token *tokens, size_t lo, size_t hi, size_t depth, int byte)
 {
     while (lo < hi) {
@@ -240,8 +241,8 @@ struct splitter {
 static gpt2q_status take_text(const struct splitter *sp, int group, const char *text, size_t n,
                               gpt2q_error *err);
 
-/* Splits a text by the tokens of a group. What a match strips on its right is not looked at again by the last match, but
- * is by the next (so the library does it): `done` may then lie beyond a match. */
+/* Splits a text by the tokens of a group. What a match strips on its right is not looked at again by the
+ * last match, but is by the next (so the library does it): `done` may then lie beyond a match. */
 static gpt2q_status split_by(const struct splitter *sp, int group, const char *text, size_t n,
                              gpt2q_error *err)
 {

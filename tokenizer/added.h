@@ -1,15 +1,16 @@
-/* What a tokenizer does around the byte pairs: tokens that are found in a text before it is split ("added tokens"), a space
- * put before, ids put before and after. It comes as one JSON text, the extras (tokenizer/directory.h makes it from a
- * directory's files, a .gpt2q file holds it):
+/* What a tokenizer does around the byte pairs: tokens that are found in a text before it is split ("added
+ * tokens"), a space put before, ids put before and after. It comes as one JSON text, the extras
+ * (tokenizer/directory.h makes it from a directory's files, a .gpt2q file holds it):
  *
  *     {"added_tokens": [{"id": 266, "content": "<user>", "special": false, "lstrip": false, "rstrip": false,
  *                        "single_word": false, "normalized": true}, ...],
  *      "add_prefix_space": false, "before": [265], "after": []}
  *
- * Tokens are found as the tokenizers library finds them (added_vocabulary.rs): those that are not normalized first, in all
- * of the text, then the others in what is left; of the matches that begin at the leftmost place the longest counts. A
- * special one is passed over, with the text it covers, unless specials are parsed. single_word: only between characters
- * that are none of a word; lstrip, rstrip: white space beside it goes with it. */
+ * Tokens are found as the tokenizers library finds them (added_vocabulary.rs): those that are not
+ * normalized first, in all of the text, then the others in what is left; of the matches that begin at the
+ * leftmost place the longest counts. A special one is passed over, with the text it covers, unless
+ * specials are parsed. single_word: only between characters that are none of a word; lstrip, rstrip: white
+ * space beside it goes with it. */
 #ifndef TOKENIZER_ADDED_H
 #define TOKENIZER_ADDED_H
 #include "base/status.h"

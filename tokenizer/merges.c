@@ -1,6 +1,7 @@
-/* Refused, because encoding could not be right with it: a merge whose parts or result are no tokens, a line of another shape
- * than "left right". A merge that stands twice has the rank of the last place, as in the tokenizers library. The order of merges is free: a pair may rank
- * before the merges that make its parts. */
+/* Refused, because encoding could not be right with it: a merge whose parts or result are no tokens, a
+ * line of another shape than "left right". A merge that stands twice has the rank of the last place, as in
+ * the tokenizers library. The order of merges is free: a pair may rank before the merges that make its
+ * parts. */
 #include "tokenizer/merges.h"
 #include "base/memory.h"
 #include "base/utf8.h"

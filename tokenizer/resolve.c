@@ -1,10 +1,12 @@
-/* Three steps, as transformers takes them (tokenization_utils_base.py, tokenization_utils_tokenizers.py): which tokens the
- * files list, and with which flags; which of the named ones (bos_token ...) these leave out; adding them all, one after
- * another, with the numbers that tokenizers gives (added_vocabulary.rs): the id of the name in the vocabulary, else the next
- * free one. A file that states another id than that is refused: the two libraries, and versions of them, differ there.
+/* Three steps, as transformers takes them (tokenization_utils_base.py, tokenization_utils_tokenizers.py):
+ * which tokens the files list, and with which flags; which of the named ones (bos_token ...) these leave
+ * out; adding them all, one after another, with the numbers that tokenizers gives (added_vocabulary.rs):
+ * the id of the name in the vocabulary, else the next free one. A file that states another id than that is
+ * refused: the two libraries, and versions of them, differ there.
  *
- * Two kinds of tokenizers are known. A GPT2Tokenizer takes the vocabulary, the merges and the post-processor of tokenizer.json
- * and nothing else of it; PreTrainedTokenizerFast (TokenizersBackend) all. */
+ * Two kinds of tokenizers are known. A GPT2Tokenizer takes the vocabulary, the merges and the
+ * post-processor of tokenizer.json and nothing else of it; PreTrainedTokenizerFast (TokenizersBackend)
+ * all. */
 #include "tokenizer/resolve.h"
 #include "base/memory.h"
 #include "tokenizer/resolve_parts.h"
@@ -133,8 +135,8 @@ static bool same_token(const struct listed_token *a, const struct listed_token *
            a->string == b->string;
 }
 
-/* Whether one of the first `listed` of the list has the token's name, or one of the others is the same: to transformers a
- * name alone and a token with flags are two. */
+/* Whether one of the first `listed` of the list has the token's name, or one of the others is the same: to
+ * transformers a name alone and a token with flags are two. */
 static bool find_same(const struct token_list *list, size_t listed, const struct listed_token *t)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -167,7 +169,8 @@ static gpt2q_status add_all(struct resolver *r, gpt2q_error *err)
 
 /* ---- the text ---- */
 
-/* A default that no file asks for and the vocabulary has not: without an effect on a text without special tokens. */
+/* A default that no file asks for and the vocabulary has not: without an effect on a text without special
+ * tokens. */
 static bool is_idle_default(const struct resolver *r, const struct listed_token *t)
 {
     return t->implied && !r->src->special_tokens && t->id == (int32_t)r->n_names;

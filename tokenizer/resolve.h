@@ -1,4 +1,5 @@
-/* The extras of a directory (added.h) by the rules of transformers 5 and tokenizers. Only directory.c uses this. */
+/* The extras of a directory (added.h) by the rules of transformers 5 and tokenizers. Only directory.c uses
+ * this. */
 #ifndef TOKENIZER_RESOLVE_H
 #define TOKENIZER_RESOLVE_H
 #include "base/json.h"

@@ -5,7 +5,8 @@
 
 /* ---- the tokens that files list ---- */
 
-/* A token from an object; `special` and `normalized` are the defaults, normalized being !special where it is absent. */
+/* A token from an object; `special` and `normalized` are the defaults, normalized being !special where it
+ * is absent. */
 static gpt2q_status read_token(const cJSON *item, const char *path, struct listed_token *t, gpt2q_error *err)
 {
     const cJSON *content = resolve_get(item, "content");
@@ -100,7 +101,8 @@ gpt2q_status resolve_added_list(struct resolver *r, take_token_fn *take, gpt2q_e
 
 /* ---- the named ones ---- */
 
-/* A name's value: a string, or an object that stands for a token. `map`: of special_tokens_map.json, all special. */
+/* A name's value: a string, or an object that stands for a token. `map`: of special_tokens_map.json, all
+ * special. */
 static gpt2q_status read_named(const cJSON *item, const char *key, const char *path, bool map,
                                struct listed_token *t, gpt2q_error *err)
 {
@@ -185,8 +187,8 @@ static gpt2q_status add_other_keys(struct resolver *r, const cJSON *object, cons
     return s;
 }
 
-/* extra_special_tokens, or additional_special_tokens by its older name: a list, or an object of names. The config's come
- * before the map's. */
+/* extra_special_tokens, or additional_special_tokens by its older name: a list, or an object of names. The
+ * config's come before the map's. */
 static gpt2q_status add_extra(struct resolver *r, const cJSON *map, gpt2q_error *err)
 {
     static const char *const keys[] = {"extra_special_tokens", "additional_special_tokens"};

@@ -152,8 +152,8 @@ static gpt2q_status take_part(void *user, struct text_part part, gpt2q_error *er
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t len)
 {
     const struct extras *x = &t->extras;
-    /* A stretch with its space has an id more than bytes, and a token of one byte lies between two; where tokens strip
-     * white space, some of it may count twice (added.c). */
+    /* A stretch with its space has an id more than bytes, and a token of one byte lies between two; where
+     * tokens strip white space, some of it may count twice (added.c). */
     bool simple = !x->add_prefix_space && (x->n == 0 || (x->n == 1 && x->tokens[0].flags.special));
     return (simple ? len : 3 * len + 1) + (size_t)(x->n_before + x->n_after);
 }

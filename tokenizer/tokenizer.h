@@ -1,8 +1,9 @@
 /* GPT-2's byte-level BPE: any bytes to ids and the same bytes back.
  *
  * pretokenizer.c splits text into pieces by GPT-2's pattern (utf8proc gives the classes), bpe.c merges the
- * bytes of a piece, vocabulary.c reads vocab.json + merges.txt or tokenizer.json, added.c finds added tokens, directory.c
- * gathers what the files of a directory say together, stream.c releases whole code points only. A tokenizer is immutable after opening and may be shared by threads. */
+ * bytes of a piece, vocabulary.c reads vocab.json + merges.txt or tokenizer.json, added.c finds added
+ * tokens, directory.c gathers what the files of a directory say together, stream.c releases whole code
+ * points only. A tokenizer is immutable after opening and may be shared by threads. */
 #ifndef TOKENIZER_TOKENIZER_H
 #define TOKENIZER_TOKENIZER_H
 #include "base/status.h"
@@ -45,11 +46,12 @@ struct tokenizer_table {
     size_t n; /* elements */
 };
 void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[TOKENIZER_TABLES]);
-/* Whether look-ups in them, read from a file, find what is there (TABLE_PROBES, tables.h): false where tokens were chosen to collide. */
+/* Whether look-ups in tables that were read from a file find what is there (TABLE_PROBES, tables.h): false where
+ * tokens were chosen to collide. */
 bool tokenizer_tables_fit(const struct tokenizer *t);
-/* A tokenizer over such arrays, aligned to their elements, which outlive it; extras may be NULL. Any bytes may be in them: where
- * they are not what tokenizer_tables gave, text gets other ids, but valid ones, and ids other bytes or none.
- */
+/* A tokenizer over such arrays, aligned to their elements, which outlive it; extras may be NULL. Any bytes
+ * may be in them: where they are not what tokenizer_tables gave, text gets other ids, but valid ones, and
+ * ids other bytes or none. */
 gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES],
                                    const struct tokenizer_text *extras, const char *name,
                                    struct tokenizer **out, gpt2q_error *err);
@@ -69,8 +71,8 @@ size_t tokenizer_longest(const struct tokenizer *t);
 
 /* The most ids that a text of len bytes has. Without added tokens, a space or ids around it this is len. */
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t len);
-/* Encodes bytes. Writes the first `capacity` ids and returns all there are through *n. Refused is a text with a byte that no
- * token has; else only GPT2Q_OUT_OF_MEMORY can go wrong. */
+/* Encodes bytes. Writes the first `capacity` ids and returns all there are through *n. Refused is a text
+ * with a byte that no token has; else only GPT2Q_OUT_OF_MEMORY can go wrong. */
 gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                               int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
 

@@ -1,8 +1,9 @@
-/* Reads vocab.json + merges.txt, or tokenizer.json. Refused, because ids would be wrong or missing: ids that
- * are no integers or too large; a byte or a merge whose token's id another name has; a tokenizer.json that asks for anything
- * but GPT-2's byte-level BPE. Gaps between ids are allowed: fine-tuned models leave them. So are names outside the byte
- * alphabet, which are texts as they stand: no merge makes them, only an added token is found in a text; two names of one id,
- * of which the added token's or else the first is its text; and bytes without a token. */
+/* Reads vocab.json + merges.txt, or tokenizer.json. Refused, because ids would be wrong or missing: ids
+ * that are no integers or too large; a byte or a merge whose token's id another name has; a tokenizer.json
+ * that asks for anything but GPT-2's byte-level BPE. Gaps between ids are allowed: fine-tuned models leave
+ * them. So are names outside the byte alphabet, which are texts as they stand: no merge makes them, only
+ * an added token is found in a text; two names of one id, of which the added token's or else the first is
+ * its text; and bytes without a token. */
 #include "tokenizer/vocabulary.h"
 #include "base/json.h"
 #include "base/memory.h"

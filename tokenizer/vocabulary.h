@@ -25,15 +25,15 @@ struct tokenizer {
     struct extras extras; /* its own memory */
 };
 
-/* Fills *t, all zero but for its extras before, from the texts as tokenizer_from_memory takes them; no token is a word yet.
- * `extras`: the added tokens are t's, not those that a tokenizer.json lists. On failure *t holds what tokenizer_free has
- * to free. */
+/* Fills *t, all zero but for its extras before, from the texts as tokenizer_from_memory takes them; no
+ * token is a word yet. `extras`: the added tokens are t's, not those that a tokenizer.json lists. On
+ * failure *t holds what tokenizer_free has to free. */
 gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
                              const char *vocab_name, const char *merges, size_t merges_size,
                              const char *merges_name, bool extras, gpt2q_error *err);
 
-/* Looks up what else is known by its bytes, byte_id and end_of_text. Some byte must have a token: merging begins there.
- * `file` is for the message. */
+/* Looks up what else is known by its bytes, byte_id and end_of_text. Some byte must have a token: merging
+ * begins there. `file` is for the message. */
 gpt2q_status vocabulary_find_ends(struct tokenizer *t, const char *file, gpt2q_error *err);
 
 /* What the merge of this rank makes. Of a damaged file it may be the wrong token, but it is one. */

@@ -1,6 +1,5 @@
-/* Activation functions. GELU_NEW's tanh form is written through the logistic function, of which it
- * is a multiple: 0.5 (1 + tanh u) = 1 / (1 + exp(-2u)); one exp and one division, and no cancellation for
- * negative x. */
+/* Activation functions. GELU_NEW's tanh form is computed with the logistic function: 0.5 (1 + tanh u) = 1
+ * / (1 + exp(-2u)). That takes one exp and one division, and nothing cancels for negative x. */
 #include "kernels/kernels_parts.isa.h"
 #include "kernels/vmath.isa.h"
 
@@ -16,7 +15,7 @@ ALWAYS_INLINE vf gelu_new(vf x)
 ALWAYS_INLINE vf relu(vf x)
 {
     return vf_max(vf_zero(), x);
-} /* NaN stays: max gives its second where either is NaN */
+} /* NaN stays: max gives its second operand if either is NaN */
 ALWAYS_INLINE vf silu(vf x) { return times_logistic(x, x); }
 ALWAYS_INLINE vf gelu(vf x)
 {

@@ -1,23 +1,23 @@
-/* The register tiles of AMX: eight of 16 rows by 64 bytes, tmm0 to tmm7. What a thread does with them begins
- * with amx_configure, which clears them, and ends with amx_release.
+/* The register tiles of AMX: eight of 16 rows by 64 bytes, tmm0 to tmm7. A thread begins with
+ * amx_configure, which clears them, and ends with amx_release.
  *
- *   AMX_ZERO(c)               tile c = 0
- *   AMX_LOAD(c, p, stride)    its rows from p, p + stride, ...; as many, and as wide, as configured
- *   AMX_STORE(c, p, stride)   and back
- *   AMX_DOT(c, a, b)          int32 c [rows][16] += int8 a [rows][4k] times uint8 b [k][16][4]: for each
- *                             of c's 16 outputs the products of a row's inputs 4j to 4j + 3 with row j of b;
- *                             exact
- *   AMX_DOT_SIGNED(c, a, b)   the same for int8 b
+ *     AMX_ZERO(c)               tile c = 0
+ *     AMX_LOAD(c, p, stride)    its rows from p, p + stride, ...; as many, and as wide, as configured
+ *     AMX_STORE(c, p, stride)   and back
+ *     AMX_DOT(c, a, b)          int32 c [rows][16] += int8 a [rows][4k] times uint8 b [k][16][4]: for each
+ *                               of c's 16 outputs the products of a row's inputs 4j to 4j + 3 with row j of b;
+ *                               exact
+ *     AMX_DOT_SIGNED(c, a, b)   the same for int8 b
  *
- * Inline assembly, with the numbers of the tiles in the text: gcc 12's intrinsics do not say that a load
- * reads memory, and may see it before the stores that filled it. */
+ * The words are inline assembly with the numbers of the tiles in the text. gcc 12's intrinsics do not say
+ * that a load reads memory, so the compiler may move it before the stores that filled that memory. */
 #ifndef KERNELS_AMX_H
 #define KERNELS_AMX_H
 #include "kernels/simd.h"
 #include <stdbool.h>
 
-#define AMX_ROWS   16 /* of a tile at most, and the outputs of a sum's row */
-#define AMX_INPUTS 64 /* of a tile at most */
+#define AMX_ROWS   16 /* rows of a tile at most; also the outputs of a sum's row */
+#define AMX_INPUTS 64 /* bytes of a tile's row at most */
 
 #define AMX_ZERO(c) __asm__ volatile("tilezero %%tmm" #c ::)
 #define AMX_LOAD(c, p, stride)                                                                               \
@@ -28,8 +28,9 @@
 
 #define AMX_DOT_SIGNED(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
-/* Sums tmm0 to tmm3, the first two of rows0 rows, the others of rows1; activations of `inputs` bytes in tmm4
- * (rows0) and, where `pair`, tmm5 (rows1); weights of as many inputs in the others. */
+/* Configures sums in tmm0 to tmm3; the first two have rows0 rows, the others rows1. Activations of
+ * `inputs` bytes are in tmm4 (rows0) and, with `pair`, in tmm5 (rows1). Weights of as many inputs are in
+ * the others. */
 ALWAYS_INLINE void amx_configure(int rows0, int rows1, int inputs, bool pair)
 {
     struct {

@@ -1,16 +1,18 @@
 /* Attention over a cache in blocks of 16 positions.
  *
- * A pool holds blocks; a sequence is a table of block numbers, position t being lane t mod 16 of block table[t / 16]. Within
- * the pool of one layer a block holds its heads one after the other, and for each head
+ * A pool holds blocks. A sequence is a table of block numbers: position t is lane t mod 16 of block
+ * table[t / 16]. In the pool of one layer a block holds its heads one after another, and for each head
  *     keys   [head_dim][16]     so that q.k has its lanes over positions
  *     values [16][head_dim]     so that the weighted sum has its lanes over channels
  *     for KV_I8: scales of keys [16] and of values [16], float: one per position and head, max|.|/127
- * in f32, f16 or int8. What is quantized is always read back from the cache, the current token included.
+ * in f32, f16 or int8. A quantized cache is always read back, the current token included.
  *
- *   score(t) = (chain of fma over channels in increasing order, from +0) * scale      (KV_I8: * k_scale(t) before * scale)
- *   m = max over t <= position;  p(t) = exp(score(t) - m);  s = sum of p by the 16-lane rule (lane = t mod 16)
- *   y(c) = (chain of fma(p(t), v(t,c), acc) over t = 0..position) / s                 (KV_I8: p(t)*v_scale(t) for p(t))
- * Masked lanes are selected away, never multiplied by zero: stale memory may hold NaN. */
+ *     score(t) = (chain of fma over channels in increasing order, from +0) * scale
+ *                (KV_I8: * k_scale(t) before * scale)
+ *     m = max over t <= position;  p(t) = exp(score(t) - m);  s = sum of p by the 16-lane rule (lane t mod 16)
+ *     y(c) = (chain of fma(p(t), v(t,c), acc) over t = 0..position) / s    (KV_I8: p(t)*v_scale(t) for p(t))
+ *
+ * Masked lanes are selected away and never multiplied by zero, because stale memory may hold NaN. */
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
 #include <stddef.h>
@@ -39,15 +41,15 @@ static inline size_t kv_block_bytes(enum kv_format format, int n_head, int head_
     return (size_t)n_head * kv_head_bytes(format, head_dim);
 }
 
-/* Keys k and values v (n_rows, head_dim), `stride` floats from a row to the next, of positions first_position + r. */
+/* Keys k and values v (n_rows, head_dim) of positions first_position + r. Rows are `stride` floats apart. */
 struct kv_rows {
     const float *k, *v;
     size_t stride;
     int n_rows, first_position;
 };
 
-/* Query rows q (n_rows, head_dim) at q + r*q_stride, positions first_position + r, whose keys and values are all cached;
- * y likewise. */
+/* Query rows q (n_rows, head_dim) at q + r*q_stride, of positions first_position + r; y likewise. Their
+ * keys and values are all cached. */
 struct attention_rows {
     const float *q;
     float *y;
@@ -55,7 +57,7 @@ struct attention_rows {
     int n_rows, first_position;
     float scale;
 };
-/* Floats of scratch that attention needs for a cache of n_positions. */
+/* The floats of scratch that attention needs for a cache of n_positions. */
 #define ATTENTION_TILE 8 /* query rows that share a pass over the cache */
 static inline size_t attention_scratch_floats(int n_positions)
 {

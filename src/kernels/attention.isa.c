@@ -1,24 +1,24 @@
-/* Causal attention over the cache and appending to it; the formulas and the layout stand in attention.h.
+/* Causal attention over the cache, and appending to it. attention.h has the formulas and the layout.
  *
- * A tile of rows walks the cache in chunks of CHUNK blocks: scores for all positions, then the softmax, then
- * the values. Within a chunk a register tile of rows x blocks (scores) or rows x channel vectors (values)
- * takes each key or value once from memory. The shape of a register tile is free, because every output is one
- * chain of its own; the cache format is a constant of each instance, so that loads are chosen by the
- * compiler.
+ * A tile of rows walks the cache in chunks of CHUNK blocks: first scores for all positions, then the
+ * softmax, then the values. Within a chunk, a register tile of rows x blocks (scores) or rows x channel
+ * vectors (values) fetches each key or value once from memory. The shape of a register tile is free,
+ * because every output is one chain of its own. The cache format is a constant of each instance, so the
+ * compiler chooses the loads.
  *
- * One row is bound by memory, and its blocks lie apart, where no hardware prefetcher follows. So a block
- * fetches what is used AHEAD blocks later: of the keys, then of the values, then of the next head's keys. */
+ * One row is bound by memory, and its blocks lie apart, so no hardware prefetcher follows. Therefore a
+ * block fetches what is used AHEAD blocks later: first keys, then values, then the next head's keys. */
 #include "kernels/kernels_parts.isa.h"
 #include "kernels/vmath.isa.h"
 
 #define CHUNK                                                                                                \
-    4 /* blocks walked together by all rows of a tile: their keys, or values, fit the first-level cache */
+    4 /* Blocks that all rows of a tile walk together: their keys, or values, fit the first-level cache. */
 
-/* Blocks between fetching and using: memory's latency and no more, for blocks often share sets of the cache.
- */
+/* Blocks between fetching and using. Enough to hide memory latency, no more: blocks often map to the same
+ * cache sets. */
 #define AHEAD 8
 
-/* Of a register tile: rows at most, and blocks or vectors for that many rows. */
+/* A register tile: rows at most, and blocks or vectors for that many rows. */
 #if VF_REGISTERS >= 32
 #define WIDEST       8
 #define ACROSS(rows) ((rows) == 8 ? 2 : 4)
@@ -27,8 +27,7 @@
 #define ACROSS(rows) (4 / (rows))
 #endif
 
-/* ---- the cache, by format
- * ------------------------------------------------------------------------------------- */
+/* ---- the cache, by format ---- */
 
 ALWAYS_INLINE size_t element_bytes(enum kv_format format)
 {
@@ -67,7 +66,7 @@ ALWAYS_INLINE size_t values_offset(enum kv_format format, int head_dim)
 {
     return (size_t)KV_BLOCK * (size_t)head_dim * element_bytes(format);
 }
-/* What block `block` of the keys, or values, fetches, its first byte. */
+/* The first byte that block `block` of the keys, or values, fetches. */
 ALWAYS_INLINE const uint8_t *block_ahead(enum kv_format format, const struct attention_tile *w, int block,
                                          bool values)
 {
@@ -81,11 +80,10 @@ ALWAYS_INLINE const float *scales_at(const uint8_t *block, int head_dim)
     return (const float *)(const void *)(block + 2 * values_offset(KV_I8, head_dim));
 }
 
-/* ---- scores
- * --------------------------------------------------------------------------------------------------- */
+/* ---- scores ---- */
 
-/* p[row..row+rows) over the blocks [block, block + across); blocks from `end` on repeat the last one and are
- * not stored. */
+/* p[row..row+rows) over the blocks [block, block + across). Blocks from `end` on repeat the last one and
+ * are not stored. */
 ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const struct attention_tile *w,
                               int row, int block, int end)
 {
@@ -126,10 +124,9 @@ ALWAYS_INLINE void score_rows(enum kv_format format, int rows, const struct atte
     for (; block < end; block += ACROSS(rows)) score_tile(format, rows, ACROSS(rows), w, row, block, end);
 }
 
-/* ---- softmax
- * -------------------------------------------------------------------------------------------------- */
+/* ---- softmax ---- */
 
-/* Of the positions that the row sees. */
+/* The largest score of the positions that the row sees. */
 ALWAYS_INLINE float largest_score(const struct attention_tile *w, int row)
 {
     const float *p = w->p + (size_t)row * w->p_stride;
@@ -139,8 +136,8 @@ ALWAYS_INLINE float largest_score(const struct attention_tile *w, int row)
     return vf_hmax(vf_max(vf_first(rest, vf_load(p + last * KV_BLOCK), lowest), top));
 }
 
-/* Scores of a row, `top` the largest, to probabilities, before the division by their sum, which is returned.
- * Positions after the row's own are not terms. KV_I8: the values' scales are multiplied in, after the sum. */
+/* Turns a row's scores into probabilities before division; `top` is the largest score. Returns their sum.
+ * Positions after the row's own are not terms. KV_I8: the values' scales are multiplied in after the sum. */
 ALWAYS_INLINE float softmax(enum kv_format format, const struct attention_tile *w, int row, float top)
 {
     float *p = w->p + (size_t)row * w->p_stride;
@@ -155,10 +152,9 @@ ALWAYS_INLINE float softmax(enum kv_format format, const struct attention_tile *
     return vf_sum(sum);
 }
 
-/* ---- values
- * --------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
-/* y[row..row+rows) += p v over positions [t0, t1), from +0 where t0 is 0, for `lanes` channels of each of
+/* y[row..row+rows) += p v over positions [t0, t1), from +0 if t0 is 0, for `lanes` channels of each of
  * `across` vectors from channel c on. */
 ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const struct attention_tile *w,
                               int row, int t0, int t1, int c, int lanes)
@@ -202,11 +198,10 @@ ALWAYS_INLINE void value_rows(enum kv_format format, int rows, const struct atte
     if (c < head_dim) value_tile(format, rows, 1, w, row, t0, t1, c, head_dim - c);
 }
 
-/* ---- one tile, one format
- * ------------------------------------------------------------------------------------- */
+/* ---- one tile, one format ---- */
 
-/* f(format, rows, w, row, from, to) for rows 0..n_rows of the tile, as many at a time as make a register
- * tile. */
+/* Calls f(format, rows, w, row, from, to) for rows 0..n_rows of the tile, as many at a time as a register
+ * tile has. */
 #if WIDEST == 8
 #define BY_EIGHT(f, format, w, row, from, to)                                                                \
     for (; row + 8 <= (w)->n_rows; row += 8) f(format, 8, w, row, from, to)

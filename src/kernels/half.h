@@ -1,5 +1,5 @@
-/* Conversions between float and the 16-bit formats, one value at a time, round to nearest even: the definition that the vector
- * versions are compared with. */
+/* Conversions between float and the 16-bit formats, one value at a time, rounding to nearest even. They
+ * are the definition with which vector versions are compared. */
 #ifndef KERNELS_HALF_H
 #define KERNELS_HALF_H
 #include <stdint.h>
@@ -44,8 +44,7 @@ static inline uint16_t f16_from_float(float f)
     if (u > 0x7F800000u) return (uint16_t)(sign | 0x7E00u | (u >> 13 & 0x3FFu)); /* NaN */
     if (u >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u); /* rounds to 65536 or more: infinity */
     if (u < 0x38800000u) {                                   /* below 2^-14: subnormal or zero */
-        float r =
-            float_from_bits(u) + 0.5f; /* the unit in the last place of 0.5 is 2^-24, that of the result */
+        float r = float_from_bits(u) + 0.5f; /* 0.5 has the last place 2^-24, like the result */
         return (uint16_t)(sign | (float_bits(r) - 0x3F000000u));
     }
     u += 0xFFFu + (u >> 13 & 1u);

@@ -1,5 +1,5 @@
-/* What the *.isa.c files of this folder give to the table of their instruction set; see kernels.h for what
- * each does. */
+/* The functions of this folder's *.isa.c files, for the table of their instruction set. kernels.h says
+ * what each does. */
 #ifndef KERNELS_KERNELS_PARTS_H
 #define KERNELS_KERNELS_PARTS_H
 #include "kernels/kernels.h"

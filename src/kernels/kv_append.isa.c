@@ -1,9 +1,9 @@
-/* Appending a key and a value to the cache: the key goes down a column of its block ([head_dim][16]), the
+/* Appends a key and a value to the cache. The key goes down a column of its block ([head_dim][16]), the
  * value along a row.
  *
- * KV_F16 rounds to nearest even. KV_I8: scale = max|x| / 127, code = rint(x / scale) within -127..127 (a
- * subnormal scale is inexact and could pass it); scale 0 has codes 0. A vector with a value that is not
- * finite gets a scale that is not finite either, so that it is noticed downstream. */
+ * KV_F16 rounds to nearest even. KV_I8: scale = max|x| / 127, code = rint(x / scale), clamped to
+ * -127..127, since a subnormal scale is inexact. With scale 0 the codes are 0. If a value is not finite,
+ * neither is the scale, so that later steps notice it. */
 #include "kernels/kernels_parts.isa.h"
 
 static void append_f32(float *keys, float *value_row, int head_dim, const float *k, const float *v)
@@ -44,7 +44,7 @@ static float append_i8(int8_t *x, int step, int head_dim, const float *from)
     return scale;
 }
 
-/* Rows between fetching and appending one of several. */
+/* With several rows: rows between fetching and appending. */
 #define ROWS_AHEAD 4
 
 ALWAYS_INLINE void append_row(const struct kv_view *kv, uint8_t *block, int lane, const float *k,
@@ -74,8 +74,9 @@ void ISA(kv_append)(const struct kv_view *kv, int head, const struct kv_rows *ro
         const float *k = rows->k + (size_t)r * rows->stride, *v = rows->v + (size_t)r * rows->stride;
         uint8_t *block =
             kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes + (size_t)head * head_bytes;
-        /* A key goes to a line per channel: those of the next head, likely to be appended next, are fetched
-         * early. Of several rows, the next are: another thread may have written them. */
+        /* A key touches one line per channel. One row: the lines of the next head, which probably follows,
+         * are fetched early. Several rows: those of the next rows are fetched; another thread may have
+         * written them. */
         if (rows->n_rows == 1)
             for (size_t i = 0; i < head_bytes / 2; i += 64) prefetch_far(block + head_bytes + i);
         else if (r + ROWS_AHEAD < rows->n_rows)

@@ -1,6 +1,6 @@
-/* The limits of one instruction set. Chains are many enough to hide the latency of the instruction (4 cycles,
- * two a cycle) and few enough to stay in registers; what varies between the sets is spelled once, as one step
- * of one chain. */
+/* The limits of one instruction set. There are enough chains to hide the latency of the instruction (4
+ * cycles, two a cycle), and few enough to stay in registers. Where sets differ, one step of one chain is
+ * spelled per set. */
 #if defined(GPT2Q_ISA_amx)
 #include "kernels/amx.h"
 #endif
@@ -9,14 +9,16 @@
 
 #define READ_STEP 256 /* four cache lines */
 #define READ_PREFETCH                                                                                        \
-    8192 /* ahead of what is read: hides the turn of a page, which the hardware does not cross */
+/* Bytes ahead of what is read. It hides the change of a page, which the hardware prefetcher does not
+     * cross. */
+8192
 
-/* A fold makes one number of a register; which, matters to nobody (no sum: it would overflow). */
+/* A fold makes one number of a register. Any number will do; a sum would overflow. */
 
 /* ---- reading ---- */
 
 #if defined(GPT2Q_ISA_avx512)
-typedef __m512i block;
+    typedef __m512i block;
 ALWAYS_INLINE block block_zero(void) { return _mm512_setzero_si512(); }
 ALWAYS_INLINE block block_join(block a, const uint8_t *p)
 {
@@ -24,7 +26,7 @@ ALWAYS_INLINE block block_join(block a, const uint8_t *p)
 }
 ALWAYS_INLINE uint64_t block_fold(block a) { return (uint64_t)_mm512_reduce_or_epi64(a); }
 #elif defined(GPT2Q_ISA_avx2)
-typedef struct block {
+    typedef struct block {
     __m256i lo, hi;
 } block;
 ALWAYS_INLINE block block_zero(void) { return (block){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -40,7 +42,7 @@ ALWAYS_INLINE uint64_t block_fold(block a)
            (uint64_t)_mm256_extract_epi64(s, 2) + (uint64_t)_mm256_extract_epi64(s, 3);
 }
 #else
-typedef struct block {
+    typedef struct block {
     uint64_t word[8];
 } block;
 ALWAYS_INLINE block block_zero(void) { return (block){{0}}; }
@@ -98,8 +100,8 @@ static float ISA(limit_fma)(size_t steps)
 
 /* ---- int8 dot products ---- */
 
-/* OPAQUE makes a value unknown to the compiler, which else would take the product of two constants out of the
- * loop. */
+/* OPAQUE makes a value unknown to the compiler. Otherwise it would move the product of two constants out
+ * of the loop. */
 #if defined(GPT2Q_ISA_avx512vnni)
 typedef __m512i codes;
 #define DOT_MACS    64
@@ -123,12 +125,13 @@ typedef __m256i codes;
 #define DOT_STEP(acc, x, y) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(y))
 #define DOT_FOLD(acc)       ((uint64_t)_mm256_extract_epi64(acc, 0))
 #elif defined(GPT2Q_ISA_avx2)
-typedef __m256i codes; /* in 16 bits, two products by one multiplication of sums (quant/wide_matmul.h) */
+/* in 16 bits, two products from one multiplication of sums (qtensor/wide_matmul.isa.h) */
+typedef __m256i codes;
 #define DOT_MACS     32
 #define I16_PRODUCTS 1
 #define DOT_SET1(v)  _mm256_set1_epi16(v)
 #define OPAQUE(x)    __asm__("" : "+x"(x))
-                       /* One block: by intrinsics gcc 12 keeps sums in memory. */
+/* One block: with intrinsics gcc 12 keeps sums in memory. */
 #define DOT_STEP(acc, x, y)                                                                                  \
     do {                                                                                                     \
         codes s_, t_;                                                                                        \
@@ -147,7 +150,7 @@ typedef uint32_t codes;
 #endif
 
 #ifndef I16_PRODUCTS
-#define I16_PRODUCTS 2 /* of the high and of the low byte */
+#define I16_PRODUCTS 2 /* one for the high byte, one for the low byte */
 #endif
 
 #if defined(GPT2Q_ISA_amx)

@@ -1,24 +1,23 @@
-/* What one core can do at most, measured by the loops the products would be if nothing else were in the way:
- * reading memory, fp32 fused multiply-adds, int8 dot products. The benchmark holds every figure against
- * these. They compute nothing that is wanted; each returns a value only so that a compiler cannot leave the
- * work out. */
+/* What one core can do at most: reading memory, fp32 fused multiply-adds, int8 dot products. The loops are
+ * those of the products without anything else. The benchmark compares every figure with these limits. Each
+ * function returns a value only so that the compiler cannot remove the work. */
 #ifndef KERNELS_LIMITS_H
 #define KERNELS_LIMITS_H
 #include <stddef.h>
 #include <stdint.h>
 
 struct limits {
-    /* Reads n bytes once, in order; n is a multiple of 256, p 64-byte aligned. */
+    /* Reads n bytes once, in order. n is a multiple of 256; p is aligned to 64 bytes. */
     uint64_t (*read)(const uint8_t *p, size_t n);
-    /* `steps` times fma_flops operations (a multiply-add is two) in independent chains. */
+    /* Makes `steps` times fma_flops operations (a multiply-add counts as two) in independent chains. */
     float (*fma)(size_t steps);
-    /* `steps` times dot_ops operations on int8, summed exactly in int32, by the best instruction of the set.
-     */
+    /* Makes `steps` times dot_ops operations on int8, summed exactly in int32, with the best instruction
+     * of the set. */
     uint64_t (*dot)(size_t steps);
     double fma_flops, dot_ops;
-    int i16_products; /* int8 products that one with an i16 activation takes */
+    int i16_products; /* int8 products that stand for one with an i16 activation */
 };
 
-/* The row of an instruction set by its name, NULL for a name that is not compiled in. */
+/* The row of an instruction set by its name; NULL if the name is not compiled in. */
 const struct limits *limits_find(const char *isa);
 #endif

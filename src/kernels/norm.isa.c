@@ -1,8 +1,8 @@
 /* Layer norm and the residual sum.
  *
- * mean = sum(x) / n; d = x - mean; variance = sum(d^2) / n; inv = 1 / sqrt(variance + epsilon); y = fma(d *
- * inv, weight, bias). Both sums have 16 lanes, element i in lane i mod 16, and the tree of vf_sum. Lanes
- * beyond n are cleared after the mean is subtracted: -mean is not a term. */
+ * mean = sum(x) / n; d = x - mean; variance = sum(d^2) / n; inv = 1 / sqrt(variance + epsilon); y = fma(d
+ * * inv, weight, bias). Both sums have 16 lanes, with element i in lane i mod 16, and the tree of vf_sum.
+ * Lanes beyond n are cleared after the mean is subtracted, because -mean is not a term. */
 #include "kernels/kernels_parts.isa.h"
 
 void ISA(layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, int n, float *y)

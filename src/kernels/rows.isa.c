@@ -1,10 +1,10 @@
-/* What is asked of a row of logits: its largest value, whose that is, and sums of exponentials in double (16
- * lanes, element i in lane i mod 16, then the tree). */
+/* Work on a row of logits: its largest value and its id, and sums of exponentials in double (16 lanes,
+ * element i in lane i mod 16, then the tree). */
 #include "kernels/kernels_parts.isa.h"
 #include "kernels/vmath.isa.h"
 
-/* Four chains of vf_max over [0, n), joined in a fixed order; NaN is passed over (the second operand is the
- * running one). */
+/* Four chains of vf_max over [0, n), joined in a fixed order. NaN is passed over: the second operand is
+ * the running maximum. */
 float ISA(row_max)(const float *x, size_t n)
 {
     vf lowest = vf_set1(-INFINITY), m[4] = {lowest, lowest, lowest, lowest};
@@ -26,8 +26,8 @@ static void look_at_each(const float *x, size_t n, int32_t first, struct best *b
         best_join(best, is_finite(x[i]) ? (struct best){x[i], first + (int32_t)i} : BEST_NOT_FINITE);
 }
 
-/* 64 at once: nearly always all are below the best so far. One that is not finite makes `nothing` NaN, which
- * is below nothing. */
+/* Looks at 64 at once: nearly always all are below the best so far. A logit that is not finite makes
+ * `nothing` NaN, and then no comparison says "below". */
 void ISA(row_best)(const float *x, size_t n, int32_t first, struct best *best)
 {
     struct best so_far = *best;

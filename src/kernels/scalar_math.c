@@ -1,5 +1,5 @@
-/* See scalar_math.h. Taylor coefficients are enough: both series run over short intervals. Only fma and rint
- * of the C library are used, which are exact. */
+/* See scalar_math.h. Both series run over short intervals, so Taylor coefficients are enough. Only fma and
+ * rint of the C library are used; both are exact. */
 #include "kernels/scalar_math.h"
 #include <math.h>
 #include <stdint.h>
@@ -34,8 +34,8 @@ static double split(double x, int *n)
     return x;
 }
 
-/* With f = m - 1 and s = f / (2 + f), log(1 + f) = 2 artanh(s) = 2s + s R(s^2) and 2s = f - s f = f - f^2/2 +
- * s f^2/2: f, which is exact, carries most of the result, and the rest is small. */
+/* With f = m - 1 and s = f / (2 + f): log(1 + f) = 2 artanh(s) = 2s + s R(s^2), and 2s = f - s f = f -
+ * f^2/2 + s f^2/2. f is exact and carries most of the result; the rest is small. */
 double math_log(double x)
 {
     if (!(x > 0.0)) return x == 0.0 ? -INFINITY : NAN;
@@ -72,6 +72,6 @@ double math_exp(double x)
     for (int k = (int)(sizeof inverse_factorial / sizeof *inverse_factorial) - 1; k >= 0; k--)
         p = fma(p, r, inverse_factorial[k]);
     double y = 1.0 + fma(r * r, p, r);
-    int low = (int)n / 2; /* two factors: 2^1024 is no double, and 2^-1074 no normal one */
+    int low = (int)n / 2; /* two factors: 2^1024 is not a double, and 2^-1074 is subnormal */
     return y * power_of_two(low) * power_of_two((int)n - low);
 }

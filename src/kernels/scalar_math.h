@@ -1,5 +1,5 @@
-/* log and exp in double precision, the project's own: no C library's, so the same bits everywhere. At most 1
- * ulp. */
+/* The project's own log and exp in double precision. They do not depend on the C library, so their bits
+ * are the same everywhere. At most 1 ulp. */
 #ifndef KERNELS_SCALAR_MATH_H
 #define KERNELS_SCALAR_MATH_H
 

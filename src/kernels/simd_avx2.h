@@ -14,7 +14,7 @@ typedef struct vi {
 
 ALWAYS_INLINE vf vf_pair(__m256 lo, __m256 hi) { return (vf){lo, hi}; }
 ALWAYS_INLINE vi vi_pair(__m256i lo, __m256i hi) { return (vi){lo, hi}; }
-/* All ones in the lanes below n (any n), of the lower half; the upper half takes n - 8. */
+/* All ones in the lanes below n (any n) of the lower half. The upper half takes n - 8. */
 ALWAYS_INLINE __m256i mask_first8(int n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -11,7 +11,7 @@ typedef struct vi {
     int32_t v[16];
 } vi;
 
-/* Lane by lane: the expression sees the lane's number as i. */
+/* Computes lane by lane: the expression sees the lane's number as i. */
 #define VF_LANES(expression)                                                                                 \
     vf r_;                                                                                                   \
     for (int i = 0; i < 16; i++) r_.v[i] = (expression);                                                     \

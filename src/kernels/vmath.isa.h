@@ -1,15 +1,15 @@
-/* exp, tanh, erf on sixteen lanes, in multiply, add, fma and division only, so that they give the same bits
+/* exp, tanh and erf on sixteen lanes, in multiply, add, fma and division only. So they give the same bits
  * in every instruction set and with every C library.
  *
- * Each is odd or even by construction where the function is; NaN gives NaN (so that a broken model is refused
- * by name and not answered), overflow infinity. Polynomials were fitted at Chebyshev nodes and evaluated by
- * Horner's rule; tests/kernels/ test_vmath.c holds each against double precision. */
+ * Each is odd or even by construction if the function is. NaN gives NaN, so that a broken model is refused
+ * by name; overflow gives infinity. Polynomials were fitted at Chebyshev nodes and are evaluated by
+ * Horner's rule. tests/kernels/test_vmath.c compares each with double precision. */
 #ifndef KERNELS_VMATH_H
 #define KERNELS_VMATH_H
 #include "kernels/simd.h"
 
-/* x = n ln 2 + r with ln 2 in two parts, |r| <= ln 2 / 2; n = clamp(round(x / ln 2)) stays an integer where x
- * is NaN. */
+/* x = n ln 2 + r, with ln 2 in two parts and |r| <= ln 2 / 2. n = clamp(round(x / ln 2)) stays an integer
+ * if x is NaN. */
 ALWAYS_INLINE vf vm_reduce(vf x, float lowest, float highest, vf *r)
 {
     vf n = vf_rint(vf_min(vf_max(vf_mul(x, vf_set1(0x1.715476p+0f)), vf_set1(lowest)), vf_set1(highest)));
@@ -26,8 +26,8 @@ ALWAYS_INLINE vf vm_exp_tail(vf r)
     return vf_fma(p, r, vf_set1(0.5f));
 }
 
-/* 1.1 ulp; 0 below -86.6 (results under 2^-125), infinity from 88.73 on. The factor 2^n is split into 2^(n-1)
- * and 2, the latter in the constants, because 2^128 is no float. */
+/* 1.1 ulp; 0 below -86.6 (results under 2^-125), infinity from 88.73 on. The factor 2^n is split into
+ * 2^(n-1) and 2, since 2^128 is not a float. The 2 is in the constants. */
 ALWAYS_INLINE vf vm_exp(vf x)
 {
     vf r, n = vm_reduce(x, -125.0f, 128.0f, &r);
@@ -37,8 +37,8 @@ ALWAYS_INLINE vf vm_exp(vf x)
     return vf_select_lt(x, vf_set1(-0x1.5a92d6p+6f), vf_zero(), y);
 }
 
-/* With e = exp(2|x|) - 1, tanh |x| = e / (e + 2); e keeps its relative accuracy near 0. 2.4 ulp; 1 from 9.02
- * on. */
+/* With e = exp(2|x|) - 1: tanh |x| = e / (e + 2). e keeps its relative accuracy near 0. 2.4 ulp; 1 from
+ * 9.02 on. */
 ALWAYS_INLINE vf vm_tanh(vf x)
 {
     vf a = vf_abs(x), u = vf_min(vf_set1(18.1f), vf_add(a, a));

@@ -4,7 +4,7 @@
 
 #define BLOCK 64 /* rows */
 
-static size_t packed(size_t window, size_t head_dim) /* of the largest of the products below */
+static size_t packed(size_t window, size_t head_dim) /* floats of the largest of the products below */
 {
     const size_t k = window > head_dim ? window : head_dim, side = window > BLOCK ? window : BLOCK;
     const size_t over_window = product_packed_floats(BLOCK, k) + product_packed_floats(head_dim, k);
@@ -24,7 +24,7 @@ static int rows_of_block(const struct attention_shape *s, int row)
     return s->window - row < BLOCK ? s->window - row : BLOCK;
 }
 
-/* Rows [r0, r0 + rows) of a = x y^T for x and y (T, head_dim), of the columns [0, cols). */
+/* Rows [r0, r0 + rows) and columns [0, cols) of a = x y^T, for x and y (T, head_dim). */
 static void scores(const struct crew *c, const struct attention_shape *s, const float *x, size_t x_stride,
                    const float *y, size_t y_stride, int rows, int cols, float *out, float *own)
 {

@@ -1,7 +1,8 @@
 /* Causal attention of training, forward and backward, one (window, head) at a time.
  *
- * The probabilities P (T, T) of every window and head are kept for the backward pass. A block of 64 rows computes the columns
- * up to its last row only; the rest of P is neither written nor read. Inside a block, P is 0 above the diagonal. */
+ * The probabilities P (T, T) of every window and head are kept for the backward pass. A block of 64 rows
+ * computes only the columns up to its last row. The rest of P is neither written nor read. Inside a block,
+ * P is 0 above the diagonal. */
 #ifndef TRAIN_ATTENTION_H
 #define TRAIN_ATTENTION_H
 #include "train/crew.h"
@@ -11,13 +12,14 @@ struct attention_shape {
     float scale;                  /* of scores */
 };
 
-/* Scratch of a thread, in floats. */
+/* The scratch of a thread, in floats. */
 size_t attention_own_floats(int window, int head_dim);
 
-/* qkv (T, 3 d) of one window, P (T, T) of the head, and the head's columns of y (T, d), d = n_head * head_dim. */
+/* Forward: from qkv (T, 3 d) of one window to P (T, T) of the head and the head's columns of y (T, d),
+ * where d = n_head * head_dim. */
 void attention_forward(const struct crew *c, const struct attention_shape *s, int head, const float *qkv,
                        float *p, float *y, float *own);
-/* From dy (T, d) to d_qkv (T, 3 d), of which the head's columns are written. */
+/* Backward: from dy (T, d) to the head's columns of d_qkv (T, 3 d). */
 void attention_backward(const struct crew *c, const struct attention_shape *s, int head, const float *qkv,
                         const float *p, const float *dy, float *d_qkv, float *own);
 #endif

@@ -17,7 +17,7 @@ gpt2q_status crew_create(struct crew *c, const struct isa *isa, int n_threads, s
                        .b_floats = b_floats,
                        .own = mem_array((size_t)n_threads, own_floats * sizeof(float)),
                        .own_floats = own_floats};
-    threads_retain(); /* a round follows another: their threads stay */
+    threads_retain(); /* one round follows another, so the threads stay */
     if (c->packed_a && c->packed_b && c->own) return GPT2Q_OK;
     crew_free(c);
     return error_memory(err, "the scratch of training",

@@ -33,7 +33,7 @@ struct part { /* rows [first, first + rows) of the tokens */
     float factor; /* one over the number of terms */
 };
 
-/* log sum exp of a row of logits */
+/* The log of the sum of exp over a row of logits. */
 static float log_sum(const struct part *s, const float *x, size_t n)
 {
     const float most = s->c->kernels->row_max(x, n);
@@ -54,7 +54,7 @@ static double entropy_row(const struct part *s, int r)
     const size_t n = (size_t)s->t->params->config.vocab_size;
     const int token = s->first + r;
     float *student = s->l->student + (size_t)r * n;
-    if ((token + 1) % s->t->window == 0) { /* nothing follows */
+    if ((token + 1) % s->t->window == 0) { /* the last token of a window has no next one */
         memset(student, 0, n * sizeof *student);
         return 0.0;
     }

@@ -1,8 +1,7 @@
-/* The loss and its gradient. Logits are made for 256 tokens at a time and never all stored.
+/* The loss and its gradient. Logits are made for 256 tokens at a time; they are never all in memory.
  *
  *     kl   mean over all n tokens of KL(teacher || student) = sum p_t (log p_t - log p_s), in nats
- *     ce   mean over the tokens that have a next one in their window of -log p_s(next)
- */
+ *     ce   mean of -log p_s(next) over the tokens that have a next one in their window */
 #ifndef TRAIN_LOSS_H
 #define TRAIN_LOSS_H
 #include "train/pass.h"
@@ -21,8 +20,8 @@ struct loss_model { /* ln_f's output and the head's matrix */
     const float *hidden, *head;
 };
 
-/* The loss of t->hidden over the tokens. teacher NULL: ce. Where g is not NULL, t->da becomes the gradient of t->hidden, and the
- * head's matrix in g its gradient. */
+/* Computes the loss of t->hidden over the tokens. teacher NULL: ce. If g is not NULL, t->da becomes the
+ * gradient of t->hidden, and the head's matrix in g becomes its gradient. */
 double loss_run(struct loss_scratch *l, struct train_pass *t, const struct crew *c, const float *weights,
                 const struct loss_model *teacher, const int32_t *tokens, float *g);
 #endif

@@ -1,4 +1,4 @@
-/* Which row of ops an instruction set has: that of its vector words. */
+/* The row of ops of an instruction set: that of its vector words. */
 #include "train/ops.h"
 #include "kernels/kernels_table.h"
 #include "qtensor/isa.h"

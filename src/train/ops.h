@@ -1,6 +1,7 @@
-/* The arithmetic of training that is compiled once per instruction set: the register tile of products, and the rows of the
- * backward passes. Plain functions over pointers: no threads, no allocation. The scalar row is the definition, and every other
- * gives its bits. Sums over a row have 16 lanes and the tree of vf_sum; sums over tokens are one chain an element. */
+/* The arithmetic of training that is compiled once per instruction set: the register tile of products, and
+ * the rows of the backward passes. They are plain functions over pointers: no threads, no allocation. The
+ * scalar row is the definition; every other gives its bits. Sums over a row have 16 lanes and the tree of
+ * vf_sum. Sums over tokens are one chain for each element. */
 #ifndef TRAIN_OPS_H
 #define TRAIN_OPS_H
 #include "kernels/kernels.h"
@@ -10,7 +11,7 @@ struct isa;
 #define TILE_ROWS_MAX 12
 #define TILE_COLS_MAX 32
 
-/* What is the same for all parameters of an update. */
+/* What all parameters of an update share. */
 struct adam_step { /* see adam.h */
     float beta1, beta2, rate, root_correction, epsilon, decay;
 };
@@ -26,11 +27,12 @@ struct landing {
 
 struct train_ops {
     int tile_rows, tile_cols; /* of a register tile; at most TILE_ROWS_MAX and TILE_COLS_MAX */
-    /* c (tile_rows, tile_cols; ldc floats from row to row) += a (k, tile_rows)^T b (k, tile_cols): one chain of fused
-     * multiply-adds an element, in increasing k, from c, or from +0 where `fresh`. */
+    /* c (tile_rows, tile_cols; ldc floats from row to row) += a (k, tile_rows)^T b (k, tile_cols). Each
+     * element is one chain of fused multiply-adds in increasing k, from c, or from +0 if `fresh`. */
     void (*tile)(const float *a, const float *b, int k, float *c, size_t ldc, bool fresh);
-    /* Layer norm's backward pass for one row: from x and dy (n), dx += the gradient of x, and x_hat = the normalized x.
-     * With g = dy * weight: dx = (g - mean(g) - x_hat mean(g x_hat)) / sqrt(variance + epsilon). */
+    /* Layer norm's backward pass for one row of x and dy (n): dx += the gradient of x, and x_hat = the
+     * normalized x. With g = dy * weight: dx = (g - mean(g) - x_hat mean(g x_hat)) / sqrt(variance +
+     * epsilon). */
     void (*norm_backward)(const float *x, const float *weight, float epsilon, int n, const float *dy,
                           float *dx, float *x_hat);
     /* dx (n) = dy * f'(x). dx may be dy. */
@@ -39,13 +41,14 @@ struct train_ops {
     void (*softmax_backward)(const float *p, const float *dp, int n, float scale, float *ds);
     /* y (n) = x * factor; y may be x. */
     void (*scale)(const float *x, size_t n, float factor, float *y);
-    /* Over `rows` rows, `stride` floats apart, for n <= 64 columns: out = sum of a, and where b is not NULL of a * b. */
+    /* Sums over `rows` rows, `stride` floats apart, for n <= 64 columns: out = sum of a, or of a * b if b
+     * is not NULL. */
     void (*column_sum)(const float *a, const float *b, size_t stride, int rows, int n, float *out);
-    /* sum of p (log p of the teacher - log p of the student), for p = exp(t - t_shift), in double, 16 lanes; then
-     * ds (n) = (exp(s - s_shift) - p) * factor in place of s. */
+    /* Returns the sum of p (log p of the teacher - log p of the student) for p = exp(t - t_shift), in
+     * double, in 16 lanes. Then s (n) becomes ds = (exp(s - s_shift) - p) * factor. */
     double (*divergence_backward)(const float *t, float t_shift, float *s, float s_shift, size_t n,
                                   float factor);
-    /* s (n) = exp(s - shift) * factor, the gradient of log-softmax but for the target's own -factor. */
+    /* s (n) = exp(s - shift) * factor: the gradient of log-softmax without the target's own -factor. */
     void (*entropy_backward)(float *s, float shift, size_t n, float factor);
     /* A row of weights as its codes say, and the backward pass of that, see grids.h. g (n) becomes the gradient of w; d_scale
      * (n / group) that of the scales, 16 lanes and the tree each, or is NULL where scales are not learned. */

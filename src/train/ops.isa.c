@@ -79,7 +79,8 @@ ALWAYS_INLINE vf logistic_slope(vf x, vf z, vf dz)
     vf s = logistic(z);
     return vf_fma(vf_mul(vf_mul(x, s), vf_sub(vf_set1(1.0f), s)), dz, s);
 }
-/* z = 2 sqrt(2/pi) (x + 0.044715 x^3) = x (c1 + c3 x^2), z' = c1 + 3 c3 x^2; as in kernels/activation.isa.c */
+/* z = 2 sqrt(2/pi) (x + 0.044715 x^3) = x (c1 + c3 x^2), z' = c1 + 3 c3 x^2; as in
+ * kernels/activation.isa.c */
 ALWAYS_INLINE vf gelu_new_slope(vf x)
 {
     vf square = vf_mul(x, x), c3 = vf_set1(0x1.2444f2p-4f), c1 = vf_set1(0x1.988454p+0f);

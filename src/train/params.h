@@ -1,8 +1,8 @@
 /* The parameters of a GPT-2 in training: names, shapes and places in one block of floats.
  *
- * Matrices lie as W (rows = outputs, cols = inputs), so Conv1D's are turned once when they are read and once when they are
- * written. Gradients, Adam's moments, the effective (quantized) weights and the teacher's weights are further blocks of the
- * same layout. */
+ * Matrices lie as W (rows = outputs, cols = inputs). Conv1D's are turned once when they are read and once
+ * when they are written. Gradients, Adam's moments, the effective (quantized) weights and the teacher's
+ * weights are further blocks of the same layout. */
 #ifndef TRAIN_PARAMS_H
 #define TRAIN_PARAMS_H
 #include "base/status.h"
@@ -30,19 +30,19 @@ struct param {
     char name[PARAM_NAME_MAX]; /* the checkpoint's, "h.0.attn.c_attn.weight" */
     int rows, cols;            /* a vector has one row */
     bool conv1d;               /* the checkpoint stores it as (cols, rows) */
-    bool matrix; /* one that a scheme may quantize: the matrices of linear layers, wte, lm_head */
-    size_t at;   /* first float in a block; a multiple of 16 */
+    bool matrix;               /* a scheme may quantize it: the matrices of linear layers, wte, lm_head */
+    size_t at;                 /* first float in a block; a multiple of 16 */
 };
 
 struct params {
     gpt2q_config config;
     struct param
-        *list; /* wte, wpe, the blocks', ln_f.weight, ln_f.bias, and lm_head.weight where it is not tied */
+        *list; /* wte, wpe, the blocks', ln_f.weight, ln_f.bias, and lm_head.weight if it is not tied */
     int count;
     size_t floats; /* of a block */
 };
 
-/* `untied`: lm_head has numbers of its own. Out of memory is the only failure. */
+/* `untied`: lm_head has numbers of its own. Running out of memory is the only failure. */
 gpt2q_status params_create(struct params *p, const gpt2q_config *config, bool untied, gpt2q_error *err);
 void params_free(struct params *p);
 
@@ -54,7 +54,7 @@ static inline int params_block(int layer, enum block_param which)
 }
 static inline int params_ln_f_weight(const struct params *p) { return 2 + p->config.n_layer * P_BLOCK_COUNT; }
 static inline int params_ln_f_bias(const struct params *p) { return params_ln_f_weight(p) + 1; }
-/* lm_head.weight, or wte where tied. */
+/* lm_head.weight, or wte if it is tied. */
 static inline int params_head(const struct params *p)
 {
     return p->count > params_ln_f_bias(p) + 1 ? params_ln_f_bias(p) + 1 : params_wte();

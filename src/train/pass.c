@@ -20,7 +20,7 @@ static float *take(float **from, size_t floats)
     return at;
 }
 
-/* Points the parts into memory, or counts the floats from a NULL base. */
+/* Points the parts into memory. From a NULL base it counts the floats. */
 static size_t lay_out(struct train_pass *t, float *base)
 {
     const gpt2q_config *c = &t->params->config;
@@ -99,7 +99,7 @@ void pass_scratch(const struct params *p, int n, int window, int head_rows, size
 
 /* ---- parts of both passes ---- */
 
-struct part { /* an item's view of the work under way */
+struct part { /* an item's view of the current work */
     struct train_pass *t;
     const struct crew *c;
     struct pass_layer *layer;
@@ -195,7 +195,8 @@ static void activate_item(void *arg, int64_t item, int thread)
         s->layer->fc + (size_t)r0 * inner, (size_t)(r1 - r0) * inner, s->layer->act + (size_t)r0 * inner);
 }
 
-/* y (n, rows) = x (n, cols) W^T + bias, for the weight `which` and its bias, which follows it; or added to y. */
+/* y (n, rows) = x (n, cols) W^T + bias, or y += that, for the weight `which` and its bias, which follows
+ * it. */
 static void linear(const struct part *s, const float *x, enum block_param which, float *y)
 {
     const struct param *w = &s->t->params->list[params_block(s->number, which)];
@@ -267,7 +268,7 @@ static void norm_backward_item(void *arg, int64_t item, int thread)
 
 #define COLS_OF_ITEM 64
 
-/* Sums over tokens of dy (n, cols), times x where it is not NULL. */
+/* Sums dy (n, cols) over tokens, times x if it is not NULL. */
 static void column_item(void *arg, int64_t item, int thread)
 {
     const struct part *s = arg;
@@ -287,7 +288,8 @@ static void column_sums(struct part *s, const float *dy, const float *x, int col
     crew_each(s->c, (cols + COLS_OF_ITEM - 1) / COLS_OF_ITEM, column_item, s);
 }
 
-/* t->dx += the gradient of the norm's input x; gradients of its weight (`which`) and bias (the next). */
+/* t->dx += the gradient of the norm's input x. Also writes the gradients of its weight (`which`) and of
+ * its bias (the next parameter). */
 static void norm_backward(struct part *s, const float *x, int which, const float *dy)
 {
     s->x = x;
@@ -299,7 +301,7 @@ static void norm_backward(struct part *s, const float *x, int which, const float
     column_sums(s, dy, NULL, d, gradient(s, which + 1));
 }
 
-/* From dy (n, rows) of y = x W^T + bias: gradients of W and bias, and dx (n, cols) = dy W. */
+/* Backward of y = x W^T + bias from dy (n, rows): the gradients of W and bias, and dx (n, cols) = dy W. */
 static void linear_backward(struct part *s, const float *x, enum block_param which, const float *dy,
                             float *dx)
 {
@@ -361,7 +363,7 @@ static void backward_block(struct part *s)
     norm_backward(s, l->x_in, params_block(s->number, P_LN_1_WEIGHT), t->da);
 }
 
-/* Columns of the embeddings' gradients: one chain over tokens an element. */
+/* Columns of the embeddings' gradients. Each element is one chain over tokens. */
 static void embed_backward_item(void *arg, int64_t item, int thread)
 {
     const struct part *s = arg;

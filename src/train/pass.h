@@ -1,16 +1,17 @@
-/* Forward and backward pass of training over whole windows of tokens. The forward pass is GPT-2's, as in src/model, but keeps
- * what the backward pass needs; it has no cache of keys and values.
+/* The forward and backward pass of training over whole windows of tokens. The forward pass is GPT-2's, as
+ * in src/model. It keeps what the backward pass needs and has no cache of keys and values.
  *
  *     tokens  n = windows * window, window after window, each from position 0
  *     weights, gradients: blocks of params.h's layout
  *
- * The formulas are those of the chain rule; where a formula has a choice (order of a sum), ops.h, product.h, attention.h say it. */
+ * The formulas are those of the chain rule. Where the order of a sum is a choice, ops.h, product.h and
+ * attention.h state it. */
 #ifndef TRAIN_PASS_H
 #define TRAIN_PASS_H
 #include "train/attention.h"
 #include "train/params.h"
 
-struct pass_layer { /* what is kept of one block, (n, ...) */
+struct pass_layer { /* what one block keeps, (n, ...) */
     float *x_in;    /* (d) the residual stream at its entry */
     float *a_1;     /* (d) ln_1's output */
     float *qkv;     /* (3 d) */
@@ -25,7 +26,7 @@ struct pass_layer { /* what is kept of one block, (n, ...) */
 struct train_pass {
     const struct params *params;
     int windows, window, n; /* n = windows * window */
-    bool keeps;             /* false: all blocks use one struct pass_layer, for a model that only answers */
+    bool keeps;             /* false: all blocks share one struct pass_layer (no backward pass) */
     struct pass_layer *layers;
     float *x, *hidden; /* (n, d): the stream after the last block, ln_f's output */
     float *dx, *da;    /* (n, d) */
@@ -37,14 +38,14 @@ struct train_pass {
 gpt2q_status pass_create(struct train_pass *t, const struct params *p, int windows, int window, bool keeps,
                          gpt2q_error *err);
 void pass_free(struct train_pass *t);
-/* The scratch that the products of passes over n tokens need: for crew_create. */
+/* The scratch that products need in passes over n tokens, for crew_create. */
 void pass_scratch(const struct params *p, int n, int window, int head_rows, size_t *a, size_t *b,
                   size_t *own);
 
-/* t->hidden from tokens (n) and weights. */
+/* Forward: t->hidden from tokens (n) and weights. */
 void pass_forward(struct train_pass *t, const struct crew *c, const float *weights, const int32_t *tokens);
-/* With the gradient of t->hidden in t->da: writes all gradients but the head's use of its matrix, which g holds already (where the
- * head is wte, the embedding's part is added to it). */
+/* Backward, from the gradient of t->hidden in t->da: writes all gradients. The head's use of its matrix is
+ * in g already; if the head is wte, the embedding's part is added to it. */
 void pass_backward(struct train_pass *t, const struct crew *c, const float *weights, const int32_t *tokens,
                    float *g);
 #endif

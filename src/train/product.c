@@ -2,9 +2,9 @@
 #include <assert.h>
 #include <string.h>
 
-/* Operands are packed into strips, as wide as a side of the register tile: [strip][k][width], padded with zeros. Then
- * 256 steps of k at a time are taken for blocks of C, so that a strip of B stays in the first-level cache and a block of A
- * in the second. */
+/* Operands are packed into strips as wide as a side of the register tile: [strip][k][width], padded with
+ * zeros. Then blocks of C take 256 steps of k at a time. So a strip of B stays in the first-level cache,
+ * and a block of A in the second. */
 #define K_STEPS 256
 
 struct packed {
@@ -33,7 +33,7 @@ static void pack_strip(const struct operand *x, int first, int count, int width,
 
 static int strips(int n, int width) { return (n + width - 1) / width; }
 
-/* Strip number i of those of A, then of B. */
+/* Packs strip number i. A's strips come first, then B's. */
 static void pack(const struct crew *c, const struct product *p, float *a, float *b, int i)
 {
     const int rows = c->ops->tile_rows, cols = c->ops->tile_cols, of_a = strips(p->m, rows);
@@ -44,7 +44,7 @@ static void pack(const struct crew *c, const struct product *p, float *a, float 
                (is_a ? a : b) + (size_t)first * (size_t)p->k);
 }
 
-/* A tile at the edge of C goes through one of its own. */
+/* A tile at the edge of C is computed in a tile of its own. */
 static void edge_tile(const struct train_ops *ops, const float *a, const float *b, int k, float *c,
                       size_t ldc, bool fresh, int rows, int cols)
 {
@@ -57,7 +57,7 @@ static void edge_tile(const struct train_ops *ops, const float *a, const float *
         memcpy(c + (size_t)r * ldc, own + (size_t)r * stride, (size_t)cols * sizeof *c);
 }
 
-/* Rows [m0, m1) and columns [n0, n1) of C, the firsts being multiples of the tile. */
+/* Rows [m0, m1) and columns [n0, n1) of C. m0 and n0 are multiples of the tile. */
 static void run_block(const struct crew *crew, const struct product *p, struct packed packed, int m0, int m1,
                       int n0, int n1)
 {

@@ -236,7 +236,7 @@ static void files_of_windows(void **state)
     expect_failure(1, "is text in UTF-16 where UTF-8 is expected", arguments);
 }
 
-/* A line that is broken costs its own answer and no other: it does not turn the file into another kind. */
+/* A broken line costs only its own answer. It does not change the kind of the file. */
 static void a_broken_first_line_costs_one_answer(void **state)
 {
     (void)state;
@@ -270,7 +270,8 @@ static void a_broken_first_line_costs_one_answer(void **state)
 
 /* ---- what generate says ---- */
 
-/* The same requests as JSON lines, as OpenAI lines and to generate: ids, text, end and log-probabilities are one. */
+/* The same requests as JSON lines, as OpenAI lines and to generate give the same ids, text, end and
+ * log-probabilities. */
 static void both_shapes_say_what_generate_says(void **state)
 {
     (void)state;

@@ -17,7 +17,7 @@ static cJSON *answer_lines(int code)
     return all;
 }
 
-/* As many texts may end a completion as lm-eval sends: 32. What ended it is said. */
+/* 32 texts may end a completion, as many as lm-eval sends. The answer says which one did. */
 static void stops(void **state)
 {
     (void)state;
@@ -39,7 +39,7 @@ static void stops(void **state)
     cJSON_Delete(all);
 }
 
-/* text_offset counts code points: in a text of two and four bytes each it is not the bytes. */
+/* text_offset counts code points, not bytes: here each has two to four bytes. */
 static void offsets(void **state)
 {
     (void)state;

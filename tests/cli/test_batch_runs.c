@@ -155,7 +155,7 @@ static void kill_and_resume(void **state)
     assert_true(kills > 0);
 }
 
-/* The first signal finishes what is under way: whole answers, in order, and the exit code of the signal. */
+/* The first signal finishes what is under way: whole answers in order, and the exit code of the signal. */
 static void a_signal_finishes_what_was_begun(void **state)
 {
     (void)state;
@@ -186,7 +186,7 @@ static void read_line(int fd, char *line, size_t size)
     line[n] = '\0';
 }
 
-/* Line in, line out: the answer comes before the next line is written. */
+/* Line in, line out: an answer comes before the next line is written. */
 static void a_pipe_is_served_as_it_arrives(void **state)
 {
     (void)state;
@@ -230,7 +230,7 @@ static long peak_of(int n_lines)
     return usage.ru_maxrss;
 }
 
-/* 20,000 lines, or a million, take no more than 1,000. */
+/* 20,000 lines, or a million, take no more memory than 1,000. */
 static void memory_does_not_grow_with_the_file(void **state)
 {
     (void)state;

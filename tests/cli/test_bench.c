@@ -1,4 +1,4 @@
-/* gpt2q bench: what it measures differs from run to run, so only names, shapes and relations that always hold
+/* gpt2q bench: its figures differ from run to run, so only names, shapes and relations that always hold
  * are asserted. */
 #include "tests/cli.h"
 
@@ -44,7 +44,7 @@ static void every_test_of_every_scheme_is_reported(void **state)
         assert_int_equal(number(r, "batch"), i % 4 == 3 ? 3 : 1);
         assert_int_equal(number(r, "position"), decode ? 4 : 0);
     }
-    /* the same bytes whatever the threads; fewer a token for three sequences, and in a quarter of the bits */
+    /* the same bytes for any threads; fewer a token for three sequences, and in a quarter of the bits */
     double one = number(cJSON_GetArrayItem(results, 2), "bytes_per_token"),
            three = number(cJSON_GetArrayItem(results, 3), "bytes_per_token");
     assert_true(three < one / 2 && number(cJSON_GetArrayItem(results, 6), "bytes_per_token") == one);

@@ -46,7 +46,7 @@ static void nll_is_the_goldens_and_evals(void **state)
     cJSON_Delete(doc), cJSON_Delete(golden), cJSON_Delete(eval);
 }
 
-/* Every scheme's text is its own: the very one that generate makes. */
+/* Every scheme's text is the one that generate makes. */
 static void completions_are_each_schemes_own(void **state)
 {
     (void)state;
@@ -131,8 +131,7 @@ static const cJSON *layer(const cJSON *scheme, const char *name, const char *rea
     return NULL;
 }
 
-/* One matrix quantized: the local reading finds error there and nowhere else, the accumulated one from there
- * on. */
+/* One matrix is quantized: the local reading finds error only there, the accumulated one from there on. */
 static void the_ledger_finds_where_error_is_born(void **state)
 {
     (void)state;
@@ -189,7 +188,7 @@ static void the_table_and_the_csv(void **state)
     temp_remove(dir);
 }
 
-/* The proposal fits, is no worse than any uniform scheme that fits, and is what its options make. */
+/* The proposed model fits, is no worse than any uniform scheme that fits, and its options make it again. */
 static void the_proposal_keeps_its_promise(void **state)
 {
     (void)state;

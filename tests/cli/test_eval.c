@@ -61,7 +61,7 @@ static void another_programs_logits(void **state)
     }
 }
 
-/* Four passages; the last is predicted by nobody, for its last word has been made up. */
+/* Four passages. No model predicts the last one's word: it is made up. */
 static void last_words(void **state)
 {
     (void)state;
@@ -89,7 +89,7 @@ static void last_words(void **state)
     temp_remove(dir);
 }
 
-/* A word's nll is what generate's log-probabilities say. */
+/* A word's nll equals the one from generate's log-probabilities. */
 static void a_last_word_is_scored_as_generate_scores_it(void **state)
 {
     (void)state;

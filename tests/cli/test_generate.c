@@ -42,7 +42,7 @@ static void plain_text_is_the_text(void **state)
     cli_free(&c);
 }
 
-/* Greedy, sampled and penalized answers repeat; another seed gives another. */
+/* Greedy, sampled and penalized answers repeat. Another seed gives another answer. */
 static void seeds(void **state)
 {
     (void)state;
@@ -200,7 +200,7 @@ static void wrong_usage_is_exit_code_2(void **state)
     cli_free(&alone);
 }
 
-/* A command refuses what would change nothing, and suggests only what is near. */
+/* A command refuses options that would change nothing, and suggests only near names. */
 static void options_that_a_command_does_not_take(void **state)
 {
     (void)state;
@@ -227,7 +227,7 @@ static void options_that_a_command_does_not_take(void **state)
     }
 }
 
-/* The largest and the least value an option takes are values. */
+/* The largest and the least value of an option are valid. */
 static void values_at_the_limits_of_options(void **state)
 {
     (void)state;
@@ -249,7 +249,7 @@ static void values_at_the_limits_of_options(void **state)
     }
 }
 
-/* -n 0 says how likely the prompt is: the sum of what --logprobs gives. */
+/* -n 0 says how likely the prompt is: the sum of --logprobs. */
 static void the_score_of_a_prompt(void **state)
 {
     (void)state;
@@ -269,7 +269,7 @@ static void the_score_of_a_prompt(void **state)
     cJSON_Delete(doc);
 }
 
-/* What a user tries without reading. */
+/* What a user tries without reading the help. */
 static void what_it_looks_like(void **state)
 {
     (void)state;
@@ -359,7 +359,7 @@ static void options_end_and_values_join(void **state)
     cli_free(&c);
 }
 
-/* Any bytes in a prompt; JSON is valid UTF-8 all the same. */
+/* Any bytes may be in a prompt. JSON is valid UTF-8 all the same. */
 static void broken_prompts(void **state)
 {
     (void)state;
@@ -421,7 +421,7 @@ static void trace_writes_every_intermediate(void **state)
     temp_remove(directory);
 }
 
-/* Floats and the notes' codes among integer matrices, whatever the activations of the others. */
+/* Floats and the notes' codes among integer matrices, with any activations of the others. */
 static void schemes_mix(void **state)
 {
     (void)state;
@@ -455,8 +455,7 @@ static void works_from_any_directory(void **state)
     cli_free(&c);
 }
 
-/* A signal once tokens are coming: what there is so far stays written, and the exit code says which signal it
- * was. */
+/* A signal after the first tokens: the output so far stays, and the exit code names the signal. */
 static void interrupted_by(const char *name, int code)
 {
     struct cli c = cli_run(
@@ -473,7 +472,8 @@ static void interrupted_by(const char *name, int code)
     cli_free(&c);
 }
 
-/* What --json says of a generation that a signal ended; on a busy machine the first may come before the first token. */
+/* What --json says of a generation that a signal ended. On a busy machine the signal may come before the
+ * first token. */
 static void interrupted_json(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* quantize --method as users meet it: the same bytes for any threads and instruction set, what the file says of itself, planted
- * outlier channels, and what is refused. */
+/* quantize --method as users meet it: the same bytes for any threads and instruction set, the file's
+ * description, planted outlier channels, and refusals. */
 #include "tests/cli.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -142,7 +142,8 @@ static void a_file_says_how_it_was_made(void **state)
     cli_free(&c);
 }
 
-/* ---- planted outliers: channel 17 of ln_1 and 21 of ln_2 times 20, the consumers' columns divided by 20 ---- */
+/* ---- planted outliers: channel 17 of ln_1 and 21 of ln_2 times 20, the consumers' columns divided by 20
+ * ---- */
 
 static void scale_tensor(uint8_t *data, enum st_dtype dtype, size_t at, float factor)
 {

@@ -7,7 +7,7 @@
 
 static char *directory;
 static char arguments[16384];
-/* Every @ stands for the temporary directory. */
+/* @ stands for the temporary directory. */
 static const char *in_directory(const char *format)
 {
     char *out = arguments;
@@ -87,7 +87,7 @@ static void refuses(void **state)
     expect_failure(1, "holds no tokenizer", in_directory("generate -m @/model.gpt2q hello"));
     expect_failure(1, "cannot be written", in_directory("quantize " GELU "-q i8 -o @/nowhere/x.gpt2q"));
     expect_failure(1, "is a directory", in_directory("quantize " GELU "-q i8 -o @"));
-    /* a copy: were it not refused, the model would be gone */
+    /* a copy: if it were not refused, the model would be gone */
     struct cli copy =
         cli_run("%s", in_directory("--version >/dev/null && cp -R tests/golden/data/tiny-gelu @/own"));
     assert_int_equal(copy.code, 0);
@@ -103,7 +103,7 @@ static void refuses(void **state)
     run_well("generate --quiet -m @/model.gpt2q -q i8 --ids 1 -n 2");
 }
 
-/* A limit on the size of files stands for a full disk; nothing but the log is left. */
+/* A limit on file sizes simulates a full disk. Only the log is left. */
 static void a_full_disk_leaves_nothing(void **state)
 {
     (void)state;
@@ -117,7 +117,7 @@ static void a_full_disk_leaves_nothing(void **state)
     assert_int_equal(rmdir(in_directory("@/full")), 0);
 }
 
-/* At whatever moment it comes: the whole file and 0, or nothing and 130. */
+/* A signal at any moment gives the whole file and 0, or nothing and 130. */
 static void an_interrupt_leaves_nothing(void **state)
 {
     (void)state;
@@ -137,7 +137,7 @@ static void an_interrupt_leaves_nothing(void **state)
     }
 }
 
-/* What is exported gives the ids of what it was exported from. */
+/* An exported model gives the ids of the original. */
 static void exports_what_it_means(void **state)
 {
     (void)state;

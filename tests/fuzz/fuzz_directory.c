@@ -1,6 +1,6 @@
-/* What a directory's files say of its tokenizer: up to four texts with zero bytes between them, tokenizer_config.json,
- * special_tokens_map.json, added_tokens.json and the extras that a .gpt2q may hold. What is made of the first three is read
- * like these; ids are at most as many as promised. */
+/* A directory's files about its tokenizer: up to four texts with zero bytes between them:
+ * tokenizer_config.json, special_tokens_map.json, added_tokens.json and the extras of a .gpt2q file. The
+ * extras made of the first three are read like the fourth. The number of ids is bounded as promised. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"

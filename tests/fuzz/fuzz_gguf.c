@@ -1,4 +1,5 @@
-/* Any bytes as a GGUF file: refused, or every tensor lies within the bytes, and config and vocabulary are read or refused. */
+/* Any bytes as a GGUF file: refused, or every tensor lies within the bytes, and config and vocabulary are
+ * read or refused. */
 #include "model/gguf_model.h"
 #include <assert.h>
 

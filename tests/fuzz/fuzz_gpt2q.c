@@ -25,7 +25,7 @@ static void read_weights(struct gpt2q_file *f, const uint8_t *bytes, size_t size
     weights_free(&w);
 }
 
-/* Whatever the tables hold, ids are ids and bytes lie within the file. */
+/* Whatever the tables hold, ids are valid and bytes lie within the file. */
 static void use_tokenizer(const struct tokenizer *t)
 {
     static const char text[] = "abcabc aa  bb\n\xC3\xA9\xFF the<|endoftext|>";

@@ -1,5 +1,5 @@
-/* Any text, with a small vocabulary whose merges reach across bytes of UTF-8: encoding keeps every byte, the
- * stream decoder too. The first byte chooses whether special tokens are parsed. */
+/* Any text, with a small vocabulary whose merges reach across bytes of UTF-8. Encoding and the stream
+ * decoder keep every byte. The first byte chooses whether special tokens are parsed. */
 #include <stdlib.h>
 #include "tests/tiny_vocabulary.h"
 #include "tokenizer/tokenizer.h"

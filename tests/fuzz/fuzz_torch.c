@@ -1,5 +1,6 @@
-/* Any bytes as a pytorch_model.bin: refused, or every tensor lies within the bytes or within a copy that the file's size bounds. The sums
- * of the archive are not believed: a flipped bit alone would be found by them, and nothing behind them tested. */
+/* Any bytes as a pytorch_model.bin: refused, or every tensor lies within the bytes or within a copy that
+ * the file's size bounds. The sums of the archive are not checked: they would find every flipped bit, and
+ * nothing behind them would be tested. */
 #include "model/torch_file.h"
 #include "model/torch_pickle.h"
 #include <assert.h>

@@ -1,6 +1,6 @@
-/* Any vocabulary: a first byte with its low bit set is followed by a tokenizer.json, else by vocab.json, a
- * zero byte and merges.txt. Further entries of both, around the 256 bytes, come with the next bit, so that
- * the fuzzer need not write these itself. What is read must encode and give the bytes back. */
+/* Any vocabulary. If the first byte's low bit is set, a tokenizer.json follows, else vocab.json, a zero
+ * byte and merges.txt. The next bit adds further entries of both around the 256 bytes, so that the fuzzer
+ * need not write these itself. What is read must encode bytes and give them back. */
 #include <stdlib.h>
 #include "tests/tiny_vocabulary.h"
 #include "tokenizer/tokenizer.h"

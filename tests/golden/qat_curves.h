@@ -1,5 +1,6 @@
-/* 20 steps of training tiny-gelu by torch in float64: losses before each step, and the norm of every gradient at step 0. Made by
- * golden/calibrated/generate.py of the shared data (i4:g32:absmax, Adam 1e-3, 4 windows of 32 tokens a step, seed 7). */
+/* 20 steps of training tiny-gelu by torch in float64: losses before each step, and the norm of every
+ * gradient at step 0. Made by golden/calibrated/generate.py of the shared data (i4:g32:absmax, Adam 1e-3,
+ * 4 windows of 32 tokens a step, seed 7). */
 static const double qat_ce_losses[20] = {
     8.095782818269134, 8.149211156739248, 8.219406556334889, 8.141893542615708, 7.805574148712127,
     7.830533008959405, 7.876122531700066, 8.18489571291308,  7.561922402366217, 7.670857081961932,

@@ -1,6 +1,5 @@
-/* The same request gives the same bits: whatever the instruction set, the number of threads, how its prompt
- * is cut into chunks, and what else is in the batch. The reference is the scalar instruction set, one thread,
- * one token at a time. */
+/* The same request gives the same bits for any instruction set, number of threads, chunks of its prompt,
+ * and company in the batch. The reference is the scalar instruction set, one thread, one token at a time. */
 #include "model/forward.h"
 #include "tests/golden/golden.h"
 #include "engine/model.h"
@@ -9,8 +8,7 @@
 
 #define N_IDS 41
 
-/* A sanitizer makes the scalar code ten times slower; there every third setting will do, for memory is what
- * it looks at. */
+/* A sanitizer makes the scalar code ten times slower. It checks memory, so every third setting is enough. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SETTINGS_STEP 3
 #else
@@ -44,8 +42,8 @@ static struct runner open_setting(const struct setting *s, const char *isa, int 
                                                                   .n_batch = n_batch});
 }
 
-/* Logits of every position, prompt cut into chunks of at most `chunk`, among `company` other sequences that
- * run in the same batches. */
+/* The logits of every position. The prompt is cut into chunks of at most `chunk` and runs in batches with
+ * `company` other sequences. */
 static float *logits_of(struct runner *r, const int32_t *ids, int chunk, int company, int32_t vocab_size)
 {
     gpt2q_error err;
@@ -184,8 +182,8 @@ static void one_to_64_threads(void **state)
     free(want);
 }
 
-/* So wide, and so many rows, that products are made by several blocks of rows: at once and by 50 rows. With
- * the second layer all rows enter the last one's logits. */
+/* So wide, and with so many rows, that products are made in several blocks of rows: at once and by 50
+ * rows. With the second layer all rows enter the last one's logits. */
 static void blocks_of_rows(void **state)
 {
     (void)state;
@@ -230,7 +228,7 @@ static void look_on(void *user, const char *name, float *data, int32_t rows_firs
     ++*(int *)user;
 }
 
-/* Where somebody looks on, outputs lie elsewhere. */
+/* With an observer, outputs lie elsewhere. */
 static void an_observer_changes_nothing(void **state)
 {
     (void)state;
@@ -262,7 +260,7 @@ static void default_model(void **state)
 
 int main(void)
 {
-    forward_use_every_thread(true); /* the models are small: their passes would be made alone */
+    forward_use_every_thread(true); /* the models are small: their passes would run on one thread */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiny_models),    cmocka_unit_test(integer_schemes),
         cmocka_unit_test(cache_formats),  cmocka_unit_test(one_to_64_threads),

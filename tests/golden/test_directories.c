@@ -1,5 +1,5 @@
-/* Directories as they come from elsewhere: the ids and texts that transformers makes (tokenizer-directories.json, written by
- * make_directories.py), from the files and from what a .gpt2q stores of them. */
+/* Directories from elsewhere: the ids and texts that transformers makes (tokenizer-directories.json,
+ * written by make_directories.py), from the files and from a .gpt2q file made of them. */
 #include "tests/support.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -11,7 +11,7 @@
 
 static const cJSON *get(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
 
-/* Writes a file, the vocabulary's entries in place of the mark. */
+/* Writes a file, with the vocabulary's entries instead of the mark. */
 static void write_text(const char *directory, const cJSON *file, const char *entries)
 {
     char path[4200];

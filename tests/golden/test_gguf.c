@@ -1,5 +1,6 @@
-/* GGUF files: ggml's blocks to the bit, tensors by their SHA-256, logits of the float64 definition, codes held as they are; every
- * hostile file refused by one sentence, every cut and every flipped bit of a header read or refused, never more. */
+/* GGUF files: ggml's blocks to the bit, tensors by their SHA-256, logits of the float64 definition, codes
+ * held as they are. Every hostile file is refused with one sentence. Every cut and every flipped bit of a
+ * header is read or refused, nothing else. */
 #include "golden.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -32,7 +33,7 @@ static const struct gguf_type *type_called(const char *name)
 
 /* ---- blocks ---- */
 
-/* Hard blocks one by one: each an output of its own, held by the scheme that their type gives. */
+/* Hard blocks one by one. Each is an output of its own, in the scheme that its type gives. */
 static void hold_block(const struct gguf_type *type, const uint8_t *block, const float *want)
 {
     const struct container_tensor t = {
@@ -87,7 +88,7 @@ static void blocks_of_ggml(void **state)
 
 /* ---- whole files ---- */
 
-/* A tensor's numbers in the checkpoint's order, for mem_free. */
+/* The numbers of a tensor in the checkpoint's order, for mem_free. */
 static float *numbers_of(const struct container_tensor *t, const char *file, size_t *n)
 {
     gpt2q_error err;
@@ -254,7 +255,7 @@ static void logits_of_the_definition(void **state)
     safetensors_close(&st);
 }
 
-/* The same bits on every instruction set, and from the .gpt2q that the file was turned into. */
+/* The same bits on every instruction set, and from the .gpt2q made of the file. */
 static void the_same_bits(void **state)
 {
     (void)state;
@@ -282,7 +283,7 @@ static void the_same_bits(void **state)
     temp_remove(directory);
 }
 
-/* A quantized tensor does not become another scheme unasked. */
+/* A quantized tensor does not change its scheme unasked. */
 static void quantized_stays(void **state)
 {
     (void)state;

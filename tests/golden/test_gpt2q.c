@@ -1,4 +1,4 @@
-/* A model from its .gpt2q file gives the bits of the same model quantized at load. */
+/* A model from a .gpt2q file gives the bits of the same model quantized while loading. */
 #include "golden.h"
 #include "tests/quantized.h"
 
@@ -42,7 +42,7 @@ static void the_same_bits(void **state)
     temp_remove(directory);
 }
 
-/* i8 and i4:g32 files of the default model are within 1 % of what they must hold. */
+/* i8 and i4:g32 files of the default model are within 1 % of their least size. */
 static void files_are_small(void **state)
 {
     (void)state;

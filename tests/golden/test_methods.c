@@ -204,7 +204,8 @@ static void qep_and_refinement_give_the_golden_codes(void **state)
     golden_close(&g);
 }
 
-/* The inputs' mean and largest magnitudes are not stored for all inputs; the scale of a step is, and its exponent gives the mean. */
+/* The goldens do not hold every input's mean and largest magnitude. They hold the scale of a step, and its
+ * exponent gives the mean. */
 static void awq_gives_the_golden_losses_and_codes(void **state)
 {
     static const char *const layers[] = {"h.0.attn.c_attn", "h.1.attn.c_proj", "h.1.mlp.c_fc"};
@@ -225,7 +226,7 @@ static void awq_gives_the_golden_losses_and_codes(void **state)
         const struct st_tensor *golden = tensor(&g.st, layers[l], ".awq.input_scale");
         const struct code_scheme codes = {.grid = GRID_AFFINE, .bits = 4, .group = 32, .half = true};
         double *mean = mem_array((size_t)cols, sizeof *mean), *scale = mem_array((size_t)cols, sizeof *scale);
-        /* s is mean^(step/20) but for a factor, which the normalization takes out again */
+        /* s is mean^(step/20) times a factor, which the normalization removes again */
         for (int j = 0; j < cols; j++) mean[j] = step ? pow(number(golden, (size_t)j), 20.0 / step) : 1.0;
         struct awq_report r;
         if (awq_scale(&g.w, w, rows, cols, &h, mean, &codes, scale, &r, &err)) fail_msg("%s", err.message);

@@ -1,12 +1,12 @@
-/* Greedy continuations of the default model against Hugging Face's: ids equal up to the first near-tie, the
- * five best log-probabilities after the prompt, ids of the prompts. */
+/* Greedy continuations of the default model against Hugging Face's: ids are equal up to the first
+ * near-tie. Also the five best log-probabilities after the prompt, and the ids of the prompts. */
 #include "tests/golden/golden.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include <math.h>
 
-#define NEAR_TIE 2e-3 /* a margin between best and second logit below this may go either way */
+#define NEAR_TIE 2e-3 /* below this margin between the two best logits either may win */
 
 struct reply {
     int32_t ids[64], prompt_ids[512];

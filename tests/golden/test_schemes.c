@@ -1,12 +1,12 @@
-/* Every scheme of the golden file, with and without integer activations: the logits after the first prompt
- * and greedy continuations of four prompts, against torch on dequantized weights. */
+/* Every scheme of the golden file, with and without integer activations: the logits after the first
+ * prompt, and greedy continuations of four prompts, against torch on dequantized weights. */
 #include "tests/golden/golden.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include <math.h>
 
-#define NEAR_TIE         2e-3 /* a margin below this may go either way */
+#define NEAR_TIE         2e-3 /* below this margin either may win */
 #define NEAR_TIE_INTEGER 0.25 /* activation codes may differ by one at ties, there and here */
 
 struct scheme_case {

@@ -1,11 +1,11 @@
-/* Every intermediate of a forward pass against Hugging Face's, layer by layer; the first wrong one is named.
- */
+/* Every intermediate of a forward pass against Hugging Face's, layer by layer. The first wrong one is
+ * named. */
 #include "tests/golden/golden.h"
 #include "model/safetensors.h"
 #include <math.h>
 
-/* Of the largest logit: what float32 may differ by. Hugging Face's own float32 is within 2e-6 of float64
- * here. */
+/* Relative to the largest logit: what float32 may differ by. Hugging Face's own float32 is within 2e-6 of
+ * float64 here. */
 #define LOGITS_TOLERANCE 5e-6
 /* Of the largest value of an intermediate. */
 #define INTERMEDIATE_TOLERANCE 2e-5

@@ -1,5 +1,5 @@
-/* Training against torch: losses, gradients and weights of 20 steps of quantization-aware training of tiny-gelu; and the same
- * bits for any number of threads and every instruction set. */
+/* Training against torch: losses, gradients and weights of 20 steps of quantization-aware training of
+ * tiny-gelu; and the same bits for any number of threads and every instruction set. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "model/bindings.h"
@@ -41,7 +41,7 @@ struct reading {
     float *block;
 };
 
-/* binding_fn: a tensor to its place, Conv1D turned. */
+/* binding_fn: copies a tensor to its place, with Conv1D turned. */
 static gpt2q_status read_tensor(void *user, size_t i, const struct qsource *src, gpt2q_error *err)
 {
     const struct reading *r = user;
@@ -137,7 +137,7 @@ static void lesson_update(struct lesson *l)
     adam_update(&l->adam, &l->crew, 0, l->params.floats, l->latent, l->gradient, 1e-3, 0.0);
 }
 
-/* The keys' third of c_attn.bias has no gradient but noise. */
+/* The gradient of the keys' third of c_attn.bias is only noise. */
 static bool is_noise(const char *name, size_t i, int d)
 {
     return !strcmp(name, "h.0.attn.c_attn.bias") && i / (size_t)d == 1;

@@ -1,6 +1,6 @@
-/* Times of the kernels of this folder's table, for every instruction set of this CPU: nanoseconds a call, and
- * GFLOP/s or GB/s where one says something. One thread; the best of several repetitions, because others
- * disturb only upwards. */
+/* Times the kernels of this folder's table, for every instruction set of this CPU: nanoseconds a call, and
+ * GFLOP/s or GB/s where that makes sense. One thread; the best of several repetitions, because others only
+ * slow it down. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* Products with weights, for every instruction set of this CPU: one row from memory (GB/s against a plain
- * read in the same run) and many rows (GFLOP/s; an integer product counts as two operations too). Two
- * threads, or the number given; medians of rounds in which all variants take turns, because others disturb.
+/* Times products with weights, for every instruction set of this CPU: one row from memory (GB/s against a
+ * plain read in the same run) and many rows (GFLOP/s; an integer product counts as two operations, too).
+ * Two threads, or the number given. All variants take turns in rounds; medians are shown.
  *
  * usage: bench_matmul [THREADS [SCHEME@ACTIVATIONS ...]] */
 #include "base/clock.h"
@@ -82,7 +82,7 @@ static double seconds(int threads, void (*run)(int threads, void *arg), void *ar
     return clock_seconds() - start;
 }
 
-/* A weight of the scheme: cheap noise, quantized once and repeated over the panels. */
+/* A weight of the scheme: simple noise, quantized once and repeated over the panels. */
 static struct qtensor weight_create(struct scheme s, int rows, int threads)
 {
     float *m = mem_array((size_t)rows * COLS, sizeof *m);

@@ -1,5 +1,5 @@
-/* The instruction sets with kernels of their own that this CPU can run; the first, scalar, is the definition that the others
- * are compared with. */
+/* The instruction sets with kernels of their own that this CPU can run. The first, scalar, is the
+ * definition; the others are compared with it. */
 #ifndef TESTS_KERNELS_ISAS_H
 #define TESTS_KERNELS_ISAS_H
 #include "kernels/kernels_table.h"

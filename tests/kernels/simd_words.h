@@ -1,13 +1,13 @@
-/* Every word of simd.h against what simd.h says of it, lane by lane. Included by one small program per
- * instruction set, which chooses the header that is tested. A NaN equals any NaN: payloads are not specified.
- */
+/* Compares every word of simd.h with its description there, lane by lane. One small program per
+ * instruction set includes this and chooses the header under test. A NaN equals any NaN: payloads are not
+ * specified. */
 #include "kernels/simd.h"
 
 enum { LANES = 16 };
 
 static bool same(float a, float b) { return float_bits(a) == float_bits(b) || (a != a && b != b); }
 
-/* Zeros, denormals, ties of rint, neighbours of powers of two, what overflows f16, infinities and NaN; then
+/* Zeros, denormals, ties of rint, neighbours of powers of two, values beyond f16, infinities and NaN; then
  * any bits. */
 static float sample(struct rng *r)
 {
@@ -63,7 +63,7 @@ static void arithmetic(void **state)
     }
 }
 
-/* Zeros of both signs and equal values tell the order of the operands apart. */
+/* Zeros of both signs and equal values show the order of the operands. */
 static void trees(void **state)
 {
     (void)state;
@@ -120,7 +120,7 @@ static void integers(void **state)
     }
 }
 
-/* The first n lanes, at the very end of readable memory, and nothing stored beyond. */
+/* The first n lanes at the very end of readable memory. Nothing is stored beyond. */
 static void parts(void **state)
 {
     (void)state;
@@ -154,7 +154,7 @@ static void parts(void **state)
     }
 }
 
-/* One lane decides, whichever it is; NaN is not below anything. */
+/* One lane decides, any lane. NaN is not below anything. */
 static void comparing_all_lanes(void **state)
 {
     (void)state;
@@ -175,7 +175,8 @@ static void comparing_all_lanes(void **state)
     }
 }
 
-/* Every 16-bit pattern, every byte; and what f16 and bf16 must not round twice, flush or saturate. */
+/* Every 16-bit pattern and every byte; and values that f16 and bf16 must not round twice, flush or
+ * saturate. */
 static void conversions(void **state)
 {
     (void)state;

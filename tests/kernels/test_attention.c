@@ -1,5 +1,5 @@
-/* Attention and appending to the cache: every instruction set gives the bits of the definition, whatever the
- * tiling; the definition agrees with a plain one in double precision; stale memory is never a term. */
+/* Attention and appending to the cache: every instruction set gives the definition's bits for any tiling;
+ * the definition agrees with a plain one in double precision; stale memory is never a term. */
 #include "tests/support.h"
 #include "tests/kernels/isas.h"
 #include <math.h>
@@ -9,7 +9,7 @@ enum { HEADS = 2, LENGTH = 83, BLOCKS = (LENGTH + KV_BLOCK - 1) / KV_BLOCK, HEAD
 static const int head_dims[] = {1, 8, 20, 64, 80, 128};
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* One sequence of LENGTH positions whose blocks lie in a pool in no order, before a guard page; what is not
+/* One sequence of LENGTH positions. Its blocks lie in a pool in no order, before a guard page. What is not
  * appended is NaN. */
 struct fixture {
     struct kv_view kv;
@@ -88,7 +88,7 @@ static void attend(const struct kernels *kernels, const struct fixture *f, int h
     guard_free(scratch, scratch_bytes);
 }
 
-/* What the cache holds of a key or a value. */
+/* The cached form of a key or a value. */
 static double stored(enum kv_format format, const float *x, int d, int c)
 {
     if (format == KV_F32) return (double)x[c];
@@ -183,8 +183,8 @@ static void stale_memory_makes_no_difference(void **state)
     }
 }
 
-/* -0 at the end of a chain stays -0: 2^-10 * -2^-149 rounds to it, and a masked position taken as the term 0
- * * 0 would make it +0. */
+/* -0 at the end of a chain stays -0: 2^-10 * -2^-149 rounds to it. A masked position taken as the term 0 *
+ * 0 would make it +0. */
 static void masked_positions_are_no_terms(void **state)
 {
     (void)state;
@@ -256,7 +256,7 @@ static void append_gives_the_same_bytes(void **state)
         }
 }
 
-/* Rows side by side in a wider matrix, over the ends of blocks, like one by one. */
+/* Rows side by side in a wider matrix, across the ends of blocks, give the same as one by one. */
 static void rows_are_appended_like_one_by_one(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* Products with quantized weights: every instruction set against the scalar definition by memcmp, and the definition against
- * formulas written out here. Accuracy and the codes of activations: test_matmul_accuracy.c. */
+/* Products with quantized weights: every instruction set against the scalar definition by memcmp, and the
+ * definition against formulas written out here. Accuracy and the codes of activations:
+ * test_matmul_accuracy.c. */
 #include "base/memory.h"
 #include "kernels/half.h"
 #include "tests/products.h"
@@ -53,7 +54,7 @@ static void test_every_isa_gives_the_scalar_bits(void **state)
         }
 }
 
-/* Any number of rows, any range of panels: each row as it is alone. */
+/* Any number of rows, any range of panels: each row is as it is alone. */
 static void compare_numbers_of_rows(int cols)
 {
     const int rows = 130, most = 96;
@@ -92,8 +93,8 @@ static void test_rows_do_not_depend_on_their_number(void **state)
     compare_numbers_of_rows(1056);
 }
 
-/* More rows than any kernel takes together, and blocks of them: each row as it is alone, the others
- * untouched. */
+/* More rows than any kernel takes together, and blocks of them: each row is as it is alone, and the others
+ * are untouched. */
 static void compare_blocks_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind)
 {
     enum { N = 300, ROWS = 70, COLS = 192 };
@@ -166,7 +167,7 @@ static void test_f32_is_one_chain(void **state)
     weight_free(&w);
 }
 
-/* Products that underflow leave -0, which one more term of +0 would turn into +0. */
+/* Products that underflow leave -0. One more term of +0 would turn it into +0. */
 static void test_no_padded_term(void **state)
 {
     (void)state;

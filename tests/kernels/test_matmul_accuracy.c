@@ -1,5 +1,5 @@
-/* Products with quantized weights against double, with codes and activations at their extremes; and the codes that activations
- * become. */
+/* Products with quantized weights against double, with codes and activations at their extremes; and the
+ * codes that activations become. */
 #include "base/memory.h"
 #include "tests/products.h"
 #include "tests/schemes.h"
@@ -9,7 +9,7 @@
 static const char *const *schemes; /* every_scheme's */
 static size_t n_schemes;
 
-/* x as the product sees it: quantized per token, QG_INPUT after scaling, with integer activations. */
+/* x as the product sees it: with integer activations, quantized per token, for QG_INPUT after scaling. */
 static void seen_input(const struct qtensor *w, enum activations kind, const float *x, double *seen)
 {
     int codes[512];
@@ -93,7 +93,8 @@ static void test_extremes(void **state)
     mem_free(x);
 }
 
-/* Sums so large that neither a float nor, of a whole row, an int32 holds them: one rounding, and no more. */
+/* Sums so large that a float cannot hold them, nor, over a whole row, an int32: they are rounded exactly
+ * once. */
 static void test_large_sums_are_rounded_once(void **state)
 {
     (void)state;
@@ -184,7 +185,7 @@ static void test_activation_codes(void **state)
     weight_free(&w);
 }
 
-/* Inputs beside the middle of two codes, at scales of all sizes: the code is that of the rounded quotient. */
+/* Inputs beside the middle of two codes, at scales of all sizes. The code is that of the rounded quotient. */
 static void test_activation_codes_at_ties(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Layer norm, sums and activations over vectors of every length: the bits of the definition in every
+/* Layer norm, sums and activations over vectors of every length: the definition's bits in every
  * instruction set, nothing read or written beyond the end, and the 16-lane rule itself. */
 #include "tests/support.h"
 #include "tests/kernels/isas.h"
@@ -16,7 +16,7 @@ static float *vector(int n, struct rng *r, float offset)
 }
 static void release(float *x, int n) { guard_free(x, (size_t)n * sizeof *x); }
 
-/* The definition, spelled once more in plain C: lane i mod 16, tree, tail lanes cleared after the mean is
+/* The definition once more in plain C: lane i mod 16, the tree, tail lanes cleared after the mean is
  * subtracted. */
 static float tree(float lane[16])
 {
@@ -72,7 +72,7 @@ static void layer_norm_agrees_with_double_precision(void **state)
     release(x, N), release(w, N), release(b, N);
 }
 
-/* A constant row has no variance: a tail lane that counts -mean would show. */
+/* A constant row has no variance. A tail lane that counts -mean would show. */
 static void constant_rows_give_the_bias(void **state)
 {
     (void)state;

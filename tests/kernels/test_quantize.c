@@ -80,9 +80,7 @@ static struct qsource source_of(const struct safetensors *st, const char *name)
     return (struct qsource){name, dtype, t->data, b, a, 1, (size_t)b};
 }
 
-/* ---- the goldens
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the goldens ---- */
 
 static double number(const cJSON *golden, const char *key)
 {
@@ -175,7 +173,7 @@ static void test_goldens(void **state)
     safetensors_close(&st);
 }
 
-/* The notes' scheme as a tensor has the codes that its parameters say. */
+/* The notes' scheme: a tensor has the codes that its parameters give. */
 static void test_notes_tensor(void **state)
 {
     (void)state;
@@ -236,8 +234,7 @@ static void test_genuine_weights(void **state)
     safetensors_close(&st);
 }
 
-/* ---- the same codes however they are made
- * ---------------------------------------------------------------------------------- */
+/* ---- the same codes however they are made ---- */
 
 static const char *const *schemes; /* every_scheme's */
 static size_t n_schemes;
@@ -332,8 +329,7 @@ static void test_half_sources(void **state)
     }
 }
 
-/* ---- matrices at the edges
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- matrices at the edges ---- */
 
 /* Quantizes and dequantizes a (3, 16) matrix; the largest error. */
 static double largest_error(const float *m, const char *spec)
@@ -354,8 +350,8 @@ static double largest_error(const float *m, const char *spec)
     return most;
 }
 
-/* signed: the scale takes the sign that gives the weight of largest magnitude the code -2^(bits-1), the negative weight where two are
- * equal; the other end is clamped. */
+/* signed: the scale's sign gives the weight of largest magnitude the code -2^(bits-1). Of two equal ones
+ * it is the negative weight. The other end is clamped. */
 static void test_signed_grid(void **state)
 {
     (void)state;
@@ -376,7 +372,8 @@ static void test_signed_grid(void **state)
         assert_int_equal(code_at(&w, 0, 2), 0);
         qtensor_free(&w);
     }
-    /* the scale is rounded to float16 before codes are computed: 1 / -8 of 0.3 is -0.0375, as float16 -0.037506 */
+    /* the scale is rounded to float16 before codes are computed: 1 / -8 of 0.3 is -0.0375, as float16
+     * -0.037506 */
     float m[8] = {0.3f, 0.01875f};
     const struct qsource src = {"m", DT_F32, m, 1, 8, 8, 1};
     struct qtensor w;
@@ -406,7 +403,7 @@ static void test_special_matrices(void **state)
             6.0 / (scheme_zero(scheme) == QZERO_NONE ? (1 << (bits - 1)) - 1 : (1 << bits) - 1);
         assert_true(largest_error(positive, schemes[s]) <= step * 0.501 + 0.003);
     }
-    /* one value: exact but for a rounding of scale times code; as a minimum exactly */
+    /* one value: exact up to a rounding of scale times code; as a minimum exact */
     assert_true(largest_error(constant, "i8") < 1e-6);
     assert_true(largest_error(constant, "i8:minmax") == 0.0 &&
                 largest_error(constant, "i4:g8:minmax") == 0.0);
@@ -415,7 +412,7 @@ static void test_special_matrices(void **state)
     assert_true(largest_error(lattice, "i4:channel") == 0.0 && largest_error(lattice, "i4:g16") == 0.0);
 }
 
-/* Half-way weights go to the even code; absmax never uses the most negative one. */
+/* Half-way weights go to the even code. absmax never uses the most negative one. */
 static void test_ties_and_extremes(void **state)
 {
     (void)state;
@@ -428,7 +425,7 @@ static void test_ties_and_extremes(void **state)
     qtensor_free(&w);
 }
 
-/* A group whose scale rounds to float16's 0 has codes of 0. */
+/* A group whose scale rounds to 0 in float16 has codes of 0. */
 static void test_group_scale_underflow(void **state)
 {
     (void)state;
@@ -456,9 +453,7 @@ static void test_affine_zero_of_subnormals(void **state)
     }
 }
 
-/* ---- errors
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- errors ---- */
 
 static void expect_refused(const float *m, const char *spec, gpt2q_status status, const char *part)
 {

@@ -1,5 +1,5 @@
-/* Largest value, its id and sums of exponentials over rows of logits: ties, what is not finite, every length,
- * the same bits in every instruction set. */
+/* The largest value, its id and sums of exponentials over rows of logits: ties, values that are not
+ * finite, every length, the same bits in every instruction set. */
 #include "tests/support.h"
 #include "tests/kernels/isas.h"
 #include <math.h>
@@ -16,7 +16,7 @@ static float *logits(int n, uint64_t seed, float offset)
     return x;
 }
 
-/* With all values below zero, a tail lane taken as 0 would win. */
+/* All values are below zero: a tail lane taken as 0 would win. */
 static void largest_value_and_its_id(void **state)
 {
     (void)state;
@@ -51,7 +51,7 @@ static void ties_go_to_the_lowest_id(void **state)
     }
 }
 
-/* As panels of a head come: pieces of a row, in any order. */
+/* In pieces and in any order, as the panels of a head come. */
 static void pieces_join_in_any_order(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* SPECs: what is read, how it is printed, what is suggested; sizes of a tensor's parts; the choice of an
- * instruction set. */
+/* SPECs: which are read, how they are printed, what is suggested; sizes of a tensor's parts; the choice of
+ * an instruction set. */
 #include "tests/support.h"
 #include "qtensor/isa.h"
 #include "qtensor/qtensor.h"

@@ -1,5 +1,5 @@
-/* The words of simd.h in AVX-512; skipped on a CPU without it. The pragmas give what -m flags give in the
- * library. */
+/* The words of simd.h in AVX-512; skipped on a CPU without it. The pragmas stand for the library's -m
+ * flags. */
 #include "tests/support.h"
 #if defined(__x86_64__)
 #if defined(__clang__)

@@ -1,10 +1,10 @@
-/* The words of simd.h in plain C; and half.h, on which they stand, against the arithmetic of the formats. */
+/* The words of simd.h in plain C; and half.h, on which they rely, against the arithmetic of the formats. */
 #include "tests/support.h"
 #define GPT2Q_ISA scalar
 #include "tests/kernels/simd_words.h"
 
-/* The nearest f16 found by trying all; of two equally near, the one with an even code. Codes below 0x7C00
- * ascend with the value; 0x7C00 stands for 65536 here. */
+/* The nearest f16, found by trying all. Of two equally near, it is the one with an even code. Codes below
+ * 0x7C00 ascend with the value; 0x7C00 stands for 65536 here. */
 static uint16_t nearest_f16(double x)
 {
     uint16_t best = 0;

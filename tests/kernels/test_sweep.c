@@ -1,7 +1,8 @@
-/* Products over shapes that nobody lists by hand: widths that are multiples of 8 up to 328 and some odd ones, every granularity that
- * fits, 1 to 40 rows prepared in any order and by any division among threads, every kind of activations that the scheme takes. Every
- * instruction set must give the scalar definition's bits. Sampled by a seed: GPT2Q_SWEEP is the number of samples ("make sweep" takes
- * 100,000), GPT2Q_SWEEP_SEED the seed; a failure prints both so that it can be repeated. */
+/* Products over sampled shapes: widths that are multiples of 8 up to 328 and some odd ones, every
+ * granularity that fits, 1 to 40 rows prepared in any order and by any division among threads, every kind
+ * of activations that the scheme takes. Every instruction set must give the scalar definition's bits.
+ * GPT2Q_SWEEP is the number of samples ("make sweep" takes 100,000), GPT2Q_SWEEP_SEED the seed. A failure
+ * prints both, so that it can be repeated. */
 #include "tests/support.h"
 #include "tests/schemes.h"
 #include "base/memory.h"
@@ -21,7 +22,7 @@ static bool fits(struct scheme s, int cols)
     return !scheme_has_codes(s) || s.gran != QG_GROUP || cols % s.group == 0;
 }
 
-/* A group of any multiple of 8 that divides the inputs, beside the listed ones. */
+/* A group of any multiple of 8 that divides the inputs, besides the listed ones. */
 static void any_group(struct rng *rng, struct scheme *s, int cols)
 {
     const int group = 8 * (1 + (int)rng_below(rng, (uint32_t)(cols + 7) / 8));
@@ -51,7 +52,7 @@ static struct sample draw(struct rng *rng)
     return s;
 }
 
-/* As threads do it: each prepares its part of the rows, in any order. */
+/* Like threads: each prepares its part of the rows, in any order. */
 static void prepare(const struct isa *isa, const struct qtensor *w, struct qinput *in, const struct sample *s,
                     struct rng *rng)
 {

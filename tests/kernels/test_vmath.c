@@ -1,5 +1,6 @@
-/* The project's own exp, tanh, erf (through the kernels that expose them) and the scalar log and exp: against
- * the C library in higher precision, at their edges, and the same bits in every instruction set. */
+/* The project's own exp, tanh, erf (through the kernels that use them) and the scalar log and exp:
+ * compared with the C library in higher precision, at their edges, and the same bits in every instruction
+ * set. */
 #include "tests/support.h"
 #include "tests/kernels/isas.h"
 #include <math.h>

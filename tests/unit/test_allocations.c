@@ -110,7 +110,8 @@ static gpt2q_status run_once(const char *directory, gpt2q_error *err)
     return s;
 }
 
-/* The n-th allocation fails, for every n: the sentence says memory is out. (The leak check is the sanitizer build's.) */
+/* The n-th allocation fails, for every n: the sentence says memory is out. (The leak check is the
+ * sanitizer build's.) */
 static void every_allocation_fails_once(void **state)
 {
     (void)state;
@@ -128,7 +129,7 @@ static void every_allocation_fails_once(void **state)
         gpt2q_status s = run_once(directory, &err);
         mem_fail_after(-1);
         if (s == GPT2Q_OK)
-            continue; /* what failed was optional: a vocabulary, or log-probabilities of one request */
+            continue; /* what failed was optional: a vocabulary, or one request's log-probabilities */
         failures++;
         if (s != GPT2Q_OUT_OF_MEMORY || !strstr(err.message, "memory"))
             fail_msg("allocation %d of %d: status %d, '%s'", (int)i, (int)n, s, err.message);

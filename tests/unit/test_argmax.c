@@ -1,5 +1,5 @@
-/* The arg-max that a pass makes by itself is that of its logits: whatever the instruction set, the threads
- * and what a batch is cut into, at ties, with somebody looking on, and where logits are not finite. */
+/* The arg-max that a pass computes itself is that of its logits: for any instruction set, threads and cuts
+ * of a batch, at ties, with an observer, and if logits are not finite. */
 #include "tests/serving.h"
 #include "engine/model.h"
 #include "model/shape.h"
@@ -79,7 +79,7 @@ static void see_logits(void *user, const char *name, float *data, int32_t rows_f
     *(int *)user += !strcmp(name, "logits");
 }
 
-/* What an observer writes is what counts. */
+/* The values that an observer writes count. */
 static void raise_a_token(void *user, const char *name, float *data, int32_t rows_first, int32_t rows,
                           int32_t cols)
 {
@@ -177,7 +177,7 @@ static void ties_go_to_the_lowest_id(void **state)
         decode(&s, thread_counts[t], 7, NULL, true, got);
         for (int i = 0; i < N_ROWS; i++) assert_int_equal(got[i], 0);
     }
-    /* three tokens alike: they win where they are above the others' 0 */
+    /* three equal tokens: they win if they are above the others' 0 */
     static const int32_t tied[] = {70, 400, 1024};
     for (int k = 0; k < s.model->weights.lm_head.cols; k++)
         for (int j = 0; j < 3; j++) of_token(&s, tied[j])[(size_t)k * PANEL] = k % 3 ? 1.0f : -1.0f;
@@ -220,7 +220,7 @@ static void what_is_not_finite_has_none(void **state)
 
 /* ---- through the scheduler ---- */
 
-/* Log-probabilities need the logits; one request that asks for them makes all of a pass be written. */
+/* Log-probabilities need the logits: if one request asks for them, the pass writes all of them. */
 static void answers_are_those_of_the_logits(void **state)
 {
     (void)state;
@@ -266,7 +266,7 @@ static void keep_end(void *user, uint64_t request, int32_t sample, const gpt2q_r
     if (r->finish == GPT2Q_FINISH_ERROR) assert_int_equal(r->error.status, GPT2Q_NON_FINITE);
 }
 
-/* Beside one that goes on. */
+/* Beside a request that continues. */
 static void a_request_fails_where_its_logits_are_not_finite(void **state)
 {
     (void)state;
@@ -283,7 +283,7 @@ static void a_request_fails_where_its_logits_are_not_finite(void **state)
     gpt2q_scheduler_params sp = gpt2q_scheduler_params_default();
     sp.n_rows = 2;
     assert_int_equal(gpt2q_scheduler_create(ctx, &sp, &scheduler, &err), GPT2Q_OK);
-    for (int i = 0; i < 2; i++) { /* at positions to 3 + 8 - 2, and to 1 + 4 - 2 */
+    for (int i = 0; i < 2; i++) { /* at positions up to 3 + 8 - 2, and up to 1 + 4 - 2 */
         gpt2q_request r = gpt2q_request_default();
         r.ids = ids;
         r.n_ids = i ? 1 : 3;

@@ -1,4 +1,4 @@
-/* base/: errors that are cut at a code point, memory that can be made to fail, files that are whole or not there. */
+/* base/: errors are cut at a code point, memory can be made to fail, files appear whole or not at all. */
 #include "tests/support.h"
 #include "base/checked.h"
 #include "base/file.h"
@@ -313,7 +313,7 @@ static void test_writer_open_errors(void **state)
     mem_free(below);
 }
 
-/* A full disk, played by the limit of a file's size. */
+/* A full disk, simulated by the limit on a file's size. */
 static void test_writer_on_a_full_disk(void **state)
 {
     struct folder *f = *state;

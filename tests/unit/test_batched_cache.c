@@ -1,6 +1,6 @@
 /* The block pool and the four operations on a batched cache, as properties over random sequences of
- * operations. Every cached position is stamped with a number in the blocks themselves, and a model beside
- * them remembers which number belongs where: a block used twice, lost, or copied too late shows as a wrong
+ * operations. Every cached position is stamped with a number in the blocks themselves. A model beside them
+ * remembers which number belongs where. A block that is used twice, lost or copied too late has a wrong
  * stamp. */
 #include "tests/support.h"
 #include "base/memory.h"
@@ -58,7 +58,7 @@ static void check_text(const struct world *w, int sequence)
             assert_int_equal(*stamp_at(w, layer, sequence, i), t->stamp[i] * (layer + 1));
 }
 
-/* Every block is free once, or held by exactly as many sequences as its count says. */
+/* Every block is either free once, or held by exactly as many sequences as its count says. */
 static void check_pool(const struct world *w)
 {
     const struct kv_cache *kv = &w->kv;
@@ -134,7 +134,7 @@ static void pool_survives_random_operations(void **state)
         check_text(&w, s);
         check_text(&w, step % N_SEQ);
     }
-    assert_in_range(refused, 1000, 50000); /* both sides of the limit were met */
+    assert_in_range(refused, 1000, 50000); /* both sides of the limit occurred */
     for (int s = 0; s < N_SEQ; s++) truncate_to(&w, s, 0);
     assert_int_equal(w.kv.n_free, w.kv.n_blocks);
     assert_in_range(w.kv.n_low, 0, 3);
@@ -170,7 +170,7 @@ static void check_batch(const struct world *w, const struct batched_cache *b, co
     assert_int_equal(batched_cache_padding(b), padding);
 }
 
-/* A fresh batch of n rows, prompts computed, margins included. */
+/* A fresh batch of n rows, with prompts computed and margins. */
 static void prefill(struct world *w, struct batched_cache *b, const int32_t *sequence,
                     const int32_t *n_prompt, int n)
 {
@@ -271,8 +271,8 @@ static void merging_ragged_rows_copies_nothing(void **state)
     kv_cache_free(&w.kv);
 }
 
-/* The notes' example by hand: 7 and 3 tokens are padded to 7; 10 join, all are padded to 10; without the
- * longest, 3 columns go. */
+/* The notes' example by hand: rows of 7 and 3 tokens are padded to 7; a row of 10 joins, and all are
+ * padded to 10; when the longest leaves, 3 columns go. */
 static void the_rectangle_by_hand(void **state)
 {
     (void)state;
@@ -319,7 +319,7 @@ static void merging_without_blocks_changes_nothing(void **state)
     kv_cache_free(&w.kv);
 }
 
-/* What few positions touch lies together, in all layers: memory in use follows the positions. */
+/* The memory of a few positions lies together, in all layers: memory in use grows with the positions. */
 static void few_positions_lie_together(void **state)
 {
     (void)state;

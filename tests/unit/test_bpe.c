@@ -1,4 +1,4 @@
-/* Byte pair encoding: both ways of merging give what the definition gives, on any vocabulary, and the work
+/* Byte pair encoding: both ways of merging give the definition's result on any vocabulary, and the work
  * stays near linear. */
 #include "tests/support.h"
 #include "base/memory.h"
@@ -141,8 +141,8 @@ static void definition(void **state)
     }
 }
 
-/* x ab and a b: the merge that made "ab" ranks after the pair that needs it, so a pass that stops half-way
- * shows. */
+/* x ab and a b: the merge that makes "ab" ranks after the pair that needs it. A pass that stops half-way
+ * is found out. */
 static void a_pass_ends_before_the_next(void **state)
 {
     (void)state;

@@ -147,7 +147,7 @@ static void opened_with(const char *directory, const char *generation, gpt2q_con
     if (config_open(directory, c, &err)) fail_msg("%s", err.message);
 }
 
-/* generation_config.json has the last word, also where it says nothing (transformers 5). */
+/* generation_config.json decides, also by what it leaves out (transformers 5). */
 static void generation_config(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The cost of a pass, counted from shapes: GPT-2 124M against the figures of its published sizes, and how it
- * grows. No weights are needed, so the tensors here have sizes and nothing else. */
+/* The cost of a pass, counted from shapes: GPT-2 124M against the figures of its published sizes, and how
+ * it grows. No weights are needed, so the tensors here have only sizes. */
 #include "tests/support.h"
 #include "model/cost.h"
 #include "model/shape.h"

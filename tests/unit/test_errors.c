@@ -1,4 +1,5 @@
-/* What quantized tensors lost, against sums written out here; and panels against rows, on which they rest. */
+/* The errors of quantized tensors, against sums written out here; and panels against rows, on which they
+ * rely. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "qtensor/dequantize.h"
@@ -110,7 +111,8 @@ static void compare_sums(const struct matrix *m, const struct qtensor *w, const 
     assert_true(e->n == (double)w->rows * (double)w->cols);
 }
 
-/* Padded outputs do not count, nor do threads; a whole model's figures beside another's are the same. */
+/* Padded outputs do not count, and threads change nothing. A whole model's figures beside another's are
+ * the same. */
 static void test_figures(void **state)
 {
     (void)state;
@@ -133,8 +135,8 @@ static void test_figures(void **state)
     }
 }
 
-/* Scales come from the range, so nothing is clipped; but those of groups and their minima are float16, which
- * has nothing between 1000 and 1000.5. */
+/* Scales come from the range, so nothing is clipped. But scales of groups and their minima are float16,
+ * which has nothing between 1000 and 1000.5. */
 static void test_clipped(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The .gpt2q container: what is written is read back, damage is found, nonsense is refused by name, memory
+/* The .gpt2q container: a written file reads back, damage is found, nonsense is refused by name, memory
  * may run out. */
 #include "tests/quantized.h"
 #include "base/memory.h"
@@ -11,7 +11,7 @@
 #define MODEL  "tests/golden/data/tiny-gelu"
 #define MATRIX "h.0.mlp.c_fc.weight"
 
-/* A file's bytes in memory, to be damaged; 64-byte aligned as a map is. */
+/* A file's bytes in memory, to be damaged. It is aligned to 64 bytes, like a map. */
 struct image {
     uint8_t *bytes;
     size_t size, header; /* header: where data begin */
@@ -50,7 +50,7 @@ static gpt2q_status load(const uint8_t *bytes, size_t size, struct gpt2_weights 
     return s;
 }
 
-/* Loads, expects this in the error's sentence, or success where it is NULL. */
+/* Loads the file and expects this in the error's sentence, or success if it is NULL. */
 static void expect_load(const struct image *image, const char *words)
 {
     gpt2q_error err = {.message = ""};
@@ -143,7 +143,7 @@ static void truncated_at_every_header_byte(void **state)
     mem_free(image.bytes);
 }
 
-/* An error, or a model as good as before: one byte may change an epsilon or a name. */
+/* The result is an error or a working model: one byte may change an epsilon or a name. */
 static void every_header_byte_changed(void **state)
 {
     (void)state;
@@ -249,7 +249,7 @@ static void scales_that_are_none(void **state)
     mem_free(group.bytes);
 }
 
-/* A row of zeros has scale 0 and is right. */
+/* A row of zeros has scale 0, which is right. */
 static void a_scale_of_0_over_codes_of_0(void **state)
 {
     (void)state;

@@ -1,9 +1,9 @@
-/* `inspect --check` on files alone: values that are no finite numbers, in every float type, wherever they lie. */
+/* `inspect --check` on files alone: values that are not finite, in every float type, at any place. */
 #include "tests/support.h"
 #include "quantize/inventory.h"
 #include <math.h>
 
-enum { ROWS = 3, COLS = 5000 }; /* more than the block that is looked through at once */
+enum { ROWS = 3, COLS = 5000 }; /* more than one block of the search */
 
 static gpt2q_status check(enum st_dtype dtype, const void *data, size_t size, gpt2q_error *err)
 {

@@ -1,5 +1,5 @@
-/* Strict JSON: what RFC 8259 allows is read, what cJSON would let pass is refused, and no text, cut or
- * changed anywhere, is read beyond its end. */
+/* Strict JSON: RFC 8259 is read, what cJSON would let pass besides is refused, and no text, cut or changed
+ * anywhere, is read beyond its end. */
 #include "tests/support.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -127,7 +127,7 @@ static void bounds_depth(void **state)
 static void bounds_values(void **state)
 {
     (void)state;
-    size_t n = ((size_t)4 << 20) * 2 + 1; /* an array of 4 Mi values: with itself one too many */
+    size_t n = ((size_t)4 << 20) * 2 + 1; /* an array of 4 Mi values: with the array itself one too many */
     char *text = malloc(n);
     for (size_t i = 0; i < n; i++) text[i] = i % 2 ? '0' : ',';
     text[0] = '[', text[n - 1] = ']';
@@ -190,7 +190,7 @@ static void finds_duplicates_among_keys_of_one_hash(void **state)
     cJSON_Delete(root);
 }
 
-/* Every prefix of a document is refused; every change of a byte is refused or read, never beyond the end. */
+/* Every prefix of a document is refused. Every change of a byte is refused or read, never beyond the end. */
 static void survives_truncation_and_damage(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What the writer writes is JSON that says what was given, in cJSON's own bytes; a failed allocation anywhere gives no text. */
+/* The writer writes the JSON that was asked for, in cJSON's own bytes. A failed allocation anywhere gives
+ * no text. */
 #include "tests/support.h"
 #include "base/json_writer.h"
 #include "base/json.h"
@@ -69,7 +70,7 @@ static void numbers_are_those_of_cjson(void **state)
         memcpy(&x, &bits, 8);
         if (i % 2) x = (double)(float)x;
         if (i < (int)(sizeof edges / sizeof *edges)) x = edges[i];
-        if (x == 0) x = 0; /* of -0 one cJSON makes -0, another 0 */
+        if (x == 0) x = 0; /* versions of cJSON print -0 as -0 or 0 */
         struct json_writer w = {0};
         json_put_real(&w, x);
         char *got = json_finish(&w);

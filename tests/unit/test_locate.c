@@ -149,7 +149,7 @@ static void expands_variables(void **state)
     located("x", below("a b/models--x/snapshots/s"));
 }
 
-/* OpenAI's models lie under the name by which they were asked for. */
+/* OpenAI's models lie under the name by which they were asked for, bare or with openai-community. */
 static void knows_both_names_of_openai(void **state)
 {
     (void)state;
@@ -162,7 +162,7 @@ static void knows_both_names_of_openai(void **state)
     located("gpt2", below("both/models--gpt2/snapshots/s"));
 }
 
-/* An empty folder here hides no cache, but is what was meant where there is none. */
+/* An empty folder here hides no cached model. Without a cached model it is what the user meant. */
 static void empty_folders_give_way(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Files of reference logits: ids are those of the vocabulary, its last one too and no more. */
+/* Files of reference logits: ids must be those of the vocabulary, up to its last one. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "study/logits_file.h"

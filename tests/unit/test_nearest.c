@@ -1,8 +1,8 @@
-/* Misspelt words: edits counted against the textbook's definition, and suggestions only for what is near. */
+/* Misspelt words: edits are counted as the textbook defines them, and only near words are suggested. */
 #include "tests/support.h"
 #include "base/nearest.h"
 
-/* Optimal string alignment as it is defined, by recursion. */
+/* Optimal string alignment by its recursive definition. */
 static size_t by_definition(const char *a, size_t n, const char *b, size_t m)
 {
     if (!n || !m) return n + m;

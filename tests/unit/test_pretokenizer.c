@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "tokenizer/pretokenizer.h"
 
-/* Splits text that ends at an unreadable page; pieces come joined by '|'. */
+/* Splits text that ends at an unreadable page, and joins the pieces by '|'. */
 static void splits(const char *text, const char *expected)
 {
     char joined[256];
@@ -63,7 +63,7 @@ static void broken_bytes_are_other_characters(void **state)
     splits("\xE2\x80", "\xE2\x80");
 }
 
-/* Later versions of Unicode assign more code points, but change none of the classes of these. */
+/* Later versions of Unicode assign more code points, but do not change the classes of these. */
 static void classes_of_unicode_15(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* The safetensors container: the reference's own cases of malformed files, every truncation and every changed
- * byte of a header, and what the writer writes. Files lie before an unreadable page, so that reading beyond
- * one is seen. */
+/* The safetensors container: the reference's own malformed files, every truncation and every changed byte
+ * of a header, and the writer's output. Files lie before an unreadable page, so reading beyond them is
+ * found. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "model/safetensors.h"
@@ -175,7 +175,7 @@ static void refuses_lengths_that_are_not_there(void **state)
     }
 }
 
-/* What a header says about a file may be anything after damage, but must lie within the file. */
+/* After damage a header may say anything about a file, but it must stay within the file. */
 static void use_all(const struct safetensors *st, const struct image *f)
 {
     size_t sum = 0;

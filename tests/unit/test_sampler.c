@@ -1,5 +1,5 @@
-/* The sampler against its definition written plainly: sort all candidates, cut, renormalize, walk. Logits
- * have many ties, both zeros and wide ranges; every combination of cuts is met. */
+/* The sampler against its plain definition: sort all candidates, cut, renormalize, walk. Logits have many
+ * ties, both zeros and wide ranges. Every combination of cuts occurs. */
 #include "tests/support.h"
 #include "engine/sampler.h"
 #include "qtensor/isa.h"
@@ -95,15 +95,15 @@ static void draws_by_the_definition(void **state)
     }
 }
 
-/* Where a sum in another order could not tell: four equal candidates, of which top_p wants exactly some; one
- * that is min_p of the largest to a rounding. */
+/* Sums in another order could not tell here: four equal candidates, of which top_p wants exactly some; and
+ * one that is min_p of the largest up to a rounding. */
 static void cuts_that_are_met_exactly(void **state)
 {
     (void)state;
     gpt2q_sampling p = {.repetition_penalty = 1, .temperature = 1, .top_p = 1};
     for (int n = 1; n <= 4; n++) {
         for (int i = 0; i < VOCAB; i++)
-            logits[i] = -38; /* 2^-58 each, which is lost beside a sum of 4, all together not */
+            logits[i] = -38; /* 2^-58 each: lost beside a sum of 4, but not all together */
         for (int i = 0; i < 4; i++) logits[700 * i + 5] = 2;
         p.top_p = (double)n / 4;
         bool met[VOCAB] = {false};
@@ -142,7 +142,7 @@ static void cuts_that_are_met_exactly(void **state)
     }
 }
 
-/* Of a row whose best are 0.3 apart, and of which the others hardly count. */
+/* A row whose best logits are 0.3 apart, while the others hardly count. */
 static void sorts_what_decides(void **state)
 {
     (void)state;
@@ -160,7 +160,7 @@ static void sorts_what_decides(void **state)
         }
 }
 
-/* A vocabulary of few, and what a penalty makes infinite. */
+/* A small vocabulary, and logits that a penalty makes infinite. */
 static void draws_from_few_and_from_infinite(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* The scheduler: an answer belongs to its request and has the bits it has alone, whatever the batch, the
- * chunks, the threads, the instruction set, the cache and shared prefixes; who waits, who is served, who is
- * cancelled. On a small model whose prompts are ids, so that thousands of requests take seconds. */
+/* The scheduler: an answer belongs to its request and has the bits it has alone, for any batch, chunks,
+ * threads, instruction set, cache and shared prefixes. Also: who waits, who is served, who is cancelled.
+ * The model is small and its prompts are ids, so thousands of requests take seconds. */
 #include "tests/covering.h"
 #include "tests/serving.h"
 #include "engine/scheduler.h"
@@ -62,7 +62,7 @@ static void answers_belong_to_their_requests(void **state)
     size_t n = getenv("GPT2Q_TEST_LONG") ? 10000 : 400;
     struct question *want = make_questions(n, 21, 44, 19), *got = make_questions(n, 21, 44, 19);
     answer_alone(want, n, (struct settings){.scheme = "i8"});
-    /* half of the cache that all rows at their longest would take, so that requests wait for blocks, too */
+    /* half of the cache for all rows at their longest, so that requests wait for blocks, too */
     struct engine e =
         engine_open((struct settings){.scheme = "i8", .rows = 8, .chunk = 32, .n_cache = 4 * N_CTX});
     serve(&e, got, n, false);
@@ -130,8 +130,8 @@ static void record(void *user, const struct scheduler_step *step)
     s->at[i].truncated = step->truncated_columns;
 }
 
-/* The notes' loop over counts alone: a batch of 8, left-padded; its mistakes mended (a request that asked for
- * one token ends with its prefill). A row is the number of its request, its length and the tokens that
+/* The notes' loop over counts alone: a batch of 8, left-padded, without its mistakes (a request for one
+ * token ends with its prefill). A row is the number of its request, its length, and the tokens that
  * remain. */
 struct note_row {
     uint64_t request;
@@ -211,7 +211,8 @@ static void padded_batch_replays_the_notes(void **state)
     scheduler_on_step(e.scheduler, record, &got);
     gpt2q_error err;
     bool busy = true;
-    for (size_t next = 0; busy || next < N;) { /* all wait from the beginning, as far as the queue goes */
+    /* all wait from the beginning, as many as the queue takes */
+    for (size_t next = 0; busy || next < N;) {
         while (next < N && !gpt2q_scheduler_submit(e.scheduler, &q[next].request, NULL, &err)) next++;
         assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
     }
@@ -227,8 +228,8 @@ static void padded_batch_replays_the_notes(void **state)
     for (int i = 0; i < N; i++) assert_int_equal(a[i].n_ids, q[i].request.max_tokens);
 }
 
-/* A prompt of 40 comes in while another request decodes: every step decodes a token and takes at most a chunk
- * of the prompt. */
+/* A prompt of 40 arrives while another request decodes: every step decodes a token and takes at most a
+ * chunk of the prompt. */
 static void a_long_prompt_stops_nobody(void **state)
 {
     (void)state;
@@ -271,8 +272,8 @@ static void count_rows(void *user, const char *name, float *data, int32_t rows_f
     if (!strcmp(name, "embed")) *(int64_t *)user += rows;
 }
 
-/* Six requests that arrive together with the 37 first tokens in common: the others wait for the first to
- * compute them. */
+/* Six requests arrive together and share their first 37 tokens. The others wait until the first has
+ * computed them. */
 static int64_t tokens_computed(bool no_sharing, bool padded)
 {
     enum { N = 6, COMMON = 37, PROMPT = 40, MADE = 5 };
@@ -298,7 +299,7 @@ static int64_t tokens_computed(bool no_sharing, bool padded)
 static void common_prefixes_are_computed_once(void **state)
 {
     (void)state;
-    assert_int_equal(tokens_computed(true, false), 6 * (40 + 4)); /* the last token made is not fed back */
+    assert_int_equal(tokens_computed(true, false), 6 * (40 + 4)); /* the last token is not fed back */
     assert_int_equal(tokens_computed(false, false), 37 + 6 * (3 + 4));
     assert_int_equal(tokens_computed(false, true), 6 * (40 + 4)); /* the notes know no sharing */
 }
@@ -362,7 +363,7 @@ static void cancels_where_it_waits_and_where_it_runs(void **state)
     engine_close(&e);
 }
 
-/* A scheduler that is freed in the middle leaks nothing and calls nobody (the sanitizers look). */
+/* A scheduler that is freed in the middle leaks nothing and calls no callback (the sanitizers check). */
 static void can_be_freed_at_any_step(void **state)
 {
     (void)state;
@@ -448,7 +449,7 @@ static void threads_submit_and_cancel(void **state)
     engine_close(&e);
 }
 
-/* What a batch or a context may not be. */
+/* What a batch or a context must refuse. */
 static void refuses_what_would_go_wrong(void **state)
 {
     (void)state;

@@ -1,11 +1,11 @@
-/* Speculation changes no answer: tokens, texts as they are streamed, log-probabilities and finish reasons are
- * those without, whatever is proposed, how it is drawn, where it ends and who shares the pass. And it does
- * save passes, or else these tests would say nothing. */
+/* Speculation changes no answer: tokens, streamed texts, log-probabilities and finish reasons are as
+ * without it, for any proposals, sampling, ends and neighbours. It also saves passes; otherwise these
+ * tests would prove nothing. */
 #include "tests/covering.h"
 #include "tests/serving.h"
 #include "qtensor/isa.h"
 
-/* Random requests, most of whose prompts repeat themselves, as their answers then do. */
+/* Random requests. Most prompts repeat themselves, so their answers do, too. */
 static struct question *make_repetitive(size_t n, uint64_t seed, int longest_answer)
 {
     struct rng rng = {seed};
@@ -73,8 +73,8 @@ static void same_answers_in_every_pair_of_settings(void **state)
     free_questions(got, N);
 }
 
-/* 300 requests of all kinds, every one with a number of its own, in half of the cache that they could ask
- * for; 10,000 in a long run. */
+/* 300 requests of all kinds, each with a number of its own, in half of the cache that they could ask for;
+ * 10,000 in a long run. */
 static void answers_belong_to_their_requests(void **state)
 {
     (void)state;
@@ -95,8 +95,8 @@ static void answers_belong_to_their_requests(void **state)
 
 /* ---- where it ends ---- */
 
-/* One prompt that repeats itself, asked for 0 tokens to more than the context holds; two rows share a cache
- * without a block to spare, and fewer tokens of a pass than they would propose. */
+/* One prompt that repeats itself, with 0 tokens to more than the context holds. Two rows share a cache
+ * without a block to spare, and a pass has fewer tokens than they would propose. */
 static void as_many_tokens_as_without(void **state)
 {
     (void)state;
@@ -195,7 +195,7 @@ static struct streamed stream_of(gpt2q_scheduler *scheduler, gpt2q_request r, in
     return s;
 }
 
-/* Stop strings from every part of the text, in the middle of what is accepted at once. */
+/* Stop strings from every part of the text, in the middle of tokens accepted together. */
 static void streams_the_same_text(void **state)
 {
     (void)state;
@@ -276,7 +276,7 @@ static void noise_is_left_alone(void **state)
 
 /* ---- proposals that turn out wrong leave no trace ---- */
 
-/* Embeddings that a run without speculation meets; in a run with it, others are of wrong proposals. */
+/* The embeddings that a run without speculation sees. A run with it also sees those of wrong proposals. */
 struct embeddings {
     float seen[2 * N_CTX][64];
     int32_t n, cols;
@@ -330,7 +330,8 @@ static void wrong_proposals_leave_no_trace(void **state)
     free_questions(q, 40);
 }
 
-/* A position whose logits are not finite ends the request there, be it reached alone or as a proposal. */
+/* A position whose logits are not finite ends the request there, whether it is reached alone or as a
+ * proposal. */
 static void fails_where_it_would_without(void **state)
 {
     (void)state;

@@ -8,13 +8,13 @@ enum { N = 12, LEVELS = 3 };
 static uint64_t random_tensors(uint64_t seed, struct sensitive_tensor t[N])
 {
     struct rng r = {seed};
-    uint64_t total = 1000; /* what is no tensor of these */
+    uint64_t total = 1000; /* bytes of other tensors */
     for (size_t i = 0; i < N; i++) {
         uint64_t size = 100 + rng_below(&r, 900);
         double cost = (double)rng_below(&r, 1000) / 1000;
         t[i] = (struct sensitive_tensor){.bytes = {8 * size, 2 * size, size},
                                          .kl = {0, cost / 10, cost + 0.001}};
-        if (i == 3) t[i].kl[1] = -0.01; /* measured, so a quantized tensor may come out ahead */
+        if (i == 3) t[i].kl[1] = -0.01; /* costs are measured, so a quantized tensor may be better */
         total += 8 * size;
     }
     return total;

@@ -1,5 +1,5 @@
-/* The proposer of speculative decoding: what it proposes, against its definition written plainly; how much,
- * against what its account may spend; and that it touches nothing else. */
+/* The proposer of speculative decoding: its proposals against a plain definition, their number against
+ * what its account may spend; and it touches nothing else. */
 #include "tests/support.h"
 #include "engine/speculation.h"
 
@@ -66,8 +66,8 @@ static void proposes_nothing_without_reason(void **state)
     assert_int_equal(s.n_proposed, 0);
 }
 
-/* The definition: of all earlier occurrences of a suffix, the one that matches most tokens, `limit` at most,
- * the latest of these. */
+/* The definition: of all earlier occurrences of a suffix it takes the one that matches the most tokens, at
+ * most `limit`; of equal ones the latest. */
 static int32_t plain_source(const int32_t *ids, int32_t n, int32_t limit, int32_t *length)
 {
     int32_t best = 0, reach = limit < 2 ? 2 : limit;
@@ -126,7 +126,7 @@ static void looks_back_so_far(void **state)
 
 /* ---- the account ---- */
 
-/* Time lost in 64ths of a token, when every proposal is wrong: what the head of the module promises. */
+/* The time lost when every proposal is wrong, in 64ths of a token: as the head of the module promises. */
 static void loses_little_where_nothing_comes_true(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void proposes_in_full_once_it_pays(void **state)
     for (int i = 0; i < 1000; i++) speculation_earn(&s, true);
     for (passes = 0; speculation_propose(&s, ids, 100, CAPACITY, 1) > 1; passes++)
         speculation_earn(&s, false);
-    assert_in_range(passes, 2, 4); /* past luck is no reason to go on for long */
+    assert_in_range(passes, 2, 4); /* past luck does not make it go on for long */
 }
 
 int main(void)

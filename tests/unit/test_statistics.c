@@ -19,7 +19,8 @@ static void expect_counts(const float *values, int n)
     assert_memory_equal(s.counts, expected, sizeof expected);
 }
 
-/* Values on every edge and one rounding to either side of it, over ranges whose steps are no binary fractions. */
+/* Values on every edge, and one rounding to either side of it, over ranges whose steps are not binary
+ * fractions. */
 static void test_edges(void **state)
 {
     (void)state;

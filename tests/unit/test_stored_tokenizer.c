@@ -1,5 +1,5 @@
-/* A tokenizer over tables: it does what the texts' own does, whatever the text; damage changes ids and
- * nothing else; a .gpt2q file of a large vocabulary holds its tables. */
+/* A tokenizer over tables does the same as that of the texts, for any text. Damage changes only ids. A
+ * .gpt2q file of a large vocabulary holds its tables. */
 #include "tests/quantized.h"
 #include "base/memory.h"
 #include "model/gpt2q_read.h"
@@ -111,7 +111,7 @@ static void same_ids_of_gpt2(void **state)
 
 /* ---- damage ---- */
 
-/* Ids stay ids, at most as many as there are bytes, and what they stand for lies in the table. */
+/* Ids stay valid, are at most as many as the bytes, and their bytes lie in the table. */
 static void use(const struct tokenizer *t, const char *text, size_t n)
 {
     int32_t ids[MAX_TEXT];
@@ -282,7 +282,7 @@ static void files_of_large_vocabularies_hold_tables(void **state)
         assert_int_equal(holds_tables(&f.st), n == 16384);
         assert_int_equal(gpt2q_tokenizer_check(&f.st, NULL), GPT2Q_OK);
         same_tokens(read, stored);
-        assert_int_equal(gpt2q_file_weights(&f, &w, NULL), GPT2Q_OK); /* knows the tables for what they are */
+        assert_int_equal(gpt2q_file_weights(&f, &w, NULL), GPT2Q_OK); /* it accepts the tables */
         same_tokens(read, stored);                                    /* and the weights have the file now */
         tokenizer_free(stored), tokenizer_free(read);
         weights_free(&w);
@@ -291,7 +291,7 @@ static void files_of_large_vocabularies_hold_tables(void **state)
     }
 }
 
-/* Added tokens, and what stands around a text, go into the file and come back; such a file says that it is of version 2. */
+/* Added tokens, and ids around a text, go into the file and come back. Such a file is of version 2. */
 static void files_hold_added_tokens(void **state)
 {
     (void)state;
@@ -351,7 +351,7 @@ static void expect_open(const uint8_t *bytes, size_t size, bool check, const cha
     safetensors_close(&st);
 }
 
-/* Opening asks whether the tables are there and fit, the check what is in them. */
+/* Opening checks that the tables are there and fit. --check compares their contents. */
 static void damaged_files(void **state)
 {
     (void)state;

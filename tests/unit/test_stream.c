@@ -1,10 +1,10 @@
-/* The stream decoder: nothing is lost or changed, whole code points come at once, and only what may still
- * become one is held. */
+/* The stream decoder: nothing is lost or changed, whole code points come at once, and only bytes that may
+ * still become one are held. */
 #include "tests/support.h"
 #include "base/utf8.h"
 #include "tokenizer/tokenizer.h"
 
-/* Feeds one chunk and checks how many bytes of it and of what was held come out. */
+/* Feeds one chunk and checks how many bytes come out: of the chunk, and of the held bytes. */
 static void feed(struct stream_decoder *d, const char *bytes, const char *expected)
 {
     char out[64];

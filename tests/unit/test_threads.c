@@ -1,5 +1,5 @@
-/* Teams of threads: items done once and in the order of phases, whoever comes; the caller's floating-point modes left alone; forks;
- * and how many threads a cgroup allows. */
+/* Teams of threads: items done once and in the order of phases, whoever comes; the caller's floating-point
+ * modes left alone; forks; and how many threads a cgroup allows. */
 #include "tests/support.h"
 #include "base/cpu_quota.h"
 #include "base/threads.h"

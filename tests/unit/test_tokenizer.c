@@ -1,5 +1,5 @@
-/* The whole tokenizer: published ids with GPT-2's own vocabulary, the default model's, and the round trip of
- * any bytes. */
+/* The whole tokenizer: published ids with GPT-2's own vocabulary and the default model's, and the round
+ * trip of any bytes. */
 #include "tests/support.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -86,7 +86,7 @@ static void published_ids(void **state)
     tokenizer_free(t);
 }
 
-/* Every token that is UTF-8 is what its own text encodes to, as one piece and through merging alone. */
+/* Every token that is UTF-8 is the encoding of its own text, as one piece and through merging alone. */
 static void tokens_encode_to_themselves(const struct tokenizer *t, int utf8_expected, int other_expected)
 {
     int utf8 = 0, other = 0;
@@ -146,7 +146,7 @@ static void default_model_prompts(void **state)
     tokenizer_free(t);
 }
 
-/* Any bytes come back from at most as many ids, and a small buffer takes the first of them. */
+/* Any bytes come back from at most as many ids. A small buffer takes the first of them. */
 static void any_bytes_round_trip(void **state)
 {
     (void)state;

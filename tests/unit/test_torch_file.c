@@ -1,5 +1,5 @@
-/* pytorch_model.bin: the weights that torch wrote, to the bit; every hostile file refused by one sentence; every cut and every flipped bit
- * of a good file read or refused, never more. */
+/* pytorch_model.bin: the weights that torch wrote, to the bit. Every hostile file is refused with one
+ * sentence. Every cut and every flipped bit of a good file is read or refused, nothing else. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "kernels/half.h"

@@ -1,4 +1,4 @@
-/* UTF-8: exactly the well-formed sequences are accepted, and what is broken falls into maximal subparts. */
+/* UTF-8: exactly the well-formed sequences are accepted. Broken ones are split into maximal subparts. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "base/utf8.h"
@@ -47,7 +47,7 @@ static void every_code_point(void **state)
     }
 }
 
-/* Of all pairs and triples of bytes as many are well formed as there are code points of that length. */
+/* Of all pairs and triples of bytes, as many are well formed as there are code points of that length. */
 static void nothing_else(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Vocabularies: each malformed one is refused with a sentence that says where and what; well-formed ones of
- * either shape give the same tokenizer. */
+/* Vocabularies: each malformed one is refused with a sentence that says where and what. Well-formed ones
+ * of either shape give the same tokenizer. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "tests/tiny_vocabulary.h"
@@ -169,7 +169,7 @@ static void names_that_are_texts(void **state)
     tokenizer_free(t);
 }
 
-/* A token that no merge makes: its text must not become it. */
+/* A token that no merge makes. Its text must not become it. */
 static void unreachable_tokens(void **state)
 {
     (void)state;
@@ -208,7 +208,7 @@ static void directories(void **state)
     temp_remove(dir);
 }
 
-/* A link to nothing, as a download that broke off leaves it, is no missing file. */
+/* A link to nothing, as a broken download leaves it, does not count as a missing file. */
 static void broken_links(void **state)
 {
     (void)state;
@@ -248,7 +248,7 @@ static void refused_with(const char *file, const char *content, const char *mess
     temp_remove(dir);
 }
 
-/* What a file beside the vocabulary asks for and is not done has a sentence. */
+/* A file beside the vocabulary that asks for something unsupported gets a sentence. */
 static void refused_beside(void **state)
 {
     (void)state;
@@ -337,7 +337,7 @@ static void memory_runs_out(void **state)
     temp_remove(dir);
 }
 
-/* Whatever one changed or missing byte makes of the texts, opening ends with a tokenizer or a message. */
+/* Any one changed or missing byte of the texts: opening ends with a tokenizer or a message. */
 static void damaged_texts(void **state)
 {
     (void)state;

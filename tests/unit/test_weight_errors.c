@@ -1,4 +1,5 @@
-/* Histograms of a tensor beside the reference's: nothing is lost, and the errors reach as far as the largest one. */
+/* Histograms of a tensor beside the reference's: nothing is lost, and the errors reach up to the largest
+ * one. */
 #include "tests/support.h"
 #include "base/memory.h"
 #include "study/weight_errors.h"

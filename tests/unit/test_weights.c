@@ -1,4 +1,4 @@
-/* Loading: what is bound where, and what is counted. */
+/* Loading: each tensor has its place, and bytes and parameters are counted. */
 #include "tests/draft.h"
 #include "base/memory.h"
 #include "kernels/half.h"
@@ -41,7 +41,7 @@ static float held(const struct qtensor *q, int o, int k)
     return panel[(size_t)k * PANEL + (size_t)(o % PANEL)];
 }
 
-/* Every element of a tensor of the file is where the model looks for it. Returns how many there are. */
+/* Every element of a file's tensor is where the model looks for it. Returns how many there are. */
 static uint64_t check_tensor(struct gpt2_weights *w, const struct st_tensor *t)
 {
     struct weight_id id;
@@ -221,7 +221,8 @@ static void ties_the_head(void **state)
     static const uint64_t shape[] = {257, 32};
     struct weights_params p = params_of("f32");
     for (int kind = 0; kind < 4;
-         kind++) { /* absent; equal, said to be tied; equal, said not to be; different, said to be tied */
+         /* absent; equal and said to be tied; equal and said not to be; different and said to be tied */
+         kind++) {
         struct draft d;
         draft_open(&d);
         const uint8_t *wte = d.data[draft_index(&d, "wte.weight")];
@@ -235,7 +236,7 @@ static void ties_the_head(void **state)
         assert_int_equal(w.n_tensors, apart ? 17 : 16);
         assert_true((held(&w.lm_head, 0, 0) != held(&w.wte, 0, 0)) == apart);
         assert_true(held(&w.lm_head, 256, 31) == held(&w.wte, 256, 31));
-        w.config.tie_word_embeddings = !apart; /* what is held counts, not what the config says */
+        w.config.tie_word_embeddings = !apart; /* the tensors count, not the config */
         assert_int_equal(w.parameters, config_parameters(&w.config));
         weights_free(&w);
         draft_close(&d);
