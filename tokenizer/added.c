@@ -17,7 +17,7 @@ static int compare_tokens(const void *left, const void *right)
     return order ? order : (a->n > b->n) - (a->n < b->n);
 }
 
-/* Sorts, and notes where the tokens of each first byte begin. */
+/* Sorts the tokens, and records where those of each first byte begin. */
 static void index_tokens(struct extras *e)
 {
     if (e->n) qsort(e->tokens, e->n, sizeof *e->tokens, compare_tokens);
@@ -155,7 +155,7 @@ void extras_free(struct extras *e)
 
 /* ---- finding ---- */
 
-/* The first of the tokens from lo to hi, which share their first `depth` bytes, whose next byte is at
+/* Among the tokens from lo to hi, which share their first `depth` bytes: the first whose next byte is at
  * least `byte`. */
 static size_t first_from(const struct added_token *tokens, size_t lo, size_t hi, size_t depth, int byte)
 {
@@ -170,7 +170,7 @@ static size_t first_from(const struct added_token *tokens, size_t lo, size_t hi,
     return lo;
 }
 
-/* The longest token of the group that the text begins with; NULL if there is none. */
+/* The longest token of the group at the beginning of the text; NULL if there is none. */
 static const struct added_token *longest_match(const struct extras *e, int group, const char *text, size_t n)
 {
     const struct added_token *found = NULL;
@@ -186,7 +186,7 @@ static const struct added_token *longest_match(const struct extras *e, int group
     return found;
 }
 
-/* The code point that ends before `at`, and its bytes; U+FFFD where the bytes are none. */
+/* The code point that ends before `at`, and its bytes; U+FFFD if the bytes are not one. */
 static uint32_t code_point_before(const char *text, size_t at, size_t *length)
 {
     for (size_t back = 1; back <= 4 && back <= at; back++) {
@@ -241,8 +241,8 @@ struct splitter {
 static gpt2q_status take_text(const struct splitter *sp, int group, const char *text, size_t n,
                               gpt2q_error *err);
 
-/* Splits a text by the tokens of a group. What a match strips on its right is not looked at again by the
- * last match, but is by the next (so the library does it): `done` may then lie beyond a match. */
+/* Splits a text by the tokens of a group. Text that a match strips on its right is not given again after
+ * the last match, but the next search sees it, as in the library. So `done` may lie beyond a match. */
 static gpt2q_status split_by(const struct splitter *sp, int group, const char *text, size_t n,
                              gpt2q_error *err)
 {
@@ -266,13 +266,14 @@ static gpt2q_status split_by(const struct splitter *sp, int group, const char *t
         if (t->flags.rstrip) end = strip_right(text, end, n);
         if (done < begin) s = take_text(sp, group, text + done, begin - done, err);
         if (!s && begin < end)
-            s = sp->take(sp->user, (struct text_part){.id = t->id}, err); /* else stripped already */
+            s = sp->take(sp->user, (struct text_part){.id = t->id},
+                         err); /* otherwise it is stripped already */
         done = end;
     }
     return s || done >= n ? s : take_text(sp, group, text + done, n - done, err);
 }
 
-/* A stretch without a token of the group: to be split by the next, or text. */
+/* A stretch without a token of the group: the next group splits it, or it is text. */
 static gpt2q_status take_text(const struct splitter *sp, int group, const char *text, size_t n,
                               gpt2q_error *err)
 {
@@ -287,6 +288,6 @@ gpt2q_status extras_split(const struct extras *e, const char *text, size_t n, bo
     struct splitter sp = {.extras = e, .special = special, .take = take, .user = user};
     if (n == 0) return GPT2Q_OK;
     bool plain =
-        e->n == 1 && e->tokens[0].flags.special && !special; /* of most vocabularies: nothing to look for */
+        e->n == 1 && e->tokens[0].flags.special && !special; /* in most vocabularies: nothing to look for */
     return e->n_first && !plain ? split_by(&sp, 0, text, n, err) : take_text(&sp, 0, text, n, err);
 }

@@ -4,8 +4,8 @@
 
 /* ---- short pieces: symbol[i], and rank[i] of the pair (i, i + 1) ---- */
 
-/* One pass: merges the pairs of rank `best` and closes the gaps; only ranks beside a new symbol are looked up
- * again. Writing never overtakes reading: what is written at `to` was read at `from` >= to. */
+/* One pass: merges the pairs of rank `best` and closes the gaps. Only ranks beside a new symbol are looked
+ * up again. Writing never overtakes reading: what is written at `to` was read at `from` >= to. */
 static size_t merge_pass(const struct tokenizer *t, int32_t *symbol, uint32_t *rank, size_t n, uint32_t best)
 {
     size_t to = 0;
@@ -54,10 +54,10 @@ struct long_piece {
     uint32_t *rank;  /* of the pair that begins here; a candidate of another rank is out of date */
     uint32_t *next, *previous;
     uint32_t n;
-    /* Candidates are rank << 32 | position. What comes to be in a pass waits for the next one, in room for n:
-     * a pass of m merges makes at most 2 m <= n. Then it goes to the heap (four children to a node), in room
-     * for 2 n: n at first, and a merge takes one out and puts two in. Where it is in order already, as in a
-     * run of one character, it is left in a row instead. */
+    /* Candidates are rank << 32 | position. Those that a pass makes wait for the next one, in room for n:
+     * a pass of m merges makes at most 2 m <= n. Then they go to the heap (four children to a node), in
+     * room for 2 n: it begins with n, and a merge takes one out and puts two in. If they are in order
+     * already, as in a run of one character, they stay in a row instead. */
     uint64_t *waiting, *heap, *row;
     size_t n_waiting, n_heap, n_row, row_at;
 };
@@ -89,7 +89,7 @@ static void heap_pop(struct long_piece *p)
     p->heap[i] = key;
 }
 
-/* Looks the pair that begins at i up; it becomes a candidate of the next pass if it merges. */
+/* Looks up the pair that begins at i. If it merges, it becomes a candidate of the next pass. */
 static void consider(struct long_piece *p, uint32_t i)
 {
     uint32_t j = p->next[i];

@@ -1,18 +1,18 @@
-/* Byte pair encoding of one piece. The definition is that of the original encoder: of all neighbours that
- * merge take the pair of the lowest rank, merge its occurrences from left to right, and begin again.
+/* Byte pair encoding of one piece. The definition is the original encoder's: of all neighbours that merge,
+ * take the pair of the lowest rank, merge its occurrences from left to right, and begin again.
  *
- * Short pieces are scanned once per pass; long ones take candidates from a heap, so that a megabyte without
- * a space costs O(n log n). Nothing recurses. */
+ * Short pieces are scanned once per pass. Long ones take candidates from a heap, so that a megabyte
+ * without a space costs O(n log n). Nothing recurses. */
 #ifndef TOKENIZER_BPE_H
 #define TOKENIZER_BPE_H
 #include "tokenizer/vocabulary.h"
 
-/* What is being made of a text. */
+/* The encoding of a text so far. */
 struct encoding {
-    int32_t *ids; /* beyond the capacity they are only counted */
+    int32_t *ids; /* ids beyond the capacity are only counted */
     size_t capacity, n;
-    uint64_t steps; /* positions and candidates looked at: a measure of the work that is the same on every
-                       machine */
+    /* positions and candidates looked at: a measure of work that is the same on every machine */
+    uint64_t steps;
 };
 
 static inline void encoding_put(struct encoding *e, int32_t id)
@@ -23,7 +23,7 @@ static inline void encoding_put(struct encoding *e, int32_t id)
 
 #define BPE_SHORT 64 /* bytes; up to here scanning is faster */
 
-/* Appends the ids of the n >= 1 bytes, by merging alone (no table of words is asked). Only memory can fail,
+/* Appends the ids of the n >= 1 bytes by merging alone (no table of words is used). Only memory can fail,
  * and only for a piece longer than BPE_SHORT. */
 gpt2q_status bpe_encode(const struct tokenizer *t, const uint8_t *piece, size_t n, struct encoding *e,
                         gpt2q_error *err);

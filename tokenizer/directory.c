@@ -15,7 +15,7 @@ const char *const directory_file_names[DIRECTORY_FILES] = {[FILE_VOCAB] = "vocab
 
 /* ---- files ---- */
 
-/* Reads a file that is there; a link is there, whatever it leads to. */
+/* Reads a file that exists. A link exists, whatever it leads to. */
 static gpt2q_status read_file(const char *directory, struct directory_texts *d, int i, gpt2q_error *err)
 {
     struct stat link;
@@ -58,7 +58,7 @@ static gpt2q_status parse(const struct directory_texts *d, int file, cJSON **out
     return error_set(err, GPT2Q_FORMAT, "%s: is not a JSON object", d->files[file].path);
 }
 
-/* tokenizer_class of config.json. What else is wrong with that file is said where the model is opened. */
+/* Finds tokenizer_class of config.json. Other errors of that file are reported when the model is opened. */
 static char *model_class(const char *directory)
 {
     char *path = path_join(directory, "config.json"), *text = NULL, *found = NULL;
@@ -95,7 +95,7 @@ static gpt2q_status make_extras(const char *directory, struct directory_texts *d
         .added_tokens_path = d->files[FILE_ADDED_TOKENS].path,
         .model_class = class,
     };
-    /* Without a vocabulary, reading it says what is wrong. */
+    /* If there is no vocabulary, reading it gives the error. */
     if (!s && cJSON_IsObject(source.vocab)) s = resolve_extras(&source, &d->extras, err);
     for (int i = 0; i < DIRECTORY_FILES; i++) cJSON_Delete(trees[i]);
     mem_free(class);

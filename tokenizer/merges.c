@@ -1,12 +1,12 @@
-/* Refused, because encoding could not be right with it: a merge whose parts or result are no tokens, a
- * line of another shape than "left right". A merge that stands twice has the rank of the last place, as in
- * the tokenizers library. The order of merges is free: a pair may rank before the merges that make its
- * parts. */
+/* Refused, because encoding could not be right: a merge whose parts or result are not tokens, and a line
+ * of another shape than "left right". A merge that stands twice has the rank of the last place, as in the
+ * tokenizers library. The order of merges is free: a pair may rank before the merges that make its parts. */
 #include "tokenizer/merges.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 
-/* Printable Latin-1 stands for itself; the other 68 bytes are, in order, U+0100 and what follows. */
+/* Printable Latin-1 stands for itself. The other 68 bytes are, in order, U+0100 and the code points after
+ * it. */
 static int alphabet_byte(uint32_t c)
 {
     if ((c >= 33 && c <= 126) || (c >= 161 && c <= 172) || (c >= 174 && c <= 255)) return (int)c;
@@ -55,7 +55,7 @@ gpt2q_status merge_reader_create(struct merge_reader *r, size_t count, gpt2q_err
 
 void merge_reader_free(struct merge_reader *r) { mem_free(r->bytes); }
 
-/* Appends a part's bytes to the `used` bytes in r->bytes, and finds its token. */
+/* Appends a part's bytes to the `used` bytes in r->bytes and finds its token. */
 static gpt2q_status part(struct merge_reader *r, const char *name, size_t n, size_t *used, int32_t *id,
                          gpt2q_error *err)
 {

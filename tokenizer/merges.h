@@ -3,8 +3,8 @@
 #define TOKENIZER_MERGES_H
 #include "tokenizer/vocabulary.h"
 
-/* Decodes a token's name of n bytes of UTF-8 from the byte alphabet to at most `capacity` bytes; *length
- * counts those there are. False, and the code point in *foreign, where a character is not of the alphabet. */
+/* Decodes a token's name (n bytes of UTF-8) from the byte alphabet to at most `capacity` bytes; *length
+ * counts all. Returns false, with the code point in *foreign, if a character is not in the alphabet. */
 bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity, size_t *length,
                      uint32_t *foreign);
 
@@ -14,19 +14,19 @@ size_t alphabet_encode(uint8_t byte, char out[2]);
 struct merge_reader {
     struct tokenizer *t;
     const char *file, *unit; /* "merges.txt", "line": a message says where */
-    size_t number;           /* of the line or entry that comes next */
-    uint32_t rank;           /* of the merge that comes next */
-    uint8_t *bytes;          /* of a merge's result: room for the longest token */
+    size_t number;           /* number of the next line or entry */
+    uint32_t rank;           /* rank of the next merge */
+    uint8_t *bytes;          /* a merge's result; room for the longest token */
     size_t capacity;
 };
 
 /* Makes room for at most `count` merges. */
 gpt2q_status merge_reader_create(struct merge_reader *r, size_t count, gpt2q_error *err);
 void merge_reader_free(struct merge_reader *r);
-/* The next merge, as its two names or as one string with a space between them. */
+/* Adds the next merge, given as two names or as one string with a space between them. */
 gpt2q_status merge_reader_pair(struct merge_reader *r, const char *left, size_t n_left, const char *right,
                                size_t n_right, gpt2q_error *err);
 gpt2q_status merge_reader_line(struct merge_reader *r, const char *line, size_t n, gpt2q_error *err);
-/* All of merges.txt. */
+/* Reads all of merges.txt. */
 gpt2q_status merges_read_text(struct merge_reader *r, const char *text, size_t n, gpt2q_error *err);
 #endif

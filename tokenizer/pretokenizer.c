@@ -1,5 +1,5 @@
-/* utf8proc_category is itself a table look-up without state, so only ASCII gets a table here, and nothing is
- * built at start. */
+/* utf8proc_category is a table look-up without state, so only ASCII has a table here, and nothing is built
+ * at start. */
 #include "tokenizer/pretokenizer.h"
 #include "base/utf8.h"
 #include <utf8proc.h>
@@ -93,7 +93,8 @@ static size_t contraction(const char *text, size_t n)
     return 0;
 }
 
-/* A run of white space gives its last character up when text follows, unless it is all there is. */
+/* A run of white space leaves its last character to the text that follows, unless the run is a single
+ * character. */
 static size_t space_run(const char *text, size_t n)
 {
     size_t i = 0, last = 0, length;

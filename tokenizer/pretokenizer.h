@@ -2,9 +2,9 @@
  *
  *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  *
- * The pattern looks only ahead, so a piece depends on nothing before it; and pieces cover the text. A byte
- * that is no part of a well-formed code point counts as one character that is neither space, letter nor
- * number. */
+ * The pattern looks only ahead, so a piece does not depend on what comes before it. Pieces cover the text.
+ * A byte that is not part of a well-formed code point counts as one character that is neither space,
+ * letter nor number. */
 #ifndef TOKENIZER_PRETOKENIZER_H
 #define TOKENIZER_PRETOKENIZER_H
 #include <stdbool.h>
@@ -19,6 +19,6 @@ enum char_class pretokenizer_class(uint32_t code_point);
 /* Whether it is \w of Rust's regex library: Alphabetic, M, Nd, Pc, Join_Control. */
 bool pretokenizer_is_word(uint32_t code_point);
 
-/* Length of the first piece of the n >= 1 bytes of text. */
+/* The length of the first piece of the n >= 1 bytes of text. */
 size_t pretokenizer_next(const char *text, size_t n);
 #endif

@@ -1,12 +1,11 @@
-/* Three steps, as transformers takes them (tokenization_utils_base.py, tokenization_utils_tokenizers.py):
- * which tokens the files list, and with which flags; which of the named ones (bos_token ...) these leave
- * out; adding them all, one after another, with the numbers that tokenizers gives (added_vocabulary.rs):
- * the id of the name in the vocabulary, else the next free one. A file that states another id than that is
- * refused: the two libraries, and versions of them, differ there.
+/* Three steps, as in transformers (tokenization_utils_base.py, tokenization_utils_tokenizers.py). First:
+ * which tokens the files list, and with which flags. Second: which of the named tokens (bos_token ...) are
+ * not listed. Third: adding them all one after another, with the ids that the tokenizers library gives
+ * (added_vocabulary.rs): the id of the name in the vocabulary, else the next free one. A file that states
+ * another id is refused, because the two libraries, and their versions, differ there.
  *
- * Two kinds of tokenizers are known. A GPT2Tokenizer takes the vocabulary, the merges and the
- * post-processor of tokenizer.json and nothing else of it; PreTrainedTokenizerFast (TokenizersBackend)
- * all. */
+ * Two kinds of tokenizers are known. A GPT2Tokenizer takes only the vocabulary, the merges and the
+ * post-processor of tokenizer.json. PreTrainedTokenizerFast (TokenizersBackend) takes all of it. */
 #include "tokenizer/resolve.h"
 #include "base/memory.h"
 #include "tokenizer/resolve_parts.h"
@@ -53,7 +52,7 @@ static gpt2q_status read_class(struct resolver *r, gpt2q_error *err)
     if (!class) return GPT2Q_OK;
     for (size_t i = 0; i < 2; i++) {
         if (!strcmp(class, gpt2[i])) return GPT2Q_OK;
-        /* without tokenizer.json there is nothing that it could take */
+        /* without tokenizer.json it has nothing to take */
         if (!strcmp(class, backends[i])) return r->backend = r->src->tokenizer, GPT2Q_OK;
     }
     return error_set(err, GPT2Q_UNSUPPORTED,
@@ -77,7 +76,7 @@ static gpt2q_status read_names(struct resolver *r, gpt2q_error *err)
     cJSON_ArrayForEach(item, r->src->vocab)
     {
         double v = cJSON_IsNumber(item) ? item->valuedouble : -1;
-        /* what is no id is refused where the vocabulary is read */
+        /* a value that is not an id is refused where the vocabulary is read */
         r->names[r->n_names++] =
             (struct vocabulary_name){item->string, v >= 0 && v <= MAX_ID ? (int32_t)v : 0};
     }
@@ -100,7 +99,7 @@ int32_t resolve_id(const struct resolver *r, const char *content)
     return added ? added->id : find_name(r, content);
 }
 
-/* Tokens are added in lots; where the numbers of a lot begin is decided once. */
+/* Tokens are added in lots. The first id of a lot is decided once. */
 static void begin_lot(struct resolver *r)
 {
     r->next = (int32_t)r->n_names;
@@ -135,8 +134,8 @@ static bool same_token(const struct listed_token *a, const struct listed_token *
            a->string == b->string;
 }
 
-/* Whether one of the first `listed` of the list has the token's name, or one of the others is the same: to
- * transformers a name alone and a token with flags are two. */
+/* Whether one of the first `listed` tokens has this token's name, or one of the others is the same. To
+ * transformers, a name alone and a token with flags are two tokens. */
 static bool find_same(const struct token_list *list, size_t listed, const struct listed_token *t)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -169,14 +168,14 @@ static gpt2q_status add_all(struct resolver *r, gpt2q_error *err)
 
 /* ---- the text ---- */
 
-/* A default that no file asks for and the vocabulary has not: without an effect on a text without special
- * tokens. */
+/* Whether it is a default that no file asks for and that the vocabulary lacks. It has no effect on a text
+ * without special tokens. */
 static bool is_idle_default(const struct resolver *r, const struct listed_token *t)
 {
     return t->implied && !r->src->special_tokens && t->id == (int32_t)r->n_names;
 }
 
-/* True: <|endoftext|> is all there is, and special. */
+/* Whether <|endoftext|> is the only token, and special. */
 static bool is_plain(const struct resolver *r)
 {
     if (r->prefix || r->n_before || r->n_after || r->added.n > 1) return false;

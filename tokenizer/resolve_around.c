@@ -71,7 +71,7 @@ static gpt2q_status read_processors(struct resolver *r, gpt2q_error *err)
         return read_processor(r, processor, err);
     cJSON_ArrayForEach(item, resolve_get(processor, "processors"))
     {
-        if (r->n_before + r->n_after) /* each goes around what those before made, in an order of its own */
+        if (r->n_before + r->n_after) /* each would go around what the ones before made, in its own order */
             return error_set(err, GPT2Q_UNSUPPORTED, "%s: post_processor: several processors that add tokens",
                              r->src->tokenizer_path);
         gpt2q_status s = read_processor(r, item, err);
@@ -80,7 +80,7 @@ static gpt2q_status read_processors(struct resolver *r, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* add_bos_token and add_eos_token count only where there is no tokenizer.json. */
+/* add_bos_token and add_eos_token count only without a tokenizer.json. */
 gpt2q_status resolve_read_around(struct resolver *r, gpt2q_error *err)
 {
     bool bos = false, eos = false, present, json_prefix = false;

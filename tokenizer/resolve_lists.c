@@ -5,8 +5,8 @@
 
 /* ---- the tokens that files list ---- */
 
-/* A token from an object; `special` and `normalized` are the defaults, normalized being !special where it
- * is absent. */
+/* Reads a token from an object. `special` and `normalized` have defaults; without a flag `normalized` is
+ * !special. */
 static gpt2q_status read_token(const cJSON *item, const char *path, struct listed_token *t, gpt2q_error *err)
 {
     const cJSON *content = resolve_get(item, "content");
@@ -31,7 +31,7 @@ static gpt2q_status read_stated(const cJSON *id, struct listed_token *t, gpt2q_e
                      t->content, MAX_ID);
 }
 
-/* By id, like a dictionary: a later one takes the place. */
+/* Enters it by id, as in a dictionary: a later one replaces an earlier one. */
 static gpt2q_status put_decoder(struct resolver *r, struct listed_token t, gpt2q_error *err)
 {
     for (size_t i = 0; i < r->decoder.n; i++)
@@ -64,7 +64,7 @@ static gpt2q_status read_decoder(struct resolver *r, const cJSON *decoder, gpt2q
     return s;
 }
 
-/* added_tokens.json: special are those that another file names so. */
+/* Reads added_tokens.json. Its special tokens are those that another file names so. */
 static gpt2q_status read_added_file(struct resolver *r, gpt2q_error *err)
 {
     const cJSON *item;
@@ -101,8 +101,8 @@ gpt2q_status resolve_added_list(struct resolver *r, take_token_fn *take, gpt2q_e
 
 /* ---- the named ones ---- */
 
-/* A name's value: a string, or an object that stands for a token. `map`: of special_tokens_map.json, all
- * special. */
+/* Reads a name's value: a string, or an object for a token. `map`: it is from special_tokens_map.json,
+ * where all are special. */
 static gpt2q_status read_named(const cJSON *item, const char *key, const char *path, bool map,
                                struct listed_token *t, gpt2q_error *err)
 {
@@ -133,7 +133,7 @@ static gpt2q_status push_named(struct resolver *r, struct listed_token t, gpt2q_
     return resolve_push(&r->named, t, err);
 }
 
-/* The value of a key: of the map, if it has the key, else of the config. *path is where it was. */
+/* The value of a key: the map's if it has the key, else the config's. *path is its file. */
 static const cJSON *lookup(const struct resolver *r, const cJSON *map, const char *key, const char **path)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(map, key);
@@ -167,7 +167,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && !strcmp(text + n - m, end);
 }
 
-/* Keys like image_token, which are no names of transformers' own. */
+/* Adds keys like image_token, which transformers does not define itself. */
 static gpt2q_status add_other_keys(struct resolver *r, const cJSON *object, const char *path, bool map,
                                    gpt2q_error *err)
 {
@@ -187,8 +187,8 @@ static gpt2q_status add_other_keys(struct resolver *r, const cJSON *object, cons
     return s;
 }
 
-/* extra_special_tokens, or additional_special_tokens by its older name: a list, or an object of names. The
- * config's come before the map's. */
+/* Adds extra_special_tokens, or additional_special_tokens, its older name: a list, or an object of names.
+ * The config's come before the map's. */
 static gpt2q_status add_extra(struct resolver *r, const cJSON *map, gpt2q_error *err)
 {
     static const char *const keys[] = {"extra_special_tokens", "additional_special_tokens"};
@@ -205,7 +205,7 @@ static gpt2q_status add_extra(struct resolver *r, const cJSON *map, gpt2q_error 
         s = read_named(item, "an entry of the extra special tokens",
                        from_map ? r->src->special_tokens_path : r->src->config_path, from_map, &t, err);
         if (s) return s;
-        /* by its older name in the map, added_tokens.json does not know it for special */
+        /* under its older name in the map, added_tokens.json does not treat it as special */
         t.implied = older && from_map;
         if (*t.content) s = push_named(r, t, err);
         if (s) return s;

@@ -1,5 +1,5 @@
-/* A tokenizer over arrays that lie in a file. Whether the arrays fit each other is checked here, what they
- * hold only when it is looked up (tables.h), so that opening costs the same for any vocabulary. */
+/* A tokenizer over arrays in a file. This file checks that the arrays fit each other. Their contents are
+ * checked only when they are used (tables.h), so that opening costs the same for any vocabulary. */
 #include "base/memory.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/vocabulary.h"
@@ -14,7 +14,7 @@ void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[T
     tables[TOKENIZER_MERGED] = (struct tokenizer_table){t->merged, t->pairs.n_ranks};
 }
 
-/* What is wrong with the arrays' sizes, NULL if nothing is. */
+/* What is wrong with the arrays' sizes; NULL: nothing. */
 static const char *misfit(const struct tokenizer_table tables[TOKENIZER_TABLES])
 {
     if (tables[TOKENIZER_BYTES].n > VOCABULARY_MAX_BYTES) return "too many bytes of tokens";
@@ -28,7 +28,7 @@ static const char *misfit(const struct tokenizer_table tables[TOKENIZER_TABLES])
     return tables[TOKENIZER_MERGED].n > (size_t)MAX_ID + 1 ? "too many merges" : NULL;
 }
 
-/* The arrays are never written through what is made of them: `mapped` says so. */
+/* Nothing writes to the arrays: `mapped` says so. */
 static void *array(const struct tokenizer_table *table) { return (void *)(uintptr_t)table->data; }
 
 static size_t probes(size_t slots) { return slots < TABLE_PROBES ? slots : TABLE_PROBES; }

@@ -9,7 +9,7 @@ unsigned table_shift(size_t n)
     return 0;
 }
 
-/* Slots for count entries at most four fifths full: a power of two. */
+/* The number of slots for count entries: a power of two, at most four fifths full. */
 static size_t slots_for(size_t count)
 {
     size_t n = 16;

@@ -1,8 +1,10 @@
-/* The two hash tables of a tokenizer: pairs of ids to ranks, and bytes to ids. Flat, linear probing, at most
- * four fifths full, unchanged after loading. Both sizes are known beforehand, so neither ever grows.
+/* The two hash tables of a tokenizer: pairs of ids to ranks, and bytes to ids. They are flat, with linear
+ * probing, at most four fifths full, and do not change after loading. Both sizes are known beforehand, so
+ * they never grow.
  *
- * They may lie in a mapped file, so nothing in them is believed: a probe ends after TABLE_PROBES steps at most, and what a slot names is looked at only if it is there. The hashes are part of the file's format
- * (ARCHITECTURE.md, "The .gpt2q file") and those of a little-endian machine. */
+ * They may lie in a mapped file, so their contents are not trusted: a probe ends after TABLE_PROBES steps at
+ * most, and an entry is used only if it points inside. The hashes are part of the file's format
+ * (ARCHITECTURE.md, "The .gpt2q file") and little-endian. */
 #ifndef TOKENIZER_TABLES_H
 #define TOKENIZER_TABLES_H
 #include <stdbool.h>
@@ -26,7 +28,7 @@ static inline uint64_t hash_mix(uint64_t h, uint64_t word)
  * matches must not make every look-up long. A tokenizer with such keys is stored without its tables. */
 #define TABLE_PROBES ((size_t)2048)
 
-/* 64 - log2(n) of a number of slots; 0 where it is no power of two from 2 to 2^32. */
+/* 64 - log2(n) for n slots; 0 if n is not a power of two from 2 to 2^32. */
 unsigned table_shift(size_t n);
 
 /* ---- pairs: which two neighbours merge, and how early ---- */
@@ -42,9 +44,9 @@ struct pair_table {
     uint32_t n_ranks; /* ranks are below */
 };
 
-/* For at most `count` pairs of ranks below it. False when memory is out. */
+/* Creates a table for at most `count` pairs with ranks below it. False when memory is out. */
 bool pair_table_create(struct pair_table *table, size_t count);
-/* Enters the pair; one that is there already gets the new rank. */
+/* Enters the pair. A pair that is there already gets the new rank. */
 void pair_table_put(struct pair_table *table, int32_t left, int32_t right, uint32_t rank);
 
 static inline uint64_t pair_key(int32_t left, int32_t right)
@@ -52,7 +54,7 @@ static inline uint64_t pair_key(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << ID_BITS | (uint32_t)right;
 }
 
-/* The slot of the pair, or the empty one where it would be; NULL in a full table that has neither. */
+/* The slot of the pair, or the empty one where it would be. NULL if a full table has neither. */
 static inline uint64_t *pair_table_slot(const struct pair_table *table, uint64_t key)
 {
     size_t i = (size_t)(hash_mix(0, key) * TABLE_MULTIPLIER >> table->shift);
@@ -86,7 +88,7 @@ struct token_bytes {
     uint32_t longest; /* bytes of the longest token */
 };
 
-/* The bytes of a token, NULL where it has none or they are not where they should be. */
+/* The bytes of a token; NULL if it has none or they lie outside. */
 static inline const uint8_t *token_find(const struct token_bytes *tokens, int32_t id, size_t *n)
 {
     *n = 0;
@@ -98,8 +100,8 @@ static inline const uint8_t *token_find(const struct token_bytes *tokens, int32_
 }
 
 struct byte_table {
-    /* An id; a bit that says that the token is a word (vocabulary.h); eleven bits of the hash, by which most
-     * other tokens are told apart without a look at their bytes. */
+    /* An entry has an id, a bit that says whether the token is a word (vocabulary.h), and eleven bits of
+     * the hash. These distinguish it from most other tokens without reading their bytes. */
     uint32_t *slots;
     size_t mask;
     unsigned shift;
@@ -110,9 +112,9 @@ struct byte_table {
 bool tables_are_short(const struct pair_table *pairs, const struct byte_table *bytes);
 
 bool byte_table_create(struct byte_table *table, size_t count);
-/* The token that has the same bytes already, or NO_TOKEN: then it is there now. */
+/* Enters a token. Returns the token that has the same bytes already, or NO_TOKEN if it is new. */
 int32_t byte_table_insert(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
-/* Says that a token which is there is a word. */
+/* Marks a token of the table as a word. */
 void byte_table_mark_word(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
 
 static inline uint64_t hash_load(const uint8_t *p, size_t n)
@@ -136,7 +138,7 @@ static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
 
 static inline uint32_t hash_tag(uint64_t h) { return (uint32_t)h & TAG_MASK; }
 
-/* The slot of the token of these bytes, or the empty one where it would be; NULL in a full table that has
+/* The slot of the token with these bytes, or the empty one where it would be. NULL if a full table has
  * neither. */
 static inline uint32_t *byte_table_slot(const struct byte_table *table, const struct token_bytes *tokens,
                                         const uint8_t *bytes, size_t n, uint64_t h)
@@ -152,7 +154,7 @@ static inline uint32_t *byte_table_slot(const struct byte_table *table, const st
     return NULL;
 }
 
-/* What the slot of the token of these bytes holds; EMPTY_BYTE if there is no such token. */
+/* The entry of the token with these bytes; EMPTY_BYTE if there is none. */
 static inline uint32_t byte_table_look_up(const struct byte_table *table, const struct token_bytes *tokens,
                                           const uint8_t *bytes, size_t n)
 {
@@ -160,7 +162,7 @@ static inline uint32_t byte_table_look_up(const struct byte_table *table, const 
     return slot ? *slot : EMPTY_BYTE;
 }
 
-/* Token of these bytes, or NO_TOKEN. */
+/* The token with these bytes, or NO_TOKEN. */
 static inline int32_t byte_table_find(const struct byte_table *table, const struct token_bytes *tokens,
                                       const uint8_t *bytes, size_t n)
 {
@@ -168,7 +170,7 @@ static inline int32_t byte_table_find(const struct byte_table *table, const stru
     return slot == EMPTY_BYTE ? NO_TOKEN : (int32_t)(slot & ID_MASK);
 }
 
-/* The same among the words alone. */
+/* The same, among words only. */
 static inline int32_t byte_table_find_word(const struct byte_table *table, const struct token_bytes *tokens,
                                            const uint8_t *bytes, size_t n)
 {

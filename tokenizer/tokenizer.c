@@ -5,7 +5,7 @@
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/vocabulary.h"
 
-/* Where the first byte without a token is; n if all have one. */
+/* The first byte without a token; n if all have one. */
 static size_t lacks_byte(const struct tokenizer *t, const char *text, size_t n)
 {
     size_t i = t->missing ? 0 : n;
@@ -13,9 +13,8 @@ static size_t lacks_byte(const struct tokenizer *t, const char *text, size_t n)
     return i;
 }
 
-/* Finds the words, the tokens that their own bytes encode to. In a vocabulary made by training these are
- * nearly all, but a token may be out of reach of the merges, and then a piece spelled like it gets other ids.
- */
+/* Finds the words: the tokens that are the encoding of their own bytes. In a trained vocabulary nearly all
+ * are. But merges may not reach a token; then a piece spelled like it gets other ids. */
 static gpt2q_status find_words(struct tokenizer *t, gpt2q_error *err)
 {
     for (int32_t id = 0; id < t->bytes.n; id++) {
@@ -152,8 +151,8 @@ static gpt2q_status take_part(void *user, struct text_part part, gpt2q_error *er
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t len)
 {
     const struct extras *x = &t->extras;
-    /* A stretch with its space has an id more than bytes, and a token of one byte lies between two; where
-     * tokens strip white space, some of it may count twice (added.c). */
+    /* A stretch with its space may have one id more than bytes, with a token of one byte between two
+     * stretches. Where tokens strip white space, some of it may count twice (added.c). */
     bool simple = !x->add_prefix_space && (x->n == 0 || (x->n == 1 && x->tokens[0].flags.special));
     return (simple ? len : 3 * len + 1) + (size_t)(x->n_before + x->n_after);
 }

@@ -1,23 +1,25 @@
-/* GPT-2's byte-level BPE: any bytes to ids and the same bytes back.
+/* GPT-2's byte-level BPE: any bytes to ids, and the same bytes back.
  *
- * pretokenizer.c splits text into pieces by GPT-2's pattern (utf8proc gives the classes), bpe.c merges the
- * bytes of a piece, vocabulary.c reads vocab.json + merges.txt or tokenizer.json, added.c finds added
- * tokens, directory.c gathers what the files of a directory say together, stream.c releases whole code
- * points only. A tokenizer is immutable after opening and may be shared by threads. */
+ * pretokenizer.c splits text into pieces by GPT-2's pattern (utf8proc gives the classes). bpe.c merges the
+ * bytes of a piece. vocabulary.c reads vocab.json + merges.txt or tokenizer.json. added.c finds added
+ * tokens. directory.c puts together what the files of a directory say. stream.c releases whole code points
+ * only. A tokenizer is immutable after opening, and threads may share it. */
 #ifndef TOKENIZER_TOKENIZER_H
 #define TOKENIZER_TOKENIZER_H
 #include "base/status.h"
 
 struct tokenizer;
 
-/* From a directory that holds tokenizer.json, or vocab.json and merges.txt, and maybe more (directory.h). */
+/* Opens a directory that holds tokenizer.json, or vocab.json and merges.txt, and possibly more
+ * (directory.h). */
 gpt2q_status tokenizer_open(const char *directory, struct tokenizer **out, gpt2q_error *err);
-/* From the texts of vocab.json and merges.txt in memory, or of tokenizer.json where merges is NULL (names for
- * messages); nothing is kept of them. <|endoftext|> is special, other added tokens are not looked for. */
+/* Makes one from the texts of vocab.json and merges.txt in memory, or of tokenizer.json (merges is NULL).
+ * Names are for messages; nothing of the texts is kept. <|endoftext|> is special; other added tokens are
+ * not looked for. */
 gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name,
                                    const char *merges, size_t merges_size, const char *merges_name,
                                    struct tokenizer **out, gpt2q_error *err);
-/* The texts that make a tokenizer, and where they come from, for messages. */
+/* The texts that make a tokenizer, and their sources, for messages. */
 struct tokenizer_text {
     const char *text; /* NULL: there is none */
     size_t size;
@@ -30,8 +32,8 @@ gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct to
                                   gpt2q_error *err);
 void tokenizer_free(struct tokenizer *t);
 
-/* The arrays that a tokenizer looks things up in, for a file to hold; ARCHITECTURE.md ("The .gpt2q file")
- * says what is in them. */
+/* A tokenizer's arrays, as a file holds them. ARCHITECTURE.md ("The .gpt2q file") describes their
+ * contents. */
 enum {
     TOKENIZER_BYTES,   /* uint8_t: the tokens' bytes, one token after another */
     TOKENIZER_AT,      /* uint32_t: by id, where they begin; and the end of the last */
@@ -49,42 +51,44 @@ void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[T
 /* Whether look-ups in tables that were read from a file find what is there (TABLE_PROBES, tables.h): false where
  * tokens were chosen to collide. */
 bool tokenizer_tables_fit(const struct tokenizer *t);
-/* A tokenizer over such arrays, aligned to their elements, which outlive it; extras may be NULL. Any bytes
- * may be in them: where they are not what tokenizer_tables gave, text gets other ids, but valid ones, and
- * ids other bytes or none. */
+/* Makes a tokenizer over such arrays. They are aligned to their elements and outlive it; extras may be
+ * NULL. Any bytes may be in them. If they are not what tokenizer_tables gave, text gets other ids, but
+ * valid ones, and ids get other bytes or none. */
 gpt2q_status tokenizer_from_tables(const struct tokenizer_table tables[TOKENIZER_TABLES],
                                    const struct tokenizer_text *extras, const char *name,
                                    struct tokenizer **out, gpt2q_error *err);
 
-/* Number of ids, 1 + the largest. Ids without a token (gaps) have no bytes. */
+/* The number of ids: 1 + the largest. Ids without a token (gaps) have no bytes. */
 int32_t tokenizer_size(const struct tokenizer *t);
-/* Id of <|endoftext|>, -1 if the vocabulary has none. */
+/* The id of <|endoftext|>; -1 if the vocabulary has none. */
 int32_t tokenizer_end_of_text(const struct tokenizer *t);
-/* The bytes of a token, NULL outside; not terminated. */
+/* The bytes of a token, not terminated; NULL for an id outside. */
 const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len);
 /* Bytes of the longest token. */
 size_t tokenizer_longest(const struct tokenizer *t);
 
 /* The flags of tokenizer_encode. */
-#define TOKENIZER_SPECIAL  1u /* special tokens in the text are tokens */
-#define TOKENIZER_CONTINUE 2u /* the text goes on from another: no ids before or after, no space before it */
+#define TOKENIZER_SPECIAL 1u /* special tokens in the text are tokens */
+/* the text continues another one: no ids before or after, no space before it */
+#define TOKENIZER_CONTINUE 2u
 
-/* The most ids that a text of len bytes has. Without added tokens, a space or ids around it this is len. */
+/* The most ids that a text of len bytes can have. Without added tokens, a space or ids around it this is
+ * len. */
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t len);
-/* Encodes bytes. Writes the first `capacity` ids and returns all there are through *n. Refused is a text
- * with a byte that no token has; else only GPT2Q_OUT_OF_MEMORY can go wrong. */
+/* Encodes bytes. Writes the first `capacity` ids; *n is the number of all. It refuses a text with a byte
+ * that no token has. Otherwise only GPT2Q_OUT_OF_MEMORY is possible. */
 gpt2q_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                               int32_t *ids, size_t capacity, size_t *n, gpt2q_error *err);
 
-/* The stream decoder: bytes of tokens in, whole code points out. It holds back at most 3 bytes: the beginning
- * of a code point that may still be completed. Bytes that can never become one come out as they are, at once.
- */
+/* The stream decoder takes bytes of tokens and gives whole code points. It holds back at most 3 bytes: the
+ * beginning of a code point that may still be completed. Bytes that can never become one come out at once,
+ * as they are. */
 struct stream_decoder {
     unsigned char held[4];
     int n_held;
 };
 /* Appends to out (room for n + 3 bytes) and returns how many bytes came out. */
 size_t stream_decode(struct stream_decoder *d, const char *bytes, size_t n, char *out);
-/* What is still held, at the end. */
+/* Gives what is still held, at the end. */
 size_t stream_flush(struct stream_decoder *d, char *out);
 #endif

@@ -1,9 +1,9 @@
 /* Reads vocab.json + merges.txt, or tokenizer.json. Refused, because ids would be wrong or missing: ids
- * that are no integers or too large; a byte or a merge whose token's id another name has; a tokenizer.json
- * that asks for anything but GPT-2's byte-level BPE. Gaps between ids are allowed: fine-tuned models leave
- * them. So are names outside the byte alphabet, which are texts as they stand: no merge makes them, only
- * an added token is found in a text; two names of one id, of which the added token's or else the first is
- * its text; and bytes without a token. */
+ * that are not integers or are too large; a byte, or a merge, whose token's id another name has; a
+ * tokenizer.json that asks for more than GPT-2's byte-level BPE. Allowed: gaps between ids, which
+ * fine-tuned models leave; bytes without a token; names outside the byte alphabet, which are texts as they
+ * stand (no merge makes them, only an added token is found in a text); two names of one id (its text is
+ * the added token's, or else the first). */
 #include "tokenizer/vocabulary.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -19,10 +19,10 @@ struct entry {
 struct vocabulary_reader {
     struct tokenizer *t;
     const char *file;
-    const cJSON *vocab, *added, *merges; /* the last two of tokenizer.json only */
+    const cJSON *vocab, *added, *merges; /* added and merges: only of tokenizer.json */
     bool extras;                         /* the added tokens are those of the extras */
     struct entry *entries;
-    size_t n_entries, n_vocab; /* the latter: those of the vocabulary, which come first */
+    size_t n_entries, n_vocab; /* n_vocab: those of the vocabulary, which come first */
     int32_t *entry_of;         /* by id: index of its entry, NO_ENTRY for a gap */
 };
 #define NO_ENTRY (-1)
@@ -149,10 +149,10 @@ static gpt2q_status collect_entries(struct vocabulary_reader *r, gpt2q_error *er
     return s;
 }
 
-/* A second name of an id is never found by its bytes: no harm where only an added token has it. */
+/* A second name of an id is never found by its bytes. That does no harm if only an added token has it. */
 static bool is_one_byte(const struct entry *entry) { return !entry->literal && entry->length == 1; }
 
-/* Gives every id its entry: the last of the added tokens', else the first. */
+/* Gives every id its entry: the added tokens' last one, else the first. */
 static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
 {
     size_t n = (size_t)r->t->bytes.n;
@@ -175,7 +175,7 @@ static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
 
 /* ---- bytes ---- */
 
-/* Room for the bytes of all tokens, and where those of each begin. */
+/* Allocates room for the bytes of all tokens, and finds where each token's bytes begin. */
 static gpt2q_status lay_out(struct vocabulary_reader *r, size_t *count, gpt2q_error *err)
 {
     struct token_bytes *bytes = &r->t->bytes;
@@ -195,7 +195,7 @@ static gpt2q_status lay_out(struct vocabulary_reader *r, size_t *count, gpt2q_er
     return bytes->data ? GPT2Q_OK : error_memory(err, "the vocabulary", bytes->size);
 }
 
-/* In the order of ids, so that the table is always the same. */
+/* Enters them in the order of ids, so that the table is always the same. */
 static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
 {
     struct tokenizer *t = r->t;
@@ -210,7 +210,7 @@ static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
         uint32_t foreign;
         if (entry->literal) {
             memcpy(bytes, entry->name, entry->length);
-            continue; /* not found by its bytes: no merge makes it */
+            continue; /* not found by its bytes, since no merge makes it */
         }
         alphabet_decode(entry->name, strlen(entry->name), bytes, entry->length, &length, &foreign);
         int32_t same = byte_table_insert(&t->tokens, &t->bytes, id);

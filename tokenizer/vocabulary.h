@@ -5,16 +5,16 @@
 #include "tokenizer/added.h"
 #include "tokenizer/tables.h"
 
-/* GPT-2's larger file has 1 MB; what is far beyond any vocabulary is none. Offsets fit into 32 bits thanks to
- * this. */
+/* GPT-2's larger file has 1 MB. A file far beyond that is not a vocabulary. So offsets fit into 32 bits. */
 #define VOCABULARY_MAX_BYTES ((size_t)64 << 20)
 
 #define END_OF_TEXT "<|endoftext|>"
 
 struct tokenizer {
     struct token_bytes bytes;
-    struct byte_table tokens; /* its words are those that their own bytes encode to: for a piece that is one
-                                 merging can be left out */
+    /* Its words are the tokens that are the encoding of their own bytes: a piece that is a word needs no
+     * merging. */
+    struct byte_table tokens;
     struct pair_table pairs;
     uint32_t *merged;     /* (pairs.n_ranks): the id that a pair becomes */
     bool mapped;          /* the arrays lie in a file and are only read */
@@ -25,18 +25,18 @@ struct tokenizer {
     struct extras extras; /* its own memory */
 };
 
-/* Fills *t, all zero but for its extras before, from the texts as tokenizer_from_memory takes them; no
- * token is a word yet. `extras`: the added tokens are t's, not those that a tokenizer.json lists. On
- * failure *t holds what tokenizer_free has to free. */
+/* Fills *t, which is all zero but for its extras, from the texts as tokenizer_from_memory takes them. No
+ * token is a word yet. `extras`: the added tokens are t's, not those of a tokenizer.json. On failure
+ * tokenizer_free must free *t. */
 gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
                              const char *vocab_name, const char *merges, size_t merges_size,
                              const char *merges_name, bool extras, gpt2q_error *err);
 
-/* Looks up what else is known by its bytes, byte_id and end_of_text. Some byte must have a token: merging
- * begins there. `file` is for the message. */
+/* Looks up other tokens by their bytes: byte_id and end_of_text. At least one byte must have a token,
+ * because merging begins there. `file` is for the message. */
 gpt2q_status vocabulary_find_ends(struct tokenizer *t, const char *file, gpt2q_error *err);
 
-/* What the merge of this rank makes. Of a damaged file it may be the wrong token, but it is one. */
+/* The token that the merge of this rank makes. In a damaged file it may be the wrong token, but it is one. */
 static inline int32_t merge_result(const struct tokenizer *t, uint32_t rank)
 {
     uint32_t id = t->merged[rank];

@@ -1,9 +1,9 @@
-/* Chains of many rows where registers are few (AVX2): a stretch of a panel's inputs, as floats, lies in the
- * first-level cache while all rows of a block go on with their chains over it. Between stretches a chain
- * rests in memory, which rounds nothing: the bits are those of a chain that never left its register.
+/* Chains of many rows for sets with few registers (AVX2). A stretch of a panel's inputs, as floats, stays
+ * in the first-level cache while all rows of a block continue their chains over it. Between stretches a
+ * chain rests in memory. That rounds nothing, so the bits are those of a chain in a register.
  *
- * With 32 registers one tile holds all 64 outputs of a panel and reads it as one stream. With 16 it holds 16,
- * and a tile of all inputs would read the panel four times from the second-level cache. */
+ * With 32 registers one tile holds all 64 outputs of a panel and reads it as one stream. With 16 registers
+ * it holds 16 outputs; a tile over all inputs would read the panel four times from the second-level cache. */
 #ifndef QTENSOR_CHAIN_BLOCK_H
 #define QTENSOR_CHAIN_BLOCK_H
 #include "qtensor/tile.isa.h"
@@ -18,11 +18,11 @@
 
 struct chain_block {
     _Alignas(64) float chains[BLOCK_ROWS][PANEL];
-    float totals[BLOCK_ROWS][PANEL]; /* of formats with groups */
-    float stretch[STRETCH][PANEL];   /* of formats that are not float */
+    float totals[BLOCK_ROWS][PANEL]; /* for formats with groups */
+    float stretch[STRETCH][PANEL];   /* for formats that are not float */
 };
 
-/* In a register, not fetched again by each instruction that takes it, as gcc would. */
+/* Keeps it in a register. gcc would let each instruction fetch it again. */
 ALWAYS_INLINE vf vf_keep(vf a)
 {
 #if CHAIN_BLOCKS
@@ -56,7 +56,7 @@ ALWAYS_INLINE void chain_tile(const float *w, const float *x, size_t stride, int
     ahead->at = fetched;
 }
 
-/* Functions of their own, which need all registers. */
+/* Functions of their own, since they need all registers. */
 #define CHAIN_TILE(r)                                                                                        \
     static __attribute__((noinline, unused)) void chain_tile_##r(const float *w, const float *x,             \
                                                                  size_t stride, int inputs,                  \
@@ -72,8 +72,8 @@ CHAIN_TILE(4)
 CHAIN_TILE(5)
 CHAIN_TILE(6)
 
-/* Goes on with the chains of n rows over the inputs [k0, k1), whose weights are w [k1 - k0][64] and come from
- * `bytes` bytes at `codes`. */
+/* Continues the chains of n rows over the inputs [k0, k1). Their weights are w [k1 - k0][64]; they come
+ * from `bytes` bytes at `codes`. */
 ALWAYS_INLINE void chain_stretch(const struct tile *t, const float *w, const uint8_t *codes, size_t bytes,
                                  int k0, int k1, int n, struct chain_block *b)
 {
@@ -81,7 +81,7 @@ ALWAYS_INLINE void chain_stretch(const struct tile *t, const float *w, const uin
                                    struct ahead *) = {NULL,         chain_tile_1, chain_tile_2, chain_tile_3,
                                                       chain_tile_4, chain_tile_5, chain_tile_6};
     const int tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
-    /* Meanwhile the next stretch is fetched, a share with each input of each tile. */
+    /* Fetches the next stretch meanwhile, a share with each input of each tile. */
     struct ahead ahead = {.at = codes + bytes, .step = bytes / (size_t)(k1 - k0) / (size_t)(4 * tiles)};
     for (int i = 0; i < tiles; i++) {
         int r0 = n * i / tiles, r1 = n * (i + 1) / tiles;
@@ -97,7 +97,7 @@ ALWAYS_INLINE void store_block(const struct tile *t, float (*sums)[PANEL], int n
 }
 #endif
 
-/* for_tiles with tile, or, where more rows than a tile's are chained in blocks, with block. */
+/* Calls for_tiles with tile. If more rows than a tile's are chained in blocks, calls it with block. */
 #if CHAIN_BLOCKS
 #define for_chains(w, x, y, y_stride, p0, p1, rows_max, tile, block)                                         \
     ((x)->n > (rows_max) ? for_tiles(w, x, y, y_stride, p0, p1, BLOCK_ROWS, 1, block)                        \

@@ -1,4 +1,4 @@
-/* What each format's codes mean, as floats. One definition for all instruction sets. */
+/* Turns each format's codes into floats. There is one definition for all instruction sets. */
 #ifndef QTENSOR_DEQUANTIZE_H
 #define QTENSOR_DEQUANTIZE_H
 #include "qtensor/qtensor.h"
@@ -9,17 +9,18 @@
 QFORMATS(DEQUANTIZE_ROW)
 #undef DEQUANTIZE_ROW
 
-/* Scales (values = w->scale) and zero points or minima (values = w->zero) as they are stored. There are qtensor_parameters
- * of them, padding included. Number i as a float; and the number that element (row, k) has. Formats with codes only. */
+/* Scales (values = w->scale) and zero points or minima (values = w->zero) as they are stored. There are
+ * qtensor_parameters of them, padding included. Number i as a float; and the number that element (row, k)
+ * has. Formats with codes only. */
 size_t qtensor_parameters(const struct qtensor *w);
 float qtensor_parameter(const struct qtensor *w, const void *values, size_t i);
 size_t qtensor_parameter_of(const struct qtensor *w, int row, int k);
 
-/* Inputs [k0, k1) of the 64 outputs of a panel, block [k1 - k0][64]: the same floats. Outputs beyond the last
- * mean nothing. */
+/* The same floats for inputs [k0, k1) of the 64 outputs of a panel, block [k1 - k0][64]. Outputs beyond
+ * the last mean nothing. */
 void dequantize_panel(const struct qtensor *w, int panel, int k0, int k1, float *block);
-/* The scales and zero points or minima (0 where there is none) of a panel's outputs at input k; integers
- * only. Returns the first input beyond k that may have others. */
+/* The scales and zero points or minima (0 if there is none) of a panel's outputs at input k. Formats with
+ * codes only. Returns the first input beyond k that may have others. */
 struct panel_parameters {
     float scale[PANEL], zero[PANEL];
 };

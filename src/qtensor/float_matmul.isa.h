@@ -1,9 +1,9 @@
-/* The product with weights held as floats of some width, instantiated by f32, f16 and bf16.isa.c:
+/* The product with weights held as floats of some width. f32, f16 and bf16.isa.c instantiate it:
  *
  *     y[o] = the chain fma(w[k][o], x[k], acc) over k = 0..cols-1, from +0
  *
  * The including file defines FLOAT_ELEMENT, the type in memory; FLOAT_LOAD(p), 16 of them as vf; and
- * FLOATS_IN_PLACE(p), p where they are floats already, else NULL. */
+ * FLOATS_IN_PLACE(p): p if they are floats already, else NULL. */
 #ifndef QTENSOR_FLOAT_MATMUL_H
 #define QTENSOR_FLOAT_MATMUL_H
 #include "qtensor/chain_block.isa.h"

@@ -1,5 +1,5 @@
-/* One row per format, for one instruction set. Float activations take the products of the set that a dot
- * product was added to. */
+/* One row per format for one instruction set. A set that adds a dot product uses the other set's products
+ * for float activations. */
 #include "qtensor/formats_table.h"
 #include "qtensor/dequantize.h"
 #include "qtensor/wide.isa.h"
@@ -16,7 +16,7 @@
     {                                                                                                        \
 #name, dequantize_row_##name, BASE(matmul_##name), ISA(matmul_q_##name), ISA(prepare), WIDE(bits)    \
     }
-/* int8 activations of int4 and less stay bytes. */
+/* int4 with int8 activations stays with bytes. */
 #define WIDE(bits)                                                                                           \
     {                                                                                                        \
         [ACTIVATIONS_I16] = WIDE_CODES, [ACTIVATIONS_I8] = WIDE_CODES && (bits) == 8                         \

@@ -1,5 +1,5 @@
-/* The tables that formats_table.dot.isa.c and pack.isa.c make, one per instruction set. Sets that only add a dot product of codes
- * to another one have that one's other products and packing. */
+/* The tables that formats_table.dot.isa.c and pack.isa.c make, one per instruction set. A set that only
+ * adds a dot product of codes to another set has that set's other products and packing. */
 #ifndef QTENSOR_FORMATS_TABLE_H
 #define QTENSOR_FORMATS_TABLE_H
 #include "qtensor/format.h"
@@ -16,7 +16,8 @@ QTENSOR_TABLES(avx512)
 QTENSOR_TABLES(avx512vnni)
 QTENSOR_TABLES(amx)
 
-/* In a file that is compiled for an instruction set: the kernels of that set, and of the one that it adds a dot product to. */
+/* In a file that is compiled for an instruction set: the kernels of that set, and of the set to which it
+ * adds a dot product. */
 #ifdef GPT2Q_ISA
 #include "kernels/simd.h"
 typedef void matmul_fn(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,

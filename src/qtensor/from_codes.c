@@ -7,7 +7,7 @@
 
 static size_t aligned(size_t bytes) { return (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN; }
 
-/* Parameter `at` of those that are stored. */
+/* Stores parameter number `at`. */
 static void store(const struct qtensor *w, void *where, size_t at, float value)
 {
     if (w->scheme.gran == QG_GROUP)
@@ -31,7 +31,7 @@ static void store_codes(const struct coded_matrix *m, const struct qtensor *w, u
     }
 }
 
-/* Outputs beyond the last repeat the panel's first one, as everywhere. */
+/* Outputs beyond the last repeat the panel's first one. */
 static bool store_parameters(const struct coded_matrix *m, const struct qtensor *w, void *scale, void *zero)
 {
     const int groups = qtensor_groups(w);

@@ -1,5 +1,5 @@
-/* The grids of golden/make_goldens.py and golden/calibrated, one function and one row each, in float32. With levels = 2^bits - 1,
- * qmin = -2^(bits-1) and qmax = -qmin - 1; the stored code is q - qmin.
+/* The grids of golden/make_goldens.py and golden/calibrated, one function and one row each, in float32.
+ * With levels = 2^bits - 1, qmin = -2^(bits-1) and qmax = -qmin - 1; the stored code is q - qmin.
  *
  *     absmax   s = max|w| / qmax          q = rint(w/s), the most negative code unused; 0 where s = 0
  *     signed   s = m / qmin               m: the weight of largest magnitude, the negative one where both are equal;

@@ -1,5 +1,5 @@
-/* Grids: how scale, zero and codes follow from the range of the weights that share them. This is rounding to nearest; calibrated
- * methods choose other ranges or codes for the same grids. */
+/* Grids: scale, zero and codes from the range of the weights that share them, by rounding to nearest.
+ * Calibrated methods choose other ranges or codes for the same grids. */
 #ifndef QTENSOR_GRID_H
 #define QTENSOR_GRID_H
 #include "qtensor/qtensor.h"
@@ -10,14 +10,14 @@ struct choice {
 };
 
 struct grid {
-    /* From the least and the largest weight; half: scale and minimum are stored as float16, and codes are
-     * computed with what is stored. */
+    /* Chooses from the least and the largest weight. half: scale and minimum are stored as float16, and
+     * codes are computed with the stored values. */
     struct choice (*choose)(float lo, float hi, int bits, bool half);
-    float least;   /* of the stored codes */
+    float least;   /* the least stored code */
     bool truncate; /* the notes' cast */
 };
 
 const struct grid *grid_of(enum qgrid grid);
-/* Whether what is stored is finite. */
+/* Whether the stored numbers are finite. */
 bool choice_is_finite(struct choice c);
 #endif

@@ -15,15 +15,15 @@ static bool always(void) { return true; }
 #include <unistd.h>
 #endif
 
-/* __builtin_cpu_supports asks the operating system about the registers too; it does not know F16C in every
- * compiler. */
+/* __builtin_cpu_supports asks the operating system about the registers, too. Some compilers' version does
+ * not know F16C. */
 static bool has_avx2(void)
 {
     unsigned a, b, c, d;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
-/* VPDPBUSD for AVX2's registers; not every compiler's __builtin_cpu_supports knows it. */
+/* VPDPBUSD for AVX2's registers. Some compilers' __builtin_cpu_supports does not know it. */
 static bool has_avxvnni(void)
 {
     unsigned a, b, c, d;
@@ -36,7 +36,7 @@ static bool has_avx512(void)
 }
 static bool has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 
-/* The tiles and their int8 products: Linux saves tiles only for processes that asked for them. */
+/* The tiles and their int8 products. Linux saves tiles only for processes that asked for them. */
 static bool has_amx(void)
 {
 #if defined(__linux__)

@@ -14,10 +14,11 @@ struct isa {
     const struct pack_ops *pack;      /* of the quantizer */
 };
 
-/* Rows from the definition (scalar, index 0) to the best; compiled in, whether or not this CPU has them. */
+/* Rows from the definition (scalar, index 0) to the best. All compiled rows are there, whether or not this
+ * CPU supports them. */
 size_t isa_count(void);
 const struct isa *isa_at(size_t i);
-/* NULL or "": $GPT2Q_ISA if set and not empty, else the best supported one. An unknown name or one that this CPU lacks is an
- * error that lists the names it has. */
+/* Chooses a row. NULL or "" is $GPT2Q_ISA if that is set and not empty, else the best supported one. A
+ * name that is unknown, or that this CPU lacks, is an error that lists the names it has. */
 gpt2q_status isa_choose(const char *name, const struct isa **out, gpt2q_error *err);
 #endif

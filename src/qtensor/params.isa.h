@@ -7,8 +7,8 @@ struct params {
     vf s, z;
 };
 
-/* Of vector v of the tile's panel, and of a group where groups have them; QG_INPUT has none, and they are 0.
- */
+/* Reads those of vector v of the tile's panel, and of a group if the scheme has groups. QG_INPUT has none;
+ * they are 0. */
 ALWAYS_INLINE struct params params_at(const struct tile *t, int group, int v)
 {
     const struct qtensor *w = t->w;

@@ -20,7 +20,7 @@
 #include "qtensor/formats_table.h"
 #include "qtensor/wide.isa.h"
 
-/* Sum by the 16-lane rule; lanes beyond the end keep what they have. */
+/* A sum by the 16-lane rule. Lanes beyond the end keep what they have. */
 static float lane_sum(const float *x, int n)
 {
     vf acc = vf_zero();
@@ -30,7 +30,7 @@ static float lane_sum(const float *x, int n)
     return vf_sum(acc);
 }
 
-/* The correction that inputs' zero points or minima make to a whole row (QG_INPUT). */
+/* The correction for inputs' zero points or minima, over a whole row (QG_INPUT). */
 ALWAYS_INLINE vf input_term(const struct qtensor *w, enum activations kind, vf z, vf x, vf x0)
 {
     if (scheme_zero(w->scheme) == QZERO_POINT) return vf_neg(vf_mul(z, x));
@@ -70,7 +70,8 @@ static void prepare_floats(const struct qtensor *w, struct qinput *x, int row, c
 
 /* ---- codes ---- */
 
-/* Notes the inputs of magnitude x->threshold and more, and returns the row with 0 in their places. What is not a number stays. */
+/* Records the inputs of magnitude x->threshold and more. Returns the row with 0 in their places. NaN
+ * stays. */
 static const float *take_outliers(struct qinput *x, int row, const float *from)
 {
     float *rest = x->rest + (size_t)row * (size_t)x->cols;
@@ -84,7 +85,7 @@ static const float *take_outliers(struct qinput *x, int row, const float *from)
     return rest;
 }
 
-/* max|x| / qmax; NaN where an x is not finite: x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
+/* max|x| / qmax; NaN if an x is not finite: x*0 is 0 for finite x, else NaN, and a sum keeps a NaN. */
 static float code_scale(const float *x, int n, float qmax)
 {
     vf most = vf_zero(), strange = vf_zero();
@@ -119,7 +120,7 @@ static void encode_wide(struct qinput *x, int row, const float *from, float scal
         if (scale > 0.0f)
             for (; i < end; i += 16, codes += 4 * step)
                 vi_store_quads(codes, step, vf_to_int(encode(from, i, x->cols, scale, qmax)));
-        if (end == x->cols) { /* padding, as far as this slab goes: what follows it is another row's */
+        if (end == x->cols) { /* padding up to the end of this slab; the next slab is another row's */
             const int padded = (end + 63) / 64 * 64;
             end = padded < first + x->slab ? padded : first + x->slab;
         }
@@ -127,7 +128,7 @@ static void encode_wide(struct qinput *x, int row, const float *from, float scal
     }
 }
 
-/* The codes times their inputs' zero points; input i of each four lies at place 0 2 1 3. */
+/* The codes times their inputs' zero points. Input i of each four lies at place 0 2 1 3. */
 static uint32_t sum_with_zeros(const int16_t *codes, int step, const float *z, int n)
 {
     uint32_t sum = 0;
@@ -136,8 +137,9 @@ static uint32_t sum_with_zeros(const int16_t *codes, int step, const float *z, i
     return sum;
 }
 
-/* Adds the inputs [k, k + n) to the sums of their piece. Few rows multiply the stored codes c + h, many rows
- * those of int4 and the signed ones of int8; what a minimum is added to is the sum of the stored ones. */
+/* Adds the inputs [k, k + n) to the sums of their piece. Few rows multiply the stored codes c + h. Many
+ * rows multiply the stored codes of int4 and the signed codes of int8. A minimum is added to the sum of
+ * stored codes. */
 static void sum_inputs(const struct qtensor *w, const int16_t *codes, int step, int k, int n, int32_t *sums,
                        int pieces)
 {
@@ -174,7 +176,7 @@ static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, con
 }
 #endif
 
-/* A row's codes as bytes: 64 inputs together, the next 64 `next` bytes later. */
+/* A row's codes as bytes: 64 inputs together; the next 64 are `next` bytes later. */
 struct byte_row {
     int8_t *hi, *lo; /* lo: NULL for i8 */
     size_t next;
@@ -221,8 +223,8 @@ static void encode_row(const float *x, int n, float scale, float qmax, struct by
     }
 }
 
-/* The sum of an input's codes times what QG_INPUT adds to its weights' codes, exact in int32 (qtensor.c
- * bounds the number of inputs). */
+/* The sum of an input's codes times what QG_INPUT adds to its weights' codes. It is exact in int32
+ * (qtensor.c bounds the number of inputs). */
 static int32_t weighted_code_sum(const struct qtensor *w, const int8_t *codes, size_t next)
 {
     int32_t sum = 0;
@@ -233,7 +235,7 @@ static int32_t weighted_code_sum(const struct qtensor *w, const int8_t *codes, s
     return sum;
 }
 
-/* Sums of each group's codes. A group is a multiple of 8 inputs, or all; the codes beyond the last are 0. */
+/* Sums each group's codes. A group is a multiple of 8 inputs, or all. The codes beyond the last are 0. */
 static void group_code_sums(const struct qtensor *w, const int8_t *codes, size_t next, int32_t *sums)
 {
     const int groups = qtensor_groups(w), group = w->cols / groups;

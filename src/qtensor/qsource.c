@@ -1,5 +1,5 @@
-/* Reading a float matrix where it lies in a checkpoint, element by element, and the notes' parameters of a
- * whole tensor. The fast reader of the quantizer is pack.isa.c. */
+/* Reads a float matrix where it lies in a checkpoint, element by element, and finds the notes' parameters
+ * of a whole tensor. The quantizer's fast reader is in pack.isa.c. */
 #include "kernels/half.h"
 #include "qtensor/grid.h"
 #include "qtensor/quantize.h"

@@ -1,12 +1,11 @@
-/* From float weights to a qtensor, parallel over panels: read a panel as floats, take ranges, choose scales,
- * encode. The grids are in grid.c, the loops over weights in pack.isa.c.
+/* From float weights to a qtensor, in parallel over panels: reads a panel as floats, takes ranges, chooses
+ * scales, encodes. grid.c has the grids, pack.isa.c the loops over weights.
  *
- * Scales shared by several panels (tensor, input) need a phase over all weights first, and one that joins the partial
- * ranges. Minima and maxima have no order, so codes do not depend on the
- * number of threads.
+ * If panels share scales (tensor, input), one phase goes over all weights first, and another joins the
+ * partial ranges. Minima and maxima have no order, so codes do not depend on the number of threads.
  *
- * Refused, naming the tensor: weights that are not finite in integer schemes; scales or minima that overflow
- * their type; weights beyond the range of f16 or bf16; shapes that do not fit the scheme. */
+ * Refused, naming the tensor: weights that are not finite in integer schemes; scales or minima that
+ * overflow their type; weights beyond the range of f16 or bf16; shapes that do not fit the scheme. */
 #include "qtensor/quantize.h"
 #include "base/checked.h"
 #include "base/memory.h"
@@ -19,7 +18,7 @@
 
 enum failure { FAILURE_NONE, FAILURE_NOT_FINITE, FAILURE_SCALE, FAILURE_RANGE };
 
-/* What a thread owns; allocated together, before the threads start. */
+/* What a thread owns. It is allocated before the threads start. */
 struct worker {
     float *block;               /* [cols][64] */
     float *input_lo, *input_hi; /* [cols], QG_INPUT */
@@ -38,7 +37,7 @@ struct packing {
     void *scale, *zero;
     const struct qtensor *w; /* the result, for run->on_panel */
     struct worker *workers;
-    struct coding coding; /* of all panels; with scales of their own they fill in theirs */
+    struct coding coding; /* for all panels; panels with scales of their own fill in those */
     float *input_divisor, *input_shift, *input_offset; /* [cols], QG_INPUT */
 };
 
@@ -60,7 +59,7 @@ static struct choice choose(const struct packing *job, float lo, float hi, struc
     return c;
 }
 
-/* Parameter number i, as float or, for groups, float16. */
+/* Stores parameter number i: as float, or for groups as float16. */
 static void store_parameters(const struct packing *job, size_t i, struct choice c)
 {
     if (job->scheme.gran == QG_GROUP) {
@@ -95,7 +94,7 @@ static void tensor_range(const struct packing *job, struct worker *self, int64_t
     }
 }
 
-/* The one scale of a tensor, by the first worker, before any panel is encoded or measured. */
+/* Chooses a tensor's one scale, before any panel is encoded or measured. */
 static void tensor_choose(struct packing *job, int n_threads)
 {
     struct coding *c = &job->coding;
@@ -152,7 +151,8 @@ static void encode(const struct packing *job, const struct worker *self, int k0,
     job->ops->encode[job->scheme.format](block, PANEL, k, c, codes);
 }
 
-/* Inputs [k0, k0 + k) of a panel with scales of their own, whose parameters begin at number `first`. */
+/* Encodes inputs [k0, k0 + k) of a panel with scales of their own. Their parameters begin at number
+ * `first`. */
 static void encode_own(const struct packing *job, struct worker *self, int k0, int k, size_t first,
                        uint8_t *codes, struct coding *c)
 {
@@ -188,7 +188,7 @@ static const float *integer_panel(const struct packing *job, struct worker *self
     return self->block;
 }
 
-/* The largest magnitude that does not round to infinity: f16 takes nothing beyond its largest number. */
+/* The largest magnitude that is allowed: f16 takes nothing beyond its largest number. */
 static float largest_of(enum qformat format) { return format == QF_F16 ? 65504.0f : 0x1.feffffp127f; }
 
 /* Returns the panel's weights as floats. */
@@ -300,8 +300,8 @@ static gpt2q_status report(const struct packing *job, int n_threads, gpt2q_error
     }
 }
 
-/* What the threads work in: n workers, each with its block and ranges, and the codings of inputs. NULL: no
- * memory. */
+/* The threads' memory: n workers, each with its block and ranges, and the codings of inputs. NULL: memory
+ * is out. */
 static void *workspace(struct packing *job, int n_threads)
 {
     size_t cols = (size_t)job->cols, n = (size_t)n_threads;
@@ -325,8 +325,8 @@ static void *workspace(struct packing *job, int n_threads)
     return memory;
 }
 
-/* Where the parts of a tensor lie in its memory, each from a multiple of 64. False where the scheme does not
- * fit. */
+/* Places the parts of a tensor in its memory, each at a multiple of 64. Returns false if the scheme does
+ * not fit. */
 struct placement {
     struct qtensor_layout layout;
     size_t scale, zero, bytes;

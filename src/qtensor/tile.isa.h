@@ -1,18 +1,19 @@
-/* What the products of all formats share: the walk over panels and blocks of rows, and the store of a panel's
- * outputs.
+/* What the products of all formats share: the walk over panels and blocks of rows, and the store of a
+ * panel's outputs.
  *
- * A tile is one panel by 1 to TILE_ROWS rows of x, for which every output is one chain over all inputs, kept
- * in registers. Which rows share a tile changes no bit. Panels are the outer loop: a panel's codes come from
- * memory once and then from the cache. */
+ * A tile is one panel by 1 to TILE_ROWS rows of x. Each of its outputs is one chain over all inputs, in
+ * registers. Which rows share a tile changes no bit. Panels are the outer loop, so a panel's codes come
+ * from memory once and then from the cache. */
 #ifndef QTENSOR_TILE_H
 #define QTENSOR_TILE_H
 #include "kernels/simd.h"
 #include "qtensor/qinput.h"
 
 #define VECTORS (PANEL / 16)
-/* Vectors of outputs held at once: with 32 registers all of a panel's; with 16, what leaves room for the
- * weights. */
-#if defined(GPT2Q_ISA_scalar) /* no registers to block for: the definition stays small */
+/* Vectors of outputs held together. With 32 registers they are the whole panel's; with 16, as many as
+ * leave room for the weights. */
+/* scalar has no registers to block for, and the definition stays small */
+#if defined(GPT2Q_ISA_scalar)
 #define TILE_ROWS          2
 #define TILE_VECTORS(rows) 1
 #elif defined(GPT2Q_ISA_avx2)
@@ -23,20 +24,21 @@
 #define TILE_VECTORS(rows) VECTORS
 #endif
 
-/* What a tile fetches meanwhile, some lines with each 256 bytes of its own codes: where memory is slower than
- * the sums, it should never rest.
+/* What a tile fetches meanwhile, some lines with each 256 bytes of its own codes. Where memory is slower
+ * than the sums, it should never rest.
  *
- * The codes of a panel's only tile come from memory: it fetches what it needs itself a little later, far
- * enough ahead for memory, near enough to stay in the first-level cache. Where several tiles share a panel,
- * the first would wait for memory and memory for all others: each fetches its share of the next panel, into
- * the second level. */
+ * If a panel has only one tile, its codes come from memory. The tile fetches what it needs a little later:
+ * far enough ahead for memory, near enough to stay in the first-level cache. If several tiles share a
+ * panel, the first would wait for memory, and memory for the others. So each fetches its share of the next
+ * panel into the second level. */
 struct ahead {
     const uint8_t *at;
     size_t step;
     bool is_share;
 };
-#define AHEAD_BYTES      6144
-#define AHEAD_PANEL_MOST ((size_t)256 << 10) /* the second-level cache should hold a panel and the next */
+#define AHEAD_BYTES 6144
+/* the second-level cache should hold a panel and the next one */
+#define AHEAD_PANEL_MOST ((size_t)256 << 10)
 
 struct tile {
     const struct qtensor *w;
@@ -44,16 +46,18 @@ struct tile {
     int panel, row; /* the first row */
     int outputs;    /* of the panel, 1..64 */
     int groups,
-        group; /* of inputs, and the inputs of one; here because a division takes as long as ten products */
-    float *y;  /* of the panel's first output and the first row */
+        /* the number of groups, and the inputs of one; kept here, because a division takes as long as ten
+         * products */
+        group;
+    float *y; /* the panel's first output of the first row */
     size_t y_stride;
     struct ahead ahead;
 };
 
 typedef void tile_fn(const struct tile *t, int rows);
 
-/* A tile with copies of what it points to, none of which its kernel lets escape: else each store of a vector,
- * which may alias anything, would have the kernel read all of it again. */
+/* A tile with copies of what it points to; its kernel lets none of them escape. Without the copies each
+ * store of a vector, which may alias anything, would make the kernel read all of it again. */
 struct tile_copy {
     struct tile t;
     struct qtensor w;
@@ -67,7 +71,7 @@ ALWAYS_INLINE const struct tile *tile_copied(struct tile_copy *to, const struct 
     return &to->t;
 }
 
-/* The panel that a thread does next lies, nearly always, after this one. */
+/* The panel that the thread most likely takes next: the one after this. */
 static inline struct ahead ahead_of(const struct qtensor *w, int panel, int block, int blocks)
 {
     const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
@@ -82,7 +86,7 @@ ALWAYS_INLINE void fetch_ahead(struct ahead *a)
 {
     if (a->is_share) {
         prefetch_far(a->at);
-        prefetch_far(a->at + 64); /* a step is 128 bytes at most */
+        prefetch_far(a->at + 64); /* a step has at most 128 bytes */
     } else {
         for (int line = 0; line < 256; line += 64) prefetch(a->at + line);
     }
@@ -104,15 +108,15 @@ ALWAYS_INLINE struct tile tile_at(const struct qtensor *w, const struct qinput *
                          .y_stride = y_stride};
 }
 
-/* The first row of block b of n rows in `blocks` nearly equal blocks, a multiple of step. */
+/* The first row of block b, if n rows are cut into `blocks` nearly equal blocks; a multiple of step. */
 ALWAYS_INLINE int block_begin(int n, int b, int blocks, int step)
 {
     int row = ((int)((int64_t)n * b / blocks) + step - 1) / step * step;
     return row < n ? row : n;
 }
 
-/* Calls tile for the rows that x asks for and the panels [p0, p1), in blocks of at most rows_max rows, a
- * multiple of rows_step, nearly equal and beginning at multiples of it. */
+/* Calls tile for the rows that x asks for and the panels [p0, p1), in nearly equal blocks of at most
+ * rows_max rows (a multiple of rows_step) that begin at multiples of rows_step. */
 ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,
                              int p0, int p1, int rows_max, int rows_step, tile_fn *tile)
 {
@@ -128,7 +132,7 @@ ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, fl
         }
 }
 
-/* Vector v of a row of the tile; what lies beyond the outputs is not touched. */
+/* Stores vector v of a row of the tile. Nothing beyond the outputs is touched. */
 ALWAYS_INLINE void store_outputs(const struct tile *t, int row, int v, vf a)
 {
     float *y = t->y + (size_t)row * t->y_stride + 16 * v;
@@ -145,7 +149,7 @@ ALWAYS_INLINE const float *tile_input(const struct tile *t, int row)
     return t->x->scaled ? t->x->scaled + r * (size_t)t->x->cols : t->x->f32 + r * t->x->stride;
 }
 
-/* The switch that makes the number of rows a constant: TILE_DISPATCH(rows, R, call using R). */
+/* A switch that makes the number of rows a constant: TILE_DISPATCH(rows, R, call using R). */
 #define TILE_CASE(r, call)                                                                                   \
     case r: {                                                                                                \
         enum { R = r };                                                                                      \

@@ -1,22 +1,23 @@
-/* Codes as 16-bit integers: the vocabulary of wide_matmul.isa.h, for instruction sets whose only exact product of
- * them is vpmaddwd (AVX2 without VNNI: vpmaddubsw saturates at 2 * 255 * 127). WIDE_CODES says whether this
- * one is. Only int4 with int8 activations are bytes there too.
+/* Codes as 16-bit integers: the vocabulary of wide_matmul.isa.h, for instruction sets whose only exact
+ * product of codes is vpmaddwd (AVX2 without VNNI: vpmaddubsw saturates at 2 * 255 * 127). WIDE_CODES says
+ * whether this set is one. int4 with int8 activations stays with bytes there, too.
  *
- * A quad is four consecutive inputs. A vi holds two 16-bit integers in each of its sixteen lanes; lanes are
- * outputs.
+ * A quad is four consecutive inputs. A vi holds two 16-bit integers in each of its sixteen lanes. Lanes
+ * are outputs.
  *
- *   vi_widen(u, j)                  of the bytes u of a quad: j = 0 inputs 0 and 2, j = 1 inputs 1 and 3
- *   vi_widen_signed(u, j)           the same less 128
- *   vi_widen_nibbles(u, j)          of the nibbles of two quads: j = 0, 1 of the low ones, 2, 3 of the high
- *   vi_broadcast_two(p)             the two 16-bit integers at p in every lane
- *   vi_dot_two(acc, a, b)           acc + the lane's two products, modulo 2^32
- *   vi_dot_quad(acc, p, even, odd)  acc + the products of a quad's sums, (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2)
- *   vd_load(p) vd_store(p, a)       16 doubles
- *   vd_add_vi(a, b) vd_to_float(a)
- *   vi_store_quads(p, step, a)      16 integers within int16, each four as inputs 0, 2, 1, 3 of a quad; quads
- *                                   `step` integers apart
- *   quad_sums(p, step, n, &pairs)   of n such integers, n a multiple of 8: their sum; in pairs the sum of
- *                                   x0 x1 + x2 x3 of every quad; modulo 2^32 */
+ *     vi_widen(u, j)                  of the bytes u of a quad: j = 0 inputs 0 and 2, j = 1 inputs 1 and 3
+ *     vi_widen_signed(u, j)           the same less 128
+ *     vi_widen_nibbles(u, j)          of the nibbles of two quads: j = 0, 1 of the low ones, 2, 3 of the high
+ *     vi_broadcast_two(p)             the two 16-bit integers at p in every lane
+ *     vi_dot_two(acc, a, b)           acc + the lane's two products, modulo 2^32
+ *     vi_dot_quad(acc, p, even, odd)  acc + the products of a quad's sums,
+ *                                     (x0 + w1)(x1 + w0) + (x2 + w3)(x3 + w2)
+ *     vd_load(p) vd_store(p, a)       16 doubles
+ *     vd_add_vi(a, b) vd_to_float(a)
+ *     vi_store_quads(p, step, a)      16 integers within int16, each four as inputs 0, 2, 1, 3 of a quad;
+ *                                     quads are `step` integers apart
+ *     quad_sums(p, step, n, &pairs)   of n such integers, n a multiple of 8: their sum; in pairs the sum of
+ *                                     x0 x1 + x2 x3 of every quad; modulo 2^32 */
 #ifndef QTENSOR_WIDE_H
 #define QTENSOR_WIDE_H
 #include "qtensor/codes.isa.h"
@@ -60,7 +61,8 @@ ALWAYS_INLINE vi vi_dot_two(vi acc, vi a, vi b)
                    _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi)));
 }
 
-/* One block of assembly, for it needs all sixteen registers: by intrinsics gcc keeps weights in memory. */
+/* One block of assembly, because it needs all sixteen registers: with intrinsics gcc keeps weights in
+ * memory. */
 ALWAYS_INLINE vi vi_dot_quad(vi acc, const int16_t *p, vi even, vi odd)
 {
     typedef int32_t __attribute__((may_alias)) two;

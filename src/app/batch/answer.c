@@ -27,8 +27,8 @@ void batch_answer_free(struct batch_answer *a)
 
 /* ---- gpt2q's own shape ---- */
 
-/* The fields of one sample: of the only one they stand in the line itself, with the counts between them; of several, in an object
- * each. */
+/* Writes the fields of one sample. A single sample's fields stand in the line itself, with the counts
+ * between them. Several samples have an object each. */
 static void own_fields(struct json_writer *w, const struct batch_answer *a, const struct prompt *prompt,
                        int32_t sample, const gpt2q_result *r)
 {

@@ -23,7 +23,7 @@ enum batch_format batch_format_of(const char *text, size_t n, bool *certain)
     cJSON *document;
     enum batch_format format = BATCH_JSONL;
     *certain = !json_parse(text, n, NULL, &document, NULL);
-    if (!*certain) return format; /* a bad line of JSON is no prompt */
+    if (!*certain) return format; /* a bad line of JSON is not a prompt */
     if (cJSON_GetObjectItemCaseSensitive(document, "body") ||
         cJSON_GetObjectItemCaseSensitive(document, "custom_id"))
         format = BATCH_OPENAI;

@@ -18,7 +18,7 @@ struct batch_slot {
     struct batch_answer answer;
     struct prompt_under_way *prompts; /* (line.asked.n_prompts) */
     size_t n_submitted;
-    size_t n_expected; /* samples that will end */
+    size_t n_expected; /* samples still to end */
 };
 
 /* ---- submitting ---- */
@@ -42,8 +42,8 @@ static void refuse(struct batch_slot *slot, const gpt2q_error *reason)
     batch_answer_refuse(&slot->answer, &named);
 }
 
-/* Submits what the queue takes. A prompt that is refused refuses the line; what is submitted of it runs to
- * its end. */
+/* Submits what the queue takes. If one prompt is refused, the line is refused; prompts already submitted
+ * run to their end. */
 static void submit(struct batch_run *run)
 {
     struct batch_slot *slot = run->submitting;
@@ -78,26 +78,26 @@ static struct batch_slot *free_slot(struct batch_run *run)
     return NULL;
 }
 
-/* Where the format is not known: by this line. A line of broken JSON says only that its file is JSON, the first whole one says of
- * which kind; a line that is too long says nothing. */
+/* If the format is not known, this line may decide it. A line of broken JSON only shows that the file is
+ * JSON; the first whole JSON line shows which kind. A line that is too long shows nothing. */
 static void decide_format(struct batch_run *run)
 {
     bool certain;
     if (run->format != BATCH_AUTO || !run->line.text) return;
     enum batch_format format = batch_format_of(run->line.text, run->line.n, &certain);
-    if (format == BATCH_TEXT && run->is_json) return; /* what is no JSON among JSON is broken, too */
+    if (format == BATCH_TEXT && run->is_json) return; /* among JSON, a line that is not JSON is broken */
     run->is_json = format != BATCH_TEXT;
     if (certain) run->format = format;
 }
 
-/* As it is before the first whole line of JSON: the shape of our own answers. */
+/* Before the first whole line of JSON, answers have our own shape. */
 static enum batch_format format_now(const struct batch_run *run)
 {
     if (run->format != BATCH_AUTO) return run->format;
     return run->is_json ? BATCH_JSONL : BATCH_TEXT;
 }
 
-/* Of a file that can be read twice the first whole line decides before any is answered. */
+/* In a file that can be read twice, the first whole line decides the format before any line is answered. */
 static gpt2q_status look_ahead(struct batch_run *run, gpt2q_error *err)
 {
     enum line_state state = LINE_READY;
@@ -140,7 +140,7 @@ static gpt2q_status begin_line(struct batch_run *run, struct batch_slot *slot, g
 
 /* ---- reading ---- */
 
-/* The next line of the shard that is to be answered, into run->line. */
+/* Reads the next line of the shard that needs an answer into run->line. */
 static enum line_state next_line(struct batch_run *run, bool wait, gpt2q_error *err)
 {
     for (;;) {
@@ -153,7 +153,7 @@ static enum line_state next_line(struct batch_run *run, bool wait, gpt2q_error *
     }
 }
 
-/* Begins lines while there is a place for them; waits for one only when nothing is under way. */
+/* Begins lines while there is room. Waits for a line only when nothing is running. */
 static gpt2q_status feed(struct batch_run *run, gpt2q_error *err)
 {
     struct batch_slot *slot;
@@ -241,7 +241,7 @@ static gpt2q_status turns(struct batch_run *run, gpt2q_error *err)
 {
     for (;;) {
         bool busy;
-        if (signal_seen()) run->at_end = true; /* a line that was begun is finished */
+        if (signal_seen()) run->at_end = true; /* a line that has begun is finished */
         gpt2q_status s = feed(run, err);
         if (s) return s;
         if (run->n_used == 0 && run->at_end) return GPT2Q_OK;

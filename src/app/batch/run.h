@@ -1,6 +1,6 @@
-/* Serving a file: reads lines as rows come free, submits them, steps the scheduler, hands finished answers to
- * the output. Memory does not grow with the file: a fixed number of lines is under way, and the output holds
- * back a fixed number of answers. */
+/* Serves a file: reads lines as rows become free, submits them, steps the scheduler, hands finished
+ * answers to the output. Memory does not grow with the file: a fixed number of lines is under way, and the
+ * output holds back a fixed number of answers. */
 #ifndef APP_BATCH_RUN_H
 #define APP_BATCH_RUN_H
 #include "app/batch/input.h"
@@ -23,18 +23,18 @@ struct batch_run {
     bool is_json;             /* a line began like JSON */
     struct batch_defaults defaults;
     struct batch_shard shard;
-    const struct batch_done *done; /* lines that need no answer any more */
+    const struct batch_done *done; /* lines that are answered already */
     FILE *trace;                   /* NULL: none */
 
     struct batch_slot *slots;
     size_t n_slots, n_used;
-    struct batch_slot *submitting; /* its prompts are not all submitted yet */
+    struct batch_slot *submitting; /* not all of its prompts are submitted yet */
     uint64_t n_lines;              /* of the shard, read so far */
-    struct line line;              /* read, but waiting for room in the output */
+    struct line line;              /* read, waiting for room in the output */
     bool has_line, at_end;
 };
 
-/* Until the input ends or a signal was seen, and what is under way is finished. Answers to lines that are
- * refused are errors; the status is of what ends the whole run. */
+/* Runs until the input ends or a signal comes, and all lines under way are finished. A refused line is
+ * answered by an error. The status says why the whole run ended. */
 gpt2q_status batch_run(struct batch_run *run, gpt2q_error *err);
 #endif

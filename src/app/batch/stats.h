@@ -1,4 +1,4 @@
-/* What a batch did: progress while it runs, a summary at its end, the same numbers as JSON. */
+/* What a batch did: progress while it runs, a summary at its end, and the same numbers as JSON. */
 #ifndef APP_BATCH_STATS_H
 #define APP_BATCH_STATS_H
 #include "base/status.h"
@@ -13,7 +13,7 @@ struct batch_stats {
 };
 
 void batch_stats_begin(struct batch_stats *s, uint64_t total, uint64_t before, bool quiet);
-/* Shows progress when it is time: on a terminal several times a second, else once a minute. */
+/* Shows progress when it is due: several times a second on a terminal, else once a minute. */
 void batch_stats_progress(struct batch_stats *s);
 void batch_stats_summary(struct batch_stats *s);
 /* One JSON object; "-" is standard output. */
