@@ -377,15 +377,13 @@ const struct command command_eval = {
     .name = "eval",
     .arguments = "",
     .summary = "perplexity of a text",
-    .description = "The text is cut into windows; each predicts its tokens from the second on (with a "
-                   "--stride, those that no\n"
-                   "window before has predicted). nll is the mean negative log-likelihood of a token in "
-                   "nats, perplexity exp(nll).\n"
-                   "--logits writes input_ids, I64 (windows, window), and logits, F32 (windows, window, "
-                   "vocab_size); --reference\n"
-                   "takes such a file from any program, one window (tokens) and (tokens, vocab_size) too, "
-                   "and says how far this\n"
-                   "model's distributions are from it: KL(reference || model) in nats over all positions.\n",
+    .description = "The text is cut into windows. Each window predicts its tokens from the second\n"
+                   "on; with --stride, only tokens that no earlier window has predicted. nll is\n"
+                   "the mean negative log-likelihood of a token in nats, perplexity is exp(nll).\n"
+                   "--logits writes input_ids, I64 (windows, window), and logits, F32 (windows,\n"
+                   "window, vocab_size). --reference takes such a file from any program; (tokens)\n"
+                   "and (tokens, vocab_size) are one window. It says how far this model's\n"
+                   "distributions are from it: KL(reference || model) in nats over all positions.\n",
     .examples = "  gpt2q eval --window 256 --limit 20000          the held-out text of the default model\n"
                 "  gpt2q eval -m gpt2 -q i4 --text wiki.test.raw  another model and text\n"
                 "  gpt2q eval --stride 128                        every token with at least 384 before it\n"

@@ -218,11 +218,10 @@ const struct command command_explain = {
     .name = "explain",
     .arguments = "[FILE]",
     .summary = "quantize a small matrix step by step",
-    .description = "FILE (- for standard input) holds {\"W\": [[..], ..], \"x\": [..]} with up to 64 rows "
-                   "and columns; without it, the 3 x 5 example of the\n"
-                   "course notes. Shows, for three ways to quantize to int8: codes, scales, zero points, the "
-                   "product from codes alone,\n"
-                   "and what happens where int8 products are summed in int8.\n",
+    .description = "FILE (- for standard input) holds {\"W\": [[..], ..], \"x\": [..]} with up to 64\n"
+                   "rows and columns. Without it, the 3 x 5 example of the course notes is used.\n"
+                   "Shows three ways to quantize to int8: codes, scales, zero points, the product\n"
+                   "from codes alone, and what happens when int8 products are summed in int8.\n",
     .examples = "  gpt2q explain\n"
                 "  gpt2q explain --method gptq\n"
                 "  gpt2q explain --method llm.int8:1\n"

@@ -359,13 +359,12 @@ const struct command command_generate = {
     .name = "generate",
     .arguments = "[PROMPT]",
     .summary = "continue a prompt",
-    .description = "The continuation is written as it is made; the prompt comes first where stdout is a "
-                   "terminal, and a line of timings goes to\n"
-                   "stderr. Order of sampling: repetition penalty, temperature, top-k, top-p, min-p; ties go "
-                   "to the lower id.\n"
-                   "With --truncate left a prompt that fills the context keeps its newest tokens, with room "
-                   "for -n more (for half the\n"
-                   "context at most).\n",
+    .description = "Writes the continuation as it is made. On a terminal the prompt comes first.\n"
+                   "A line of timings goes to stderr.\n"
+                   "The order of sampling is repetition penalty, temperature, top-k, top-p, min-p.\n"
+                   "Ties go to the lower id.\n"
+                   "With --truncate left, a prompt that fills the context keeps its newest tokens\n"
+                   "and leaves room for -n more (at most half of the context).\n",
     .examples = "  gpt2q generate \"The quick brown fox\"\n"
                 "  gpt2q generate -n 100 -t 0.8 --top-p 0.95 --seed 7 \"Once upon a time\"\n"
                 "  gpt2q generate -q i4 --stop \".\" \"The king's daughter\"\n"

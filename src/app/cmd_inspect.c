@@ -26,11 +26,12 @@ static void options(struct option_set *set)
     option_add(set,
                (struct option){'q', "quantize", OPTION_STRING, &opt.scheme, "SPEC",
                                "what a scheme would make of it: a SPEC as in 'gpt2q generate --help'", 0, 0});
-    option_add(set,
-               (struct option){
-                   0, "check", OPTION_FLAG, &opt.check, NULL,
-                   "look for NaN and infinities, and of a .gpt2q file for damage; exit 1 names the first", 0,
-                   0});
+    option_add(
+        set,
+        (struct option){
+            0, "check", OPTION_FLAG, &opt.check, NULL,
+            "look for NaN and infinities, and for damage of a .gpt2q file; name the first and exit with 1", 0,
+            0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &opt.threads, "N",
                                     "threads (default: OMP_NUM_THREADS, else the cores this process may use)",
                                     1, THREADS_MAX});

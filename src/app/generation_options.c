@@ -39,8 +39,9 @@ void generation_options_add(struct option_set *set, struct generation_options *o
                                1e-6, 1e6});
     option_add(set, (struct option){0, "seed", OPTION_SEED, &o->seed, "S",
                                     "the same seed draws the same tokens (default: 0)", 0, 0});
-    option_add(set, (struct option){0, "samples", OPTION_INTEGER, &o->samples, "N",
-                                    "completions; sample j draws with seed S+j (default: 1)", 1, 1024});
+    option_add(set,
+               (struct option){0, "samples", OPTION_INTEGER, &o->samples, "N",
+                               "number of completions; sample j draws with seed S+j (default: 1)", 1, 1024});
     option_add(set, (struct option){0, "stop", OPTION_LIST, &o->stop, "TEXT",
                                     "end before this text; repeatable", 0, 0});
     option_add(set, (struct option){0, "ignore-eos", OPTION_FLAG, &o->ignore_eos, NULL,

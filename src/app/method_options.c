@@ -36,8 +36,8 @@ static void add_others(struct option_set *set, struct method_options *o)
         {0, "calibrate-tokens", OPTION_INTEGER, &o->tokens, "N", "tokens of calibration (32768)", 1, 1e9},
         {0, "calibrate-window", OPTION_INTEGER, &o->window, "N",
          "tokens of a window of calibration (256, at most n_positions)", 1, 1e6},
-        {0, "damp", OPTION_NUMBER, &o->damp, "F", "gptq: added to H's diagonal, over its mean (0.01)", 0,
-         1e6},
+        {0, "damp", OPTION_NUMBER, &o->damp, "F",
+         "gptq: damping of H's diagonal, relative to its mean (0.01)", 0, 1e6},
         {0, "act-order", OPTION_STRING, &o->act_order, "on|off",
          "gptq: inputs in the order of their importance, scales beforehand (on)", 0, 0},
         {0, "true-sequential", OPTION_STRING, &o->true_sequential, "on|off",
@@ -49,8 +49,9 @@ static void add_others(struct option_set *set, struct method_options *o)
         {0, "search", OPTION_STRING, &o->search, "on|off", "gptq: clip search (on where --qep is not 0)", 0,
          0},
         {0, "head-damp", OPTION_NUMBER, &o->head_damp, "F",
-         "gptq: added to the tied head's diagonal, over its mean, for its use as embedding (0.1)", 0, 1e6},
-        {0, "awq-sites", OPTION_STRING, &o->awq_sites, "LIST", "awq: of ln, v and mlp (ln,v,mlp)", 0, 0},
+         "gptq: more damping of the tied head, for its use as embedding (0.1)", 0, 1e6},
+        {0, "awq-sites", OPTION_STRING, &o->awq_sites, "LIST", "awq: which of ln, v and mlp (ln,v,mlp)", 0,
+         0},
         {0, "smooth-alpha", OPTION_NUMBER, &o->smooth_alpha, "F",
          "smoothquant: how much of the inputs' range goes to the weights, 0 to 1 (0.5)", 0, 1},
         {0, "hqq-iters", OPTION_INTEGER, &o->hqq_iterations, "N", "hqq: repetitions at most (20)", 1, 1000},
@@ -133,14 +134,15 @@ int method_options_plan(const struct method_options *o, struct method_plan *plan
     plan->static_percent = o->static_percent;
     plan->hqq_iterations = (int)o->hqq_iterations;
     if (method_plan_needs_text(plan) && !o->texts.n)
-        return usage_error("%s looks at what the model reads: --calibrate FILE is needed",
+        return usage_error("%s needs a text that the model reads: --calibrate FILE is missing",
                            plan->n_folds ? method_names[plan->folds[0]]
                            : plan->static_percent > 0 && plan->rounding != METHOD_GPTQ &&
                                    plan->rounding != METHOD_IMATRIX
                                ? "--static"
                                : method_names[plan->rounding]);
     if (!method_plan_needs_text(plan) && o->texts.n)
-        return usage_error("%s looks at no text: --calibrate is of no use", method_names[plan->rounding]);
+        return usage_error("%s reads no text: --calibrate changes nothing with it",
+                           method_names[plan->rounding]);
     return EXIT_DONE;
 }
 

@@ -133,7 +133,7 @@ static gpt2q_status check_part(const struct gpt2q_file *f, const struct st_decla
     bool same = t->dtype == d->dtype && t->n_dims == d->n_dims;
     for (int i = 0; same && i < d->n_dims; i++) same = t->shape[i] == d->shape[i];
     if (!same)
-        return error_set(err, GPT2Q_FORMAT, "%s: %s has not the dtype and shape that its scheme makes",
+        return error_set(err, GPT2Q_FORMAT, "%s: %s does not have the dtype and shape of its scheme",
                          f->st.map.path, t->name);
     if ((uintptr_t)t->data % GPT2Q_ALIGN == 0) return GPT2Q_OK; /* a map begins at a page */
     return error_set(err, GPT2Q_FORMAT, "%s: %s does not begin at a multiple of %d", f->st.map.path, t->name,

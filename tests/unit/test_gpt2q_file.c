@@ -207,7 +207,7 @@ static void refused_by_name(void **state)
         {"\"format\":\"gpt2q\"", "\"format\":\"gpt2x\"", "is no .gpt2q file"},
         {"scheme." MATRIX "\":\"i8:", "scheme." MATRIX "\":\"i9:", "unknown scheme \"i9:"},
         {"scheme." MATRIX "\":\"i8:", "scheme." MATRIX "\":\"i4:",
-         MATRIX ".codes has not the dtype and shape"},
+         MATRIX ".codes does not have the dtype and shape"},
         {"\"scheme." MATRIX "\"", "\"scheme.h.0.mlp.c_fc.weighs\"", "scheme." MATRIX " is missing"},
         {"\"" MATRIX ".scale\"", "\"h.0.mlp.c_fc.weight.scald\"", MATRIX ".scale is missing"},
         {"\"padding.0\"", "\"paddinG.0\"", "holds 1 tensors that are no part"},

@@ -60,12 +60,11 @@ static void options(struct option_set *set)
             "padded: the rectangular cache of the course notes, to see what padding costs (default: ragged)",
             0, 0});
     option_add(set, (struct option){0, "no-prefix-sharing", OPTION_FLAG, &opt.no_prefix_sharing, NULL,
-                                    "compute common beginnings of prompts for each", 0, 0});
-    option_add(set,
-               (struct option){
-                   0, "trace", OPTION_STRING, &opt.trace, "FILE",
-                   "a JSON line per step: who was prefilled, decoded and finished; rows, columns, padding", 0,
-                   0});
+                                    "compute the common beginning of prompts again for each prompt", 0, 0});
+    option_add(set, (struct option){0, "trace", OPTION_STRING, &opt.trace, "FILE",
+                                    "a JSON line per step: requests that were prefilled, decoded and "
+                                    "finished; rows, columns, padding",
+                                    0, 0});
     option_add(set, (struct option){0, "stats", OPTION_STRING, &opt.stats, "FILE", "counts and times as JSON",
                                     0, 0});
     generation_options_add(set, &opt.generation);
@@ -414,15 +413,14 @@ const struct command command_batch = {
     .name = "batch",
     .arguments = "FILE",
     .summary = "continue a file of prompts",
-    .description = "FILE (- is standard input) holds a prompt per line, JSON lines {\"prompt\": .., "
-                   "\"max_tokens\": .., \"id\": ..}, or OpenAI batch\n"
-                   "lines. Each line is answered by a line of JSON, in the order of the input; what a line "
-                   "does not say, the options say. An\n"
-                   "answer depends on its request alone. A line that is wrong is answered by an error, the "
-                   "others go on, and the exit code is 1.\n"
-                   "Blank lines are skipped and not counted. Lines from a pipe are served as they arrive.\n"
-                   "The first Ctrl-C (or SIGTERM) finishes the lines under way, a second one stops at once; "
-                   "--resume goes on after either.\n",
+    .description = "FILE (- is standard input) holds a prompt per line, JSON lines {\"prompt\": ..,\n"
+                   "\"max_tokens\": .., \"id\": ..}, or OpenAI batch lines. Each line is answered by a\n"
+                   "line of JSON, in the order of the input. The options hold for all that a line\n"
+                   "leaves out. An answer depends on its request alone. A wrong line is answered\n"
+                   "by an error. The other lines are still answered, and the exit code is 1. Blank\n"
+                   "lines are skipped and not counted. Lines from a pipe are answered as they\n"
+                   "arrive. The first Ctrl-C (or SIGTERM) finishes the lines under way, a second\n"
+                   "one stops at once. --resume continues after either.\n",
     .examples = "  gpt2q batch prompts.txt -o answers.jsonl -n 40 -b 32\n"
                 "  gpt2q batch prompts.txt -o answers.jsonl -n 40 -b 32 --resume\n"
                 "  gpt2q batch requests.jsonl --shard 2/4 -o part2.jsonl\n"

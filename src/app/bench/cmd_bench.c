@@ -300,11 +300,11 @@ const struct command command_bench = {
     .name = "bench",
     .arguments = "",
     .summary = "speed against the machine's limits",
-    .description = "Measures what the machine reads from memory and computes at most, then how near\n"
-                   "to that prompts and decoding come: \"of bound\" is the speed as a part of what\n"
-                   "those limits allow for the same bytes and operations, cache and attention\n"
-                   "included. What is compared is interleaved, round by round; medians are shown,\n"
-                   "and ~ marks a figure whose rounds differ too much to conclude from.\n",
+    .description = "Measures how much this machine can read from memory and compute, and how near\n"
+                   "prompts and decoding come to that. \"of bound\" is the speed relative to these\n"
+                   "limits for the same bytes and operations, cache and attention included. Tests\n"
+                   "are interleaved, round by round. Medians are shown. ~ marks a figure whose\n"
+                   "rounds differ too much to prove anything.\n",
     .examples = "  gpt2q bench                                  # the default model\n"
                 "  gpt2q bench --shape gpt2 --schemes f32,i8@i8 # GPT-2 124M, synthetic weights\n"
                 "  gpt2q bench --shape gpt2 --decode 32 --batch 1,8,32 --threads 1,2 --json\n"

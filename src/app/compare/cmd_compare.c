@@ -210,15 +210,13 @@ const struct command command_compare = {
     .name = "compare",
     .arguments = "[PROMPT]...",
     .summary = "full precision against quantized",
-    .description = "Every scheme completes the same prompts, each with its own text, and reads the same text "
-                   "beside the first scheme,\n"
-                   "the reference. ppl is the perplexity of the text; nll - reference's is paired, token by "
-                   "token, so its standard\n"
-                   "error is small where both err on the same tokens; KL is KL(reference || scheme) over all "
-                   "positions; same token says\n"
-                   "how often both find the same token likeliest. prefill/s reads the text, all logits made; "
-                   "decode/s writes one\n"
-                   "sequence. bytes is what all tensors take, scales and padding included.\n",
+    .description = "Every scheme completes the same prompts with a text of its own. It also reads\n"
+                   "the same text as the first scheme, the reference. ppl is the perplexity of the\n"
+                   "text. nll - reference's is paired, token by token, so its standard error is\n"
+                   "small if both err on the same tokens. KL is KL(reference || scheme) over all\n"
+                   "positions. same token says how often both find the same token likeliest.\n"
+                   "prefill/s is the speed of reading the text with all logits, decode/s that of\n"
+                   "writing one sequence. bytes counts all tensors, scales and padding included.\n",
     .examples =
         "  gpt2q compare                                           the default model, the default schemes\n"
         "  gpt2q compare --schemes f32,i8,i8@i8,i4:g32:affine -n 48 \"Once upon a time\"\n"
