@@ -72,6 +72,9 @@ gpt2q_status container_floats(const struct container_tensor *t, const char *file
 const char *container_type_name(const struct container_tensor *t);
 /* A safetensors tensor as a container has it. It still owns the name and the data. */
 struct container_tensor container_tensor_of(const struct st_tensor *t);
+/* For readers: lists n such tensors as those of the file. */
+gpt2q_status container_list(struct container_file *file, const struct st_tensor *tensors, size_t n,
+                            gpt2q_error *err);
 /* Whether two tensors hold the same numbers, as a head and its wte may. */
 bool container_equal(const struct container_tensor *a, const struct container_tensor *b);
 #endif

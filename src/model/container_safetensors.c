@@ -19,6 +19,16 @@ struct container_tensor container_tensor_of(const struct st_tensor *t)
     return to;
 }
 
+gpt2q_status container_list(struct container_file *file, const struct st_tensor *tensors, size_t n,
+                            gpt2q_error *err)
+{
+    file->tensors = mem_zarray(n, sizeof *file->tensors);
+    if (!file->tensors) return error_memory(err, "a list of tensors", n * sizeof *file->tensors);
+    for (; file->n_tensors < n; file->n_tensors++)
+        file->tensors[file->n_tensors] = container_tensor_of(&tensors[file->n_tensors]);
+    return GPT2Q_OK;
+}
+
 static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
 {
     struct safetensors *st = mem_zalloc(sizeof *st);
@@ -29,12 +39,7 @@ static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
         return s;
     }
     file->owner = st;
-    file->tensors = mem_zarray(st->n_tensors, sizeof *file->tensors);
-    if (!file->tensors) return error_memory(err, "a list of tensors", st->n_tensors * sizeof *file->tensors);
-    for (; file->n_tensors < st->n_tensors; file->n_tensors++) {
-        file->tensors[file->n_tensors] = container_tensor_of(&st->tensors[file->n_tensors]);
-    }
-    return GPT2Q_OK;
+    return container_list(file, st->tensors, st->n_tensors, err);
 }
 
 static const struct container_tensor *find(const struct container_file *file, const char *name)

@@ -13,11 +13,7 @@ static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
         return s;
     }
     file->owner = t;
-    file->tensors = mem_zarray(t->n_tensors, sizeof *file->tensors);
-    if (!file->tensors) return error_memory(err, "a list of tensors", t->n_tensors * sizeof *file->tensors);
-    for (; file->n_tensors < t->n_tensors; file->n_tensors++)
-        file->tensors[file->n_tensors] = container_tensor_of(&t->tensors[file->n_tensors]);
-    return GPT2Q_OK;
+    return container_list(file, t->tensors, t->n_tensors, err);
 }
 
 static const struct container_tensor *find(const struct container_file *file, const char *name)

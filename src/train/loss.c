@@ -23,7 +23,7 @@ void loss_free(struct loss_scratch *l)
     *l = (struct loss_scratch){0};
 }
 
-struct part { /* rows [first, first + rows) of the tokens */
+struct loss_part { /* rows [first, first + rows) of the tokens */
     struct loss_scratch *l;
     struct train_pass *t;
     const struct crew *c;
@@ -34,13 +34,13 @@ struct part { /* rows [first, first + rows) of the tokens */
 };
 
 /* The log of the sum of exp over a row of logits. */
-static float log_sum(const struct part *s, const float *x, size_t n)
+static float log_sum(const struct loss_part *s, const float *x, size_t n)
 {
     const float most = s->c->kernels->row_max(x, n);
     return (float)((double)most + math_log(s->c->kernels->row_sum_exp(x, n, most)));
 }
 
-static double divergence_row(const struct part *s, int r)
+static double divergence_row(const struct loss_part *s, int r)
 {
     const size_t n = (size_t)s->t->params->config.vocab_size;
     float *student = s->l->student + (size_t)r * n;
@@ -49,7 +49,7 @@ static double divergence_row(const struct part *s, int r)
                                           s->factor);
 }
 
-static double entropy_row(const struct part *s, int r)
+static double entropy_row(const struct loss_part *s, int r)
 {
     const size_t n = (size_t)s->t->params->config.vocab_size;
     const int token = s->first + r;
@@ -68,12 +68,12 @@ static double entropy_row(const struct part *s, int r)
 
 static void row_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct loss_part *s = arg;
     (void)thread;
     s->l->rows[item] = s->teacher ? divergence_row(s, (int)item) : entropy_row(s, (int)item);
 }
 
-static void logits(const struct part *s, const float *hidden, const float *head, float *out)
+static void logits(const struct loss_part *s, const float *hidden, const float *head, float *out)
 {
     const gpt2q_config *c = &s->t->params->config;
     const size_t d = (size_t)c->n_embd;
@@ -87,7 +87,7 @@ static void logits(const struct part *s, const float *hidden, const float *head,
     product_run(s->c, &p);
 }
 
-static void gradients(const struct part *s, const float *head, float *g)
+static void gradients(const struct loss_part *s, const float *head, float *g)
 {
     const gpt2q_config *c = &s->t->params->config;
     const size_t d = (size_t)c->n_embd, vocab = (size_t)c->vocab_size;
@@ -116,7 +116,7 @@ double loss_run(struct loss_scratch *l, struct train_pass *t, const struct crew 
     const struct params *p = t->params;
     const size_t at = p->list[params_head(p)].at;
     const int terms = teacher ? t->n : t->windows * (t->window - 1);
-    struct part s = {
+    struct loss_part s = {
         .l = l, .t = t, .c = c, .teacher = teacher, .tokens = tokens, .factor = 1.0f / (float)terms};
     double loss = 0.0;
     for (s.first = 0; s.first < t->n; s.first += LOSS_ROWS) {
