@@ -8,17 +8,15 @@
 #include "kernels/simd.h"
 
 #define READ_STEP 256 /* four cache lines */
-#define READ_PREFETCH                                                                                        \
-/* Bytes ahead of what is read. It hides the change of a page, which the hardware prefetcher does not
-     * cross. */
-8192
+/* Bytes ahead of what is read. It hides the change of a page, which the hardware prefetcher does not cross. */
+#define READ_PREFETCH 8192
 
 /* A fold makes one number of a register. Any number will do; a sum would overflow. */
 
 /* ---- reading ---- */
 
 #if defined(GPT2Q_ISA_avx512)
-    typedef __m512i block;
+typedef __m512i block;
 ALWAYS_INLINE block block_zero(void) { return _mm512_setzero_si512(); }
 ALWAYS_INLINE block block_join(block a, const uint8_t *p)
 {
@@ -26,7 +24,7 @@ ALWAYS_INLINE block block_join(block a, const uint8_t *p)
 }
 ALWAYS_INLINE uint64_t block_fold(block a) { return (uint64_t)_mm512_reduce_or_epi64(a); }
 #elif defined(GPT2Q_ISA_avx2)
-    typedef struct block {
+typedef struct block {
     __m256i lo, hi;
 } block;
 ALWAYS_INLINE block block_zero(void) { return (block){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -42,7 +40,7 @@ ALWAYS_INLINE uint64_t block_fold(block a)
            (uint64_t)_mm256_extract_epi64(s, 2) + (uint64_t)_mm256_extract_epi64(s, 3);
 }
 #else
-    typedef struct block {
+typedef struct block {
     uint64_t word[8];
 } block;
 ALWAYS_INLINE block block_zero(void) { return (block){{0}}; }
