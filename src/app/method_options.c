@@ -134,7 +134,7 @@ int method_options_plan(const struct method_options *o, struct method_plan *plan
     plan->static_percent = o->static_percent;
     plan->hqq_iterations = (int)o->hqq_iterations;
     if (method_plan_needs_text(plan) && !o->texts.n)
-        return usage_error("%s needs a text that the model reads: --calibrate FILE is missing",
+        return usage_error("%s lets the model read a text: --calibrate FILE is needed",
                            plan->n_folds ? method_names[plan->folds[0]]
                            : plan->static_percent > 0 && plan->rounding != METHOD_GPTQ &&
                                    plan->rounding != METHOD_IMATRIX
