@@ -311,7 +311,7 @@ static void what_cannot_be_done(void **state)
     refuse(2, "both round", "--method gptq --method hqq");
     refuse(2, "name it before", "--method gptq --method awq");
     refuse(2, "is named twice", "--method gptq --method gptq");
-    refuse(2, "of no use", "--calibrate @/text.txt");
+    refuse(2, "reads no text", "--calibrate @/text.txt");
     refuse(2, "on or off", "--method gptq --act-order maybe --calibrate @/text.txt");
     refuse(2, "ln, v and mlp", "--method awq --awq-sites ln,x --calibrate @/text.txt");
     refuse(1, "too few for a window", "-q i4:g8 --method gptq --calibrate @/short.txt");
