@@ -69,7 +69,7 @@ void method_options_add(struct option_set *set, struct method_options *o)
                         0, 0});
     add_others(set, o);
     option_add(set, (struct option){0, "static", OPTION_PERCENT, &o->static_percent, "[PERCENT]",
-                                    "write one scale an input for -a static: of the largest magnitude, or of "
+                                    "write one scale per layer input for -a static: the largest magnitude, or "
                                     "that percentile (100)",
                                     1e-3, 100});
 }
