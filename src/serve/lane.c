@@ -30,6 +30,7 @@ static gpt2q_status make_engine(struct lane *lane, gpt2q_error *err)
     const struct serve_options *o = lane->options;
     gpt2q_context_params p = gpt2q_context_params_default();
     gpt2q_scheduler_params sp = gpt2q_scheduler_params_default();
+    sp.keep_prefixes = true;
     p.n_ctx = lane->n_ctx;
     p.n_seq_max = sp.n_rows = (int32_t)o->rows;
     p.n_batch = (int32_t)(o->rows + o->chunk);

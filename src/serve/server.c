@@ -1,6 +1,6 @@
 #include "serve/server.h"
 #include "base/clock.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "base/task.h"
 #include <signal.h>

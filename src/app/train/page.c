@@ -3,6 +3,7 @@
 #include "app/compare/svg.h"
 #include "app/provenance.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/threads.h"
 #include <math.h>
 #include <string.h>
