@@ -68,10 +68,11 @@ void method_options_add(struct option_set *set, struct method_options *o)
                         "these awq or smoothquant; repeatable, left to right",
                         0, 0});
     add_others(set, o);
-    option_add(set, (struct option){0, "static", OPTION_PERCENT, &o->static_percent, "[PERCENT]",
-                                    "write one scale per layer input for -a static: the largest magnitude, or "
-                                    "that percentile (100)",
-                                    1e-3, 100});
+    option_add(set,
+               (struct option){0, "static", OPTION_PERCENT, &o->static_percent, "[PERCENT]",
+                               "write one scale per layer input for -a static: the largest magnitude, or "
+                               "that percentile (100)",
+                               1e-3, 100});
 }
 
 void method_options_add_from(struct option_set *set, struct method_options *o)
