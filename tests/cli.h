@@ -25,6 +25,9 @@ void near(double a, double b, double relative);
 /* Parses a file of at most a megabyte. */
 cJSON *json_of_file(const char *path);
 
+/* Before a program that a shell starts in the background and that gets SIGINT: the shell would have it ignored. */
+#define WITH_SIGINT "env --default-signal=INT "
+
 /* Fewer tokens under a sanitizer, which checks every instruction. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define slow_build_skips() skip()

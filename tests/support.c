@@ -1,6 +1,7 @@
 #include "support.h"
 #include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,14 @@ static const char *below(const char *root, const char *relative)
     if (*relative == '/') return relative;
     snprintf(path, sizeof path, "%s/%s", root, relative);
     return strcpy(ring[turn++ % 4], path);
+}
+
+/* A shell ignores SIGINT in what it starts in the background, and the program under test respects what is ignored. */
+__attribute__((constructor)) static void signals_as_usual(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
 }
 
 const char *repo_path(const char *relative)

@@ -459,7 +459,7 @@ static void works_from_any_directory(void **state)
 static void interrupted_by(const char *name, int code)
 {
     struct cli c = cli_run(
-        "--version >/dev/null; out=$(mktemp); ${GPT2Q:-./gpt2q} generate --isa scalar " TALES
+        "--version >/dev/null; out=$(mktemp); " WITH_SIGINT "${GPT2Q:-./gpt2q} generate --isa scalar " TALES
         "-n 500 --ignore-eos 'Once upon a time' >$out & pid=$!; "
         "until [ -s $out ]; do sleep 0.02; done; kill -%s $pid; wait $pid; echo $? >&2; cat $out; rm $out",
         name);
@@ -479,11 +479,11 @@ static void interrupted_json(void **state)
     (void)state;
     cJSON *doc = NULL;
     for (int tenths = 5; !doc && tenths <= 160; tenths *= 2) {
-        struct cli c =
-            cli_run("--version >/dev/null; out=$(mktemp); ${GPT2Q:-./gpt2q} generate --isa scalar -j 1 " TALES
-                    "-n 500 --samples 1024 --ignore-eos --json 'Once upon a time' >$out & pid=$!; "
-                    "sleep %d.%d; kill -INT $pid; wait $pid; echo $? >&2; cat $out; rm $out",
-                    tenths / 10, tenths % 10);
+        struct cli c = cli_run("--version >/dev/null; out=$(mktemp); " WITH_SIGINT
+                               "${GPT2Q:-./gpt2q} generate --isa scalar -j 1 " TALES
+                               "-n 500 --samples 1024 --ignore-eos --json 'Once upon a time' >$out & pid=$!; "
+                               "sleep %d.%d; kill -INT $pid; wait $pid; echo $? >&2; cat $out; rm $out",
+                               tenths / 10, tenths % 10);
         assert_int_equal(atoi(c.error), 130);
         doc = cJSON_Parse(c.out);
         cli_free(&c);

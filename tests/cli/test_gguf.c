@@ -109,10 +109,11 @@ static void usage(void **state)
 static void an_interrupt_leaves_nothing(void **state)
 {
     (void)state;
-    struct cli c = cli_run("%s", in_directory("--version >/dev/null; mkdir @/stop && { ${GPT2Q:-./gpt2q} "
-                                              "quantize -j 1 -m models/tales-7m --gguf-type q4_0 "
-                                              "-o @/stop/model.gguf >/dev/null & } "
-                                              "&& sleep 0.05 && kill -INT $! ; wait $!"));
+    struct cli c =
+        cli_run("%s", in_directory("--version >/dev/null; mkdir @/stop && { " WITH_SIGINT "${GPT2Q:-./gpt2q} "
+                                   "quantize -j 1 -m models/tales-7m --gguf-type q4_0 "
+                                   "-o @/stop/model.gguf >/dev/null & } "
+                                   "&& sleep 0.05 && kill -INT $! ; wait $!"));
     if (c.code != 0 && c.code != 130) fail_msg("exit code %d: %s", c.code, c.error);
     assert_int_equal(unlink(in_directory("@/stop/model.gguf")), c.code ? -1 : 0);
     assert_int_equal(rmdir(in_directory("@/stop")), 0);

@@ -125,7 +125,8 @@ static void an_interrupt_leaves_nothing(void **state)
     for (size_t i = 0; i < sizeof delays / sizeof *delays; i++) {
         char format[1024];
         snprintf(format, sizeof format,
-                 "--version >/dev/null; mkdir @/stop && { ${GPT2Q:-./gpt2q} quantize -j 1 -m models/tales-7m "
+                 "--version >/dev/null; mkdir @/stop && { " WITH_SIGINT
+                 "${GPT2Q:-./gpt2q} quantize -j 1 -m models/tales-7m "
                  "-q i4 -o @/stop/model.gpt2q >/dev/null & } "
                  "&& sleep %s && kill -INT $! ; wait $!",
                  delays[i]);
