@@ -39,7 +39,9 @@ WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
 BITS          := -fno-fast-math -ffp-contract=off
 ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' $(if $(CURL),-DGPT2Q_CURL $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)) -Iinclude -Isrc -I. $(CPPFLAGS)
 ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
-LINK           = $(CC) $(ALL_CFLAGS) $(LDFLAGS)
+# What the loader has put in place nobody writes any more.
+HARDEN_LINK   ?= $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
+LINK           = $(CC) $(ALL_CFLAGS) $(HARDEN_LINK) $(LDFLAGS)
 # The compiler brings its OpenMP runtime (gcc: libgomp, clang: libomp). Programs link libgpt2q.a with OPENMP_LIB.
 OPENMP        ?= $(if $(filter Darwin,$(UNAME_S)),-Xpreprocessor )-fopenmp
 OPENMP_LIB    ?= $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)

@@ -79,6 +79,9 @@ expect 2 "is also a model of --schemes, which is read" compare -m model --scheme
 expect 2 "is also --file, which is read" trace -m model -f p.txt -o link
 expect 2 "is also --calibrate, which is read" quantize -m model -q i4:g32:affine --method gptq --calibrate p.txt -o hard
 expect 2 "is also what --csv writes" compare -m model --csv new --html ./new
+expect 2 "is a file of the model" train -m model -q i4 --text p.txt -o model/model.safetensors
+expect 2 "is also --text, which is read" train -m model -q i4 --text p.txt -o a --csv hard
+expect 2 "is also what --output writes" train -m model -q i4 --text p.txt -o a --checkpoint ./a
 expect 2 "both go to standard output" quantize -m model -q i8 -o - --json
 expect 2 "both go to standard output" trace -m model hello -o /dev/stdout --json
 expect 1 "No such file or directory" quantize -m model -q i8 -o missing/m.gpt2q

@@ -1,6 +1,7 @@
 /* gpt2q train: quantization-aware training, and fine-tuning. */
 #include "app/commands.h"
 #include "app/train/train.h"
+#include "app/outputs.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "model/locate.h"
@@ -142,6 +143,28 @@ static int end(const struct training *t)
         t->diverged_at, t->diverged, t->best, t->trainer.step);
 }
 
+static void read_all(struct outputs *o, const char *role, const struct string_list *paths)
+{
+    for (size_t i = 0; i < paths->n; i++) outputs_read(o, role, paths->items[i]);
+}
+
+static int check_outputs(const struct training *t)
+{
+    struct outputs o = {0};
+    outputs_read_model(&o, opt.model.model);
+    outputs_read(&o, "--from", t->from_file);
+    read_all(&o, "--text", &opt.texts);
+    read_all(&o, "--eval-text", &opt.eval_texts);
+    read_all(&o, "--calibrate", &opt.method.texts);
+    outputs_write(&o, "--output", opt.output);
+    outputs_write_folder(&o, "--export", opt.directory);
+    outputs_write(&o, "--csv", opt.csv);
+    outputs_write(&o, "--html", opt.html);
+    outputs_write(&o, "--checkpoint", opt.checkpoint);
+    outputs_write(&o, "--json", opt.json ? "-" : NULL);
+    return outputs_check(&o);
+}
+
 static int run(int argc, char **argv)
 {
     gpt2q_error err;
@@ -151,6 +174,7 @@ static int run(int argc, char **argv)
         return usage_error("'%s' is one argument too many: texts are named by --text, the model by -m",
                            argv[0]);
     int code = check(&t);
+    if (!code) code = check_outputs(&t);
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     t.path = path;
