@@ -19,7 +19,7 @@ static float put(const char *name, float value)
     struct safetensors st;
     gpt2q_error err;
     char prefixed[128];
-    float old;
+    float old = 0;
     assert_int_equal(safetensors_open(at("m/model.safetensors"), &st, &err), GPT2Q_OK);
     snprintf(prefixed, sizeof prefixed, "transformer.%s", name);
     const struct st_tensor *t = safetensors_find(&st, name);
