@@ -358,7 +358,7 @@ gpt2q_status json_each_member(const char *text, size_t size, const char *name, j
     if (status) return status;
     skip_space(&s);
     if (!accept(&s, '{'))
-        return error_set(err, GPT2Q_FORMAT, "%s%snot a JSON object", name ? name : "", name ? ": " : "");
+        return error_set(err, GPT2Q_FORMAT, "%s%sis not a JSON object", name ? name : "", name ? ": " : "");
     skip_space(&s);
     if (accept(&s, '}')) return GPT2Q_OK;
     do {

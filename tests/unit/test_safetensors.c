@@ -141,7 +141,7 @@ static void refuses_malformed_headers(void **state)
     refused("{\"a\":[]}", 0, "a is not a JSON object");
     refused("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__ \"a\" is not a string");
     refused("{\"__metadata__\":[]}", 0, "__metadata__ is not a JSON object");
-    refused("[]", 0, "the header is not a JSON object");
+    refused("[]", 0, "is not a JSON object");
     refused("", 0, "not valid JSON");
     refused("\xFF", 0, "not valid JSON");
     refused("{}x", 0, "follows the document");
