@@ -41,7 +41,7 @@ struct training {
     int diverged_at; /* step, or -1 */
     double diverged; /* its loss */
     bool interrupted;
-    bool checkpoint_failed; /* said once; the run goes on */
+    bool checkpoint_failed;     /* said once; the run goes on */
     double started_at, seconds; /* of training */
     int first_step;             /* after a resume */
     char method[320];           /* for the file's metadata */
