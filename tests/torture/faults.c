@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +45,11 @@ static void enter(const char *directory, struct streams s)
     open_as(STDIN_FILENO, s.in, O_RDONLY);
     open_as(STDOUT_FILENO, s.out, O_WRONLY | O_CREAT | O_TRUNC);
     open_as(STDERR_FILENO, s.error, O_WRONLY | O_CREAT | O_TRUNC);
+    struct rlimit files = {(rlim_t)s.descriptors, (rlim_t)s.descriptors},
+                  bytes = {(rlim_t)s.file_bytes, (rlim_t)s.file_bytes};
+    if ((s.descriptors && setrlimit(RLIMIT_NOFILE, &files)) ||
+        (s.file_bytes && setrlimit(RLIMIT_FSIZE, &bytes)))
+        _exit(97);
 }
 
 _Noreturn static void be_program(const char *line)
@@ -409,7 +415,7 @@ static struct outcome run_traced(const char *directory, const char *line, struct
 
 bool can_trace(void)
 {
-    struct streams s = {"/dev/null", "/dev/null", "/dev/null"};
+    struct streams s = {"/dev/null", "/dev/null", "/dev/null", 0, 0};
     return run_traced("/", "help --commands", s, (struct fault){FAULT_NONE, 0, 0}, HANG_SECONDS).code == 0;
 }
 

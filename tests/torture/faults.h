@@ -46,6 +46,8 @@ bool can_trace(void);
  * in, out and error (NULL: closed; names are relative to the directory). */
 struct streams {
     const char *in, *out, *error;
+    int descriptors; /* RLIMIT_NOFILE; 0: as it is */
+    long file_bytes; /* RLIMIT_FSIZE; 0: as it is */
 };
 struct outcome run_with(const char *directory, const char *line, struct streams s, struct fault fault);
 /* Starts it without a fault, for whoever sends signals at times of its own. */

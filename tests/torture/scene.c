@@ -77,7 +77,7 @@ int scene_open(void **state)
     shell("mkdir run");
     make_model();
     make_inputs();
-    struct streams s = {"/dev/null", "/dev/null", "/dev/null"};
+    struct streams s = {"/dev/null", "/dev/null", "/dev/null", 0, 0};
     struct outcome o = {.code =
                             wait_for_end(start_program(scene.run, "quantize -q i8 -o ../model.gpt2q", s))};
     if (o.code) fail_msg("the scene's model cannot be written: exit code %d", o.code);
@@ -205,7 +205,7 @@ static const char *in_run(const char *name)
     return p;
 }
 
-static const struct streams usual = {"../empty", "stdout", "stderr"};
+static const struct streams usual = {"../empty", "stdout", "stderr", 0, 0};
 
 /* The answers of a whole run, cut within the third. */
 static void make_partial(void)
@@ -435,6 +435,15 @@ void expect_promises(const struct reference *r, struct outcome o, enum fault_kin
     if (!done && !ends_with_signal(&v)) check_sentence(&v);
     check_files(&v, done);
     if (!done && r->command->flags & ANSWERS) check_resumed(&v);
+}
+
+void expect_files(const struct reference *r, struct outcome o)
+{
+    struct verdict v = {r, o, FAULT_NONE, 0, false};
+    if (o.hung || (o.code != r->command->code && o.code != 1 && o.code != 2 && o.code != 128 + SIGXFSZ))
+        wrong(&v, "where %d or 1 is expected", r->command->code);
+    bool done = o.code == r->command->code && o.code != 1;
+    check_files(&v, done);
 }
 
 struct outcome expect_whole(const struct reference *r, struct fault fault)

@@ -57,6 +57,9 @@ struct reference reference_of(const struct command_line *c);
 struct outcome expect_whole(const struct reference *r, struct fault fault);
 /* The same of a run that ended so. */
 void expect_promises(const struct reference *r, struct outcome o, enum fault_kind kind, int value);
+/* The same of a run whose streams may have nothing to say: no crash, no hang, files as they were or as they
+ * should be. */
+void expect_files(const struct reference *r, struct outcome o);
 /* Fails the test where something was wrong since the last time. */
 void expect_none_wrong(void);
 

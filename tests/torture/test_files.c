@@ -58,7 +58,7 @@ static void expect_verdict(const char *kind, const char *what, const char *line,
     snprintf(last_kind, sizeof last_kind, "%s", kind);
     if (!is_chosen()) return;
     n_tried++;
-    struct outcome o = run_with(scene.run, line, (struct streams){"../empty", "stdout", "stderr"},
+    struct outcome o = run_with(scene.run, line, (struct streams){"../empty", "stdout", "stderr", 0, 0},
                                 (struct fault){FAULT_ALLOCATION, -1, 0});
     size_t n;
     char *said = slurp(in_scene("run/stderr"), &n);
@@ -541,9 +541,9 @@ static void bad_line(const char *kind, const char *line, bool refused)
     n_tried++;
     snprintf(text, sizeof text, "%s\n%s\n%s\n", good_line, line, good_line);
     write_file(in_scene("bad.jsonl"), text, strlen(text));
-    struct outcome o =
-        run_with(scene.run, "batch ../bad.jsonl --quiet -j 1",
-                 (struct streams){"../empty", "stdout", "stderr"}, (struct fault){FAULT_ALLOCATION, -1, 0});
+    struct outcome o = run_with(scene.run, "batch ../bad.jsonl --quiet -j 1",
+                                (struct streams){"../empty", "stdout", "stderr", 0, 0},
+                                (struct fault){FAULT_ALLOCATION, -1, 0});
     size_t n;
     char *out = slurp(in_scene("run/stdout"), &n);
     snprintf(answer, sizeof answer, "{\"index\":1,\"id\":");
@@ -597,7 +597,7 @@ static void logits_files(void **state)
     (void)state;
     static const char line[] = "eval --reference ../bad/reference.safetensors --quiet -j 1",
                       file[] = "reference.safetensors";
-    struct streams s = {"../empty", "stdout", "stderr"};
+    struct streams s = {"../empty", "stdout", "stderr", 0, 0};
     assert_int_equal(
         wait_for_end(start_program(
             scene.run,
