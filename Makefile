@@ -152,7 +152,7 @@ $(BUILD)/libgpt2q.so: $(LIB_OBJ)
 # ---- tests: tests/<kind>/test_*.c is one cmocka program each; tests/*.c is linked into all ------------------------
 TEST_SRC    := $(wildcard $(foreach k,unit kernels golden cli $(if $(MHD),http),tests/$(k)/test_*.c))
 TEST_BIN    := $(TEST_SRC:%.c=$(BUILD)/%)
-TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py tests/http/test_*.sh tests/http/test_*.py)
+TEST_SCRIPT := $(wildcard tests/cli/test_*.sh tests/cli/test_*.py tests/http/test_*.sh tests/http/test_*.py tests/torture/test_*.sh)
 BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kernels/bench_*.c))
 FUZZ_BIN    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FLIPS_BIN   := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/flips_%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -189,7 +189,7 @@ test-long: ## all tests with all their rounds
 sweep: $(BUILD)/tests/kernels/test_sweep ## 100,000 products of sampled shapes, every instruction set against scalar
 	@GPT2Q_SWEEP=100000 $<
 torture: $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM) ## every allocation, system call, cut and bit of the tests in tests/torture and tests/fuzz, half an hour
-	@GPT2Q_TORTURE=all CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TORTURE_BIN) $(FLIPS_BIN)
+	@GPT2Q_TORTURE=all CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TORTURE_BIN) $(FLIPS_BIN) $(wildcard tests/torture/test_*.sh)
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers

@@ -110,7 +110,7 @@ const struct command_line command_lines[] = {
      "quantize -q i4:g8 --method gptq --calibrate ../text.txt --calibrate-tokens 64 --calibrate-window 32 -o "
      "out.gpt2q -j 1 --quiet",
      NULL, TIMED, 0},
-    {"quantize-stdout", "quantize -q i8 -o /dev/stdout -j 1", NULL, TIMED, 0},
+    {"quantize-stdout", "quantize -q i8 -o /dev/stdout -j 1 --quiet", NULL, TIMED, 0},
     {"export", "quantize -q i8 --export out -j 1", NULL, TIMED, 0},
     {"compare",
      "compare --html out.html --csv out.csv --schemes f32,i4:g8 --text ../text.txt --window 32 --limit 64 -n "
