@@ -180,7 +180,7 @@ $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
 $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
-.PHONY: test torture test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
+.PHONY: test torture torture-minute test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(TEST_SCRIPT)
@@ -190,6 +190,8 @@ sweep: $(BUILD)/tests/kernels/test_sweep ## 100,000 products of sampled shapes, 
 	@GPT2Q_SWEEP=100000 $<
 torture: $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM) ## every allocation, system call, cut and bit of the tests in tests/torture and tests/fuzz, half an hour
 	@GPT2Q_TORTURE=all CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TORTURE_BIN) $(FLIPS_BIN) $(wildcard tests/torture/test_*.sh)
+torture-minute: $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM) ## a minute of it
+	@GPT2Q_TORTURE=minute CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TORTURE_BIN) $(FLIPS_BIN)
 bench-kernels: $(BENCH_BIN) ## time the kernels
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 sanitize: ## all tests with the address and undefined behaviour sanitizers

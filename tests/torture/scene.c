@@ -462,6 +462,12 @@ bool torture_all(void)
     return how && !strcmp(how, "all");
 }
 
+bool torture_minute(void)
+{
+    const char *how = getenv("GPT2Q_TORTURE");
+    return how && !strcmp(how, "minute");
+}
+
 unsigned long long torture_seed(void)
 {
     static unsigned long long seed;

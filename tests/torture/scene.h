@@ -64,10 +64,10 @@ void expect_files(const struct reference *r, struct outcome o);
 void expect_none_wrong(void);
 
 /* ---- how much ---- */
-/* Whether $GPT2Q_TORTURE is "all". */
+/* Whether $GPT2Q_TORTURE is "all"; whether it is "minute", a larger sample than that of `make test`. */
 bool torture_all(void);
+bool torture_minute(void);
 /* Seeded by $GPT2Q_TORTURE_SEED, or by the time; torture_seed says what a failing test must print. */
 struct rng torture_rng(void);
 unsigned long long torture_seed(void);
-/* n of `of` numbers, or all of them: calls f(number). */
 #endif

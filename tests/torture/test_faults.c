@@ -44,6 +44,7 @@ static void meet_all(const struct reference *r, struct fault fault, long n, long
 static void each_command(const struct fault *faults, size_t n_faults, long some)
 {
     runs = refusals = 0;
+    if (torture_minute()) some *= 4;
     const char *only = getenv("GPT2Q_TORTURE_ONLY");
     for (size_t i = 0; i < n_command_lines; i++) {
         if (only && strcmp(only, command_lines[i].name)) continue;

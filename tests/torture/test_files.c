@@ -44,7 +44,7 @@ static bool is_chosen(void)
 {
     static struct rng rng;
     if (!rng.state) rng = torture_rng();
-    return torture_all() || rng_below(&rng, 4) == 0;
+    return torture_all() || torture_minute() || rng_below(&rng, 4) == 0;
 }
 
 /* `word`: what the sentence must hold, NULL where the file is in order. `may` is both. */
