@@ -166,6 +166,8 @@ $(FLIPS_BIN): $(BUILD)/tests/fuzz/flips_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)
 	$(call say,LINK)$(LINK) -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
+# What the tests expect of outputs holds where they are checked in one place.
+$(TORTURE_BIN:=.o) $(BUILD)/tests/fuzz/fuzz_resume.o: ALL_CPPFLAGS += $(if $(wildcard src/app/outputs.h),-DCHECKS_OUTPUTS)
 # The torture programs call the program's main() in a child of theirs, as gpt2q_main.
 $(BUILD)/tests/torture/main.o: src/app/main.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -18,6 +18,7 @@ extern struct scene scene;
 enum {
     TIMED = 1 /* its numbers are measured */,
     ANSWERS = 2 /* writes answers one by one to "out", may be resumed */,
+    TABLE = 8 /* on stderr, its output being standard output */,
     MACHINE = 4 /* says what the machine is */
 };
 struct command_line {
