@@ -86,8 +86,17 @@ static struct counts {
 static _Atomic long malloc_to_fail = -1;
 static _Atomic bool counting;
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                 \
-    !defined(GPT2Q_SANITIZED)
+/* A sanitizer has a malloc of its own; gcc and clang say differently that there is one. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+#if defined(__GLIBC__) && !defined(SANITIZED)
 #define OWN_MALLOC 1
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
