@@ -2,6 +2,7 @@
  * other code under a scale of 0 means that the file is damaged. */
 #include "model/gpt2q_check.h"
 #include "qtensor/dequantize.h"
+#include "qtensor/zero_points.h"
 #include <math.h>
 #include <string.h>
 
@@ -93,14 +94,15 @@ static gpt2q_status check_scale(const struct subject *s, size_t i)
                      i, s->name, (double)scale, either_sign ? " that is not -0" : " >= 0");
 }
 
-static gpt2q_status check_zero(const struct subject *s, size_t i)
+gpt2q_status qtensor_check_zero(const struct qtensor *w, float zero, size_t i, const char *file,
+                                const char *name, gpt2q_error *err)
 {
-    float zero = qtensor_parameter(s->w, s->w->zero, i), half = (float)scheme_middle(s->w->scheme);
-    bool affine = scheme_zero(s->w->scheme) == QZERO_POINT;
+    const float half = (float)scheme_middle(w->scheme);
+    bool affine = scheme_zero(w->scheme) == QZERO_POINT;
     if (isfinite(zero) && (!affine || (zero == truncf(zero) && zero >= -half && zero < half)))
         return GPT2Q_OK;
-    return error_set(s->err, GPT2Q_FORMAT, "%s: %s %zu of %s is %g, expected %s", s->file,
-                     affine ? "zero point" : "minimum", i, s->name, (double)zero,
+    return error_set(err, GPT2Q_FORMAT, "%s: %s %zu of %s is %g, expected %s", file,
+                     affine ? "zero point" : "minimum", i, name, (double)zero,
                      affine ? "a code" : "a finite number");
 }
 
@@ -130,7 +132,9 @@ gpt2q_status qtensor_check_scales(const struct qtensor *w, const char *file, con
     if (!scheme_has_codes(w->scheme)) return GPT2Q_OK;
     size_t n = qtensor_parameters(w);
     gpt2q_status status = GPT2Q_OK;
-    for (size_t i = 0; w->zero && i < n && !status; i++) status = check_zero(&s, i);
+    const bool every = !w->zero || scheme_zero_in_bits(w->scheme); /* value of the bits is a zero point */
+    for (size_t i = 0; !every && i < n && !status; i++)
+        status = qtensor_check_zero(w, qtensor_parameter(w, w->zero, i), i, file, name, err);
     if (status || all_positive(w, n)) return status;
     for (size_t i = 0; i < n && !status; i++) status = check_scale(&s, i);
     return status;

@@ -1,5 +1,5 @@
 #include "model/gpt2q_file.h"
-#include "qtensor/qtensor.h"
+#include "qtensor/zero_points.h"
 #include <string.h>
 
 static void add_part(struct stored_weight *w, const char *suffix, struct st_declaration d)
@@ -43,11 +43,23 @@ static void describe_matrix(struct stored_weight *w, int rows, int cols)
     add_part(w, ".codes", codes_of_matrix(w->scheme, panels, (uint64_t)cols));
     if (!scheme_has_codes(w->scheme)) return;
     add_part(w, ".scale", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
-    if (scheme_zero(w->scheme) != QZERO_NONE)
-        add_part(w, ".zero", scales_of_matrix(w->scheme, panels, (uint64_t)cols));
+    struct st_declaration zero = scales_of_matrix(w->scheme, panels, (uint64_t)cols);
+    if (scheme_zero_in_bits(w->scheme)) {
+        zero.dtype = ST_U8;
+        zero.shape[2] = ZERO_BLOCK(scheme_bits(w->scheme));
+    }
+    if (scheme_zero(w->scheme) != QZERO_NONE) add_part(w, ".zero", zero);
 }
 
-bool stored_weight_is_newer(struct scheme s) { return s.format > QF_I4; }
+bool stored_weight_is_newer(struct scheme s) { return s.format > QF_I4 || scheme_zero_in_bits(s); }
+
+struct st_declaration stored_zero_of_old(const struct stored_weight *w)
+{
+    struct st_declaration d = w->parts[PART_ZERO];
+    d.dtype = ST_F16;
+    d.shape[2] = PANEL;
+    return d;
+}
 
 bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,
                             struct stored_weight *out)

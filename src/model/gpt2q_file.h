@@ -8,7 +8,8 @@
  *                  i3   U8 [panels][3 cols/32][64][4]   i2  U8 [panels][cols/16][64][4]
  *     NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols]
  *                  group F16 [panels][cols/group][64]
- *     NAME.zero    like the scale; zero point or minimum; absmax and signed have none
+ *     NAME.zero    like the scale; zero point or minimum; absmax and signed have none. Zero points of groups:
+ *                  U8 [panels][cols/group][8 bits] (qtensor/zero_points.h); older files F16, like the scale
  * Any other weight is a tensor NAME, F32. Under `notes` it is NAME.codes, U8 in the checkpoint's shape,
  * with NAME.scale and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes]. A vocabulary of
  * GPT2Q_TABLES_MIN ids or more also has its tables, "tokenizer.table.NAME" (tokenizer/tokenizer.h).
@@ -64,6 +65,8 @@ struct stored_weight {
 };
 /* Whether a reader of version 1 does not know how the scheme is held. */
 bool stored_weight_is_newer(struct scheme s);
+/* Where zero points lie in bits: their tensor in files of gpt2q before it stored them so, floats of 16 bits. */
+struct st_declaration stored_zero_of_old(const struct stored_weight *w);
 /* Returns false if the scheme does not fit the weight's shape. The declarations point to the names, so a
  * stored_weight must not move. */
 bool stored_weight_describe(const gpt2q_config *config, struct weight_id id, struct scheme scheme,

@@ -10,8 +10,11 @@
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_file.h"
 #include "model/gpt2q_tokenizer.h"
+#include "kernels/half.h"
 #include "model/weights_schemes.h"
+#include "qtensor/dequantize.h"
 #include "qtensor/quantize.h"
+#include "qtensor/zero_points.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +149,32 @@ struct gpt2q_reader {
     size_t n_used; /* tensors of the file that were used */
 };
 
+/* Whether part i of a weight is zero points as older files hold them. */
+static bool is_old_zero(const struct stored_weight *d, int i, const struct st_tensor *t)
+{
+    return i == PART_ZERO && scheme_zero_in_bits(d->scheme) && t->dtype == ST_F16;
+}
+
+/* Puts them into bits. */
+static gpt2q_status read_old_zeros(struct gpt2q_reader *r, const struct st_tensor *t, struct qtensor *q,
+                                   const char *name, gpt2q_error *err)
+{
+    const int bits = scheme_bits(q->scheme);
+    const size_t n = qtensor_parameters(q);
+    uint8_t *blocks = mem_zalloc(n / PANEL * ZERO_BLOCK(bits));
+    if (!blocks) return error_memory(err, name, n / PANEL * ZERO_BLOCK(bits));
+    r->w->owned[r->w->n_owned++] = blocks;
+    q->zero = blocks;
+    for (size_t i = 0; i < n; i++) {
+        const float zero = float_from_f16(((const uint16_t *)(const void *)t->data)[i]);
+        gpt2q_status s = qtensor_check_zero(q, zero, i, r->f->st.map.path, name, err);
+        if (s) return s;
+        zero_point_put(blocks + i / PANEL * ZERO_BLOCK(bits), (int)(i % PANEL), bits,
+                       (int)zero + scheme_middle(q->scheme));
+    }
+    return GPT2Q_OK;
+}
+
 /* The tensors of a weight; NULL beyond the last. */
 static gpt2q_status find_parts(struct gpt2q_reader *r, const struct stored_weight *d,
                                const struct st_tensor *t[PARTS_MAX], gpt2q_error *err)
@@ -154,7 +183,9 @@ static gpt2q_status find_parts(struct gpt2q_reader *r, const struct stored_weigh
     for (int i = 0; i < d->n_parts; i++) {
         t[i] = safetensors_find(&r->f->st, d->parts[i].name);
         if (!t[i]) return missing(r->f, d->parts[i].name, err);
-        gpt2q_status s = check_part(r->f, &d->parts[i], t[i], err);
+        const bool is_old = is_old_zero(d, i, t[i]);
+        const struct st_declaration old = is_old ? stored_zero_of_old(d) : d->parts[i];
+        gpt2q_status s = check_part(r->f, &old, t[i], err);
         if (s) return s;
         r->n_used++;
     }
@@ -174,6 +205,10 @@ static gpt2q_status read_matrix(struct gpt2q_reader *r, const struct stored_weig
     q->bytes = layout.codes_bytes + layout.scale_bytes + layout.zero_bytes;
     q->scale = t[PART_SCALE] ? t[PART_SCALE]->data : NULL;
     q->zero = t[PART_ZERO] ? t[PART_ZERO]->data : NULL;
+    if (t[PART_ZERO] && is_old_zero(d, PART_ZERO, t[PART_ZERO])) {
+        gpt2q_status s = read_old_zeros(r, t[PART_ZERO], q, name, err);
+        if (s) return s;
+    }
     return qtensor_check_scales(q, r->f->st.map.path, name, err);
 }
 

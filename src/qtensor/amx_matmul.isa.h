@@ -162,7 +162,7 @@ ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enu
     t->y += (size_t)d->block.token * t->y_stride;
     vf *total = p->totals + d->block.token * vectors;
     const int32_t *hi = d->sums->tile[0], *lo = few ? hi + 16 * tokens : d->sums->tile[2];
-    for (int v = 0; v < vectors; v++) q[v] = params_at(t, g, v0 + v);
+    for (int v = 0; v < vectors; v++) q[v] = params_at(t, g, v0 + v, bits);
     for (int r = 0; r < tokens; r++, hi += 16, lo += 16, total += vectors) {
         const int row = two_planes ? 2 * r : r;
         if (!few && !two_planes && r == first_rows) hi = d->sums->tile[2];

@@ -108,7 +108,7 @@ ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two
     int32_t x_sum = two_planes ? code_sum_of(t, g, row / 2, row % 2) : code_sum_of(t, g, row, 0);
     if (s.gran == QG_INPUT) return vi_set1(-x_sum);
     if (scheme_zero(s) == QZERO_NONE) return vi_set1(-h * x_sum);
-    return vi_mul(vi_add(vi_set1(h), vf_to_int(params_at(t, g, v).z)), vi_set1(-x_sum));
+    return vi_mul(vi_add(vi_set1(h), vf_to_int(params_at(t, g, v, bits).z)), vi_set1(-x_sum));
 }
 
 /* The head's formulas for one vector of one token and one group, or all, inputs: its total goes on. */
@@ -168,9 +168,9 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
 #undef DOT
 #undef SUM
 #endif
-    const struct params p0 = params_at(t, g, v0), p1 = vectors > 1 ? params_at(t, g, v0 + 1) : p0,
-                        p2 = vectors > 2 ? params_at(t, g, v0 + 2) : p0,
-                        p3 = vectors > 2 ? params_at(t, g, v0 + 3) : p0;
+    const struct params p0 = params_at(t, g, v0, bits), p1 = vectors > 1 ? params_at(t, g, v0 + 1, bits) : p0,
+                        p2 = vectors > 2 ? params_at(t, g, v0 + 2, bits) : p0,
+                        p3 = vectors > 2 ? params_at(t, g, v0 + 3, bits) : p0;
     EACH_SUM(SUM_FINISH)
 }
 

@@ -4,6 +4,7 @@
  * By rows for whoever wants an output's weights; by panels, in memory's own order, for whoever wants all. */
 #include "qtensor/dequantize.h"
 #include "kernels/half.h"
+#include "qtensor/zero_points.h"
 #include <string.h>
 
 /* Where the elements of a row lie in a float format: element k at the result + k*PANEL. */
@@ -44,6 +45,11 @@ float qtensor_parameter(const struct qtensor *w, const void *values, size_t i)
 {
     const uint16_t *half = values;
     const float *full = values;
+    if (values == w->zero && scheme_zero_in_bits(w->scheme)) {
+        const int bits = scheme_bits(w->scheme);
+        const uint8_t *block = (const uint8_t *)values + i / PANEL * ZERO_BLOCK(bits);
+        return (float)(zero_point_get(block, (int)(i % PANEL), bits) - scheme_middle(w->scheme));
+    }
     return w->scheme.gran == QG_GROUP ? float_from_f16(half[i]) : full[i];
 }
 

@@ -2,14 +2,21 @@
 #include "base/memory.h"
 #include "kernels/half.h"
 #include "qtensor/isa.h"
+#include "qtensor/zero_points.h"
 #include <math.h>
 #include <string.h>
 
 static size_t aligned(size_t bytes) { return (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN; }
 
-/* Stores parameter number `at`. */
+/* Stores parameter number `at` in memory that is all 0 so far. */
 static void store(const struct qtensor *w, void *where, size_t at, float value)
 {
+    if (where == w->zero && scheme_zero_in_bits(w->scheme)) {
+        const int bits = scheme_bits(w->scheme);
+        zero_point_put((uint8_t *)where + at / PANEL * ZERO_BLOCK(bits), (int)(at % PANEL), bits,
+                       (int)value + scheme_middle(w->scheme));
+        return;
+    }
     if (w->scheme.gran == QG_GROUP)
         ((uint16_t *)where)[at] = f16_from_float(value);
     else

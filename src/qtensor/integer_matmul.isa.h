@@ -104,7 +104,7 @@ ALWAYS_INLINE void finish_chains(const struct tile *t, int g, int groups, int v0
 {
     const struct scheme s = t->w->scheme;
     for (int v = 0; v < vectors; v++) {
-        struct params p = params_at(t, g, v0 + v);
+        struct params p = params_at(t, g, v0 + v, bits);
         for (int r = 0; r < rows; r++) {
             float *total = totals + r * PANEL + 16 * v;
             float sum = t->x->sums ? t->x->sums[(size_t)(t->row + r) * (size_t)groups + (size_t)g] : 0.0f;

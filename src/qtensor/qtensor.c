@@ -4,7 +4,7 @@
  * more than 65,536 inputs, so that an int32 sum of 255 * 128 per input is always exact. */
 #include "base/checked.h"
 #include "base/memory.h"
-#include "qtensor/qtensor.h"
+#include "qtensor/zero_points.h"
 #include <limits.h>
 
 #define INTEGER_COLS_MAX 65536
@@ -47,5 +47,6 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
     if (!checked_mul(panels, out->panel_bytes, &out->codes_bytes)) return false;
     if (!scales_layout(s, panels, cols, &out->scale_bytes)) return false;
     out->zero_bytes = scheme_zero(s) == QZERO_NONE ? 0 : out->scale_bytes;
+    if (scheme_zero_in_bits(s)) out->zero_bytes = out->scale_bytes / 2 / 8 * (size_t)format->bits;
     return true;
 }

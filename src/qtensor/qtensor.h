@@ -13,11 +13,11 @@
  *     i2             [k/16][64][4]   four codes + 2 a byte, as in line 0 of i3
  * Scales (and zero points or minima):
  *     tensor   float [1]        channel  float [panels*64]        input   float [cols]
- *     group    float16 [panels][cols/group][64]
+ *     group    float16 [panels][cols/group][64]; zero points in their bits, zero_points.h
  *
  * What a code q stands for (golden/make_goldens.py gives the arithmetic):
  *     absmax, signed   s*q                       zero = NULL; signed: s of either sign, code -2^(bits-1) is used
- *     affine           s*(q - z)                 zero holds z, an integer as a float (float16 for groups)
+ *     affine           s*(q - z)                 zero holds z, an integer as a float (of groups in bits)
  *     minmax, notes    s*(q + 2^(bits-1)) + m    zero holds m, the minimum */
 #ifndef QTENSOR_QTENSOR_H
 #define QTENSOR_QTENSOR_H

@@ -14,7 +14,9 @@
 #include "qtensor/isa.h"
 #include "qtensor/lay_out.h"
 #include "qtensor/grid.h"
+#include "qtensor/zero_points.h"
 #include <math.h>
+#include <string.h>
 
 enum failure { FAILURE_NONE, FAILURE_NOT_FINITE, FAILURE_SCALE, FAILURE_RANGE };
 
@@ -59,12 +61,20 @@ static struct choice choose(const struct packing *job, float lo, float hi, struc
     return c;
 }
 
-/* Stores parameter number i: as float, or for groups as float16. */
+/* Stores parameter number i as float, or for groups as float16. Zero points of groups go into their bits, from
+ * the panel's first output on. */
 static void store_parameters(const struct packing *job, size_t i, struct choice c)
 {
     if (job->scheme.gran == QG_GROUP) {
         ((uint16_t *)job->scale)[i] = f16_from_float(c.scale);
-        if (job->zero) ((uint16_t *)job->zero)[i] = f16_from_float(c.zero);
+        if (scheme_zero_in_bits(job->scheme)) {
+            const int bits = scheme_bits(job->scheme);
+            uint8_t *block = (uint8_t *)job->zero + i / PANEL * ZERO_BLOCK(bits);
+            if (i % PANEL == 0) memset(block, 0, ZERO_BLOCK(bits));
+            if (choice_is_finite(c))
+                zero_point_put(block, (int)(i % PANEL), bits, (int)c.zero + scheme_middle(job->scheme));
+        } else if (job->zero)
+            ((uint16_t *)job->zero)[i] = f16_from_float(c.zero);
     } else {
         ((float *)job->scale)[i] = c.scale;
         if (job->zero) ((float *)job->zero)[i] = c.zero;

@@ -159,7 +159,7 @@ ALWAYS_INLINE void direct_piece(const struct tile *t, int group, const struct en
     struct params q[VECTORS];
     vi acc[WIDE_ROWS][VECTORS];
     for (int v = 0; v < vectors; v++) {
-        q[v] = params_at(t, group, v0 + v);
+        q[v] = params_at(t, group, v0 + v, bits);
         for (int r = 0; r < rows; r++) acc[r][v] = wide_start(e, r, v0 + v, piece, q[v].z, parts);
     }
     for (int k = 0; k < inputs; k += step, x += step * rows, codes += LAYOUT_STEP(bits))
@@ -207,7 +207,7 @@ ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, 
             EACH_QUAD(bits, WIDEN_QUAD)
         }
         to->products[i] = products;
-        to->q[i] = params_at(s->t, s->group + i, v);
+        to->q[i] = params_at(s->t, s->group + i, v, bits);
     }
 }
 
@@ -297,13 +297,13 @@ static inline float group_x(const struct stretch *s, int row)
     return (float)sum;
 }
 
-ALWAYS_INLINE void finish_pieces(const struct stretch *s, int n)
+ALWAYS_INLINE void finish_pieces(const struct stretch *s, int n, const int bits)
 {
     for (int r = 0; r < n; r++) {
         const float x = group_x(s, r);
         for (int v = 0; v < VECTORS; v++) {
             double *whole = s->totals->whole[r] + 16 * v;
-            wide_finish(s->t->w->scheme, params_at(s->t, s->group, v), vd_to_float(vd_load(whole)), x,
+            wide_finish(s->t->w->scheme, params_at(s->t, s->group, v, bits), vd_to_float(vd_load(whole)), x,
                         s->totals->sums[r] + 16 * v);
             vd_store(whole, vd_zero());
         }
@@ -357,7 +357,8 @@ ALWAYS_INLINE void wide_stretches(struct stretch *s, int n, const int bits, cons
             WIDE_DISPATCH(n, direct_stretch(s, bits, R, parts))
         else
             slice_stretch(s, n, bits, parts);
-        if (parts && !s->whole_groups && s->k0 + s->inputs >= (s->group + 1) * t->group) finish_pieces(s, n);
+        if (parts && !s->whole_groups && s->k0 + s->inputs >= (s->group + 1) * t->group)
+            finish_pieces(s, n, bits);
     }
 }
 

@@ -46,9 +46,23 @@ def codes(a, bits, rows, cols):
     panels, steps, lanes, step = a.shape
     return a.transpose(0, 2, 1, 3).reshape(panels * lanes, steps * step)[:rows, :cols].astype(np.float32)
 
+def zero_points(a):
+    """Of groups, in bits: [panels, groups, 8 bits] to signed numbers [panels, groups, 64]."""
+    bits = a.shape[2] // 8
+    if bits == 3:
+        low = np.concatenate([a[:, :, :16] >> s & 3 for s in (0, 2, 4, 6)], axis=2)
+        high = np.concatenate([a[:, :, 16:] >> s & 1 for s in range(8)], axis=2)
+        a = low | high << 2
+    else:
+        a = np.stack([a[:, :, i:i + 16] >> s & (2 ** bits - 1) for i in range(0, a.shape[2], 16) for s in range(0, 8, bits)], axis=2)
+        a = a.reshape(*a.shape[:2], 64)
+    return a.astype(np.float32) - np.float32(2 ** (bits - 1))
+
 def parameters(t, name, gran, rows, cols):
     """Scale or zero of every element, broadcast to (rows, cols)."""
-    a = t[name].astype(np.float32)
+    a = t[name]
+    if a.dtype == np.uint8: a = zero_points(a)
+    a = a.astype(np.float32)
     if gran == 'tensor': return a.reshape(1, 1)
     if gran == 'channel': return a.reshape(-1)[:rows, None]
     if gran == 'input': return a[None, :]
@@ -73,7 +87,7 @@ def dequantize(t, name, scheme, shape, conv1d):
     return w.T if conv1d else w
 
 raw, metadata, t = read_safetensors(sys.argv[1], 64)
-assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2') for k, v in metadata.items() if k.startswith('scheme.')) else '1')
+assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2') or ':g' in v and 'affine' in v for k, v in metadata.items() if k.startswith('scheme.')) else '1')
 assert zlib.crc32(raw[:-4]) == int(t['checksum'][0]), 'checksum'
 assert json.loads(metadata['gpt2q.config'])['model_type'] == 'gpt2'
 expected = read_safetensors(sys.argv[2] + '/model.safetensors', 1)[2]

@@ -225,8 +225,9 @@ static void test_i4_groups_affine(void **state)
             size_t at = ((size_t)(o / PANEL) * 4 + (size_t)g) * PANEL + (size_t)(o % PANEL);
             float a = 0.0f;
             for (int k = g * group; k < (g + 1) * group; k++) a = fmaf((float)code_at(&w.w, o, k), x[k], a);
-            total = fmaf(f16_at(w.w.scale, at),
-                         fmaf(-f16_at(w.w.zero, at), lane_sum(x + g * group, group), a), total);
+            total =
+                fmaf(f16_at(w.w.scale, at),
+                     fmaf(-qtensor_parameter(&w.w, w.w.zero, at), lane_sum(x + g * group, group), a), total);
         }
         assert_memory_equal(&total, &y[o], sizeof total);
     }

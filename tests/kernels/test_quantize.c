@@ -8,6 +8,7 @@
 #include "model/safetensors.h"
 #include "qtensor/isa.h"
 #include "qtensor/quantize.h"
+#include "qtensor/zero_points.h"
 #include "tests/schemes.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -42,10 +43,26 @@ static int code_at(const struct qtensor *w, int o, int i)
     }
 }
 
+/* Zero point number n, through the layout that zero_points.h states. */
+static float zero_in_bits(const struct qtensor *w, int n)
+{
+    const int groups = w->cols / w->scheme.group, o = n / groups, v = o % PANEL / 16, i = o % 16;
+    const int bits = format_facts[w->scheme.format].bits, middle = 1 << (bits - 1);
+    const uint8_t *block = (const uint8_t *)w->zero + (o / PANEL * groups + n % groups) * 8 * bits;
+    switch (bits) {
+    case 8: return (float)(block[16 * v + i] - middle);
+    case 4: return (float)((block[v / 2 * 16 + i] >> v % 2 * 4 & 15) - middle);
+    case 2: return (float)((block[i] >> 2 * v & 3) - middle);
+    default: assert_int_equal(bits, 3);
+    }
+    return (float)((block[i] >> 2 * v & 3) + (block[16 + i % 8] >> (2 * v + i / 8) & 1) * 4 - middle);
+}
+
 /* Parameter number n in the goldens' order: group n % groups of output n / groups. */
 static float parameter_at(const struct qtensor *w, const void *values, int n)
 {
     if (!values) return 0.0f;
+    if (scheme_zero_in_bits(w->scheme) && values == w->zero) return zero_in_bits(w, n);
     if (w->scheme.gran != QG_GROUP) return ((const float *)values)[n];
     int groups = w->cols / w->scheme.group, o = n / groups;
     return float_from_f16(((const uint16_t *)values)[(o / PANEL * groups + n % groups) * PANEL + o % PANEL]);

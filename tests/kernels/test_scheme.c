@@ -96,6 +96,10 @@ static void test_layouts(void **state)
     assert_true(l.panel_bytes == 2 * 12 * 64 && l.codes_bytes == l.panel_bytes);
     l = layout("i2", 65, 32);
     assert_true(l.panel_bytes == 8 * 64 && l.codes_bytes == 2 * l.panel_bytes && l.scale_bytes == 128 * 2);
+    l = layout("i3:g32:affine", 65, 64);
+    assert_true(l.scale_bytes == 128 * 2 * 2 && l.zero_bytes == 128 * 2 * 3 / 8);
+    l = layout("i8:g8:affine", 1, 8);
+    assert_true(l.zero_bytes == 64);
     l = layout("notes", 3, 3);
     assert_true(l.scale_bytes == 4 && l.zero_bytes == 4);
 }

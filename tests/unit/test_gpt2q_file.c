@@ -17,13 +17,9 @@ struct image {
     size_t size, header; /* header: where data begin */
 };
 
-static struct image image_of(const char *spec)
+static struct image image_from(const char *path)
 {
-    gpt2q_error err;
     struct image image = {0};
-    char *directory = temp_directory(), path[4200];
-    snprintf(path, sizeof path, "%s/model.gpt2q", directory);
-    if (quantize_to(MODEL, spec, NULL, 0, path, &err)) fail_msg("%s", err.message);
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
     fseek(f, 0, SEEK_END);
@@ -34,6 +30,16 @@ static struct image image_of(const char *spec)
     fclose(f);
     for (size_t i = 0; i < 8; i++) image.header |= (size_t)image.bytes[i] << (8 * i);
     image.header += 8;
+    return image;
+}
+
+static struct image image_of(const char *spec)
+{
+    gpt2q_error err;
+    char *directory = temp_directory(), path[4200];
+    snprintf(path, sizeof path, "%s/model.gpt2q", directory);
+    if (quantize_to(MODEL, spec, NULL, 0, path, &err)) fail_msg("%s", err.message);
+    struct image image = image_from(path);
     temp_remove(directory);
     return image;
 }
@@ -297,6 +303,32 @@ static void zero_points_that_are_none(void **state)
     mem_free(minmax.bytes);
 }
 
+/* Zero points of 16 bits, as files of version 1 have them, become bits. */
+static void zero_points_of_16_bits(void **state)
+{
+    (void)state;
+    struct image image = image_from("tests/golden/data/zero-points-f16.gpt2q"),
+                 fresh = image_of("i4:g8:affine");
+    uint8_t *zero = tensor(&image, MATRIX ".zero", NULL), was[2];
+    static const float bad[] = {0.5f, 128.0f, -129.0f, NAN, INFINITY};
+    expect_load(&image, NULL);
+    memcpy(was, zero + 2 * 70, sizeof was);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put_half(zero + 2 * 70, bad[i]);
+        expect_load(&image, "zero point 70 of " MATRIX " is ");
+    }
+    memcpy(zero + 2 * 70, was, sizeof was);
+    expect_load(&image, NULL);
+    const uint8_t *bits = tensor(&fresh, MATRIX ".zero", NULL);
+    struct gpt2_weights w;
+    gpt2q_error err;
+    assert_int_equal(load(fresh.bytes, fresh.size, &w, &err), 0);
+    assert_memory_equal(w.h[0].c_fc.weight.zero, bits, 32);
+    weights_free(&w);
+    mem_free(image.bytes);
+    mem_free(fresh.bytes);
+}
+
 static gpt2q_status check_matrix(const struct image *image, gpt2q_error *err)
 {
     struct gpt2_weights w;
@@ -376,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_scale_of_0_over_codes_of_0),
         cmocka_unit_test(a_scale_of_0_over_codes_of_the_zero_point),
         cmocka_unit_test(zero_points_that_are_none),
+        cmocka_unit_test(zero_points_of_16_bits),
         cmocka_unit_test(codes_that_are_none),
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(a_full_disk),
