@@ -3,6 +3,7 @@
  * test_matmul_accuracy.c. */
 #include "base/memory.h"
 #include "kernels/half.h"
+#include "qtensor/dequantize.h"
 #include "tests/products.h"
 #include "tests/schemes.h"
 #include "tests/support.h"
