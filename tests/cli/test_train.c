@@ -292,7 +292,10 @@ static void bad_input_gets_a_sentence(void **state)
     refuse(1, "scales are learned for integer codes", "-q i4:tensor --learn-scales -o %s", in("x.gpt2q"));
     refuse(1, "notes", "-q notes -o %s", in("x.gpt2q"));
     refuse(1, "does not fit its", "-q i4:g24 -o %s", in("x.gpt2q"));
-    refuse(1, "is a directory", "-q i4:g8 -o %s", directory);
+    refuse(2, "a.txt", "-q i4:g8 -o %s", in("a.txt"));
+    refuse(2, "b.txt", "-q i4:g8 -o x --csv %s", in("b.txt"));
+    refuse(2, "model", "-q i4:g8 -o %s", in("model.safetensors"));
+    refuse(2, "is the folder of the model", "-q i4:g8 -o %s", directory);
     snprintf(arguments, sizeof arguments,
              "train -m %s -q i4:g8 --text %s -o %s --batch-tokens 128 --window 32", directory,
              in("short.txt"), in("x.gpt2q"));

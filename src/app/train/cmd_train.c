@@ -1,7 +1,7 @@
 /* gpt2q train: quantization-aware training, and fine-tuning. */
 #include "app/commands.h"
-#include "app/train/train.h"
 #include "app/outputs.h"
+#include "app/train/train.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "model/locate.h"
@@ -148,6 +148,7 @@ static void read_all(struct outputs *o, const char *role, const struct string_li
     for (size_t i = 0; i < paths->n; i++) outputs_read(o, role, paths->items[i]);
 }
 
+/* A checkpoint is both: --resume reads what the run writes. */
 static int check_outputs(const struct training *t)
 {
     struct outputs o = {0};
