@@ -7,4 +7,6 @@
  * its name ends in, with n_overrides "GLOB=SPEC". */
 gpt2q_status quantize_to(const char *model, const char *spec, const char *const *overrides,
                          size_t n_overrides, const char *path, gpt2q_error *err);
+/* The same to a Hugging Face directory of float32. */
+gpt2q_status export_to(const char *model, const char *spec, const char *directory, gpt2q_error *err);
 #endif

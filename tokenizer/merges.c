@@ -16,7 +16,7 @@ static int alphabet_byte(uint32_t c)
     return c < 67 ? (int)(c - 33 + 127) : 173;
 }
 
-size_t alphabet_encode(uint8_t byte, char out[2])
+static size_t spell_byte(uint8_t byte, char *out)
 {
     uint32_t c = byte;
     if (alphabet_byte(c) != byte) c = 0x100 + (c <= 32 ? c : c <= 160 ? c - 127 + 33 : 67);
@@ -24,6 +24,28 @@ size_t alphabet_encode(uint8_t byte, char out[2])
     if (c < 0x80) return 1;
     out[0] = (char)(0xC0 | c >> 6), out[1] = (char)(0x80 | (c & 63));
     return 2;
+}
+
+size_t alphabet_spell(const char *bytes, size_t n, char *out)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < n; i++) written += spell_byte((uint8_t)bytes[i], out + written);
+    return written;
+}
+
+uint64_t *pair_table_by_rank(const struct pair_table *pairs, uint32_t *count)
+{
+    const size_t n = pairs->n_ranks;
+    uint64_t *by_rank = mem_array(n, sizeof *by_rank);
+    *count = 0;
+    for (size_t i = 0; by_rank && i < n; i++) by_rank[i] = EMPTY_PAIR;
+    for (size_t i = 0; by_rank && i <= pairs->mask; i++) {
+        const uint64_t slot = pairs->slots[i];
+        if (slot == EMPTY_PAIR || (slot & ID_MASK) >= n) continue;
+        *count += by_rank[slot & ID_MASK] == EMPTY_PAIR;
+        by_rank[slot & ID_MASK] = slot;
+    }
+    return by_rank;
 }
 
 bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity, size_t *length,

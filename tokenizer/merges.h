@@ -8,8 +8,12 @@
 bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity, size_t *length,
                      uint32_t *foreign);
 
-/* The character of a byte, one or two bytes of UTF-8; returns how many. */
-size_t alphabet_encode(uint8_t byte, char out[2]);
+/* Spells n bytes in it, out (2 n); returns how many bytes of UTF-8 that takes. */
+size_t alphabet_spell(const char *bytes, size_t n, char *out);
+
+/* The slots of the pairs by rank, (n_ranks), for mem_free: EMPTY_PAIR where a pair has a later rank, too. *count: pairs. NULL when
+ * memory is out. */
+uint64_t *pair_table_by_rank(const struct pair_table *pairs, uint32_t *count);
 
 struct merge_reader {
     struct tokenizer *t;

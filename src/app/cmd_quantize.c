@@ -248,6 +248,13 @@ static const char *scheme_asked(const struct gguf_type *type)
     return opt.output && model_path_is_gguf(opt.output) ? "i8:g32" : "i8";
 }
 
+/* A .gpt2q file becomes another container of the same numbers, or with --requantize other numbers. */
+static bool is_converted(const struct container_reader *kind, const struct method_plan *plan)
+{
+    const bool to_gpt2q = opt.output && !model_path_is_gguf(opt.output);
+    return kind == &safetensors_reader && method_plan_is_plain(plan) && (opt.model.requantize || !to_gpt2q);
+}
+
 static int run_path(const char *path, const struct method_plan *plan)
 {
     const struct gguf_type *type = opt.gguf_type ? gguf_type_named(opt.gguf_type) : NULL;
@@ -261,13 +268,14 @@ static int run_path(const char *path, const struct method_plan *plan)
     p.requantize = opt.model.requantize;
     if (!file_is_directory(path)) {
         if (container_kind(path, &kind, &err)) return failed(&err);
-        if (kind != &gguf_reader) return refuse_file(path);
+        if (kind != &gguf_reader && !is_converted(kind, plan)) return refuse_file(path);
     }
     gpt2q_status s = isa_choose(opt.model.isa, &p.isa, &err);
     if (!s) s = scheme_parse(scheme_asked(type), &p.scheme, &err);
     c.plan = *plan;
     if (!s) s = quantizer_open(path, &p, &c.quantizer, &err);
     if (s) return failed(&err);
+    if (!opt.model.quiet) say_left_out(&c.quantizer.bindings.left_out);
     c.quantizer.rounded_as = type && type->decode ? type : NULL;
     int code = method_run(&opt.method, &c.plan, path, opt.json, opt.model.quiet, &c.quantizer, &c.methods);
     if (!code) code = convert(&c);
@@ -343,6 +351,9 @@ const struct command command_quantize = {
                    "factors into the model before another method rounds it. imatrix, gptq, awq and\n"
                    "smoothquant read a text, which --calibrate names. The file says how it was\n"
                    "made. The same request makes the same bytes on any machine.\n"
+                   "\n"
+                   "A .gpt2q or GGUF file is turned into another kind of file, or by --export into\n"
+                   "a directory, with the same numbers.\n"
                    "\n"
                    "A GGUF file holds exactly f32, f16, bf16, i8:g32:absmax (Q8_0, the default\n"
                    "there), i4:g32:absmax or signed (Q4_0) and i4:g32:minmax (Q4_1). Other schemes\n"

@@ -108,6 +108,12 @@ void inspect_print_json(const struct inventory *v, const char *path)
     cJSON_AddItemToObject(doc, "parameters", json_count(v->parameters));
     cJSON_AddItemToObject(doc, "bytes", json_count(v->bytes));
     cJSON_AddItemToObject(doc, "footprint", footprint_json(v));
+    cJSON *left = NULL; /* a field where there is something to say */
+    for (size_t i = 0; i < v->n_tensors; i++) {
+        if (!v->tensors[i].is_left_out) continue;
+        if (!left) left = cJSON_AddArrayToObject(doc, "left_out");
+        cJSON_AddItemToArray(left, json_text(v->tensors[i].name, strlen(v->tensors[i].name)));
+    }
     cJSON *tensors = cJSON_AddArrayToObject(doc, "tensors");
     for (size_t i = 0; i < v->n_tensors; i++)
         cJSON_AddItemToArray(tensors, inspect_tensor_json(&v->tensors[i]));
@@ -185,6 +191,18 @@ static void print_made(const char *label, const char *text)
     putchar('\n');
 }
 
+/* Heads of other models than a language model. */
+static void print_left_out(const struct inventory *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n_tensors; i++) {
+        if (!v->tensors[i].is_left_out) continue;
+        printf("%s", n++ ? ", " : "left out, for they belong to no language head: ");
+        print_text(v->tensors[i].name, strlen(v->tensors[i].name));
+    }
+    if (n) putchar('\n');
+}
+
 void inspect_print_table(const struct inventory *v, const char *path)
 {
     char parameters[COUNT_TEXT];
@@ -199,6 +217,7 @@ void inspect_print_table(const struct inventory *v, const char *path)
                "n_positions %d, vocab_size %d, %s\n",
                (int)c->n_layer, (int)c->n_embd, (int)c->n_head, (int)c->n_inner, (int)c->n_positions,
                (int)c->vocab_size, c->activation_function);
+    print_left_out(v);
     print_tensors(v);
     print_footprint(v);
 }

@@ -1,7 +1,9 @@
 /* The options of every command with a model, and opening it. */
 #include "app/common.h"
+#include "app/tables.h"
 #include "base/threads.h"
 #include "engine/context.h"
+#include "engine/model.h"
 #include "qtensor/isa.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +155,28 @@ int model_options_check(const struct model_options *o)
 
 int failed(const gpt2q_error *err) { return failure("%s", err->message); }
 
+void say_left_out(const struct left_out *left)
+{
+    static bool said; /* a model that is opened again says the same */
+    char more[48] = "";
+    if (!left->n || said) return;
+    said = true;
+    if (left->more) snprintf(more, sizeof more, " and %zu more", left->more);
+    fprintf(stderr, "gpt2q: left out, for they belong to no language head: %s%s\n", left->names, more);
+}
+
+static void say_remarks(const struct gpt2_weights *w)
+{
+    static bool said;
+    char bytes[COUNT_TEXT];
+    say_left_out(&w->left_out);
+    if (!w->n_as_floats || said) return;
+    said = true;
+    fprintf(stderr,
+            "gpt2q: %zu matrices of K types or IQ4_XS are held as f32, which holds them exactly: %s bytes\n",
+            w->n_as_floats, print_count(w->as_floats_bytes, bytes));
+}
+
 int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out)
 {
     gpt2q_error err;
@@ -167,7 +191,9 @@ int open_model(const struct model_options *o, bool weights_only, gpt2q_model **o
     p.n_threads = (int32_t)o->threads;
     p.weights_only = weights_only;
     p.requantize = o->requantize;
-    return gpt2q_model_open(o->model, &p, out, &err) ? failed(&err) : EXIT_DONE;
+    if (gpt2q_model_open(o->model, &p, out, &err)) return failed(&err);
+    if (!o->quiet) say_remarks(model_weights(*out));
+    return EXIT_DONE;
 }
 
 int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs,

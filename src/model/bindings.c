@@ -3,8 +3,12 @@
  * wte. */
 #include "model/bindings.h"
 #include "base/memory.h"
+#include "base/terminal_text.h"
 #include "model/config.h"
+#include "model/container_gpt2q.h"
 #include "model/gguf_model.h"
+#include "model/gpt2q_read.h"
+#include "model/gpt2q_tokenizer.h"
 #include "model/weights_build.h"
 #include <inttypes.h>
 #include <string.h>
@@ -39,12 +43,26 @@ static gpt2q_status check_type(const struct binding *b, const struct bindings *l
                      b->file, t->name, st_dtype_name(t->dtype));
 }
 
+/* Heads of GPT2DoubleHeadsModel, GPT2ForSequenceClassification and their like are named, and not loaded. */
+void bindings_leave_out(struct left_out *left, const char *name)
+{
+    char text[4 * WEIGHT_NAME_MAX];
+    const size_t n = strlen(left->names), room = sizeof left->names - n;
+    terminal_text(text, sizeof text, name, strlen(name));
+    if (!left->more && strlen(text) + sizeof ", " <= room)
+        snprintf(left->names + n, room, "%s%s", n ? ", " : "", text);
+    else
+        left->more++;
+    left->n++;
+}
+
 static gpt2q_status bind(struct bindings *l, const char *path, const struct container_tensor *t,
                          gpt2q_error *err)
 {
     struct weight_id id;
     enum weight_name kind = weight_parse(weight_strip(t->name), &id);
-    if (kind == NAME_OTHER) return GPT2Q_OK;
+    if (kind == NAME_MASK) return GPT2Q_OK;
+    if (kind == NAME_OTHER) return bindings_leave_out(&l->left_out, t->name), GPT2Q_OK;
     if (kind == NAME_UNKNOWN)
         return error_set(err, GPT2Q_FORMAT, "%s: %s is no tensor of a GPT-2", path, t->name);
     if (id.layer >= l->config.n_layer) {
@@ -73,7 +91,9 @@ static gpt2q_status check_missing(const struct bindings *l, gpt2q_error *err)
     char name[WEIGHT_NAME_MAX], first[WEIGHT_NAME_MAX] = "", more[48] = "";
     for (size_t i = 0; i < weight_slots(&l->config); i++) {
         struct weight_id id = weight_at(&l->config, i);
-        if (l->bound[i] || (id.part == PART_LM_HEAD && l->config.tie_word_embeddings)) continue;
+        /* A model of another head has none of this one, and what it says of tying is of no use. */
+        const bool tied = l->config.tie_word_embeddings || l->left_out.n > 0;
+        if (l->bound[i] || (id.part == PART_LM_HEAD && tied)) continue;
         if (!missing++) memcpy(first, weight_print(id, name), sizeof first);
     }
     if (!missing) return GPT2Q_OK;
@@ -126,7 +146,8 @@ static gpt2q_status walk(const struct bindings *l, bool stored, binding_fn *fn, 
         const struct container_tensor *t = b->tensor;
         const bool blocks = stored && b->as_blocks;
         char name[WEIGHT_NAME_MAX];
-        if (i + 1 < l->n) file_map_prefetch(l->items[i + 1].tensor->data, l->items[i + 1].tensor->size);
+        const struct container_tensor *next = i + 1 < l->n ? l->items[i + 1].tensor : NULL;
+        if (next && !next->copied) file_map_prefetch(next->data, next->size);
         float *floats = NULL;
         if (!blocks && container_needs_floats(t)) s = container_floats(t, b->file, &floats, err);
         if (s) return s;
@@ -135,7 +156,7 @@ static gpt2q_status walk(const struct bindings *l, bool stored, binding_fn *fn, 
             weights_source(&l->config, b->id, weight_print(b->id, name), dtype_of(t), data, t->turned);
         s = fn(user, i, &src, err);
         mem_free(floats);
-        file_map_drop(t->data, t->size);
+        if (!t->copied) file_map_drop(t->data, t->size);
     }
     return s;
 }
@@ -157,6 +178,13 @@ static gpt2q_status open_file(const char *path, struct bindings *out, gpt2q_erro
     if (s) return s;
     const struct gguf_file *gguf = container_gguf(&out->container.files[0]);
     if (gguf) return gguf_config(gguf, &out->config, err);
+    const struct safetensors *st = container_safetensors(&out->container.files[0]);
+    if (st && safetensors_is_gpt2q(st)) {
+        container_close(&out->container);
+        s = container_open_gpt2q(path, &out->container, err);
+        if (!s) out->config = container_gpt2q(&out->container.files[0])->config;
+        return s;
+    }
     return error_set(err, GPT2Q_INVALID_ARGUMENT,
                      "%s: holds tensors and no config; name the directory with their config.json", path);
 }
@@ -179,6 +207,8 @@ gpt2q_status bindings_open(const char *path, struct bindings *out, gpt2q_error *
 gpt2q_status bindings_texts(const struct bindings *b, struct directory_texts *out, gpt2q_error *err)
 {
     const struct gguf_file *gguf = container_gguf(&b->container.files[0]);
+    const struct gpt2_weights *stored = container_gpt2q(&b->container.files[0]);
+    if (stored) return gpt2q_texts(&stored->files[0], out, err);
     return gguf ? gguf_texts(gguf, out, err) : directory_read_to_store(b->directory, out, err);
 }
 

@@ -21,6 +21,7 @@ struct bindings {
     size_t n;
     const struct binding **bound; /* by slot; only while binding */
     struct binding wte;
+    struct left_out left_out;
     bool tied; /* there is no head, or it equals wte and is not listed */
 };
 
@@ -29,6 +30,8 @@ struct bindings {
 gpt2q_status bindings_texts(const struct bindings *b, struct directory_texts *out, gpt2q_error *err);
 gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_error *err);
 void bindings_close(struct bindings *b);
+/* Adds a name to those of tensors that are no part of the model. */
+void bindings_leave_out(struct left_out *left, const char *name);
 /* Lists a second copy of a tied wte as the head. */
 void bindings_add_head(struct bindings *b);
 /* Calls fn for every tensor in the order of the files. It gets the numbers where they lie in the file, as

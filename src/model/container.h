@@ -9,16 +9,19 @@
 
 struct gguf_type;
 struct gguf_file;
+struct qtensor;
 struct container_tensor {
     const char *name; /* the checkpoint's, as the file has it */
     enum st_dtype dtype;
     const struct gguf_type
         *blocks; /* The numbers lie in blocks, and each decodes to dtype. NULL: one number after another. */
-    int n_dims;  /* 0: a scalar */
-    uint64_t shape[ST_MAX_DIMS]; /* in the checkpoint's order: a Conv1D weight is (in, out) */
-    bool turned;                 /* a matrix whose numbers lie as (out, in) */
-    const uint8_t *data;         /* within the map; may be misaligned for its type */
-    size_t size;                 /* bytes */
+    const struct qtensor *panels; /* The numbers are those of this matrix (a .gpt2q file). NULL: of `data`. */
+    int n_dims;                   /* 0: a scalar */
+    uint64_t shape[ST_MAX_DIMS];  /* in the checkpoint's order: a Conv1D weight is (in, out) */
+    bool turned;                  /* a matrix whose numbers lie as (out, in) */
+    const uint8_t *data;          /* within the map; may be misaligned for its type */
+    size_t size;                  /* bytes */
+    bool copied;                  /* data is not in a map: it cannot be let go and read again */
 };
 
 struct container_reader;
@@ -62,7 +65,7 @@ struct safetensors *container_safetensors(const struct container_file *file);
 /* The GGUF file behind an opened one. NULL: another kind. */
 const struct gguf_file *container_gguf(const struct container_file *file);
 void container_close(struct container *c);
-/* Blocks and doubles must become floats before they are used. container_floats makes them, in the tensor's
+/* Blocks, panels and doubles must become floats before they are used. container_floats makes them, in the tensor's
  * order, for mem_free. It refuses blocks that decode to a number that is not finite, and doubles beyond
  * the range of a float. `file` is for messages. */
 bool container_needs_floats(const struct container_tensor *t);

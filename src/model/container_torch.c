@@ -13,7 +13,12 @@ static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
         return s;
     }
     file->owner = t;
-    return container_list(file, t->tensors, t->n_tensors, err);
+    gpt2q_status listed = container_list(file, t->tensors, t->n_tensors, err);
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const uint8_t *data = t->tensors[i].data;
+        file->tensors[i].copied = data < t->map.data || data >= t->map.data + t->map.size;
+    }
+    return listed;
 }
 
 static const struct container_tensor *find(const struct container_file *file, const char *name)

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <math.h>
 
+enum { ID_Q8_0 = 8, ID_MXFP4 = 39 };
+
 static float half_at(const uint8_t *p) { return float_from_f16((uint16_t)(p[0] | p[1] << 8)); }
 
 /* ---- blocks of 32: low nibbles are values 0..15, high ones 16..31 ---- */
@@ -143,11 +145,11 @@ const char *gguf_type_print(uint32_t id, char text[24])
 
 /* ---- exact schemes ---- */
 
-static bool has_code(const struct gguf_codes *c, int code)
+static bool has_code(const int8_t *code, int wanted)
 {
-    for (int i = 0; i < GGUF_GROUP; i++)
-        if (c->code[i] == code) return true;
-    return false;
+    bool found = false;
+    for (int i = 0; i < GGUF_GROUP; i++) found |= code[i] == wanted;
+    return found;
 }
 
 static bool is_all_zero(const struct gguf_codes *c)
@@ -157,23 +159,53 @@ static bool is_all_zero(const struct gguf_codes *c)
     return true;
 }
 
-struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols)
+static bool half_is_finite(uint16_t half) { return (half & 0x7C00u) != 0x7C00u; }
+
+/* Scales that are float16 numbers, and so all but those of MXFP4, are looked at as such. */
+static struct gguf_findings look_at_halves(const struct gguf_type *type, const uint8_t *b, size_t n)
+{
+    struct gguf_findings f = {0};
+    for (size_t i = 0; i < n; i++, b += type->bytes) {
+        const uint16_t scale = (uint16_t)(b[0] | b[1] << 8);
+        f.floats |= !half_is_finite(scale);
+        if (type->has_min) f.floats |= (scale > 0x8000u) || !half_is_finite((uint16_t)(b[2] | b[3] << 8));
+        if (type->id == ID_Q8_0) f.least_code |= (scale & 0x7FFFu) && has_code((const int8_t *)b + 2, -128);
+    }
+    return f;
+}
+
+struct gguf_findings gguf_look_at(const struct gguf_type *type, const uint8_t *blocks, size_t n)
+{
+    struct gguf_findings f = {0};
+    if (type->id != ID_MXFP4) return look_at_halves(type, blocks, n);
+    for (size_t i = 0; i < n && !f.floats; i++) {
+        struct gguf_codes c;
+        type->codes(blocks + i * (size_t)type->bytes, &c);
+        f.floats =
+            !isfinite(c.scale) || (float_from_f16(f16_from_float(c.scale)) != c.scale && !is_all_zero(&c));
+    }
+    return f;
+}
+
+struct scheme gguf_scheme_of(const struct gguf_type *type, struct gguf_findings f, int cols)
 {
     const struct scheme floats = {.format = type->decode ? QF_F32 : type->format};
     struct scheme s = {.format = type->format, .gran = QG_GROUP, .group = GGUF_GROUP};
     struct qtensor_layout layout;
     if (!type->codes || !qtensor_layout(s, 1, cols, &layout)) return floats;
-    s.grid = type->has_min ? QGRID_MINMAX : type->format == QF_I4 ? QGRID_SIGNED : QGRID_ABSMAX;
-    for (size_t i = 0; i < n / GGUF_GROUP; i++) {
-        struct gguf_codes c;
-        type->codes(blocks + i * (size_t)type->bytes, &c);
-        if (!isfinite(c.scale) || !isfinite(c.min)) return floats; /* decoding it gives the error */
-        if (float_from_f16(f16_from_float(c.scale)) != c.scale && !is_all_zero(&c)) return floats;
-        if (type->has_min && c.scale < 0.0f) return floats;
-        /* absmax has no code -128, and its opposite has no place */
-        if (s.grid == QGRID_ABSMAX && c.scale != 0.0f && has_code(&c, -128)) s.grid = QGRID_SIGNED;
-    }
+    if (f.floats) return floats; /* who decodes what is not finite says so */
+    /* absmax has no code -128, nor has its opposite a place */
+    s.grid = type->has_min                           ? QGRID_MINMAX
+             : type->format == QF_I4 || f.least_code ? QGRID_SIGNED
+                                                     : QGRID_ABSMAX;
     return s;
+}
+
+struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols)
+{
+    const struct gguf_findings f =
+        type->codes ? gguf_look_at(type, blocks, n / GGUF_GROUP) : (struct gguf_findings){0};
+    return gguf_scheme_of(type, f, cols);
 }
 
 void gguf_store_block(const struct gguf_type *type, struct scheme scheme, const uint8_t *block,

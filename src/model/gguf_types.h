@@ -37,6 +37,13 @@ const char *gguf_type_print(uint32_t id, char text[24]);
  * Q5_0, IQ4_NL and MXFP4 become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax. An
  * output has `cols` values. */
 struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols);
+/* The same in parts: what is found in some blocks of a type with codes, and the scheme that follows from all findings together. */
+struct gguf_findings {
+    bool floats;     /* a block that no scheme of codes holds */
+    bool least_code; /* code -128 with a scale */
+};
+struct gguf_findings gguf_look_at(const struct gguf_type *type, const uint8_t *blocks, size_t n_blocks);
+struct scheme gguf_scheme_of(const struct gguf_type *type, struct gguf_findings f, int cols);
 /* Stores a block's codes for such a scheme, counted from 0, with a scale (and minimum) that the scheme
  * allows. */
 struct gguf_stored {

@@ -1,6 +1,7 @@
 /* The texts are the tokenizer. The tables beside them are what reading the texts would make, so that a
  * large vocabulary opens at once. Only `inspect --check` compares the two. */
 #include "model/gpt2q_tokenizer.h"
+#include "base/memory.h"
 #include "model/gpt2q_file.h"
 #include <string.h>
 
@@ -74,6 +75,32 @@ static struct tokenizer_text text_of(const struct safetensors *st, const struct 
 {
     if (!t) return (struct tokenizer_text){0};
     return (struct tokenizer_text){t->size ? (const char *)t->data : "", t->size, st->map.path};
+}
+
+static gpt2q_status copy_text(const struct safetensors *st, const struct st_tensor *t, int file,
+                              struct directory_texts *out, struct tokenizer_text *to, gpt2q_error *err)
+{
+    if (!t) return GPT2Q_OK;
+    out->files[file].text = mem_memdup((const char *)t->data, t->size);
+    out->files[file].path = mem_strdup(st->map.path);
+    out->files[file].size = t->size;
+    *to = (struct tokenizer_text){out->files[file].text, t->size, out->files[file].path};
+    return to->text && to->name ? GPT2Q_OK : error_memory(err, t->name, t->size);
+}
+
+gpt2q_status gpt2q_texts(const struct safetensors *st, struct directory_texts *out, gpt2q_error *err)
+{
+    struct texts t;
+    *out = (struct directory_texts){0};
+    gpt2q_status s = find_texts(st, &t, err);
+    if (s || !t.vocab) return s;
+    s = copy_text(st, t.vocab, t.merges ? FILE_VOCAB : FILE_TOKENIZER, out, &out->texts.vocab, err);
+    if (!s) s = copy_text(st, t.merges, FILE_MERGES, out, &out->texts.merges, err);
+    if (s || !t.extras) return s;
+    out->extras = mem_memdup((const char *)t.extras->data, t.extras->size);
+    if (!out->extras) return error_memory(err, GPT2Q_EXTRAS, t.extras->size);
+    out->texts.extras = (struct tokenizer_text){out->extras, t.extras->size, out->texts.vocab.name};
+    return GPT2Q_OK;
 }
 
 static gpt2q_status read_texts(const struct safetensors *st, const struct texts *texts,

@@ -10,12 +10,47 @@
 
 /* ---- schemes ---- */
 
-static struct scheme scheme_of(const struct bindings *b, const struct binding *item)
+static bool is_quantized(const struct container_tensor *t) { return t->blocks || t->panels; }
+
+struct looking {
+    const struct container_tensor *t;
+    size_t n;                    /* blocks */
+    struct gguf_findings *found; /* (shares) */
+};
+
+static void look(void *arg, int share, int n)
+{
+    const struct looking *l = arg;
+    int64_t b0, b1;
+    threads_split((int64_t)l->n, share, n, &b0, &b1);
+    l->found[share] =
+        gguf_look_at(l->t->blocks, l->t->data + (size_t)b0 * (size_t)l->t->blocks->bytes, (size_t)(b1 - b0));
+}
+
+#define SHARES_MAX 64
+
+/* As gguf_exact_scheme, by several threads. */
+static struct scheme scheme_of_blocks(const struct container_tensor *t, int cols, int n_threads)
+{
+    struct gguf_findings found[SHARES_MAX], all = {0};
+    struct looking l = {.t = t, .n = t->size / (size_t)t->blocks->bytes, .found = found};
+    const size_t worth = l.n / 4096 + 1; /* a share of less is over before a thread has woken */
+    int n = n_threads < SHARES_MAX ? n_threads : SHARES_MAX;
+    if ((size_t)n > worth) n = (int)worth;
+    if (n < 1) n = 1;
+    if (t->blocks->codes) threads_run(n, look, &l);
+    for (int i = 0; i < n && t->blocks->codes; i++)
+        all.floats |= found[i].floats, all.least_code |= found[i].least_code;
+    return gguf_scheme_of(t->blocks, all, cols);
+}
+
+static struct scheme scheme_of(const struct bindings *b, const struct binding *item, int n_threads)
 {
     const struct container_tensor *t = item->tensor;
     int rows, cols;
     weight_rows_cols(&b->config, item->id.part, &rows, &cols);
-    if (t->blocks) return gguf_exact_scheme(t->blocks, t->data, (size_t)rows * (size_t)cols, cols);
+    if (t->panels) return t->panels->scheme;
+    if (t->blocks) return scheme_of_blocks(t, cols, n_threads);
     const enum qformat format = t->dtype == ST_F16 ? QF_F16 : t->dtype == ST_BF16 ? QF_BF16 : QF_F32;
     return (struct scheme){.format = format};
 }
@@ -26,18 +61,21 @@ gpt2q_status stored_schemes_find(const struct bindings *b, struct weights_params
     bool quantized = false;
     *out = (struct stored_schemes){0};
     for (size_t i = 0; i < b->n; i++)
-        quantized |= b->items[i].tensor->blocks && weight_is_matrix(b->items[i].id.part);
+        quantized |= is_quantized(b->items[i].tensor) && weight_is_matrix(b->items[i].id.part);
     if (!quantized) return GPT2Q_OK;
     const size_t n = weight_slots(&b->config);
     out->by_slot = mem_zarray(n, sizeof *out->by_slot);
     if (!out->by_slot) return error_memory(err, "a table of schemes", n * sizeof *out->by_slot);
     for (size_t i = 0; i < b->n; i++)
         if (weight_is_matrix(b->items[i].id.part))
-            out->by_slot[weight_slot(&b->config, b->items[i].id)] = scheme_of(b, &b->items[i]);
+            out->by_slot[weight_slot(&b->config, b->items[i].id)] =
+                scheme_of(b, &b->items[i], params->n_threads);
     const size_t wte = weight_slot(&b->config, (struct weight_id){PART_WTE, 0});
     if (b->tied)
         out->by_slot[weight_slot(&b->config, (struct weight_id){PART_LM_HEAD, 0})] = out->by_slot[wte];
-    if (params->as_stored) params->stored = out->by_slot, params->scheme = out->by_slot[wte];
+    if (!params->as_stored) return GPT2Q_OK;
+    params->stored = out->by_slot, params->scheme = out->by_slot[wte];
+    if (scheme_is_notes(params->scheme)) params->scheme = (struct scheme){.format = QF_F32}; /* of vectors */
     return GPT2Q_OK;
 }
 
@@ -48,15 +86,15 @@ gpt2q_status stored_schemes_keep(const struct stored_schemes *stored, struct bin
     for (size_t i = 0; stored->by_slot && i < b->n; i++) {
         struct binding *item = &b->items[i];
         const size_t slot = weight_slot(&b->config, item->id);
-        if (!item->tensor->blocks || !weight_is_matrix(item->id.part)) continue;
+        if (!is_quantized(item->tensor) || !weight_is_matrix(item->id.part)) continue;
         const bool same = scheme_equal(schemes[slot], stored->by_slot[slot]);
-        item->as_blocks = same && scheme_has_codes(schemes[slot]);
+        item->as_blocks = same && (item->tensor->panels || scheme_has_codes(schemes[slot]));
         char name[WEIGHT_NAME_MAX], has[SCHEME_TEXT_MAX], asked[SCHEME_TEXT_MAX];
         if (!same && !params->requantize)
             return error_set(
                 err, GPT2Q_INVALID_ARGUMENT,
                 "%s: %s is quantized already, as %s (%s), and is held as %s only with --requantize",
-                item->file, weight_print(item->id, name), item->tensor->blocks->name,
+                item->file, weight_print(item->id, name), container_type_name(item->tensor),
                 scheme_print(stored->by_slot[slot], has), scheme_print(schemes[slot], asked));
     }
     return GPT2Q_OK;
@@ -76,27 +114,106 @@ struct block_holding {
     const struct qtensor *w;
 };
 
-/* Outputs beyond the last repeat the panel's first one. */
+/* Where a block's codes and scale go: output o of panel p, group g. */
+struct block_place {
+    int64_t p;
+    int o, g;
+    size_t parameter; /* index of its scale */
+    uint8_t *word;    /* of its first step in the panel; the next is PANEL words on */
+};
+
+static uint32_t load_word(const uint8_t *p)
+{
+    uint32_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+static void store_word(const struct block_place *at, int step, uint32_t word)
+{
+    memcpy(at->word + (size_t)step * PANEL * sizeof word, &word, sizeof word);
+}
+
+static void hold_any(const struct block_holding *h, const struct block_place *at, const uint8_t *block)
+{
+    struct gguf_stored s;
+    gguf_store_block(h->t->blocks, h->w->scheme, block, &s);
+    ((uint16_t *)h->to.scale)[at->parameter] = f16_from_float(s.scale);
+    if (h->to.zero) ((uint16_t *)h->to.zero)[at->parameter] = f16_from_float(s.zero);
+    qtensor_put_codes(h->w, h->to.codes, (int)at->p, at->o, at->g * GGUF_GROUP, GGUF_GROUP, s.code);
+}
+
+/* Q8_0, whose files are the largest, by words. Scales that are not above 0 go the general way, and so do blocks of nothing but 0. */
+static void hold_q8_0(const struct block_holding *h, const struct block_place *at, const uint8_t *block)
+{
+    const uint16_t scale = (uint16_t)(block[0] | block[1] << 8);
+    uint32_t any = 0;
+    for (int i = 0; i < GGUF_GROUP / 4; i++) any |= load_word(block + 2 + 4 * i);
+    if (!any || scale == 0 || scale >= 0x8000u) {
+        hold_any(h, at, block);
+        return;
+    }
+    ((uint16_t *)h->to.scale)[at->parameter] = scale;
+    for (int i = 0; i < GGUF_GROUP / 4; i++)
+        store_word(at, i, load_word(block + 2 + 4 * i) ^ 0x80808080u); /* code + 128 */
+}
+
+/* Q4_0: nibbles are the codes as they are stored; values 0..15 are low ones, 16..31 high ones. */
+static void hold_q4_0(const struct block_holding *h, const struct block_place *at, const uint8_t *block)
+{
+    const uint16_t scale = (uint16_t)(block[0] | block[1] << 8);
+    uint32_t any = 0;
+    for (int i = 0; i < 4; i++) any |= load_word(block + 2 + 4 * i) ^ 0x88888888u;
+    if (!any || !(scale & 0x7FFFu)) {
+        hold_any(h, at, block);
+        return;
+    }
+    ((uint16_t *)h->to.scale)[at->parameter] = scale;
+    for (int i = 0; i < 2; i++) {
+        const uint32_t a = load_word(block + 2 + 8 * i), b = load_word(block + 6 + 8 * i);
+        store_word(at, i, (a & 0x0F0F0F0Fu) | (b & 0x0F0F0F0Fu) << 4);
+        store_word(at, i + 2, (a >> 4 & 0x0F0F0F0Fu) | (b & 0xF0F0F0F0u));
+    }
+}
+
+typedef void hold_fn(const struct block_holding *h, const struct block_place *at, const uint8_t *block);
+
+static hold_fn *holder_of(const struct gguf_type *type)
+{
+    return !strcmp(type->name, "Q8_0") ? hold_q8_0 : !strcmp(type->name, "Q4_0") ? hold_q4_0 : hold_any;
+}
+
+/* Group by group, so that what is written stays in the first cache. Outputs beyond the last repeat the panel's first one. */
 static void hold_panels(void *arg, int share, int n)
 {
     const struct block_holding *h = arg;
     const struct qtensor *w = h->w;
-    const int groups = w->cols / GGUF_GROUP;
+    const struct gguf_type *type = h->t->blocks;
+    const int groups = w->cols / GGUF_GROUP, step = format_facts[w->scheme.format].inputs;
+    const size_t row_bytes = (size_t)groups * (size_t)type->bytes;
+    hold_fn *hold = holder_of(type);
     int64_t p0, p1;
     threads_split(qtensor_panels(w), share, n, &p0, &p1);
     for (int64_t p = p0; p < p1; p++)
-        for (int o = 0; o < PANEL; o++) {
-            const int64_t row = p * PANEL + o < w->rows ? p * PANEL + o : p * PANEL;
-            const uint8_t *block = h->t->data + (size_t)row * (size_t)groups * (size_t)h->t->blocks->bytes;
-            for (int g = 0; g < groups; g++, block += h->t->blocks->bytes) {
-                struct gguf_stored s;
-                const size_t at = ((size_t)p * (size_t)groups + (size_t)g) * PANEL + (size_t)o;
-                gguf_store_block(h->t->blocks, w->scheme, block, &s);
-                ((uint16_t *)h->to.scale)[at] = f16_from_float(s.scale);
-                if (h->to.zero) ((uint16_t *)h->to.zero)[at] = f16_from_float(s.zero);
-                qtensor_put_codes(w, h->to.codes, (int)p, o, g * GGUF_GROUP, GGUF_GROUP, s.code);
+        for (int g = 0; g < groups; g++) {
+            uint8_t *words =
+                h->to.codes + (size_t)p * w->panel_bytes + (size_t)(g * GGUF_GROUP / step) * PANEL * 4;
+            const size_t parameter = ((size_t)p * (size_t)groups + (size_t)g) * PANEL;
+            for (int o = 0; o < PANEL; o++) {
+                const int64_t row = p * PANEL + o < w->rows ? p * PANEL + o : p * PANEL;
+                const struct block_place at = {p, o, g, parameter + (size_t)o, words + 4 * (size_t)o};
+                hold(h, &at, h->t->data + (size_t)row * row_bytes + (size_t)g * (size_t)type->bytes);
             }
         }
+}
+
+static void copy_panels(const struct qtensor *from, const struct qtensor_parts *to)
+{
+    struct qtensor_layout l;
+    qtensor_layout(from->scheme, from->rows, from->cols, &l);
+    memcpy(to->codes, from->codes, l.codes_bytes);
+    if (l.scale_bytes) memcpy(to->scale, from->scale, l.scale_bytes);
+    if (l.zero_bytes) memcpy(to->zero, from->zero, l.zero_bytes);
 }
 
 gpt2q_status stored_hold(const struct container_tensor *t, struct scheme scheme, const struct qsource *shape,
@@ -107,6 +224,9 @@ gpt2q_status stored_hold(const struct container_tensor *t, struct scheme scheme,
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: does not fit its scheme", shape->name);
     const int panels = qtensor_panels(out);
     const int n = run->n_threads < panels ? run->n_threads : panels;
-    threads_run(n < 1 ? 1 : n, hold_panels, &h);
+    if (t->panels)
+        copy_panels(t->panels, &h.to);
+    else
+        threads_run(n < 1 ? 1 : n, hold_panels, &h);
     return GPT2Q_OK;
 }

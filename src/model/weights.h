@@ -31,6 +31,12 @@ struct tensor_info {
     size_t bytes;         /* payload in this scheme */
 };
 
+/* Tensors of a checkpoint that belong to no GPT-2 with a language head, for whoever opens it to say. */
+struct left_out {
+    size_t n, more;  /* more: those whose names there was no room for */
+    char names[200]; /* "score.weight, classifier.bias", as a terminal may show it */
+};
+
 struct gpt2_weights {
     gpt2q_config config;
     struct qtensor wte;     /* (vocab_size, n_embd) */
@@ -46,6 +52,9 @@ struct gpt2_weights {
     struct tensor_info *tensors; /* in checkpoint order */
     size_t n_tensors;
     uint64_t bytes, parameters;
+    struct left_out left_out;
+    size_t n_as_floats;       /* matrices that lie in a file's blocks and are held as f32 */
+    uint64_t as_floats_bytes; /* what they take */
 
     struct safetensors *files; /* mapped while something points into them */
     size_t n_files;

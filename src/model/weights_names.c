@@ -86,7 +86,7 @@ static bool find_part(const char *name, enum weight_part begin, enum weight_part
 enum weight_name weight_parse(const char *stripped, struct weight_id *id)
 {
     /* Causal masks, which old versions saved. "attn.c_attn.bias" ends otherwise. */
-    if (ends_with(stripped, ".attn.bias") || ends_with(stripped, ".attn.masked_bias")) return NAME_OTHER;
+    if (ends_with(stripped, ".attn.bias") || ends_with(stripped, ".attn.masked_bias")) return NAME_MASK;
     id->layer = 0;
     if (strncmp(stripped, "h.", 2) != 0) {
         return find_part(stripped, BLOCK_PARTS, PART_COUNT, &id->part) ? NAME_WEIGHT : NAME_OTHER;

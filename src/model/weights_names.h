@@ -43,7 +43,8 @@ const char *weight_print(struct weight_id id,
 
 enum weight_name {
     NAME_WEIGHT,  /* *id names it; its layer may be any number */
-    NAME_OTHER,   /* not a weight: a causal mask, or something beside the transformer */
+    NAME_MASK,    /* not a weight: a causal mask */
+    NAME_OTHER,   /* something beside the transformer: another head */
     NAME_UNKNOWN, /* in a block, but GPT-2 has no such tensor */
 };
 /* The name without a leading "transformer.". */

@@ -2,6 +2,7 @@
 #include "quantize/export.h"
 #include "quantize/gpt2q_write.h"
 #include "base/file_writer.h"
+#include "quantize/tokenizer_json.h"
 #include "base/memory.h"
 #include "model/config.h"
 #include "model/model_files.h"
@@ -145,17 +146,34 @@ static gpt2q_status copy_text(struct exporter *e, const char *name, gpt2q_error 
     return s;
 }
 
-/* The tokenizer of a model that is a file: its texts under the names of a directory's files. */
+static gpt2q_status write_made(struct exporter *e, const char *name, char *text, gpt2q_error *err)
+{
+    gpt2q_status s = text ? write_text(e, name, text, strlen(text), err) : error_memory(err, name, 0);
+    mem_free(text);
+    return s;
+}
+
+/* Added tokens, and ids around a text, stand in a tokenizer.json. */
+static gpt2q_status write_tokenizer(struct exporter *e, const struct tokenizer_texts *texts,
+                                    gpt2q_error *err)
+{
+    struct tokenizer *t;
+    gpt2q_status s = tokenizer_from_texts(texts, &t, err);
+    if (s) return s;
+    s = write_made(e, directory_file_names[FILE_TOKENIZER], tokenizer_json_print(t), err);
+    if (!s) s = write_made(e, directory_file_names[FILE_TOKENIZER_CONFIG], tokenizer_config_print(t), err);
+    tokenizer_free(t);
+    return s;
+}
+
+/* Writes the tokenizer of a model that is one file: its texts under the names that a directory has. */
 static gpt2q_status write_texts(struct exporter *e, gpt2q_error *err)
 {
     struct directory_texts t;
     gpt2q_status s = bindings_texts(e->bindings, &t, err);
-    if (!s && t.texts.extras.text)
-        s = error_set(
-            err, GPT2Q_UNSUPPORTED,
-            "%s: has control or user-defined tokens besides <|endoftext|>, which --export does not write yet",
-            e->source);
-    for (int i = 0; i < DIRECTORY_FILES && !s; i++)
+    const bool more = !s && t.texts.extras.text;
+    if (more) s = write_tokenizer(e, &t.texts, err);
+    for (int i = 0; i < DIRECTORY_FILES && !s && !more; i++)
         if (t.files[i].text)
             s = write_text(e, directory_file_names[i], t.files[i].text, t.files[i].size, err);
     directory_free(&t);

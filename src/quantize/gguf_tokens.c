@@ -21,15 +21,6 @@ struct names {
     int32_t rows;
 };
 
-/* Spells bytes in the alphabet at the end of the text, where there is room. */
-static size_t spell(struct names *n, const char *bytes, size_t length)
-{
-    size_t written = 0;
-    for (size_t i = 0; i < length; i++)
-        written += alphabet_encode((uint8_t)bytes[i], n->text + n->used + written);
-    return written;
-}
-
 static void name_token(struct names *n, int32_t id)
 {
     size_t length;
@@ -40,7 +31,7 @@ static void name_token(struct names *n, int32_t id)
         to->n = (size_t)sprintf(n->text + n->used, "[PAD%d]", (int)id);
         to->type = TYPE_UNUSED;
     } else if (byte_table_find(&n->t->tokens, &n->t->bytes, (const uint8_t *)bytes, length) == id) {
-        to->n = spell(n, bytes, length);
+        to->n = alphabet_spell(bytes, length, n->text + n->used);
     } else { /* a name that no merge makes */
         memcpy(n->text + n->used, bytes, length);
         to->n = length;
@@ -96,29 +87,13 @@ static gpt2q_status check_distinct(const struct names *n, const char *model, gpt
 
 /* ---- merges ---- */
 
-/* The pairs by rank; EMPTY_PAIR where a pair has a later rank, too. For mem_free. */
-static uint64_t *merges_by_rank(const struct pair_table *pairs, uint32_t *count)
-{
-    const size_t n = pairs->n_ranks;
-    uint64_t *by_rank = mem_array(n, sizeof *by_rank);
-    *count = 0;
-    for (size_t i = 0; by_rank && i < n; i++) by_rank[i] = EMPTY_PAIR;
-    for (size_t i = 0; by_rank && i <= pairs->mask; i++) {
-        const uint64_t slot = pairs->slots[i];
-        if (slot == EMPTY_PAIR || (slot & ID_MASK) >= n) continue;
-        *count += by_rank[slot & ID_MASK] == EMPTY_PAIR;
-        by_rank[slot & ID_MASK] = slot;
-    }
-    return by_rank;
-}
-
 /* Appends a part to the text of a merge. False where a reader would not find it: it is an added token of another name. */
 static bool put_part(struct names *n, int32_t id)
 {
     size_t length;
     const char *bytes = tokenizer_bytes(n->t, id, &length);
     const struct name *name = &n->of[id];
-    const size_t spelled = bytes ? spell(n, bytes, length) : 0;
+    const size_t spelled = bytes ? alphabet_spell(bytes, length, n->text + n->used) : 0;
     const bool same = spelled == name->n && !memcmp(n->text + n->used, name->text, spelled);
     n->used += spelled;
     return same;
@@ -129,7 +104,7 @@ static gpt2q_status put_merges(struct gguf_header *h, struct names *n, const cha
 {
     uint32_t count;
     const size_t begin = n->used;
-    uint64_t *by_rank = merges_by_rank(&n->t->pairs, &count);
+    uint64_t *by_rank = pair_table_by_rank(&n->t->pairs, &count);
     gpt2q_status s =
         by_rank ? GPT2Q_OK : error_memory(err, "the merges", n->t->pairs.n_ranks * sizeof *by_rank);
     if (!s) gguf_put_array(h, "tokenizer.ggml.merges", GGUF_STRING, count);

@@ -49,7 +49,9 @@ static void list_tensor(struct inventory *v, const char *file, const struct cont
                                       .stored = t,
                                       .file = file};
     memcpy(item->shape, t->shape, sizeof item->shape);
-    item->is_weight = weight_parse(weight_strip(t->name), &item->id) == NAME_WEIGHT;
+    const enum weight_name kind = weight_parse(weight_strip(t->name), &item->id);
+    item->is_weight = kind == NAME_WEIGHT;
+    item->is_left_out = directory && kind == NAME_OTHER;
     item->has_scheme = scheme_of(item, &item->scheme);
     v->bytes += item->bytes;
     if (item->is_weight || !directory) v->parameters += item->elements;

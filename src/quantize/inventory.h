@@ -17,6 +17,7 @@ struct inventory_tensor {
     size_t bytes;
     const struct container_tensor *stored; /* NULL: a shape without data */
     const char *file;                      /* of stored */
+    bool is_left_out;                      /* of another head than the language model's */
     bool is_weight;                        /* a weight of GPT-2; else a causal mask or something unknown */
     struct weight_id id;                   /* of a weight */
     bool has_scheme;                       /* false: no scheme has its dtype */

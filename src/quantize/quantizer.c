@@ -1,6 +1,8 @@
 #include "quantize/quantizer.h"
 #include "base/memory.h"
+#include "model/container_gpt2q.h"
 #include "model/gguf_encode.h"
+#include "model/gpt2q_file.h"
 #include "model/stored.h"
 #include "model/weights_schemes.h"
 #include <math.h>
@@ -80,6 +82,34 @@ static gpt2q_status choose_schemes(struct quantizer *q, const struct weights_par
     return s;
 }
 
+/* What methods wrote into a .gpt2q file, so that it is written again. */
+static gpt2q_status take_inputs(struct quantizer *q, gpt2q_error *err)
+{
+    const struct gpt2_weights *w = container_gpt2q(&q->bindings.container.files[0]);
+    if (!w) return GPT2Q_OK;
+    q->method = safetensors_metadata(&w->files[0], GPT2Q_KEY_METHOD);
+    q->calibration = safetensors_metadata(&w->files[0], GPT2Q_KEY_CALIBRATION);
+    const size_t layers = (size_t)w->config.n_layer, inner = (size_t)w->config.n_inner;
+    const bool scales = w->lm_head_input_scale > 0.0f;
+    bool factors = false;
+    for (size_t l = 0; l < layers; l++) factors |= w->h[l].mlp_c_proj.factors != NULL;
+    if (!scales && !factors) return GPT2Q_OK;
+    float *at = q->inputs = mem_array(4 * layers + 1 + (factors ? layers * inner : 0), sizeof *at);
+    if (!at) return error_memory(err, "scales of inputs", layers * inner * sizeof *at);
+    for (size_t l = 0; l < layers; l++) {
+        const struct gpt2_block *b = &w->h[l];
+        const struct linear_weight *all[] = {&b->c_attn, &b->attn_c_proj, &b->c_fc, &b->mlp_c_proj};
+        float *to = at + 4 * layers + 1 + l * inner;
+        for (size_t i = 0; i < 4; i++) at[4 * l + i] = all[i]->input_scale;
+        for (size_t i = 0; factors && i < inner; i++)
+            to[i] = b->mlp_c_proj.factors ? b->mlp_c_proj.factors[i] : 1.0f;
+    }
+    at[4 * layers] = w->lm_head_input_scale;
+    if (scales) q->static_scales = at;
+    if (factors) q->factors = at + 4 * layers + 1;
+    return GPT2Q_OK;
+}
+
 gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
                             gpt2q_error *err)
 {
@@ -87,6 +117,7 @@ gpt2q_status quantizer_open(const char *directory, const struct weights_params *
                               .run = {.n_threads = params->n_threads, .isa = params->isa}};
     gpt2q_status s = bindings_open(directory, &out->bindings, err);
     if (!s) s = choose_schemes(out, params, err);
+    if (!s) s = take_inputs(out, err);
     if (s) quantizer_close(out);
     return s;
 }
@@ -95,6 +126,7 @@ void quantizer_close(struct quantizer *q)
 {
     bindings_close(&q->bindings);
     mem_free(q->schemes);
+    mem_free(q->inputs);
     *q = (struct quantizer){0};
 }
 

@@ -43,11 +43,12 @@ struct quantizer {
     const char *method, *calibration;   /* to write into the file; the caller's. NULL: nothing */
     const struct gguf_type *rounded_as; /* the blocks that ggml's rounding makes of matrices. NULL: none */
     struct prepared *prepared;          /* by slot; the caller's. Matrices are taken out of it. NULL: none */
+    float *inputs; /* its own memory for static_scales and factors that a .gpt2q file has; or NULL */
     struct bindings bindings;
     struct scheme base, *schemes; /* asked for; by slot */
     struct quantize_run run;
 };
-/* Opens a Hugging Face directory or a GGUF file and chooses schemes. A tied wte gets a second copy if
+/* Opens a Hugging Face directory, a GGUF or a .gpt2q file and chooses schemes. A tied wte gets a second copy if
  * overrides ask for it. */
 gpt2q_status quantizer_open(const char *directory, const struct weights_params *params, struct quantizer *out,
                             gpt2q_error *err);

@@ -126,6 +126,115 @@ static void an_interrupt_leaves_nothing(void **state)
     cli_free(&c);
 }
 
+/* ---- what the format has no key for ---- */
+
+static void run_shell(const char *commands)
+{
+    struct cli c = cli_run("--version >/dev/null; set -e; %s", in_directory(commands));
+    if (c.code) fail_msg("%s: exit code %d: %s", commands, c.code, c.error);
+    cli_free(&c);
+}
+
+static void other_config_with_force(void **state)
+{
+    (void)state;
+    run_well("quantize -m tests/golden/data/gguf/mixed.gguf --export @/mixed --quiet");
+    run_shell("cp -R @/mixed @/odd; sed -i 's/\"gelu_new\"/\"relu\"/; "
+              "s/\"scale_attn_weights\": true/\"scale_attn_weights\": false/; "
+              "s/_idx\": false/_idx\": true/; s/\"eos_token_id\": 288/\"eos_token_id\": [288, 3, 7]/' "
+              "@/odd/config.json");
+    expect_failure(1, "its activation_function is not GPT-2's",
+                   in_directory("quantize @/odd -q f32 -o @/odd.gguf"));
+    assert_int_not_equal(access(in_directory("@/odd.gguf"), F_OK), 0);
+    run_well("quantize @/odd -q f32 -o @/odd.gguf --force --quiet");
+    cJSON *a = expect_json(in_directory("inspect --json @/odd")),
+          *b = expect_json(in_directory("inspect --json @/odd.gguf"));
+    const cJSON *config = item(b, "config");
+    assert_true(cJSON_Compare(item(a, "config"), config, true));
+    assert_string_equal(item(config, "activation_function")->valuestring, "relu");
+    assert_int_equal(cJSON_GetArraySize(item(config, "eos_token_id")), 3);
+    assert_true(cJSON_IsFalse(item(config, "scale_attn_weights")));
+    cJSON_Delete(a), cJSON_Delete(b);
+    char *left = text_of("generate --json --ids 5 -n 12 -q f32 -m @/odd"),
+         *right = text_of("generate --json --ids 5 -n 12 -q f32 -m @/odd.gguf");
+    assert_string_equal(left, right);
+    free(left), free(right);
+}
+
+/* Added tokens with their flags, ids around a text, a space before it. */
+static void tokens_of_users(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"<user> hello<|endoftext|>  the end", "a  < \xC3\xA9 x >b<user>",
+                                        "re on the ", ""};
+    run_shell(
+        "cp -R @/mixed @/users; cd @/users; "
+        "sed -i '/: 28[67],*$/d; s/: 288}/: 286}/' vocab.json; sed -i 's/288/286/g' config.json; "
+        "sed -i '$d' merges.txt; sed -i '$d' merges.txt; "
+        "printf '%s' '{\"add_prefix_space\": true, \"add_bos_token\": true, \"bos_token\": "
+        "\"<|endoftext|>\", "
+        "\"added_tokens_decoder\": {"
+        "\"288\": {\"content\": \"< \xC3\xA9 x >\", \"special\": false, \"lstrip\": true, \"rstrip\": true, "
+        "\"single_word\": false, \"normalized\": false}, "
+        "\"287\": {\"content\": \"<user>\", \"special\": true, \"lstrip\": false, \"rstrip\": true, "
+        "\"single_word\": false, \"normalized\": false}}}' > tokenizer_config.json");
+    run_well("quantize @/users -q f32 -o @/users.gguf --quiet");
+    run_well("quantize @/users.gguf --export @/users-hf --quiet");
+    run_well("quantize @/users -q f32 -o @/users.gpt2q --quiet");
+    run_well("quantize @/users.gpt2q -o @/again.gguf --quiet");
+    run_well("quantize @/users.gpt2q --export @/again-hf --quiet");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (int special = 0; special < 2; special++) {
+            static const char *const others[] = {"users.gguf", "users-hf", "users.gpt2q", "again.gguf",
+                                                 "again-hf"};
+            char format[512];
+            snprintf(format, sizeof format, "tokenize --json %s -m @/users '%s'", special ? "--special" : "",
+                     texts[i]);
+            cJSON *want = expect_json(in_directory(format));
+            assert_int_equal(cJSON_GetArrayItem(item(want, "ids"), 0)->valueint, 286);
+            for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
+                snprintf(format, sizeof format, "tokenize --json %s -m @/%s '%s'", special ? "--special" : "",
+                         others[k], texts[i]);
+                cJSON *got = expect_json(in_directory(format));
+                if (!cJSON_Compare(item(want, "ids"), item(got, "ids"), true))
+                    fail_msg("%s: %s, not %s", others[k], cJSON_PrintUnformatted(item(got, "ids")),
+                             cJSON_PrintUnformatted(item(want, "ids")));
+                cJSON_Delete(got);
+            }
+            cJSON_Delete(want);
+        }
+}
+
+/* ---- what is said of a model's files ---- */
+
+static void remarks(void **state)
+{
+    (void)state;
+    struct cli c = cli_run("generate -m tests/golden/data/gguf/mixed.gguf --ids 5 -n 1");
+    assert_int_equal(c.code, 0);
+    assert_non_null(
+        strstr(c.error, "6 matrices of K types or IQ4_XS are held as f32, which holds them exactly: "));
+    cli_free(&c);
+    c = cli_run("generate -m tests/golden/data/heads/token --ids 5 -n 1 --ignore-eos");
+    assert_non_null(strstr(
+        c.error, "left out, for they belong to no language head: classifier.weight, classifier.bias\n"));
+    cli_free(&c);
+    c = cli_run("generate -m tests/golden/data/heads/token --ids 5 -n 1 --ignore-eos --quiet");
+    assert_null(strstr(c.error, "left out"));
+    cli_free(&c);
+    c = cli_run("%s", in_directory("quantize tests/golden/data/heads/sequence -o @/sequence.gpt2q"));
+    assert_int_equal(c.code, 0);
+    assert_non_null(strstr(c.error, "score.weight"));
+    cli_free(&c);
+    c = cli_run("inspect tests/golden/data/heads/double");
+    assert_non_null(
+        strstr(c.out, "left out, for they belong to no language head: multiple_choice_head.summary.bias, "));
+    cli_free(&c);
+    cJSON *doc = expect_json("inspect --json tests/golden/data/heads/sequence");
+    assert_int_equal(cJSON_GetArraySize(item(doc, "left_out")), 1);
+    cJSON_Delete(doc);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -146,6 +255,9 @@ int main(void)
         cmocka_unit_test(types_by_name),
         cmocka_unit_test(usage),
         cmocka_unit_test(an_interrupt_leaves_nothing),
+        cmocka_unit_test(other_config_with_force),
+        cmocka_unit_test(tokens_of_users),
+        cmocka_unit_test(remarks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

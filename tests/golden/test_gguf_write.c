@@ -5,6 +5,7 @@
 #include "model/gguf_encode.h"
 #include "model/bindings.h"
 #include "model/gguf_model.h"
+#include "quantize/gguf_header.h"
 #include "tests/quantized.h"
 #include <math.h>
 
@@ -121,8 +122,8 @@ static void mixed_comes_back(void **state)
     bindings_close(&a), bindings_close(&b);
     char *first, *second;
     size_t n, m;
-    if (file_read(path, 1 << 22, &first, &n, &err) || file_read(again, 1 << 22, &second, &m, &err))
-        fail_msg("%s", err.message);
+    if (file_read(path, 1 << 22, &first, &n, &err)) fail_msg("%s", err.message);
+    if (file_read(again, 1 << 22, &second, &m, &err)) fail_msg("%s", err.message);
     assert_int_equal(n, m);
     assert_memory_equal(first, second, n); /* what is written is what is read */
     mem_free(first), mem_free(second);
@@ -157,13 +158,115 @@ static void schemes_without_a_type(void **state)
     temp_remove(directory);
 }
 
+/* Each allocation fails in turn, the later ones at growing distances: a sentence, and no file. */
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    char *directory = temp_directory(), path[4200];
+    gpt2q_status s = GPT2Q_OUT_OF_MEMORY;
+    int failures = 0;
+    snprintf(path, sizeof path, "%s/x.gguf", directory);
+    for (int64_t n = 0; s; n += 1 + n / 16) {
+        gpt2q_error err = {0};
+        mem_fail_after(n);
+        s = quantize_to(FOLDER "untied-bf16.gguf", "i8:g32", NULL, 0, path, &err);
+        mem_fail_after(-1);
+        assert_true(s == GPT2Q_OK || (s == GPT2Q_OUT_OF_MEMORY && err.message[0] && !file_exists(path)));
+        failures += s != GPT2Q_OK;
+    }
+    assert_true(failures > 20);
+    temp_remove(directory);
+}
+
+/* ---- keys ---- */
+
+/* A file of a config, a token_embd of 3 x 8, and what `more` adds: the sentence that refuses its config, or "". */
+static const char *config_with(void (*more)(struct gguf_header *h), gpt2q_config *config)
+{
+    static gpt2q_error err;
+    static const uint64_t ne[] = {8, 3};
+    struct gguf_header h = {0};
+    struct gguf_file f;
+    gguf_header_begin(&h);
+    gguf_put_text(&h, "general.architecture", "gpt2", 4);
+    gguf_put_integer(&h, "gpt2.context_length", 4);
+    gguf_put_integer(&h, "gpt2.embedding_length", 8);
+    gguf_put_integer(&h, "gpt2.block_count", 1);
+    gguf_put_integer(&h, "gpt2.attention.head_count", 2);
+    gguf_put_float(&h, "gpt2.attention.layer_norm_epsilon", 1e-5f);
+    gguf_put_integer(&h, "tokenizer.ggml.eos_token_id", 2);
+    more(&h);
+    gguf_put_tensor(&h, "token_embd.weight", 2, ne, gguf_type_find(0), 0);
+    assert_int_equal(gguf_header_end(&h, 128, &err), 0);
+    uint8_t *data = mem_zalloc(h.n + 96);
+    memcpy(data, h.data, h.n);
+    err.message[0] = '\0';
+    if (!gguf_from_memory(data, h.n + 96, "memory", &f, &err)) {
+        gguf_config(&f, config, &err);
+        gguf_close(&f);
+    }
+    mem_free(data);
+    mem_free(h.data);
+    return err.message;
+}
+
+static void nothing(struct gguf_header *h) { (void)h; }
+static void split(struct gguf_header *h) { gguf_put_integer(h, "split.count", 2); }
+static void one_part(struct gguf_header *h) { gguf_put_integer(h, "split.count", 1); }
+static void activation(struct gguf_header *h) { gguf_put_text(h, GGUF_OWN_ACTIVATION, "quick_gelu", 10); }
+static void hostile_activation(struct gguf_header *h)
+{
+    gguf_put_text(h, GGUF_OWN_ACTIVATION, "x\", \"n_head\": 4, \"", 17);
+}
+static void scale_of_text(struct gguf_header *h) { gguf_put_text(h, GGUF_OWN_SCALE, "false", 5); }
+static void inverse_of_integer(struct gguf_header *h) { gguf_put_integer(h, GGUF_OWN_INVERSE, 1); }
+static void ends_of_text(struct gguf_header *h) { gguf_put_text(h, GGUF_OWN_MORE_EOS, "3", 1); }
+static void many_ends(struct gguf_header *h)
+{
+    gguf_put_array(h, GGUF_OWN_MORE_EOS, GGUF_I32, 40);
+    for (uint32_t i = 0; i < 40; i++) gguf_put_u32(h, i);
+}
+static void two_ends(struct gguf_header *h)
+{
+    gguf_put_array(h, GGUF_OWN_MORE_EOS, GGUF_I32, 1);
+    gguf_put_u32(h, 1);
+    gguf_put_bool(h, GGUF_OWN_SCALE, false);
+}
+
+static void keys_of_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*more)(struct gguf_header *h);
+        const char *words;
+    } cases[] = {{split, "is one of 2 parts of a model (split.count); llama-gguf-split --merge joins them"},
+                 {activation, "activation_function is \"quick_gelu\", supported are"},
+                 {hostile_activation, "gpt2q.activation_function is no name of one"},
+                 {scale_of_text, "gpt2q.scale_attn_weights is not a bool"},
+                 {inverse_of_integer, "gpt2q.scale_attn_by_inverse_layer_idx is not a bool"},
+                 {ends_of_text, "gpt2q.more_eos_token_ids is no array of at most 15"},
+                 {many_ends, "gpt2q.more_eos_token_ids is no array of at most 15"}};
+    gpt2q_config config;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *said = config_with(cases[i].more, &config);
+        if (!strstr(said, cases[i].words)) fail_msg("'%s', not '%s'", said, cases[i].words);
+    }
+    assert_string_equal(config_with(nothing, &config), "");
+    assert_int_equal(config.n_inner, 32);
+    assert_true(config.scale_attn_weights && config.eos_token_id == 2 && !config.n_more_eos);
+    assert_string_equal(config_with(one_part, &config), "");
+    assert_string_equal(config_with(two_ends, &config), "");
+    assert_int_equal(config.n_more_eos, 1);
+    assert_int_equal(config.more_eos_token_ids[0], 1);
+    assert_false(config.scale_attn_weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_of_ggml),
-        cmocka_unit_test(rounding_refuses_what_has_no_scale),
-        cmocka_unit_test(mixed_comes_back),
-        cmocka_unit_test(schemes_without_a_type),
+        cmocka_unit_test(bytes_of_ggml),    cmocka_unit_test(rounding_refuses_what_has_no_scale),
+        cmocka_unit_test(mixed_comes_back), cmocka_unit_test(schemes_without_a_type),
+        cmocka_unit_test(memory_runs_out),  cmocka_unit_test(keys_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
