@@ -34,6 +34,7 @@ package_name() {
     apt-get:microhttpd) echo libmicrohttpd-dev ;;
     dnf:microhttpd) echo libmicrohttpd-devel ;;
     brew:microhttpd) echo libmicrohttpd ;;
+    apt-get:libcurl) echo libcurl4-openssl-dev ;;
     dnf:cc) echo gcc ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:cjson) echo cjson-devel ;;
@@ -95,8 +96,16 @@ install_missing() {
     done
 }
 
-# libmicrohttpd is for `gpt2q serve` alone: make builds everything else without it.
-BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc microhttpd"
+# What a build can do without, where it can be installed without asking for a password; else a line says what will be missing.
+install_optional() { # install_optional WANT WHAT
+    have "$1" && return
+    if [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || command -v brew >/dev/null 2>&1; then
+        install_missing "$1" && return
+    fi
+    echo "Without $1: this build has no $2."
+}
+
+BUILD_NEEDS="cc make pkg-config openmp cjson utf8proc"
 cores() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
 
 # build TARGET...: make with all cores, its steps counted as [12/240]. On a terminal each line takes the place of the last.

@@ -15,8 +15,9 @@
 #include <utf8proc.h>
 
 static const struct command *const commands[] = {
-    &command_generate, &command_batch,   &command_serve,   &command_compare,  &command_eval, &command_trace,
-    &command_quantize, &command_inspect, &command_explain, &command_tokenize, &command_bench};
+    &command_generate, &command_batch,   &command_compare, &command_eval,     &command_trace,
+    &command_quantize, &command_inspect, &command_explain, &command_tokenize, &command_bench,
+    &command_train,    &command_pull,    &command_serve};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void overview(void)

@@ -40,7 +40,7 @@ gpt2q_status field_ids(const struct fields *f, const char *key, size_t most, int
 gpt2q_status field_bias(const struct fields *f, const char *key, size_t most, int32_t vocab_size,
                         gpt2q_logit_bias **pairs, size_t *n);
 
-/* "prompt": text or ids; or, with `many`, an array of those. */
+/* Reads "prompt": text or ids; or, with `many`, an array of those. */
 struct prompt {
     char *text;   /* owned, zero-terminated; NULL: ids were given */
     size_t n;     /* bytes of the text */
