@@ -526,7 +526,8 @@ static void tell_gone(struct http_request *r)
 static void look_for_progress(struct http_request *r, double now)
 {
     int queued = 0;
-    if (r->read || !r->waiting_since || ioctl(r->connection->fd, SIOCOUTQ, &queued) || queued == r->queued)
+    if (r->read || r->waiting_since <= 0 || ioctl(r->connection->fd, SIOCOUTQ, &queued) ||
+        queued == r->queued)
         return;
     r->queued = queued;
     r->waiting_since = now;
