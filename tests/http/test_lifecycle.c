@@ -85,13 +85,9 @@ static void a_full_queue_says_when_to_come_back(void **state)
 static void slow_readers_are_cut(void **state)
 {
     (void)state;
-    struct served s = served_start("-j 1 -b 4 --write-timeout 1 --stream-buffer 4096 --log-level error");
-    int fd = socket(AF_INET, SOCK_STREAM, 0), small = 2048;
-    close(fd);
-    fd = client_open(&s);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    int fds[24];
-    for (int i = 0; i < 24; i++) {
+    struct served s = served_start("-j 1 -b 64 --write-timeout 1 --stream-buffer 4096 --log-level error");
+    int small = 2048, fds[2];
+    for (int i = 0; i < 2; i++) {
         fds[i] = client_open(&s);
         setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         send_request(fds[i], LONG ",\"n\":16,\"logprobs\":20,\"stream\":true}");
@@ -100,13 +96,12 @@ static void slow_readers_are_cut(void **state)
     assert_int_equal(a.status, 200);
     answer_free(&a);
     double began = now_s();
-    while (now_s() - began < 30 && !served_metric_becomes(&s, RUNNING, 0, 0.2)) continue;
+    while (now_s() - began < 60 && !served_metric_becomes(&s, RUNNING, 0, 0.2)) continue;
     assert_true(is_idle(&s));
     assert_true(served_metric(&s, "gpt2q_cancelled_total{model=\"tales-7m\",reason=\"slow\"}") +
                     served_metric(&s, "gpt2q_cancelled_total{model=\"tales-7m\",reason=\"disconnect\"}") >=
                 1);
-    for (int i = 0; i < 24; i++) close(fds[i]);
-    close(fd);
+    for (int i = 0; i < 2; i++) close(fds[i]);
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
 
