@@ -128,7 +128,7 @@ static void draining_loses_no_answer(void **state)
 {
     (void)state;
     for (int round = 0; round < 5; round++) {
-        struct served s = served_start("-j 1 -b 4 --log-level error");
+        struct served s = served_start("-j 1 -b 4 --drain-timeout 120 --log-level error");
         int fds[12], idle = client_open(&s);
         static const char get[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
         for (int i = 0; i < 12; i++) {
