@@ -12,6 +12,16 @@
 #include <cmocka.h>
 #include "gpt2q.h"
 
+/* clang says in its own way which sanitizer there is. */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 /* A path below the repository (tests run from its root, or $GPT2Q_ROOT names it):
  * repo_path("tests/golden/data"). Four results stay valid at a time. */
 const char *repo_path(const char *relative);
