@@ -154,8 +154,7 @@ static gpt2q_status write_made(struct exporter *e, const char *name, char *text,
 }
 
 /* Added tokens, and ids around a text, stand in a tokenizer.json. */
-static gpt2q_status write_tokenizer(struct exporter *e, const struct tokenizer_texts *texts,
-                                    gpt2q_error *err)
+static gpt2q_status write_tokenizer(struct exporter *e, const struct tokenizer_texts *texts, gpt2q_error *err)
 {
     struct tokenizer *t;
     gpt2q_status s = tokenizer_from_texts(texts, &t, err);

@@ -33,7 +33,7 @@ grep -q '"beside": *2' "$dir/out" || fail "the document does not say it"
 [ "$(count)" -eq 0 ] || fail "neighbours are left"
 
 for signal in INT TERM KILL; do
-    "$dir/bench-me" bench --beside 2 --decode 400 --repeat 1000 --schemes i8 -j 1 \
+    env --default-signal=INT "$dir/bench-me" bench --beside 2 --decode 400 --repeat 1000 --schemes i8 -j 1 \
         >"$dir/out" 2>"$dir/err" &
     pid=$!
     expect 3 "while it runs"

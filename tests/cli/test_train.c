@@ -283,7 +283,7 @@ static void bad_input_gets_a_sentence(void **state)
     (void)state;
     refuse(2, "--output FILE or --export DIR is needed", "-q i4:g8%s", "");
     refuse(2, "--quantize SPEC is needed", "-o %s", in("x.gpt2q"));
-    refuse(2, "gptq looks at what the model reads", "-q i4:g8 --from gptq -o %s", in("x.gpt2q"));
+    refuse(2, "gptq lets the model read a text", "-q i4:g8 --from gptq -o %s", in("x.gpt2q"));
     refuse(2, "exclude each other", "-q i4:g8 --learn-scales --recalibrate -o %s", in("x.gpt2q"));
     refuse(2, "--loss is 'mse'", "-q i4:g8 --loss mse -o %s", in("x.gpt2q"));
     refuse(2, "--resume needs --checkpoint", "-q i4:g8 --resume -o %s", in("x.gpt2q"));

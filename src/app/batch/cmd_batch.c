@@ -379,8 +379,9 @@ static int check_outputs(const char *input)
     outputs_write(&o, standard ? "the answers" : "--output", standard ? "-" : opt.output);
     outputs_write(&o, "--trace", opt.trace);
     outputs_write(&o, "--stats", opt.stats);
-    if (!standard && !file_target_find(opt.output, &t, &err)) { /* else the check says what is wrong */
-        if ((t.kind == TARGET_NEW || t.kind == TARGET_FILE) &&
+    if (!standard) {
+        if (!file_target_find(opt.output, &t, &err) && /* else the check says what is wrong */
+            (t.kind == TARGET_NEW || t.kind == TARGET_FILE) &&
             batch_fingerprint_path(t.path, &fingerprint, &err))
             code = failed(&err);
         file_target_free(&t);

@@ -123,8 +123,9 @@ static int read_text(struct comparison *c, int32_t **ids)
 
 static int report(const struct comparison *c)
 {
-    int code = opt.csv && c->schemes->done ? compare_write_csv(c, opt.csv) : EXIT_DONE;
-    if (!code && opt.html && c->schemes[c->n_schemes - 1].done) code = compare_write_html(c, opt.html);
+    const bool all = c->schemes[c->n_schemes - 1].done; /* an interrupted run writes no file */
+    int code = opt.csv && all ? compare_write_csv(c, opt.csv) : EXIT_DONE;
+    if (!code && opt.html && all) code = compare_write_html(c, opt.html);
     if (opt.json) {
         json_print(compare_json(c));
         return code;
