@@ -209,7 +209,7 @@ run_until() {
     rm -f cut out
     (
         [ -z "$ignored" ] || trap '' "$ignored"
-        [ -n "$ignored" ] || exec env --default-signal=INT "$program" batch - -m model -n 1 --quiet --trace cut <slow
+        [ -n "$ignored" ] || exec env --default-signal=INT,HUP "$program" batch - -m model -n 1 --quiet --trace cut <slow
         exec "$program" batch - -m model -n 1 --quiet --trace cut <slow
     ) >out 2>err &
     pid=$!

@@ -44,6 +44,14 @@ struct tree tree_of(const struct command_line *c);
 /* Empties run/ and prepares it. */
 void prepare(const struct command_line *c);
 
+/* LLVM's OpenMP runtime maps a shared file without asking whether its room could be made, and asserts that it may
+ * set signals: where those fail, SIGBUS or abort ends the program before its main begins. */
+#ifdef __clang__
+#define LLVM_RUNTIME true
+#else
+#define LLVM_RUNTIME false
+#endif
+
 /* What a command does where all is well. */
 struct reference {
     const struct command_line *command;
