@@ -295,7 +295,9 @@ static void note_call(struct visit *v, struct call *c, bool whole)
     l->queue_ms = c->timings.queue_ms;
     l->prefill_ms = c->timings.prefill_ms;
     l->decode_ms = c->timings.decode_ms;
-    l->finish = c->error.code ? "error" : whole ? finishes[c->finish] : "cancelled";
+    /* A client that has all of its answer may be gone before that is noticed. */
+    const bool over = whole || c->n_ended == c->n_samples;
+    l->finish = c->error.code ? "error" : over ? finishes[c->finish] : "cancelled";
     pthread_mutex_unlock(&c->lock);
     l->stream = c->streams;
     if (c->status) v->status = c->status;
