@@ -67,9 +67,11 @@ static int quota_along(const char *mount, const char *group, int (*quota)(const 
 static bool lists(const char *names, const char *name)
 {
     size_t n = strlen(name);
-    for (const char *p = names; p; p = strchr(p, ','), p += p != NULL)
+    for (const char *p = names;; p++) {
         if (!strncmp(p, name, n) && (p[n] == ',' || !p[n])) return true;
-    return false;
+        p = strchr(p, ',');
+        if (!p) return false;
+    }
 }
 
 /* A line of /proc/self/cgroup: "0::/group" of version 2, "4:cpu,cpuacct:/group" of version 1. */
