@@ -18,9 +18,8 @@ PKG_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS    := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null || echo -lcjson -lutf8proc)
 # `gpt2q pull` is built with libcurl's headers and loads the library when it runs. CURL= builds without.
 CURL        ?= $(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes)
-# `serve` needs libmicrohttpd and Linux; everything else does without. MHD= builds without it.
+# `serve` is built with libmicrohttpd's header, on Linux, and loads it, too. MHD= builds without.
 MHD         ?= $(if $(filter Linux,$(UNAME_S)),$(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes))
-MHD_LIBS    := $(if $(MHD),$(shell $(PKG_CONFIG) --libs libmicrohttpd))
 CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 
 comma         := ,
@@ -37,7 +36,7 @@ OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
 WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
 # -ffp-contract=off comes last: the bits of a result depend on it (ARCHITECTURE.md, "The same bits").
 BITS          := -fno-fast-math -ffp-contract=off
-ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' $(if $(CURL),-DGPT2Q_CURL $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)) -Iinclude -Isrc -I. $(CPPFLAGS)
+ALL_CPPFLAGS   = -D_GNU_SOURCE -DGPT2Q_VERSION_STRING='"$(VERSION)"' -Iinclude -Isrc -I. $(CPPFLAGS)
 ALL_CFLAGS     = -std=c11 $(WARN) $(WERROR) $(OPT) -fPIC -fvisibility=hidden -pthread $(OPENMP) $(PKG_CFLAGS) $(CFLAGS) $(BITS)
 # What the loader has put in place nobody writes any more.
 HARDEN_LINK   ?= $(if $(filter Linux,$(UNAME_S)),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
@@ -121,11 +120,13 @@ $(BUILD)/src/serve/page/$(1).o: $(BUILD)/src/serve/page/$(1).c $(BUILD)/flags
 endef
 $(foreach f,$(PAGE_FILES),$(eval $(call page_rule,$(f))))
 
-# One file says whether there is a server.
+# One file each says whether there is a server, and whether models can be fetched.
 $(BUILD)/src/app/cmd_serve.o: DATA_FLAGS += $(if $(MHD),-DGPT2Q_SERVE)
-$(BUILD)/mhd: FORCE
-	@tools/stamp $@ '$(MHD)' || true
-$(BUILD)/src/app/cmd_serve.o: $(BUILD)/mhd
+$(BUILD)/src/app/pull/transfer.o: DATA_FLAGS += $(if $(CURL),-DGPT2Q_CURL $(shell $(PKG_CONFIG) --cflags libcurl))
+$(SERVE_SRC:%.c=$(BUILD)/%.o): DATA_FLAGS += $(shell $(PKG_CONFIG) --cflags libmicrohttpd 2>/dev/null)
+$(BUILD)/optional: FORCE
+	@tools/stamp $@ '$(MHD) $(CURL)' || true
+$(BUILD)/src/app/cmd_serve.o $(BUILD)/src/app/pull/transfer.o: $(BUILD)/optional
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -139,7 +140,7 @@ endef
 $(foreach i,$(ISAS) $(DOT_ISAS),$(eval $(call isa_rule,$(i))))
 
 $(BUILD)/gpt2q: $(APP_OBJ) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
 	@ln -sfn ../../models $(BUILD)/models # the default model lies beside the program
 # One relocatable object. Private names are made local, so that a program that links the archive sees only gpt2q_*.
 $(BUILD)/libgpt2q.a: $(LIB_OBJ)
@@ -163,9 +164,9 @@ PROGRAM     := $(if $(APP_SRC),$(BUILD)/gpt2q)
 
 # A fuzz target with every cut and turned bit of its corpus instead of a fuzzer: any compiler.
 $(FLIPS_BIN): $(BUILD)/tests/fuzz/flips_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/flips.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(ALL_LIBS)
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(APP_OBJ)) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(MHD_LIBS) $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 # What the tests expect of outputs holds where they are checked in one place.
 $(TORTURE_BIN:=.o) $(BUILD)/tests/fuzz/fuzz_resume.o: ALL_CPPFLAGS += $(if $(wildcard src/app/outputs.h),-DCHECKS_OUTPUTS)
 # The torture programs call the program's main() in a child of theirs, as gpt2q_main.
@@ -173,9 +174,9 @@ $(BUILD)/tests/torture/main.o: src/app/main.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -Dmain=gpt2q_main $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
 $(TORTURE_BIN): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(TORTURE_OBJ) $(SUPPORT) $(filter-out %/app/main.o,$(APP_OBJ)) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(MHD_LIBS) $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/http/%: $(BUILD)/tests/http/%.o $(SUPPORT) $(SERVE_OBJ) $(LIB_OBJ)
-	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(MHD_LIBS) $(ALL_LIBS)
+	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka

@@ -1,4 +1,5 @@
-#include "serve/call.h"
+/* A call from its body to its end. */
+#include "serve/call_parts.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -6,196 +7,11 @@
 #include "serve/reply.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
-#define CHOICES_MAX    256
-#define TOKENS_MAX     1000000
-#define PREFILL_NEWS_S 1.0
-
-/* ---- news ---- */
-
-bool news_open(struct news *n)
-{
-    *n = (struct news){.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
-    pthread_mutex_init(&n->lock, NULL);
-    return n->event >= 0;
-}
-
-void news_close(struct news *n)
-{
-    if (n->event >= 0) close(n->event);
-    pthread_mutex_destroy(&n->lock);
-}
-
-static void enlist(struct call *call)
-{
-    struct news *n = call->host->news;
-    pthread_mutex_lock(&n->lock);
-    if (!call->in_news) {
-        call->in_news = true;
-        call->next_news = n->first;
-        n->first = call;
-    }
-    pthread_mutex_unlock(&n->lock);
-}
-
-void news_tell(struct news *n)
-{
-    pthread_mutex_lock(&n->lock);
-    bool tell = n->first && !n->told;
-    if (tell) n->told = true;
-    pthread_mutex_unlock(&n->lock);
-    if (tell) eventfd_write(n->event, 1);
-}
-
-static struct call *take(struct news *n)
-{
-    eventfd_t count;
-    eventfd_read(n->event, &count);
-    pthread_mutex_lock(&n->lock);
-    struct call *all = n->first;
-    n->first = NULL;
-    n->told = false;
-    pthread_mutex_unlock(&n->lock);
-    return all;
-}
-
-/* From now on it may be enlisted again; returns the next one. */
-static struct call *strike(struct news *n, struct call *c)
-{
-    pthread_mutex_lock(&n->lock);
-    struct call *next = c->next_news;
-    c->in_news = false;
-    pthread_mutex_unlock(&n->lock);
-    return next;
-}
-
-/* ---- what the scheduler calls: the engine's thread ---- */
-
-static struct call_sample *sample_of(struct call_prompt *p, int32_t sample)
-{
-    return &p->call->samples[p->index * (size_t)p->call->request.request.n_samples + (size_t)sample];
-}
-
-static void on_prefill(void *user, uint64_t request, int32_t sample, const int32_t *ids, size_t n,
-                       size_t done)
-{
-    struct call_prompt *p = user;
-    struct call *c = p->call;
-    (void)request;
-    pthread_mutex_lock(&c->lock);
-    if (c->streams && !c->left) openai_stream_prompt(&sample_of(p, sample)->stream, ids, n);
-    c->prefill_done = done;
-    c->prefill_total = n;
-    pthread_mutex_unlock(&c->lock);
-}
-
-static void note_token(struct call *c, struct call_sample *s)
-{
-    double now = clock_seconds();
-    if (s->token_at > 0) histogram_add(&c->lane->fresh.inter_token, HISTOGRAM_SECONDS, now - s->token_at);
-    s->token_at = now;
-    c->n_made++;
-    if (c->first_token_at <= 0) c->first_token_at = now;
-}
-
-static void on_token(void *user, uint64_t request, int32_t sample, const gpt2q_position *position)
-{
-    struct call_prompt *p = user;
-    struct call_sample *s = sample_of(p, sample);
-    (void)request;
-    pthread_mutex_lock(&p->call->lock);
-    note_token(p->call, s);
-    if (p->call->streams && !p->call->left) openai_stream_token(&s->stream, position);
-    pthread_mutex_unlock(&p->call->lock);
-    if (p->call->streams) enlist(p->call);
-}
-
-static void on_text(void *user, uint64_t request, int32_t sample, const char *text, size_t n)
-{
-    struct call_prompt *p = user;
-    (void)request;
-    pthread_mutex_lock(&p->call->lock);
-    if (!p->call->left) openai_stream_text(&sample_of(p, sample)->stream, text, n);
-    pthread_mutex_unlock(&p->call->lock);
-}
-
-static void later(double *longest, double s)
-{
-    if (s * 1e3 > *longest) *longest = s * 1e3;
-}
-
-static void add_numbers(struct call *c, int32_t sample, const gpt2q_result *r)
-{
-    struct openai_timings *t = &c->timings;
-    if (sample == 0) {
-        c->usage.prompt_tokens += r->n_prompt;
-        c->usage.cached_tokens += r->n_cached;
-        t->prompt_n += r->n_prompt;
-        t->cached_n += r->n_cached;
-    }
-    c->usage.completion_tokens += r->n_ids;
-    t->predicted_n += r->n_ids;
-    t->steps += r->n_steps;
-    t->proposed_n += r->n_proposed;
-    t->accepted_n += r->n_accepted;
-    later(&t->queue_ms, r->queued_s);
-    later(&t->prefill_ms, r->n_ids ? r->prefill_s : r->prefill_s + r->decode_s);
-    later(&t->decode_ms, r->n_ids ? r->decode_s : 0);
-}
-
-static void take_result(struct call_prompt *p, int32_t sample, const gpt2q_result *r)
-{
-    struct call *c = p->call;
-    struct call_sample *s = sample_of(p, sample);
-    bool ok = true;
-    if (r->finish == GPT2Q_FINISH_ERROR) {
-        if (!c->error.code) openai_error_of(&c->error, &r->error);
-    } else if (r->finish == GPT2Q_FINISH_CANCELLED || c->left) {
-        return;
-    } else if (c->streams) {
-        openai_stream_end(&s->stream, r);
-    } else if (c->chat) {
-        ok = openai_chat_choice_make(&s->choice, c->lane->model, &c->request, sample, r);
-    } else {
-        ok = openai_choice_make(&s->choice, c->lane->model, &c->request, p->index, sample, r);
-    }
-    if (!ok && !c->error.code)
-        openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL,
-                         "out of memory: an answer does not fit");
-}
-
-static void on_end(void *user, uint64_t request, int32_t sample, const gpt2q_result *r)
-{
-    struct call_prompt *p = user;
-    struct call *c = p->call;
-    (void)request;
-    pthread_mutex_lock(&c->lock);
-    add_numbers(c, sample, r);
-    take_result(p, sample, r);
-    c->finish = r->finish;
-    c->n_ended++;
-    pthread_mutex_unlock(&c->lock);
-    enlist(c);
-}
-
-void calls_fail(struct lane *lane, const gpt2q_error *why)
-{
-    for (struct call *c = lane->live; c; c = c->next_live) {
-        pthread_mutex_lock(&c->lock);
-        if (!c->error.code) {
-            openai_error_of(&c->error, why);
-            if (why->status != GPT2Q_OUT_OF_MEMORY) c->error.code = "internal";
-        }
-        c->finish = GPT2Q_FINISH_ERROR;
-        c->n_ended = c->n_samples;
-        pthread_mutex_unlock(&c->lock);
-        enlist(c);
-    }
-}
+#define CHOICES_MAX 256
+#define TOKENS_MAX  1000000
 
 /* ---- beginning ---- */
 
@@ -294,22 +110,6 @@ static bool make_samples(struct call *c)
     return true;
 }
 
-static gpt2q_request request_of(struct call *c, size_t i)
-{
-    gpt2q_request r = c->request.request;
-    const struct prompt *p = &c->request.prompts[i];
-    r.prompt = p->text;
-    r.prompt_len = p->n;
-    r.ids = p->ids;
-    r.n_ids = p->n_ids;
-    r.on_prefill = on_prefill;
-    r.on_token = on_token;
-    r.on_text = c->streams ? on_text : NULL;
-    r.on_end = on_end;
-    r.user = &c->prompts[i];
-    return r;
-}
-
 static void join_live(struct call *c)
 {
     c->next_live = c->lane->live;
@@ -343,7 +143,7 @@ static gpt2q_status submit(struct call *c, struct openai_error *error)
     if (!requests || !ids) {
         openai_error_set(error, s, "out_of_memory", NULL, "out of memory: %zu prompts", n);
     } else {
-        for (size_t i = 0; i < n; i++) requests[i] = request_of(c, i);
+        for (size_t i = 0; i < n; i++) requests[i] = call_scheduler_request(c, i);
         pthread_mutex_lock(&c->lane->lock);
         if (!c->lane->scheduler)
             s = error_set(&why, GPT2Q_OUT_OF_MEMORY, "out of memory: this model has no room to run");
@@ -375,26 +175,6 @@ static void call_free(struct call *c)
     openai_request_free(&c->request);
     pthread_mutex_destroy(&c->lock);
     mem_free(c);
-}
-
-static ssize_t read_events(void *user, char *to, size_t max);
-static void put_text(struct call *c, const char *text);
-
-static void begin_stream(struct call *c)
-{
-    struct reply reply;
-    const struct reply_context context = {.request_id = c->request_id, .cors_origin = c->cors_origin};
-    reply_begin(&reply, &context, "text/event-stream");
-    reply_header(&reply, "Cache-Control", "no-cache");
-    reply_header(&reply, "X-Accel-Buffering", "no");
-    c->status = 200;
-    c->answered = true;
-    gpt2q_scheduler_load load = lane_load(c->lane);
-    char text[48];
-    snprintf(text, sizeof text, ": queued %d\n\n", (int)load.waiting);
-    if (load.waiting > (int32_t)c->request.n_prompts || load.running >= (int32_t)c->host->options->rows)
-        put_text(c, text);
-    http_stream(c->http, 200, reply.headers, reply.n, read_events, c);
 }
 
 struct call *call_begin(struct call_host *host, struct http_request *r, const struct reply_context *context,
@@ -437,18 +217,12 @@ struct call *call_begin(struct call_host *host, struct http_request *r, const st
     c->next = host->calls;
     if (c->next) c->next->previous = c;
     host->calls = c;
-    if (c->streams) begin_stream(c);
+    if (c->streams) call_begin_stream(c);
     engine_wake(host->engine);
     return c;
 }
 
 /* ---- answering: the I/O thread ---- */
-
-static struct openai_head head_of(const struct call *c)
-{
-    return (struct openai_head){
-        .id = c->id, .model = c->model, .created = c->created, .fingerprint = c->lane->fingerprint};
-}
 
 static void end_call(struct call *c)
 {
@@ -468,7 +242,7 @@ static void answer_whole(struct call *c)
 {
     struct openai_choice *choices = mem_array(c->n_samples, sizeof *choices);
     struct json_writer w = {0};
-    struct openai_head head = head_of(c);
+    struct openai_head head = call_head_of(c);
     const struct reply_context context = {.request_id = c->request_id, .cors_origin = c->cors_origin};
     struct reply reply;
     if (choices) {
@@ -483,133 +257,6 @@ static void answer_whole(struct call *c)
     reply_header(&reply, "openai-processing-ms", "%.0f", (clock_seconds() - c->arrived_at) * 1e3);
     c->answered = c->finished = true;
     c->status = reply_json(c->http, &reply, 200, choices ? json_finish(&w) : NULL);
-}
-
-/* ---- streams ---- */
-
-static void put(struct call *c, const char *bytes, size_t n)
-{
-    if (c->n_out + n > c->out_capacity) {
-        size_t capacity = c->out_capacity ? c->out_capacity : 512;
-        while (capacity < c->n_out + n) capacity *= 2;
-        char *larger = mem_grow(c->out, c->n_out, capacity);
-        if (!larger) {
-            openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL,
-                             "out of memory: an event");
-            return;
-        }
-        c->out = larger;
-        c->out_capacity = capacity;
-    }
-    memcpy(c->out + c->n_out, bytes, n);
-    c->n_out += n;
-}
-
-static void put_text(struct call *c, const char *text) { put(c, text, strlen(text)); }
-
-static void put_event(struct call *c, struct json_writer *w)
-{
-    size_t n = w->n;
-    char *json = json_finish(w);
-    if (!json) {
-        openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL, "out of memory: an event");
-        return;
-    }
-    put_text(c, "data: ");
-    put(c, json, n);
-    put_text(c, "\n\n");
-    mem_free(json);
-    c->host->stream_events++;
-}
-
-static void put_usage_event(struct call *c)
-{
-    struct json_writer w = {0};
-    struct openai_head head = head_of(c);
-    json_open(&w, '{');
-    openai_head_write(&w, &head, c->chat ? "chat.completion.chunk" : "text_completion");
-    json_key(&w, "choices"), json_open(&w, '['), json_close(&w, ']');
-    openai_usage_write(&w, &c->usage);
-    if (c->request.timings) openai_timings_write(&w, &c->timings);
-    json_close(&w, '}');
-    put_event(c, &w);
-}
-
-static void put_error_event(struct call *c)
-{
-    struct json_writer w = {0};
-    json_open(&w, '{'), json_key(&w, "error"), openai_error_write(&w, &c->error, c->request_id),
-        json_close(&w, '}');
-    put_event(c, &w);
-    c->finished = true;
-}
-
-/* As far as it is known. */
-static struct openai_usage usage_so_far(const struct call *c)
-{
-    struct openai_usage u = {
-        .completion_tokens = c->n_made, .has_cached = true, .cached_tokens = c->usage.cached_tokens};
-    for (size_t i = 0; i < c->n_samples; i += (size_t)c->request.request.n_samples)
-        u.prompt_tokens += c->samples[i].stream.n_prompt;
-    return u;
-}
-
-static void put_samples(struct call *c)
-{
-    const struct openai_usage usage = usage_so_far(c);
-    struct openai_head head = head_of(c);
-    for (size_t i = 0; i < c->n_samples && !c->error.code; i++) {
-        struct json_writer w = {0}, extra = {0};
-        if (!openai_stream_has_event(&c->samples[i].stream)) continue;
-        if (c->request.continuous_usage)
-            openai_usage_write(&extra, &usage);
-        else if (c->request.include_usage)
-            json_key(&extra, "usage"), json_put_null(&extra);
-        char *text = extra.text ? json_finish(&extra) : NULL;
-        openai_stream_event(&c->samples[i].stream, &head, text, &w);
-        mem_free(text);
-        put_event(c, &w);
-    }
-}
-
-/* Everything that waits becomes events. Under the call's lock. */
-static void put_all(struct call *c)
-{
-    if (c->finished) return;
-    if (!c->error.code) put_samples(c);
-    if (c->error.code) {
-        put_error_event(c);
-        return;
-    }
-    if (c->n_ended < c->n_samples) return;
-    if (c->request.include_usage) put_usage_event(c);
-    put_text(c, "data: [DONE]\n\n");
-    c->finished = true;
-}
-
-static ssize_t read_events(void *user, char *to, size_t max)
-{
-    struct call *c = user;
-    if (c->out_at == c->n_out) {
-        c->out_at = c->n_out = 0;
-        pthread_mutex_lock(&c->lock);
-        put_all(c);
-        pthread_mutex_unlock(&c->lock);
-    }
-    size_t n = c->n_out - c->out_at;
-    if (n == 0) return c->finished ? HTTP_END : 0;
-    if (n > max) n = max;
-    memcpy(to, c->out + c->out_at, n);
-    c->out_at += n;
-    c->wrote_at = clock_seconds();
-    return (ssize_t)n;
-}
-
-static bool is_too_slow(const struct call *c)
-{
-    size_t waiting = c->n_out - c->out_at;
-    for (size_t i = 0; i < c->n_samples; i++) waiting += openai_stream_pending(&c->samples[i].stream);
-    return waiting > (size_t)c->host->options->stream_buffer;
 }
 
 /* ---- lives ---- */
@@ -636,7 +283,7 @@ static void look_at(struct call *c)
 {
     pthread_mutex_lock(&c->lock);
     bool over = c->n_ended == c->n_samples, failed = c->error.code != NULL,
-         slow = c->streams && is_too_slow(c);
+         slow = c->streams && call_is_too_slow(c);
     pthread_mutex_unlock(&c->lock);
     if (c->http && !c->left) {
         if (c->streams && slow) {
@@ -655,8 +302,8 @@ static void look_at(struct call *c)
 
 void calls_take_news(struct call_host *host)
 {
-    for (struct call *c = take(host->news), *next; c; c = next) {
-        next = strike(host->news, c);
+    for (struct call *c = news_take(host->news), *next; c; c = next) {
+        next = news_strike(host->news, c);
         look_at(c);
     }
 }
@@ -718,35 +365,11 @@ void calls_drop(struct call_host *host)
     host->calls = NULL;
 }
 
-/* A client that waits hears how far its prompt is, and now and then that we are still there. */
-static void say_something(struct call *c, double now)
-{
-    char text[64];
-    if (!c->streams || c->finished || c->n_out != c->out_at || !c->http) return;
-    c->n_out = c->out_at = 0;
-    pthread_mutex_lock(&c->lock);
-    size_t done = c->prefill_done, total = c->prefill_total;
-    bool begun = c->first_token_at > 0;
-    pthread_mutex_unlock(&c->lock);
-    if (!begun && done != c->told_prefill && now - c->told_prefill_at >= PREFILL_NEWS_S &&
-        now - c->arrived_at >= PREFILL_NEWS_S) {
-        snprintf(text, sizeof text, ": prefill %zu/%zu\n\n", done, total);
-        c->told_prefill = done;
-        c->told_prefill_at = now;
-    } else if (now - c->wrote_at >= c->host->options->heartbeat_s) {
-        snprintf(text, sizeof text, ":\n\n");
-    } else {
-        return;
-    }
-    put_text(c, text);
-    http_wake(c->http);
-}
-
 void calls_tick(struct call_host *host, double now)
 {
     for (struct call *c = host->calls, *next; c; c = next) {
         next = c->next;
-        say_something(c, now);
+        call_say_something(c, now);
         if (host->options->deadline_s > 0 && now - c->arrived_at > host->options->deadline_s && !c->left)
             call_cancel(c, CANCEL_DEADLINE);
     }

@@ -8,6 +8,7 @@
  * All functions are for the thread that turns the loop. */
 #ifndef SERVE_HTTP_H
 #define SERVE_HTTP_H
+#include "base/status.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,9 +50,9 @@ struct http_events {
     void *user;
 };
 
-/* Takes over n listening sockets. NULL and *why where it cannot begin. */
+/* Takes over n listening sockets; NULL after an error. */
 struct http_server *http_open(const int *listening, size_t n, const struct http_limits *limits,
-                              const struct http_events *events, const char **why);
+                              const struct http_events *events, gpt2q_error *err);
 /* Cuts what is open. */
 void http_close(struct http_server *s);
 /* Waits for news, `ms` at most, and deals with it. */

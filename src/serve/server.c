@@ -220,7 +220,6 @@ static void raise_file_limit(void)
 static bool open_http(struct server *s, gpt2q_error *err)
 {
     const struct serve_options *o = s->options;
-    const char *why;
     const struct http_limits limits = {.body = (size_t)o->max_body,
                                        .uri = URI_MAX,
                                        .connections = (int)o->max_connections,
@@ -235,11 +234,12 @@ static bool open_http(struct server *s, gpt2q_error *err)
                                        .ended = visit_ended,
                                        .refusal = visit_refusal,
                                        .user = s};
-    s->http = http_open(s->listening.fds, s->listening.n, &limits, &events, &why);
-    bool ok = s->http && http_watch(s->http, s->news.event, news_come, s) &&
+    s->http = http_open(s->listening.fds, s->listening.n, &limits, &events, err);
+    if (!s->http) return false;
+    bool ok = http_watch(s->http, s->news.event, news_come, s) &&
               http_watch(s->http, s->signals, when_signalled, s) &&
               http_watch(s->http, s->loaded, when_loaded, s);
-    if (!ok) error_set(err, GPT2Q_IO, "%s", s->http ? "no file descriptors are left" : why);
+    if (!ok) error_set(err, GPT2Q_IO, "no file descriptors are left");
     return ok;
 }
 

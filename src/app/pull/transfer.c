@@ -1,5 +1,6 @@
 #include "app/pull/transfer.h"
 #include "base/memory.h"
+#include "base/shared_library.h"
 #include <string.h>
 
 #ifndef GPT2Q_CURL
@@ -27,7 +28,6 @@ enum transfer_end transfer_get(struct transfer *t, const char *url, FILE *file, 
 }
 #else
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <unistd.h>
@@ -39,7 +39,6 @@ enum transfer_end transfer_get(struct transfer *t, const char *url, FILE *file, 
 /* ---- libcurl, loaded ---- */
 
 static struct {
-    void *library;
     CURLcode (*global_init)(long);
     void (*global_cleanup)(void);
     CURL *(*init)(void);
@@ -56,30 +55,21 @@ static struct {
 static gpt2q_status load(gpt2q_error *err)
 {
     static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4", "libcurl.4.dylib"};
-    const struct {
-        const char *name;
-        void **to;
-    } functions[] = {{"curl_global_init", (void **)&lib.global_init},
-                     {"curl_global_cleanup", (void **)&lib.global_cleanup},
-                     {"curl_easy_init", (void **)&lib.init},
-                     {"curl_easy_reset", (void **)&lib.reset},
-                     {"curl_easy_setopt", (void **)&lib.setopt},
-                     {"curl_easy_perform", (void **)&lib.perform},
-                     {"curl_easy_getinfo", (void **)&lib.getinfo},
-                     {"curl_easy_cleanup", (void **)&lib.cleanup},
-                     {"curl_easy_strerror", (void **)&lib.strerror},
-                     {"curl_slist_append", (void **)&lib.slist_append},
-                     {"curl_slist_free_all", (void **)&lib.slist_free_all}};
-    for (size_t i = 0; !lib.library && i < sizeof names / sizeof *names; i++)
-        lib.library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    if (!lib.library)
-        return error_set(err, GPT2Q_UNSUPPORTED, "libcurl cannot be loaded: install it (Debian: libcurl4)");
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        *functions[i].to = dlsym(lib.library, functions[i].name);
-        if (!*functions[i].to)
-            return error_set(err, GPT2Q_UNSUPPORTED, "this libcurl has no %s: a newer one is needed",
-                             functions[i].name);
-    }
+    static const struct shared_function functions[] = {{"curl_global_init", (void **)&lib.global_init},
+                                                       {"curl_global_cleanup", (void **)&lib.global_cleanup},
+                                                       {"curl_easy_init", (void **)&lib.init},
+                                                       {"curl_easy_reset", (void **)&lib.reset},
+                                                       {"curl_easy_setopt", (void **)&lib.setopt},
+                                                       {"curl_easy_perform", (void **)&lib.perform},
+                                                       {"curl_easy_getinfo", (void **)&lib.getinfo},
+                                                       {"curl_easy_cleanup", (void **)&lib.cleanup},
+                                                       {"curl_easy_strerror", (void **)&lib.strerror},
+                                                       {"curl_slist_append", (void **)&lib.slist_append},
+                                                       {"curl_slist_free_all", (void **)&lib.slist_free_all}};
+    gpt2q_status s =
+        shared_library_load(names, sizeof names / sizeof *names, functions,
+                            sizeof functions / sizeof *functions, "libcurl (Debian: libcurl4)", err);
+    if (s) return s;
     CURLcode code = lib.global_init(CURL_GLOBAL_DEFAULT);
     return code ? error_set(err, GPT2Q_IO, "libcurl does not start: %s", lib.strerror(code)) : GPT2Q_OK;
 }
@@ -103,7 +93,7 @@ struct transfer {
 gpt2q_status transfer_open(const struct transfer_options *options, struct transfer **out, gpt2q_error *err)
 {
     *out = NULL;
-    gpt2q_status s = lib.library ? GPT2Q_OK : load(err);
+    gpt2q_status s = load(err);
     if (s) return s;
     struct transfer *t = mem_zalloc(sizeof *t);
     if (!t) return error_memory(err, "a transfer", sizeof *t);
@@ -136,7 +126,6 @@ void transfer_close(struct transfer *t)
     lib.slist_free_all(t->headers_with_token);
     mem_free(t);
     lib.global_cleanup();
-    lib.library = NULL; /* stays mapped: OpenSSL does not like to be unloaded */
 }
 
 /* The value of "Name: value" if the line has that name; its length without space and line end in *n. */
