@@ -1,4 +1,6 @@
 #include "tests/cli.h"
+#include "base/file.h"
+#include "base/memory.h"
 #include <math.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,4 +104,17 @@ double number(const cJSON *object, const char *key)
 void near(double a, double b, double relative)
 {
     if (!(fabs(a - b) <= relative * fabs(b))) fail_msg("%.9g where %.9g is expected", a, b);
+}
+
+void sum_of_file(const char *path, char text[SHA256_TEXT])
+{
+    gpt2q_error err;
+    char *data;
+    size_t n;
+    struct sha256 sum;
+    if (file_read(path, (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
+    sha256_begin(&sum);
+    sha256_add(&sum, data, n);
+    sha256_print(&sum, text);
+    mem_free(data);
 }

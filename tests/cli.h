@@ -1,6 +1,7 @@
 /* Runs the program as a user does. */
 #ifndef TESTS_CLI_H
 #define TESTS_CLI_H
+#include "base/sha256.h"
 #include "tests/support.h"
 #include <cjson/cJSON.h>
 
@@ -22,6 +23,8 @@ const cJSON *item(const cJSON *object, const char *key);
 double number(const cJSON *object, const char *key);
 /* Fails the test if a differs from b by more than `relative` of b. */
 void near(double a, double b, double relative);
+/* The SHA-256 of a file. */
+void sum_of_file(const char *path, char text[SHA256_TEXT]);
 /* Parses a file of at most a megabyte. */
 cJSON *json_of_file(const char *path);
 

@@ -55,19 +55,6 @@ static int remove_model(void **state)
     return 0;
 }
 
-static void sum_of_file(const char *path, char text[SHA256_TEXT])
-{
-    gpt2q_error err;
-    char *data;
-    size_t n;
-    struct sha256 sum;
-    if (file_read(path, (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
-    sha256_begin(&sum);
-    sha256_add(&sum, data, n);
-    sha256_print(&sum, text);
-    mem_free(data);
-}
-
 static void sums_are_those_of_the_standard(void **state)
 {
     char text[SHA256_TEXT];

@@ -62,19 +62,6 @@ static int remove_model(void **state)
     return 0;
 }
 
-static void sum_of_file(const char *path, char text[SHA256_TEXT])
-{
-    gpt2q_error err;
-    char *data;
-    size_t n;
-    struct sha256 sum;
-    if (file_read(path, (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
-    sha256_begin(&sum);
-    sha256_add(&sum, data, n);
-    sha256_print(&sum, text);
-    mem_free(data);
-}
-
 /* 20 steps of two texts; %s: more options. */
 #define RUN                                                                                                  \
     "train -m %s --text %s/a.txt --text %s/b.txt --steps 20 --batch-tokens 128 --window 32 --warmup 4 "      \

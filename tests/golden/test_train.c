@@ -1,8 +1,8 @@
 /* Training against torch: losses, gradients and weights of 20 steps of quantization-aware training of
  * tiny-gelu; and the same bits for any number of threads and every instruction set. */
+#include "tests/parameters.h"
 #include "tests/support.h"
 #include "base/memory.h"
-#include "model/bindings.h"
 #include "qtensor/isa.h"
 #include "train/adam.h"
 #include "train/loss.h"
@@ -36,39 +36,6 @@ static void make_tokens(int32_t *out, size_t n, uint32_t vocabulary, uint64_t s)
     }
 }
 
-struct reading {
-    const struct params *params;
-    float *block;
-};
-
-/* binding_fn: copies a tensor to its place, with Conv1D turned. */
-static gpt2q_status read_tensor(void *user, size_t i, const struct qsource *src, gpt2q_error *err)
-{
-    const struct reading *r = user;
-    (void)i, (void)err;
-    for (int t = 0; t < r->params->count; t++) {
-        const struct param *p = &r->params->list[t];
-        if (strcmp(src->name, p->name)) continue;
-        assert_int_equal((size_t)src->rows * (size_t)src->cols, param_floats(p));
-        for (int row = 0; row < src->rows; row++)
-            qsource_read(src, row, 0, src->cols, r->block + p->at + (size_t)row * (size_t)src->cols);
-    }
-    return GPT2Q_OK;
-}
-
-static void read_checkpoint(const char *directory, struct params *p, float **out)
-{
-    gpt2q_error err;
-    struct bindings b;
-    if (bindings_open(directory, &b, &err)) fail_msg("%s", err.message);
-    if (params_create(p, &b.config, !b.tied, &err)) fail_msg("%s", err.message);
-    *out = mem_zarray(p->floats, sizeof(float));
-    assert_non_null(*out);
-    struct reading r = {p, *out};
-    assert_int_equal(bindings_walk(&b, read_tensor, &r, &err), GPT2Q_OK);
-    bindings_close(&b);
-}
-
 static void lesson_create(struct lesson *l, const char *isa_name, int n_threads)
 {
     gpt2q_error err;
@@ -76,7 +43,7 @@ static void lesson_create(struct lesson *l, const char *isa_name, int n_threads)
     size_t a, b, own;
     if (isa_choose(isa_name, &isa, &err)) fail_msg("%s", err.message);
     memset(l, 0, sizeof *l);
-    read_checkpoint(repo_path("tests/golden/data/tiny-gelu"), &l->params, &l->start);
+    parameters_read(repo_path("tests/golden/data/tiny-gelu"), &l->params, &l->start);
     pass_scratch(&l->params, N, WINDOW, LOSS_ROWS, &a, &b, &own);
     assert_int_equal(crew_create(&l->crew, isa, n_threads, a, b, own, &err), GPT2Q_OK);
     assert_int_equal(pass_create(&l->student, &l->params, WINDOWS, WINDOW, true, &err), GPT2Q_OK);
