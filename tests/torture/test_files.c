@@ -2,7 +2,7 @@
  * matter, or refused with exit code 1 and one sentence that names the file. A run that crashes, hangs, leaks
  * (the sanitizer build says so) or passes over what it should refuse fails the test. The files of
  * tests/golden/data/gguf/bad and torch-bin/bad, whose verdicts stand beside them, run along. */
-#include "tests/torture/scene.h"
+#include "tests/torture/wrong_files.h"
 #include "base/memory.h"
 #include "model/safetensors.h"
 #include <cjson/cJSON.h>
@@ -10,123 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static long n_files, n_tried, n_kinds, n_wrong;
-static char last_kind[128];
-
-/* ---- one file, one run ---- */
-
-__attribute__((noinline)) static char *slurp(const char *path, size_t *n)
-{
-    gpt2q_error err;
-    char *text = NULL;
-    gpt2q_status status = file_read(path, (size_t)1 << 28, &text, n, &err);
-    if (status) fail_msg("%s", err.message);
-    return text;
-}
-
-static const char *in_scene(const char *name)
-{
-    static char path[4][1024];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", scene.directory, name);
-    return p;
-}
-
-static void complain(const char *kind, const char *what, int code, const char *said, const char *expected)
-{
-    n_wrong++;
-    print_error("%s, %s: exit code %d, '%s' where %s is expected\n", kind, what, code, said, expected);
-}
-
-/* Every fourth file is tried where not all are. */
-static bool is_chosen(void)
-{
-    static struct rng rng;
-    if (!rng.state) rng = torture_rng();
-    return torture_all() || torture_minute() || rng_below(&rng, 4) == 0;
-}
-
-/* `word`: what the sentence must hold, NULL where the file is in order. `may` is both. */
-static const char either[] = "either";
-
-static void expect_verdict(const char *kind, const char *what, const char *line, const char *file,
-                           const char *word)
-{
-    n_files++;
-    if (strcmp(kind, last_kind)) n_kinds++;
-    snprintf(last_kind, sizeof last_kind, "%s", kind);
-    if (!is_chosen()) return;
-    n_tried++;
-    struct outcome o = run_with(scene.run, line, (struct streams){"../empty", "stdout", "stderr", 0, 0},
-                                (struct fault){FAULT_ALLOCATION, -1, 0});
-    size_t n;
-    char *said = slurp(in_scene("run/stderr"), &n);
-    const char *newline = strchr(said, '\n');
-    if (o.hung || (o.code != 0 && o.code != 1))
-        complain(kind, what, o.code, said, "a verdict");
-    else if (word != either && (o.code == 0) != (word == NULL))
-        complain(kind, what, o.code, said, word ? "a refusal" : "no complaint");
-    else if (o.code == 1 && (!newline || newline[1] || !(strstr(said, file) || strstr(said, "../bad: "))))
-        complain(kind, what, o.code, said, "one sentence with the name of the file");
-    else if (o.code == 1 && word && word != either && !strstr(said, word))
-        complain(kind, what, o.code, said, word);
-    mem_free(said);
-}
-
-/* ---- files that are made of a good one ---- */
-
-struct edit {
-    const char *from, *to; /* the first `from` becomes `to`; "": the whole text does */
-    const char *word;
-};
-
-/* The text with the edit; NULL where there is no such text. */
-static char *edited(const char *text, size_t n, struct edit e, size_t *m)
-{
-    const char *at = *e.from ? memmem(text, n, e.from, strlen(e.from)) : text;
-    if (!at) return NULL;
-    size_t before = (size_t)(at - text), from = *e.from ? strlen(e.from) : n, to = strlen(e.to);
-    char *out = malloc(n + to + 1);
-    assert_non_null(out);
-    memcpy(out, text, before);
-    memcpy(out + before, e.to, to);
-    memcpy(out + before + to, text + before + from, n - before - from);
-    *m = before + to + (n - before - from);
-    return out;
-}
-
-/* bad/ holds links to the files of model/, and one other file in the place of, or beside, them. */
-static void put_bad(const char *file, const void *data, size_t n)
-{
-    static char last[128];
-    char command[3000], name[512];
-    bool index = strstr(file, "index"); /* not read where the whole file is there */
-    if (strcmp(file, last)) {
-        snprintf(command, sizeof command, "cd '%s' && rm -rf bad && mkdir bad && ln model/* bad%s",
-                 scene.directory, index ? " && rm bad/model.safetensors" : "");
-        assert_int_equal(system(command), 0);
-        snprintf(last, sizeof last, "%s", file);
-    }
-    snprintf(name, sizeof name, "bad/%s", file);
-    unlink(in_scene(name));
-    write_file(in_scene(name), data, n);
-}
-
 static const char use_model[] = "generate -m ../bad -n 1 --ids 1\\ 2 --quiet -q f32 -j 1";
 static const char use_tokenizer[] = "tokenize -m ../bad the\\ king";
 static const char use_gpt2q[] = "generate -m ../bad/model.gpt2q -n 1 --quiet -j 1 a";
-
-static void try_edit(const char *kind, const char *line, const char *file, const char *text, size_t n,
-                     struct edit e)
-{
-    size_t m;
-    char *bad = edited(text, n, e, &m);
-    if (!bad) fail_msg("%s: the file has no '%s'", kind, e.from);
-    put_bad(file, bad, m);
-    expect_verdict(kind, e.to, line, file, e.word);
-    free(bad);
-}
 
 /* ---- JSON that is none ---- */
 
@@ -534,11 +420,7 @@ static const char *const good_line = "{\"prompt\":\"a\",\"max_tokens\":1}";
 static void bad_line(const char *kind, const char *line, bool refused)
 {
     char text[1024], answer[64];
-    n_files++;
-    if (strcmp(kind, last_kind)) n_kinds++;
-    snprintf(last_kind, sizeof last_kind, "%s", kind);
-    if (!is_chosen()) return;
-    n_tried++;
+    if (!begin_file(kind)) return;
     snprintf(text, sizeof text, "%s\n%s\n%s\n", good_line, line, good_line);
     write_file(in_scene("bad.jsonl"), text, strlen(text));
     struct outcome o = run_with(scene.run, "batch ../bad.jsonl --quiet -j 1",
@@ -667,15 +549,6 @@ static void files_of_others(void **state)
     (void)state;
     directory_of("gguf", "tests/golden/data/gguf/bad", ".gguf");
     directory_of("pytorch_model.bin", "tests/golden/data/torch-bin/bad", ".bin");
-}
-
-static void enough_was_tried(void **state)
-{
-    (void)state;
-    print_message("%ld files in %ld kinds, %ld tried, %ld wrong verdicts (seed %llu)\n", n_files, n_kinds,
-                  n_tried, n_wrong, torture_seed());
-    if (n_wrong) fail_msg("%ld files met another verdict", n_wrong);
-    assert_true(n_files >= 300 && n_kinds >= 60);
 }
 
 int main(void)
