@@ -193,13 +193,7 @@ static gpt2q_status recalibrate(const struct grids *g, const struct grid_matrix 
                                 struct qtensor *out, gpt2q_error *err)
 {
     const struct param *p = &g->params->list[m->which];
-    const struct qsource src = {.name = p->name,
-                                .dtype = DT_F32,
-                                .data = latent + p->at,
-                                .rows = p->rows,
-                                .cols = p->cols,
-                                .row_stride = (size_t)p->cols,
-                                .col_stride = 1};
+    const struct qsource src = param_source(p, latent);
     return qtensor_quantize(&src, m->scheme, &g->run, out, err);
 }
 

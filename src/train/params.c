@@ -59,3 +59,14 @@ void params_free(struct params *p)
     mem_free(p->list);
     *p = (struct params){0};
 }
+
+struct qsource param_source(const struct param *p, const float *block)
+{
+    return (struct qsource){.name = p->name,
+                            .dtype = DT_F32,
+                            .data = block + p->at,
+                            .rows = p->rows,
+                            .cols = p->cols,
+                            .row_stride = (size_t)p->cols,
+                            .col_stride = 1};
+}

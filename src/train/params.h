@@ -6,6 +6,7 @@
 #ifndef TRAIN_PARAMS_H
 #define TRAIN_PARAMS_H
 #include "base/status.h"
+#include "qtensor/quantize.h"
 
 #define PARAM_NAME_MAX 40
 
@@ -59,5 +60,7 @@ static inline int params_head(const struct params *p)
 {
     return p->count > params_ln_f_bias(p) + 1 ? params_ln_f_bias(p) + 1 : params_wte();
 }
+/* A parameter of a block as the quantizer reads it. */
+struct qsource param_source(const struct param *p, const float *block);
 static inline size_t param_floats(const struct param *t) { return (size_t)t->rows * (size_t)t->cols; }
 #endif

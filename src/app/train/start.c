@@ -66,16 +66,22 @@ static void take_values(struct training *t, struct gpt2_weights *w)
     }
 }
 
+static gpt2q_status weights_of_file(const char *path, struct gpt2_weights *w, gpt2q_error *err)
+{
+    struct gpt2q_file f;
+    gpt2q_status s = gpt2q_file_open(path, &f, err);
+    if (s) return s;
+    s = gpt2q_file_weights(&f, w, err);
+    gpt2q_file_close(&f);
+    return s;
+}
+
 /* Bin centres, and the scales and zero points of the file. */
 static int begin_with_file(struct training *t, bool learned)
 {
     gpt2q_error err;
-    struct gpt2q_file f;
     struct gpt2_weights w;
-    if (gpt2q_file_open(t->from_file, &f, &err)) return failed(&err);
-    gpt2q_status s = gpt2q_file_weights(&f, &w, &err);
-    gpt2q_file_close(&f);
-    if (s) return failed(&err);
+    if (weights_of_file(t->from_file, &w, &err)) return failed(&err);
     int code = check_file(t, &w);
     if (!code) take_values(t, &w);
     for (int i = 0; i < t->grids.count && !code && learned; i++) {
@@ -102,13 +108,7 @@ static int begin_with_codes(struct training *t)
             if (which_of(t, k) == m->which)
                 w = &t->quantizer.prepared[weight_slot(&b->config, b->items[k].id)].matrix;
         if (!w || !w->codes) {
-            const struct qsource src = {.name = p->name,
-                                        .dtype = DT_F32,
-                                        .data = t->student.at + p->at,
-                                        .rows = p->rows,
-                                        .cols = p->cols,
-                                        .row_stride = (size_t)p->cols,
-                                        .col_stride = 1};
+            const struct qsource src = param_source(p, t->student.at);
             if (qtensor_quantize(&src, m->scheme, &t->grids.run, &rounded, &err)) return failed(&err);
             w = &rounded;
         }
@@ -141,12 +141,8 @@ static int schemes_of_file(struct training *t, struct weights_params *p)
 static int copy_schemes(struct training *t)
 {
     gpt2q_error err;
-    struct gpt2q_file f;
     struct gpt2_weights w;
-    if (gpt2q_file_open(t->from_file, &f, &err)) return failed(&err);
-    gpt2q_status s = gpt2q_file_weights(&f, &w, &err);
-    gpt2q_file_close(&f);
-    if (s) return failed(&err);
+    if (weights_of_file(t->from_file, &w, &err)) return failed(&err);
     const struct bindings *b = &t->quantizer.bindings;
     int code = same_shape(&w.config, &b->config) && w.lm_head_is_wte == b->tied
                    ? EXIT_DONE
