@@ -50,11 +50,18 @@ static void show_log(const struct served *s)
     if (system(command)) print_message("no log\n");
 }
 
+void served_directory(struct served *s)
+{
+    int n = snprintf(s->directory, sizeof s->directory, "%s/gpt2q-serve-XXXXXX", temp_base());
+    assert_in_range(n, 1, (int)sizeof s->directory - 1);
+    assert_non_null(mkdtemp(s->directory));
+}
+
 struct served served_start(const char *options)
 {
-    struct served s = {.directory = "/tmp/gpt2q-serve.XXXXXX"};
-    char path[96];
-    if (!mkdtemp(s.directory)) fail_msg("no directory in /tmp");
+    struct served s = {0};
+    char path[TEMP_PATH + 8];
+    served_directory(&s);
     snprintf(path, sizeof path, "%s/port", s.directory);
     s.pid = fork();
     if (s.pid == 0) run_server(&s, options);

@@ -8,8 +8,10 @@
 struct served {
     pid_t pid;
     int port;
-    char directory[64]; /* of its own; holds "log", the server's stderr */
+    char directory[TEMP_PATH]; /* of its own; holds "log", the server's stderr */
 };
+/* Makes the directory of its own. */
+void served_directory(struct served *s);
 /* Runs `$GPT2Q serve --port 0 <options>` until it is ready; fails the test if it never is. */
 struct served served_start(const char *options);
 /* Sends the signal and waits; the exit code, or 128 + the signal that ended it. */

@@ -85,6 +85,15 @@ char *temp_directory(void)
     return path;
 }
 
+int temp_file(char path[TEMP_PATH])
+{
+    int n = snprintf(path, TEMP_PATH, "%s/gpt2q-XXXXXX", temp_base());
+    assert_in_range(n, 1, TEMP_PATH - 1);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    return fd;
+}
+
 void temp_remove(char *directory)
 {
     DIR *d = opendir(directory);

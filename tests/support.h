@@ -55,6 +55,9 @@ float rng_normal(struct rng *r);               /* approximately: a sum of unifor
 const char *temp_base(void);
 /* A fresh temporary directory (removed with all in it by temp_remove). */
 char *temp_directory(void);
+/* An empty file of its own below temp_base(); its path goes to `path`, short enough for a socket. Returns a descriptor. */
+#define TEMP_PATH 100
+int temp_file(char path[TEMP_PATH]);
 void temp_remove(char *directory);
 void write_file(const char *path, const void *data, size_t n);
 #endif

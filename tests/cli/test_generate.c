@@ -375,9 +375,12 @@ static void tokenize_round_trip(void **state)
     cJSON *doc = expect_json("tokenize -m models/tales-7m --json 'Once upon a time'");
     assert_int_equal(cJSON_GetArraySize(item(doc, "ids")), cJSON_GetArraySize(item(doc, "tokens")));
     cJSON_Delete(doc);
-    struct cli c = cli_run("tokenize -m models/tales-7m < models/tales-7m/MODEL_CARD.md > "
-                           "/tmp/gpt2q-ids.txt; ${GPT2Q:-./gpt2q} tokenize -m models/tales-7m --decode - < "
-                           "/tmp/gpt2q-ids.txt | cmp - models/tales-7m/MODEL_CARD.md; rm /tmp/gpt2q-ids.txt");
+    char ids[TEMP_PATH];
+    close(temp_file(ids));
+    struct cli c = cli_run("tokenize -m models/tales-7m < models/tales-7m/MODEL_CARD.md > %s; "
+                           "${GPT2Q:-./gpt2q} tokenize -m models/tales-7m --decode - < %s | "
+                           "cmp - models/tales-7m/MODEL_CARD.md; rm %s",
+                           ids, ids, ids);
     assert_int_equal(c.code, 0);
     assert_string_equal(c.out, "");
     cli_free(&c);

@@ -44,9 +44,12 @@ static void check(const struct batch_done *d, const struct batch_lines *lines, c
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char path[64];
+    static char path[4096];
     if (!size) return 0;
-    if (!*path) snprintf(path, sizeof path, "/tmp/gpt2q-fuzz-resume-%ld", (long)getpid());
+    const char *base = getenv("TMPDIR");
+    if (!*path)
+        snprintf(path, sizeof path, "%s/gpt2q-fuzz-resume-%ld", base && *base ? base : "/tmp",
+                 (long)getpid());
     FILE *f = fopen(path, "wb");
     expect(f && fwrite(data + 1, 1, size - 1, f) == size - 1, "no file");
     fclose(f);

@@ -61,8 +61,8 @@ static char *choices_of(const char *text)
 static void the_same_bytes_as_batch(void **state)
 {
     (void)state;
-    char path[] = "/tmp/gpt2q-lines.XXXXXX";
-    FILE *f = fdopen(mkstemp(path), "w");
+    char path[TEMP_PATH];
+    FILE *f = fdopen(temp_file(path), "w");
     for (size_t i = 0; i < N_BODIES; i++)
         fprintf(f, "{\"custom_id\":\"%zu\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":%s}\n", i,
                 bodies[i]);

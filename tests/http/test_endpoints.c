@@ -206,8 +206,8 @@ static void the_page_asks_nobody_else(void **state)
 static void keys_are_needed(void **state)
 {
     (void)state;
-    char file[] = "/tmp/gpt2q-keys.XXXXXX", options[160];
-    FILE *f = fdopen(mkstemp(file), "w");
+    char file[TEMP_PATH], options[TEMP_PATH + 64];
+    FILE *f = fdopen(temp_file(file), "w");
     fputs("# keys\n\n  first \nsecond\n", f);
     fclose(f);
     snprintf(options, sizeof options, "-j 1 --api-key-file %s --log-level error", file);

@@ -94,9 +94,9 @@ static int health_over(int fd)
 static void unix_sockets_are_taken_and_given_back(void **state)
 {
     (void)state;
-    char options[160], path[] = "/tmp/gpt2q-socket.XXXXXX";
+    char options[TEMP_PATH + 64], path[TEMP_PATH];
     struct stat st;
-    close(mkstemp(path));
+    close(temp_file(path));
     unlink(path);
     int stale = socket(AF_UNIX, SOCK_STREAM, 0); /* what a killed server leaves */
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -119,11 +119,11 @@ static void unix_sockets_are_taken_and_given_back(void **state)
 static void systemd_hands_over_and_hears(void **state)
 {
     (void)state;
-    char path[] = "/tmp/gpt2q-notify.XXXXXX", text[512] = "";
+    char path[TEMP_PATH], text[512] = "";
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct sockaddr_in in = {.sin_family = AF_INET};
     socklen_t n = sizeof in;
-    close(mkstemp(path));
+    close(temp_file(path));
     unlink(path);
     memcpy(a.sun_path, path, strlen(path));
     int notify = socket(AF_UNIX, SOCK_DGRAM, 0), listening = socket(AF_INET, SOCK_STREAM, 0);
@@ -132,8 +132,8 @@ static void systemd_hands_over_and_hears(void **state)
     assert_int_equal(bind(listening, (struct sockaddr *)&in, sizeof in), 0);
     assert_int_equal(listen(listening, 16), 0);
     getsockname(listening, (struct sockaddr *)&in, &n);
-    struct served s = {.port = ntohs(in.sin_port), .directory = "/tmp/gpt2q-serve.XXXXXX"};
-    assert_non_null(mkdtemp(s.directory));
+    struct served s = {.port = ntohs(in.sin_port)};
+    served_directory(&s);
     s.pid = fork();
     if (s.pid == 0) {
         char command[512];
@@ -181,8 +181,8 @@ static char *text_of(const char *path)
 static void logs_are_lines(void **state)
 {
     (void)state;
-    char options[160], path[] = "/tmp/gpt2q-log.XXXXXX", moved[64];
-    close(mkstemp(path));
+    char options[TEMP_PATH + 64], path[TEMP_PATH], moved[TEMP_PATH + 4];
+    close(temp_file(path));
     snprintf(options, sizeof options, "-j 1 --log %s --log-format json", path);
     struct served s = served_start(options);
     struct answer a =
