@@ -32,7 +32,7 @@ void sleep_s(double s)
 
 static void run_server(const struct served *s, const char *options)
 {
-    char command[2048], path[96];
+    char command[2048], path[TEMP_PATH + 8];
     const char *program = getenv("GPT2Q");
     snprintf(path, sizeof path, "%s/log", s->directory);
     int log = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
