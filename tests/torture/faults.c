@@ -69,11 +69,21 @@ pid_t start_program(const char *directory, const char *line, struct streams s)
     be_program(line);
 }
 
+/* LLVM's OpenMP runtime names a piece of shared memory after its process. Of a process that ends at the wrong moment an
+   empty piece stays, and a later process with the same number ends with SIGBUS when it reads that. */
+static void remove_traces(pid_t child)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/__KMP_REGISTERED_LIB_%d_%d", (int)child, (int)getuid());
+    shm_unlink(name);
+}
+
 int wait_for_end(pid_t child)
 {
     int status;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR) return -1;
+    remove_traces(child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -377,6 +387,7 @@ static void follow(pid_t child, struct fault fault, struct outcome *o)
         }
         ptrace(PTRACE_CONT, t, NULL, (void *)(intptr_t)pass_on);
     }
+    remove_traces(child);
 }
 
 static struct outcome run_traced(const char *directory, const char *line, struct streams s,
