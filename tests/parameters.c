@@ -4,7 +4,7 @@
 #include "model/bindings.h"
 
 struct reading {
-    const struct params *params;
+    const struct param_list *params;
     float *block;
 };
 
@@ -23,7 +23,7 @@ static gpt2q_status read_tensor(void *user, size_t i, const struct qsource *src,
     return GPT2Q_OK;
 }
 
-void parameters_read(const char *directory, struct params *p, float **block)
+void parameters_read(const char *directory, struct param_list *p, float **block)
 {
     gpt2q_error err;
     struct bindings b;

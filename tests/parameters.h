@@ -4,5 +4,5 @@
 #include "train/params.h"
 
 /* Makes p for the checkpoint in `directory`, and a block of its weights; both are the caller's. */
-void parameters_read(const char *directory, struct params *p, float **block);
+void parameters_read(const char *directory, struct param_list *p, float **block);
 #endif

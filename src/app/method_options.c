@@ -149,20 +149,20 @@ int method_options_plan(const struct method_options *o, struct method_plan *plan
 
 /* ---- running ---- */
 
-struct shown {
+struct method_progress {
     struct method_run *run;
     bool json, quiet, terminal, head_shown;
     double started_at, shown_at;
 };
 
-static void clear_line(const struct shown *s)
+static void clear_line(const struct method_progress *s)
 {
     if (s->terminal && !s->quiet) fprintf(stderr, "\r\033[K");
 }
 
 static bool show_progress(void *user, double done, double total)
 {
-    struct shown *s = user;
+    struct method_progress *s = user;
     const double now = clock_seconds();
     if (signal_seen()) return false;
     if (s->quiet || !s->terminal || now - s->shown_at < 0.1 || done <= 0) return true;
@@ -174,7 +174,7 @@ static bool show_progress(void *user, double done, double total)
 
 static void show_matrix(void *user, const struct matrix_report *r)
 {
-    struct shown *s = user;
+    struct method_progress *s = user;
     char scheme[SCHEME_TEXT_MAX];
     if (s->json) {
         cJSON *o = cJSON_CreateObject();
@@ -251,11 +251,11 @@ int method_run(const struct method_options *o, const struct method_plan *plan, c
                bool quiet, struct quantizer *q, struct method_run *out)
 {
     gpt2q_error err;
-    struct shown shown = {.run = out,
-                          .json = json,
-                          .quiet = quiet,
-                          .terminal = isatty(STDERR_FILENO),
-                          .started_at = clock_seconds()};
+    struct method_progress shown = {.run = out,
+                                    .json = json,
+                                    .quiet = quiet,
+                                    .terminal = isatty(STDERR_FILENO),
+                                    .started_at = clock_seconds()};
     const struct methods_hooks hooks = {show_matrix, show_progress, &shown};
     const bool reads = method_plan_needs_text(plan);
     *out = (struct method_run){0};

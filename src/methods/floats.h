@@ -6,7 +6,7 @@
 #include "train/params.h"
 
 struct model_floats {
-    struct params params;
+    struct param_list params;
     float *at;
 };
 /* Refuses a value that is not finite, by tensor and index. */

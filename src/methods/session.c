@@ -199,7 +199,7 @@ static gpt2q_status choose_codes(struct session *s, struct target *t, struct lay
 
 static struct target target_of(const struct session *s, struct weight_id id)
 {
-    const struct params *p = &s->out->model.params;
+    const struct param_list *p = &s->out->model.params;
     const int which = floats_index(&s->out->model, id);
     struct target t = {.id = id,
                        .scheme = session_scheme(s, id),

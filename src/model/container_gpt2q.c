@@ -6,12 +6,12 @@
 #include "model/gpt2q_read.h"
 #include <string.h>
 
-struct owner {
+struct gpt2q_owner {
     struct gpt2_weights weights;
     char (*names)[WEIGHT_NAME_MAX];
 };
 
-static void describe(struct owner *o, struct weight_id id, char name[WEIGHT_NAME_MAX],
+static void describe(struct gpt2q_owner *o, struct weight_id id, char name[WEIGHT_NAME_MAX],
                      struct container_tensor *to)
 {
     const bool matrix = weight_is_matrix(id.part);
@@ -29,7 +29,7 @@ static void describe(struct owner *o, struct weight_id id, char name[WEIGHT_NAME
     }
 }
 
-static gpt2q_status list_tensors(struct container_file *file, struct owner *o, gpt2q_error *err)
+static gpt2q_status list_tensors(struct container_file *file, struct gpt2q_owner *o, gpt2q_error *err)
 {
     const struct gpt2_weights *w = &o->weights;
     const size_t n = weight_slots(&w->config);
@@ -48,7 +48,7 @@ static gpt2q_status list_tensors(struct container_file *file, struct owner *o, g
 static gpt2q_status open_tensors(struct container_file *file, gpt2q_error *err)
 {
     struct gpt2q_file f;
-    struct owner *o = mem_zalloc(sizeof *o);
+    struct gpt2q_owner *o = mem_zalloc(sizeof *o);
     if (!o) return error_memory(err, file->path, sizeof *o);
     file->owner = o;
     gpt2q_status s = gpt2q_file_open(file->path, &f, err);
@@ -66,12 +66,12 @@ static const struct container_tensor *find(const struct container_file *file, co
 
 static gpt2q_status check(const struct container_file *file, gpt2q_error *err)
 {
-    return gpt2q_checksum_check(&((const struct owner *)file->owner)->weights.files[0], err);
+    return gpt2q_checksum_check(&((const struct gpt2q_owner *)file->owner)->weights.files[0], err);
 }
 
 static void close_tensors(void *owner)
 {
-    struct owner *o = owner;
+    struct gpt2q_owner *o = owner;
     weights_free(&o->weights);
     mem_free(o->names);
     mem_free(o);
@@ -95,5 +95,5 @@ gpt2q_status container_open_gpt2q(const char *path, struct container *out, gpt2q
 
 const struct gpt2_weights *container_gpt2q(const struct container_file *file)
 {
-    return file->reader == &gpt2q_reader ? &((const struct owner *)file->owner)->weights : NULL;
+    return file->reader == &gpt2q_reader ? &((const struct gpt2q_owner *)file->owner)->weights : NULL;
 }

@@ -17,7 +17,7 @@ struct attention_unit {
 struct pass;
 
 /* Outputs [begin, end) of rows [r0, r1). Row r0 is at x, each next row `stride` floats further. */
-struct outputs {
+struct forward_outputs {
     const float *x;
     size_t stride;
     int r0, r1, begin, end;
@@ -33,7 +33,7 @@ struct linear_product {
     size_t y_stride;
     /* Adds or activates some outputs. NULL: they stay in y. The outputs are in a tile of the thread's own,
      * which stays in a cache. In y, writing them would fetch a few lines of every row. */
-    void (*then)(const struct pass *p, const struct outputs *o, int thread);
+    void (*then)(const struct pass *p, const struct forward_outputs *o, int thread);
     int block; /* rows of an item, so many that their inputs fit the second-level cache */
 };
 

@@ -147,7 +147,7 @@ static void set_product(struct pass *p, struct linear_product product, const flo
     p->product = product;
 }
 
-static void product_then(const struct pass *p, struct outputs o, int panel, int thread)
+static void product_then(const struct pass *p, struct forward_outputs o, int panel, int thread)
 {
     linear_outputs(&p->product.w.weight, panel, &o.begin, &o.end);
     p->product.then(p, &o, thread);
@@ -168,21 +168,21 @@ static void product_item(void *arg, int item, int thread)
     const size_t stride = tiled ? PANEL : product->y_stride;
     linear_panel(f->isa, &product->w, &in, y, stride, panel);
     if (tiled)
-        product_then(p, (struct outputs){.x = y, .stride = stride, .r0 = in.begin, .r1 = in.end}, panel,
-                     thread);
+        product_then(p, (struct forward_outputs){.x = y, .stride = stride, .r0 = in.begin, .r1 = in.end},
+                     panel, thread);
 }
 
 /* Adds or activates a panel's outputs, after an observer has seen them all. */
 static void product_then_item(void *arg, int panel, int thread)
 {
     const struct pass *p = arg;
-    const struct outputs all = {
+    const struct forward_outputs all = {
         .x = p->product.y + (size_t)panel * PANEL, .stride = p->product.y_stride, .r1 = p->product.in.n};
     product_then(p, all, panel, thread);
 }
 
 /* Adds outputs to the residual stream. */
-static void add_residual(const struct pass *p, const struct outputs *o, int thread)
+static void add_residual(const struct pass *p, const struct forward_outputs *o, int thread)
 {
     const struct forward *f = p->f;
     const size_t stride = row_stride(f, (size_t)f->weights->config.n_embd), n = (size_t)(o->end - o->begin);
@@ -193,7 +193,7 @@ static void add_residual(const struct pass *p, const struct outputs *o, int thre
 }
 
 /* Activates outputs into the hidden layer. */
-static void activate(const struct pass *p, const struct outputs *o, int thread)
+static void activate(const struct pass *p, const struct forward_outputs *o, int thread)
 {
     const struct forward *f = p->f;
     const size_t stride = row_stride(f, (size_t)f->weights->config.n_inner), n = (size_t)(o->end - o->begin);
@@ -204,7 +204,7 @@ static void activate(const struct pass *p, const struct outputs *o, int thread)
         f->isa->kernels->activation[activation](x, n, f->wide + (size_t)r * stride + o->begin);
 }
 
-static void keep_best(const struct pass *p, const struct outputs *o, int thread)
+static void keep_best(const struct pass *p, const struct forward_outputs *o, int thread)
 {
     const struct forward *f = p->f;
     const float *x = o->x;

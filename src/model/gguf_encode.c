@@ -93,18 +93,18 @@ static void put_block(const struct gguf_type *type, uint16_t scale, uint16_t min
 
 /* ---- sharing out ---- */
 
-struct encoding {
+struct gguf_encoding {
     const struct qtensor *w;
     const struct gguf_type *type;
     uint8_t *blocks;
     float *rows;      /* (shares, cols) */
     uint8_t *refused; /* (shares): whether a row could not be encoded */
-    bool (*encode)(const struct encoding *e, int row, float *values, uint8_t *to);
+    bool (*encode)(const struct gguf_encoding *e, int row, float *values, uint8_t *to);
 };
 
 static void encode_rows(void *arg, int share, int n)
 {
-    const struct encoding *e = arg;
+    const struct gguf_encoding *e = arg;
     const int cols = e->w->cols;
     const size_t row_bytes = gguf_matrix_bytes(e->type, 1, cols);
     int64_t p0, p1;
@@ -115,7 +115,7 @@ static void encode_rows(void *arg, int share, int n)
 }
 
 /* *refused: some row was. */
-static gpt2q_status encode_all(struct encoding *e, const char *name, const struct quantize_run *run,
+static gpt2q_status encode_all(struct gguf_encoding *e, const char *name, const struct quantize_run *run,
                                bool *refused, gpt2q_error *err)
 {
     const int panels = qtensor_panels(e->w), most = run->n_threads < panels ? run->n_threads : panels;
@@ -140,7 +140,7 @@ static void gather_halves(const struct qtensor *w, int row, uint8_t *to)
     for (int k = 0; k < w->cols; k++) put_half(to + 2 * (size_t)k, from[(size_t)k * PANEL]);
 }
 
-static bool encode_codes(const struct encoding *e, int row, uint8_t *to)
+static bool encode_codes(const struct gguf_encoding *e, int row, uint8_t *to)
 {
     const struct qtensor *w = e->w;
     const int groups = w->cols / GGUF_GROUP;
@@ -160,7 +160,7 @@ static bool encode_codes(const struct encoding *e, int row, uint8_t *to)
     return fits;
 }
 
-static bool encode_exact_row(const struct encoding *e, int row, float *values, uint8_t *to)
+static bool encode_exact_row(const struct gguf_encoding *e, int row, float *values, uint8_t *to)
 {
     if (e->type->decode) return encode_codes(e, row, to);
     if (e->type->id != ID_F32) return gather_halves(e->w, row, to), true;
@@ -174,7 +174,7 @@ gpt2q_status gguf_encode_exactly(const struct qtensor *w, const char *name, cons
 {
     char text[SCHEME_TEXT_MAX];
     bool refused;
-    struct encoding e = {
+    struct gguf_encoding e = {
         .w = w, .type = gguf_type_of_scheme(w->scheme), .blocks = blocks, .encode = encode_exact_row};
     gpt2q_status s = encode_all(&e, name, run, &refused, err);
     if (s || !refused) return s;
@@ -254,7 +254,7 @@ static bool encode_block(const struct gguf_type *type, const float *x, uint8_t *
     return isfinite(float_from_f16(scale)) && isfinite(float_from_f16(least));
 }
 
-static bool encode_rounded_row(const struct encoding *e, int row, float *values, uint8_t *to)
+static bool encode_rounded_row(const struct gguf_encoding *e, int row, float *values, uint8_t *to)
 {
     bool fits = true;
     dequantize_row_f32(e->w, row, values);
@@ -267,7 +267,7 @@ gpt2q_status gguf_encode_rounded(const struct qtensor *w, const struct gguf_type
                                  const struct quantize_run *run, uint8_t *blocks, gpt2q_error *err)
 {
     bool refused;
-    struct encoding e = {.w = w, .type = type, .blocks = blocks, .encode = encode_rounded_row};
+    struct gguf_encoding e = {.w = w, .type = type, .blocks = blocks, .encode = encode_rounded_row};
     gpt2q_status s = encode_all(&e, name, run, &refused, err);
     if (s || !refused) return s;
     return error_set(err, GPT2Q_UNSUPPORTED,

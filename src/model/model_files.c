@@ -11,14 +11,14 @@ static const char *const configs[] = {"config.json", "generation_config.json"};
 static const char *const weights[] = {"model.safetensors", "pytorch_model.bin"};
 static const char *const indexes[] = {"model.safetensors.index.json", "pytorch_model.bin.index.json"};
 
-struct walk {
+struct file_walk {
     const char *directory;
     model_file_fn *fn;
     void *user;
     gpt2q_error *err;
 };
 
-static gpt2q_status visit(const struct walk *w, const char *name)
+static gpt2q_status visit(const struct file_walk *w, const char *name)
 {
     char *path = path_join(w->directory, name);
     if (!path) return error_memory(w->err, "a path", strlen(name));
@@ -27,14 +27,14 @@ static gpt2q_status visit(const struct walk *w, const char *name)
     return s;
 }
 
-static gpt2q_status visit_all(const struct walk *w, const char *const *names, size_t n)
+static gpt2q_status visit_all(const struct file_walk *w, const char *const *names, size_t n)
 {
     gpt2q_status s = GPT2Q_OK;
     for (size_t i = 0; i < n && !s; i++) s = visit(w, names[i]);
     return s;
 }
 
-static gpt2q_status visit_shards(const struct walk *w, const char *index)
+static gpt2q_status visit_shards(const struct file_walk *w, const char *index)
 {
     gpt2q_error ignored;
     cJSON *root = NULL;
@@ -59,7 +59,7 @@ static gpt2q_status visit_shards(const struct walk *w, const char *index)
 
 gpt2q_status model_files_each(const char *path, model_file_fn *fn, void *user, gpt2q_error *err)
 {
-    const struct walk w = {path, fn, user, err};
+    const struct file_walk w = {path, fn, user, err};
     if (!file_is_directory(path)) return fn(user, path, err);
     gpt2q_status s = visit_all(&w, configs, 2);
     if (!s) s = visit_all(&w, directory_file_names, DIRECTORY_FILES);

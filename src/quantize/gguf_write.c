@@ -12,7 +12,7 @@
 
 #define ALIGNMENT 32
 
-struct entry {
+struct gguf_entry {
     struct weight_id id;
     const struct gguf_type *type;
     size_t bytes;
@@ -20,8 +20,8 @@ struct entry {
 
 struct gguf_writer {
     struct file_writer file;
-    const struct quantizer *q; /* the caller's */
-    struct entry *entries;     /* in the order they come */
+    const struct quantizer *q;  /* the caller's */
+    struct gguf_entry *entries; /* in the order they come */
     size_t n, n_put;
     struct gguf_header header;
     uint64_t written; /* of the data */
@@ -44,7 +44,7 @@ static int compare_places(const void *a, const void *b)
 
 /* ---- types ---- */
 
-static gpt2q_status choose_type(const struct gguf_writer *w, size_t i, struct entry *e, gpt2q_error *err)
+static gpt2q_status choose_type(const struct gguf_writer *w, size_t i, struct gguf_entry *e, gpt2q_error *err)
 {
     char name[WEIGHT_NAME_MAX], text[SCHEME_TEXT_MAX];
     const struct scheme scheme = quantizer_scheme(w->q, i);
@@ -162,7 +162,7 @@ static void put_tensors(struct gguf_writer *w)
 {
     uint64_t offset = 0;
     for (size_t i = 0; i < w->n; i++) {
-        const struct entry *e = &w->entries[i];
+        const struct gguf_entry *e = &w->entries[i];
         char name[GGUF_NAME_MAX];
         uint64_t shape[2];
         int rows, cols;
@@ -271,7 +271,7 @@ static gpt2q_status put_exactly(struct gguf_writer *w, const struct quantized *q
 
 gpt2q_status gguf_writer_put(struct gguf_writer *w, const struct quantized *q, gpt2q_error *err)
 {
-    const struct entry *e = &w->entries[w->n_put++];
+    const struct gguf_entry *e = &w->entries[w->n_put++];
     assert(e->id.part == q->id.part && e->id.layer == q->id.layer);
     if (!q->is_matrix) return put(w, q->values, q->n * sizeof *q->values, err);
     return q->blocks ? put(w, q->blocks, e->bytes, err) : put_exactly(w, q, e->bytes, err);

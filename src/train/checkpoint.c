@@ -14,7 +14,7 @@ gpt2q_status history_create(struct history *h, int steps, gpt2q_error *err)
     h->evaluations = mem_zarray((size_t)steps + 2, sizeof *h->evaluations);
     if (h->losses && h->evaluations) return GPT2Q_OK;
     history_free(h);
-    return error_memory(err, "the losses of a run", (size_t)steps * sizeof(struct evaluation));
+    return error_memory(err, "the losses of a run", (size_t)steps * sizeof(struct train_evaluation));
 }
 
 void history_free(struct history *h)
@@ -27,7 +27,7 @@ void history_free(struct history *h)
 /* ---- parts: the same list for writing and reading ---- */
 
 enum { PARTS = 11 };
-struct part {
+struct checkpoint_part {
     const char *name;
     void *data;
     size_t bytes;
@@ -35,10 +35,10 @@ struct part {
 };
 
 static void parts_of(const struct trainer *t, const struct history *h, double powers[4],
-                     struct part out[PARTS])
+                     struct checkpoint_part out[PARTS])
 {
     const size_t n = t->params->floats * sizeof(float), scales = t->grids->n_scales * sizeof(float);
-    const struct part all[PARTS] = {
+    const struct checkpoint_part all[PARTS] = {
         {"latent", t->latent, n, ST_F32},
         {"adam.m", t->adam.m, n, ST_F32},
         {"adam.v", t->adam.v, n, ST_F32},
@@ -56,8 +56,8 @@ static void parts_of(const struct trainer *t, const struct history *h, double po
 
 /* ---- writing ---- */
 
-static gpt2q_status write_parts(struct file_writer *w, const struct part *parts, struct st_metadata *metadata,
-                                size_t n_metadata, gpt2q_error *err)
+static gpt2q_status write_parts(struct file_writer *w, const struct checkpoint_part *parts,
+                                struct st_metadata *metadata, size_t n_metadata, gpt2q_error *err)
 {
     struct st_declaration d[PARTS];
     struct crc32 crc;
@@ -81,7 +81,7 @@ gpt2q_status checkpoint_write(const char *path, const struct trainer *t, const s
                               const struct run_option *options, size_t n, gpt2q_error *err)
 {
     double powers[4] = {t->adam.power1, t->adam.power2, t->scale_adam.power1, t->scale_adam.power2};
-    struct part parts[PARTS];
+    struct checkpoint_part parts[PARTS];
     struct file_writer w;
     char step[16];
     struct st_metadata *metadata = mem_array(n + 2, sizeof *metadata);
@@ -152,8 +152,9 @@ static gpt2q_status read_sizes(const char *path, const struct safetensors *st, i
     return GPT2Q_OK;
 }
 
-static gpt2q_status find_parts(const char *path, const struct safetensors *st, const struct part *parts,
-                               const struct st_tensor *found[PARTS], gpt2q_error *err)
+static gpt2q_status find_parts(const char *path, const struct safetensors *st,
+                               const struct checkpoint_part *parts, const struct st_tensor *found[PARTS],
+                               gpt2q_error *err)
 {
     struct crc32 crc;
     uint32_t sum;
@@ -176,7 +177,7 @@ gpt2q_status checkpoint_read(const char *path, struct trainer *t, struct history
                              const struct run_option *options, size_t n, gpt2q_error *err)
 {
     struct safetensors st;
-    struct part parts[PARTS];
+    struct checkpoint_part parts[PARTS];
     const struct st_tensor *found[PARTS];
     double powers[4];
     int step = 0;

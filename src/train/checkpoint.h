@@ -5,13 +5,13 @@
 #include "model/safetensors.h"
 #include "train/trainer.h"
 
-struct evaluation {
+struct train_evaluation {
     double step, nll, kl; /* kl: NaN without a teacher */
 };
 struct history { /* of a run; room for `steps` losses and evaluations beyond the last step's */
     double *losses;
     int n_losses;
-    struct evaluation *evaluations;
+    struct train_evaluation *evaluations;
     int n_evaluations, steps;
 };
 gpt2q_status history_create(struct history *h, int steps, gpt2q_error *err);

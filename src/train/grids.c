@@ -40,8 +40,8 @@ static gpt2q_status allocate(struct grids *g, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-gpt2q_status grids_create(struct grids *g, const struct params *p, const struct scheme *schemes, bool learned,
-                          const struct quantize_run *run, gpt2q_error *err)
+gpt2q_status grids_create(struct grids *g, const struct param_list *p, const struct scheme *schemes,
+                          bool learned, const struct quantize_run *run, gpt2q_error *err)
 {
     *g = (struct grids){.params = p, .learned = learned, .run = *run};
     g->list = mem_zarray((size_t)p->count, sizeof *g->list);
@@ -134,7 +134,7 @@ void grids_begin(struct grids *g, int i, const struct qtensor *w, float *latent)
 
 #define ROWS_OF_ITEM 32
 
-struct work {
+struct grid_job {
     struct grids *g;
     const struct crew *c;
     const struct grid_matrix *m;
@@ -143,7 +143,7 @@ struct work {
     float *out; /* effective, or the gradient */
 };
 
-static void rows_of(const struct work *k, int64_t item, int *r0, int *r1)
+static void rows_of(const struct grid_job *k, int64_t item, int *r0, int *r1)
 {
     const int rows = k->g->params->list[k->m->which].rows;
     *r0 = (int)item * ROWS_OF_ITEM;
@@ -152,7 +152,7 @@ static void rows_of(const struct work *k, int64_t item, int *r0, int *r1)
 
 static void land_item(void *arg, int64_t item, int thread)
 {
-    const struct work *k = arg;
+    const struct grid_job *k = arg;
     const struct param *p = &k->g->params->list[k->m->which];
     int r0, r1;
     (void)thread;
@@ -171,7 +171,7 @@ static void land_item(void *arg, int64_t item, int thread)
 
 static void backward_item(void *arg, int64_t item, int thread)
 {
-    const struct work *k = arg;
+    const struct grid_job *k = arg;
     const struct param *p = &k->g->params->list[k->m->which];
     int r0, r1;
     (void)thread;
@@ -184,7 +184,7 @@ static void backward_item(void *arg, int64_t item, int thread)
     }
 }
 
-static void each_row(struct work *k, crew_fn *fn)
+static void each_row(struct grid_job *k, crew_fn *fn)
 {
     crew_each(k->c, (k->g->params->list[k->m->which].rows + ROWS_OF_ITEM - 1) / ROWS_OF_ITEM, fn, k);
 }
@@ -202,7 +202,7 @@ gpt2q_status grids_land(struct grids *g, const struct crew *c, const float *late
 {
     memcpy(effective, latent, g->params->floats * sizeof *effective);
     for (int i = 0; i < g->count; i++) {
-        struct work k = {.g = g, .c = c, .m = &g->list[i], .latent = latent, .out = effective};
+        struct grid_job k = {.g = g, .c = c, .m = &g->list[i], .latent = latent, .out = effective};
         struct qtensor w = {0};
         if (!k.m->groups) {
             gpt2q_status s = recalibrate(g, k.m, latent, &w, err);
@@ -218,7 +218,7 @@ gpt2q_status grids_land(struct grids *g, const struct crew *c, const float *late
 void grids_backward(struct grids *g, const struct crew *c, const float *latent, float *gradient)
 {
     for (int i = 0; i < g->count; i++) {
-        struct work k = {.g = g, .c = c, .m = &g->list[i], .latent = latent, .out = gradient};
+        struct grid_job k = {.g = g, .c = c, .m = &g->list[i], .latent = latent, .out = gradient};
         if (k.m->groups) each_row(&k, backward_item);
     }
 }

@@ -24,7 +24,7 @@ struct grid_matrix {
 };
 
 struct grids {
-    const struct params *params;
+    const struct param_list *params;
     struct grid_matrix *list; /* of matrices that a scheme rounds; f32 is none */
     int count;
     bool learned;
@@ -39,8 +39,8 @@ struct grids {
 
 /* `schemes` has one for every parameter; of vectors they do not count. Refused with `learned`: a scheme that has no scale to learn,
  * by tensor; and notes in any case. */
-gpt2q_status grids_create(struct grids *g, const struct params *p, const struct scheme *schemes, bool learned,
-                          const struct quantize_run *run, gpt2q_error *err);
+gpt2q_status grids_create(struct grids *g, const struct param_list *p, const struct scheme *schemes,
+                          bool learned, const struct quantize_run *run, gpt2q_error *err);
 void grids_free(struct grids *g);
 
 /* Learned scales and their zero points begin as those of w, a tensor of matrix number i, and the latent weights of it move into the

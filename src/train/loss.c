@@ -4,7 +4,7 @@
 #include "train/product.h"
 #include <string.h>
 
-gpt2q_status loss_create(struct loss_scratch *l, const struct params *p, bool teacher, gpt2q_error *err)
+gpt2q_status loss_create(struct loss_scratch *l, const struct param_list *p, bool teacher, gpt2q_error *err)
 {
     const size_t floats = (size_t)LOSS_ROWS * (size_t)p->config.vocab_size;
     *l = (struct loss_scratch){.student = mem_array(floats, sizeof(float)),
@@ -113,7 +113,7 @@ static void gradients(const struct loss_part *s, const float *head, float *g)
 double loss_run(struct loss_scratch *l, struct train_pass *t, const struct crew *c, const float *weights,
                 const struct loss_model *teacher, const int32_t *tokens, float *g)
 {
-    const struct params *p = t->params;
+    const struct param_list *p = t->params;
     const size_t at = p->list[params_head(p)].at;
     const int terms = teacher ? t->n : t->windows * (t->window - 1);
     struct loss_part s = {

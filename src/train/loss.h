@@ -13,7 +13,7 @@ struct loss_scratch {
     double *rows;             /* (LOSS_ROWS) */
 };
 
-gpt2q_status loss_create(struct loss_scratch *l, const struct params *p, bool teacher, gpt2q_error *err);
+gpt2q_status loss_create(struct loss_scratch *l, const struct param_list *p, bool teacher, gpt2q_error *err);
 void loss_free(struct loss_scratch *l);
 
 struct loss_model { /* ln_f's output and the head's matrix */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void add(struct params *p, const char *name, int rows, int cols, bool conv1d, bool matrix)
+static void add(struct param_list *p, const char *name, int rows, int cols, bool conv1d, bool matrix)
 {
     struct param *t = &p->list[p->count++];
     *t = (struct param){.rows = rows, .cols = cols, .conv1d = conv1d, .matrix = matrix, .at = p->floats};
@@ -11,7 +11,7 @@ static void add(struct params *p, const char *name, int rows, int cols, bool con
     p->floats += (param_floats(t) + 15) / 16 * 16;
 }
 
-static void add_block(struct params *p, int layer)
+static void add_block(struct param_list *p, int layer)
 {
     const int d = p->config.n_embd, inner = p->config.n_inner;
     const struct {
@@ -39,11 +39,11 @@ static void add_block(struct params *p, int layer)
     }
 }
 
-gpt2q_status params_create(struct params *p, const gpt2q_config *config, bool untied, gpt2q_error *err)
+gpt2q_status params_create(struct param_list *p, const gpt2q_config *config, bool untied, gpt2q_error *err)
 {
     const int d = config->n_embd;
     const size_t count = (size_t)config->n_layer * P_BLOCK_COUNT + 5;
-    *p = (struct params){.config = *config, .list = mem_array(count, sizeof *p->list)};
+    *p = (struct param_list){.config = *config, .list = mem_array(count, sizeof *p->list)};
     if (!p->list) return error_memory(err, "the list of parameters", count * sizeof *p->list);
     add(p, "wte.weight", config->vocab_size, d, false, true);
     add(p, "wpe.weight", config->n_positions, d, false, false);
@@ -54,10 +54,10 @@ gpt2q_status params_create(struct params *p, const gpt2q_config *config, bool un
     return GPT2Q_OK;
 }
 
-void params_free(struct params *p)
+void params_free(struct param_list *p)
 {
     mem_free(p->list);
-    *p = (struct params){0};
+    *p = (struct param_list){0};
 }
 
 struct qsource param_source(const struct param *p, const float *block)

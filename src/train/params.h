@@ -35,7 +35,7 @@ struct param {
     size_t at;                 /* first float in a block; a multiple of 16 */
 };
 
-struct params {
+struct param_list {
     gpt2q_config config;
     struct param
         *list; /* wte, wpe, the blocks', ln_f.weight, ln_f.bias, and lm_head.weight if it is not tied */
@@ -44,8 +44,8 @@ struct params {
 };
 
 /* `untied`: lm_head has numbers of its own. Running out of memory is the only failure. */
-gpt2q_status params_create(struct params *p, const gpt2q_config *config, bool untied, gpt2q_error *err);
-void params_free(struct params *p);
+gpt2q_status params_create(struct param_list *p, const gpt2q_config *config, bool untied, gpt2q_error *err);
+void params_free(struct param_list *p);
 
 static inline int params_wte(void) { return 0; }
 static inline int params_wpe(void) { return 1; }
@@ -53,10 +53,13 @@ static inline int params_block(int layer, enum block_param which)
 {
     return 2 + layer * P_BLOCK_COUNT + (int)which;
 }
-static inline int params_ln_f_weight(const struct params *p) { return 2 + p->config.n_layer * P_BLOCK_COUNT; }
-static inline int params_ln_f_bias(const struct params *p) { return params_ln_f_weight(p) + 1; }
+static inline int params_ln_f_weight(const struct param_list *p)
+{
+    return 2 + p->config.n_layer * P_BLOCK_COUNT;
+}
+static inline int params_ln_f_bias(const struct param_list *p) { return params_ln_f_weight(p) + 1; }
 /* lm_head.weight, or wte if it is tied. */
-static inline int params_head(const struct params *p)
+static inline int params_head(const struct param_list *p)
 {
     return p->count > params_ln_f_bias(p) + 1 ? params_ln_f_bias(p) + 1 : params_wte();
 }

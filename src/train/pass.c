@@ -48,8 +48,8 @@ static size_t lay_out(struct train_pass *t, float *base)
     return (size_t)((uintptr_t)at - (uintptr_t)base) / sizeof(float);
 }
 
-gpt2q_status pass_create(struct train_pass *t, const struct params *p, int windows, int window, bool keeps,
-                         gpt2q_error *err)
+gpt2q_status pass_create(struct train_pass *t, const struct param_list *p, int windows, int window,
+                         bool keeps, gpt2q_error *err)
 {
     *t = (struct train_pass){
         .params = p, .windows = windows, .window = window, .n = windows * window, .keeps = keeps};
@@ -79,7 +79,8 @@ static void at_least(size_t *most, size_t n)
     if (n > *most) *most = n;
 }
 
-void pass_scratch(const struct params *p, int n, int window, int head_rows, size_t *a, size_t *b, size_t *own)
+void pass_scratch(const struct param_list *p, int n, int window, int head_rows, size_t *a, size_t *b,
+                  size_t *own)
 {
     const gpt2q_config *c = &p->config;
     const size_t rows = (size_t)n, d = (size_t)c->n_embd, wide = wide_of(c), vocab = (size_t)c->vocab_size,
@@ -99,7 +100,7 @@ void pass_scratch(const struct params *p, int n, int window, int head_rows, size
 
 /* ---- parts of both passes ---- */
 
-struct part { /* an item's view of the current work */
+struct item_view { /* an item's view of the current work */
     struct train_pass *t;
     const struct crew *c;
     struct pass_layer *layer;
@@ -122,20 +123,20 @@ static void rows_of_item(const struct train_pass *t, int64_t item, int *r0, int 
     *r1 = *r0 + ROWS_OF_ITEM < t->n ? *r0 + ROWS_OF_ITEM : t->n;
 }
 
-static const float *tensor(const struct part *s, int which)
+static const float *tensor(const struct item_view *s, int which)
 {
     return s->weights + s->t->params->list[which].at;
 }
-static float *gradient(const struct part *s, int which)
+static float *gradient(const struct item_view *s, int which)
 {
     return s->gradients + s->t->params->list[which].at;
 }
-static const float *of_block(const struct part *s, enum block_param which)
+static const float *of_block(const struct item_view *s, enum block_param which)
 {
     return tensor(s, params_block(s->number, which));
 }
 
-static struct attention_shape shape_of(const struct part *s)
+static struct attention_shape shape_of(const struct item_view *s)
 {
     const gpt2q_config *c = &s->t->params->config;
     const int head_dim = c->n_embd / c->n_head;
@@ -149,7 +150,7 @@ static struct attention_shape shape_of(const struct part *s)
 
 static void embed_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const size_t d = (size_t)s->t->params->config.n_embd;
     int r0, r1;
     (void)thread;
@@ -162,7 +163,7 @@ static void embed_item(void *arg, int64_t item, int thread)
 
 static void norm_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const gpt2q_config *c = &s->t->params->config;
     const size_t d = (size_t)c->n_embd;
     int r0, r1;
@@ -175,7 +176,7 @@ static void norm_item(void *arg, int64_t item, int thread)
 
 static void attention_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const struct attention_shape shape = shape_of(s);
     const size_t d = (size_t)s->t->params->config.n_embd, window = (size_t)shape.window;
     const size_t first = (size_t)(item / shape.n_head) * window;
@@ -186,7 +187,7 @@ static void attention_item(void *arg, int64_t item, int thread)
 
 static void activate_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const size_t inner = (size_t)s->t->params->config.n_inner;
     int r0, r1;
     (void)thread;
@@ -197,7 +198,7 @@ static void activate_item(void *arg, int64_t item, int thread)
 
 /* y (n, rows) = x (n, cols) W^T + bias, or y += that, for the weight `which` and its bias, which follows
  * it. */
-static void linear(const struct part *s, const float *x, enum block_param which, float *y)
+static void linear(const struct item_view *s, const float *x, enum block_param which, float *y)
 {
     const struct param *w = &s->t->params->list[params_block(s->number, which)];
     const struct product p = {.m = s->t->n,
@@ -211,7 +212,7 @@ static void linear(const struct part *s, const float *x, enum block_param which,
     product_run(s->c, &p);
 }
 
-static void norm(struct part *s, const float *x, const float *weight, const float *bias, float *y)
+static void norm(struct item_view *s, const float *x, const float *weight, const float *bias, float *y)
 {
     s->x = x;
     s->weight = weight;
@@ -220,7 +221,7 @@ static void norm(struct part *s, const float *x, const float *weight, const floa
     crew_each(s->c, row_items(s->t), norm_item, s);
 }
 
-static void forward_block(struct part *s, float *x)
+static void forward_block(struct item_view *s, float *x)
 {
     struct train_pass *t = s->t;
     struct pass_layer *l = s->layer;
@@ -240,7 +241,7 @@ static void forward_block(struct part *s, float *x)
 
 void pass_forward(struct train_pass *t, const struct crew *c, const float *weights, const int32_t *tokens)
 {
-    struct part s = {.t = t, .c = c, .weights = weights, .tokens = tokens, .y = t->x};
+    struct item_view s = {.t = t, .c = c, .weights = weights, .tokens = tokens, .y = t->x};
     crew_each(c, row_items(t), embed_item, &s);
     for (int l = 0; l < t->params->config.n_layer; l++) {
         s.number = l;
@@ -255,7 +256,7 @@ void pass_forward(struct train_pass *t, const struct crew *c, const float *weigh
 
 static void norm_backward_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const gpt2q_config *c = &s->t->params->config;
     const size_t d = (size_t)c->n_embd;
     int r0, r1;
@@ -271,7 +272,7 @@ static void norm_backward_item(void *arg, int64_t item, int thread)
 /* Sums dy (n, cols) over tokens, times x if it is not NULL. */
 static void column_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const int first = (int)item * COLS_OF_ITEM,
               n = s->cols - first < COLS_OF_ITEM ? s->cols - first : COLS_OF_ITEM;
     (void)thread;
@@ -279,7 +280,7 @@ static void column_item(void *arg, int64_t item, int thread)
                           s->y + first);
 }
 
-static void column_sums(struct part *s, const float *dy, const float *x, int cols, float *out)
+static void column_sums(struct item_view *s, const float *dy, const float *x, int cols, float *out)
 {
     s->dy = dy;
     s->x = x;
@@ -290,7 +291,7 @@ static void column_sums(struct part *s, const float *dy, const float *x, int col
 
 /* t->dx += the gradient of the norm's input x. Also writes the gradients of its weight (`which`) and of
  * its bias (the next parameter). */
-static void norm_backward(struct part *s, const float *x, int which, const float *dy)
+static void norm_backward(struct item_view *s, const float *x, int which, const float *dy)
 {
     s->x = x;
     s->dy = dy;
@@ -302,7 +303,7 @@ static void norm_backward(struct part *s, const float *x, int which, const float
 }
 
 /* Backward of y = x W^T + bias from dy (n, rows): the gradients of W and bias, and dx (n, cols) = dy W. */
-static void linear_backward(struct part *s, const float *x, enum block_param which, const float *dy,
+static void linear_backward(struct item_view *s, const float *x, enum block_param which, const float *dy,
                             float *dx)
 {
     const int at = params_block(s->number, which);
@@ -328,7 +329,7 @@ static void linear_backward(struct part *s, const float *x, enum block_param whi
 
 static void activation_backward_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const size_t inner = (size_t)s->t->params->config.n_inner;
     int r0, r1;
     (void)thread;
@@ -340,7 +341,7 @@ static void activation_backward_item(void *arg, int64_t item, int thread)
 
 static void attention_backward_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const struct attention_shape shape = shape_of(s);
     const size_t d = (size_t)s->t->params->config.n_embd, window = (size_t)shape.window;
     const size_t first = (size_t)(item / shape.n_head) * window;
@@ -349,7 +350,7 @@ static void attention_backward_item(void *arg, int64_t item, int thread)
                        s->t->wide + first * 3 * d, crew_own(s->c, thread));
 }
 
-static void backward_block(struct part *s)
+static void backward_block(struct item_view *s)
 {
     struct train_pass *t = s->t;
     const struct pass_layer *l = s->layer;
@@ -366,7 +367,7 @@ static void backward_block(struct part *s)
 /* Columns of the embeddings' gradients. Each element is one chain over tokens. */
 static void embed_backward_item(void *arg, int64_t item, int thread)
 {
-    const struct part *s = arg;
+    const struct item_view *s = arg;
     const struct train_pass *t = s->t;
     const size_t d = (size_t)t->params->config.n_embd, first = (size_t)item * COLS_OF_ITEM;
     const size_t n = d - first < COLS_OF_ITEM ? d - first : COLS_OF_ITEM;
@@ -381,8 +382,8 @@ static void embed_backward_item(void *arg, int64_t item, int thread)
 void pass_backward(struct train_pass *t, const struct crew *c, const float *weights, const int32_t *tokens,
                    float *g)
 {
-    const struct params *p = t->params;
-    struct part s = {.t = t, .c = c, .weights = weights, .gradients = g, .tokens = tokens};
+    const struct param_list *p = t->params;
+    struct item_view s = {.t = t, .c = c, .weights = weights, .gradients = g, .tokens = tokens};
     memset(t->dx, 0, (size_t)t->n * (size_t)p->config.n_embd * sizeof *t->dx);
     norm_backward(&s, t->x, params_ln_f_weight(p), t->da);
     for (int l = p->config.n_layer; l-- > 0;) {

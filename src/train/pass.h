@@ -24,7 +24,7 @@ struct pass_layer { /* what one block keeps, (n, ...) */
 };
 
 struct train_pass {
-    const struct params *params;
+    const struct param_list *params;
     int windows, window, n; /* n = windows * window */
     bool keeps;             /* false: all blocks share one struct pass_layer (no backward pass) */
     struct pass_layer *layers;
@@ -35,11 +35,11 @@ struct train_pass {
     float *memory;
 };
 
-gpt2q_status pass_create(struct train_pass *t, const struct params *p, int windows, int window, bool keeps,
-                         gpt2q_error *err);
+gpt2q_status pass_create(struct train_pass *t, const struct param_list *p, int windows, int window,
+                         bool keeps, gpt2q_error *err);
 void pass_free(struct train_pass *t);
 /* The scratch that products need in passes over n tokens, for crew_create. */
-void pass_scratch(const struct params *p, int n, int window, int head_rows, size_t *a, size_t *b,
+void pass_scratch(const struct param_list *p, int n, int window, int head_rows, size_t *a, size_t *b,
                   size_t *own);
 
 /* Forward: t->hidden from tokens (n) and weights. */

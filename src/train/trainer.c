@@ -16,7 +16,7 @@ static gpt2q_status create_blocks(struct trainer *t, gpt2q_error *err)
     return error_memory(err, "the weights in training", 3 * n * sizeof(float));
 }
 
-gpt2q_status trainer_create(struct trainer *t, const struct params *p, struct grids *g, float *latent,
+gpt2q_status trainer_create(struct trainer *t, const struct param_list *p, struct grids *g, float *latent,
                             const float *teacher, const struct trainer_options *o, gpt2q_error *err)
 {
     size_t a, b, own;

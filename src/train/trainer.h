@@ -24,7 +24,7 @@ struct trainer_options {
 
 struct trainer {
     struct trainer_options options;
-    const struct params *params;
+    const struct param_list *params;
     struct grids *grids; /* the caller's */
     struct crew crew;
     struct train_pass student, reader; /* reader: keeps nothing, for the teacher and for evaluation */
@@ -43,7 +43,7 @@ struct trainer {
 };
 
 /* latent and teacher are blocks of params.h. Decay is of matrices alone. */
-gpt2q_status trainer_create(struct trainer *t, const struct params *p, struct grids *g, float *latent,
+gpt2q_status trainer_create(struct trainer *t, const struct param_list *p, struct grids *g, float *latent,
                             const float *teacher, const struct trainer_options *o, gpt2q_error *err);
 void trainer_free(struct trainer *t);
 

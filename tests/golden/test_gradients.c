@@ -14,7 +14,7 @@
 /* ---- a model, its gradient by training's own backward pass ---- */
 
 struct model {
-    struct params params;
+    struct param_list params;
     float *weights, *gradient;
     double loss;
 };
@@ -76,7 +76,7 @@ static float largest(const float *x, size_t n)
 #define TOKENS   8
 
 struct plain {
-    const struct params *p;
+    const struct param_list *p;
     const double *w;
     int n, d;
     double x[TOKENS][WIDE_MAX], a[TOKENS][WIDE_MAX], b[TOKENS][WIDE_MAX];

@@ -18,7 +18,7 @@ struct qat_norm {
 enum { STEPS = 20, WINDOWS = 4, WINDOW = 32, N = WINDOWS * WINDOW };
 
 struct lesson {
-    struct params params;
+    struct param_list params;
     struct crew crew;
     struct train_pass student, teacher;
     struct loss_scratch loss;

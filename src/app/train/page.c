@@ -76,7 +76,7 @@ static void write_losses(FILE *f, const struct training *t)
     end_curve(f, &c);
 }
 
-static double evaluated(const struct evaluation *e, bool kl) { return kl ? e->kl : exp(e->nll); }
+static double evaluated(const struct train_evaluation *e, bool kl) { return kl ? e->kl : exp(e->nll); }
 
 static void write_evaluations(FILE *f, const struct training *t, bool kl)
 {

@@ -29,12 +29,12 @@ static void gather(const struct training *t, int step, int32_t *ids)
 
 /* ---- what is shown ---- */
 
-struct shown {
+struct train_progress {
     bool terminal;
     double at; /* when */
 };
 
-static void clear_line(const struct training *t, const struct shown *s)
+static void clear_line(const struct training *t, const struct train_progress *s)
 {
     if (s->terminal && !t->o->model.quiet) fprintf(stderr, "\r\033[K");
 }
@@ -59,7 +59,7 @@ static const char *print_left(double seconds, char text[32])
 }
 
 /* A line that is written over on a terminal, a line a minute elsewhere. */
-static void show(const struct training *t, struct shown *s)
+static void show(const struct training *t, struct train_progress *s)
 {
     const double now = clock_seconds(), spent = now - t->started_at;
     const int step = t->trainer.step, steps = t->trainer.options.steps, done = step - t->first_step;
@@ -74,14 +74,14 @@ static void show(const struct training *t, struct shown *s)
 
 /* ---- parts of the loop ---- */
 
-static gpt2q_status evaluate(struct training *t, struct shown *shown, gpt2q_error *err)
+static gpt2q_status evaluate(struct training *t, struct train_progress *shown, gpt2q_error *err)
 {
     const int step = t->trainer.step;
     const struct history *h = &t->history;
     const bool due = step % t->o->eval_every == 0 || step == t->trainer.options.steps;
     if (!t->eval_text.windows || !due) return GPT2Q_OK;
     if (h->n_evaluations && h->evaluations[h->n_evaluations - 1].step >= step) return GPT2Q_OK;
-    struct evaluation e = {.step = step};
+    struct train_evaluation e = {.step = step};
     gpt2q_status s =
         trainer_evaluate(&t->trainer, t->eval_text.ids, t->eval_text.windows, &e.nll, &e.kl, err);
     if (s) return s;
@@ -95,7 +95,7 @@ static gpt2q_status evaluate(struct training *t, struct shown *shown, gpt2q_erro
 }
 
 /* A disk that is full ends no run: the last checkpoint stays as it was, and there may be room when the next is due. */
-static void keep_checkpoint(struct training *t, const struct shown *shown)
+static void keep_checkpoint(struct training *t, const struct train_progress *shown)
 {
     gpt2q_error err;
     if (!t->o->checkpoint) return;
@@ -153,7 +153,7 @@ static gpt2q_status step(struct training *t, int32_t *ids, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-static gpt2q_status loop(struct training *t, int32_t *ids, struct shown *shown, gpt2q_error *err)
+static gpt2q_status loop(struct training *t, int32_t *ids, struct train_progress *shown, gpt2q_error *err)
 {
     gpt2q_status s = GPT2Q_OK;
     int saved_at = t->trainer.step;
@@ -190,7 +190,7 @@ static gpt2q_status loop(struct training *t, int32_t *ids, struct shown *shown, 
 int training_run(struct training *t)
 {
     gpt2q_error err;
-    struct shown shown = {.terminal = isatty(STDERR_FILENO)};
+    struct train_progress shown = {.terminal = isatty(STDERR_FILENO)};
     const struct trainer_options *o = &t->trainer.options;
     int32_t *ids = mem_array((size_t)o->windows, (size_t)o->window * sizeof *ids);
     if (!ids) return failure("out of memory: the tokens of a step");

@@ -160,7 +160,7 @@ static cJSON *evaluations_json(const struct training *t)
 {
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < t->history.n_evaluations; i++) {
-        const struct evaluation *e = &t->history.evaluations[i];
+        const struct train_evaluation *e = &t->history.evaluations[i];
         cJSON *o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, "step", e->step);
         cJSON_AddItemToObject(o, "nll", json_real(e->nll));

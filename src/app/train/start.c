@@ -212,7 +212,7 @@ static bool learns(const struct training *t)
 static int create_grids(struct training *t)
 {
     gpt2q_error err;
-    const struct params *p = &t->student.params;
+    const struct param_list *p = &t->student.params;
     struct scheme *schemes = mem_zarray((size_t)p->count, sizeof *schemes);
     if (!schemes) return failure("out of memory: a table of schemes");
     for (size_t i = 0; i < t->quantizer.bindings.n; i++)
