@@ -39,25 +39,47 @@ int threads_default(void)
  * The items of a phase lie in contiguous shares, one a thread. A thread takes its own from the front, so that
  * it reads memory as one stream, then what others have not begun from the back. It counts what it did once
  * nothing is left to take, and until then it holds the phase open: whoever has taken an item may read what
- * the phase is, and nobody else may. */
+ * the phase is, and nobody else may.
+ *
+ * A short pass waits for cache lines that go from core to core, so few do. The offer says all that a thread
+ * needs to take an item. Nobody writes the shares of a new phase: a share whose number is not the offer's has not
+ * been begun, and whoever takes from it first computes where it lies. Numbers begin again after 2^24 phases; shares
+ * that nobody took from are renewed in between. */
+#define FIELD       20 /* bits */
+#define ITEMS_MAX   ((1 << FIELD) - 1)
+#define RENEW_EVERY (1u << 22) /* phases */
+
+/* number of the phase (24 bits), then two fields: threads and items of an offer, begin and end of a share */
+typedef uint_least64_t word;
+static word word_of(unsigned number, int64_t high, int64_t low)
+{
+    return (word)number << 2 * FIELD | (word)high << FIELD | (word)low;
+}
+static unsigned number_of(word w) { return (unsigned)(w >> 2 * FIELD); }
+static int high_of(word w) { return (int)(w >> FIELD & ITEMS_MAX); }
+static int low_of(word w) { return (int)(w & ITEMS_MAX); }
+
 struct share {
-    _Alignas(64) atomic_uint_least64_t left; /* threads of the run << 48 | first item << 24 | end */
+    _Alignas(64) _Atomic word left;
 };
-#define ITEMS_MAX ((1 << 24) - 1)
 
 struct team {
-    _Alignas(64) atomic_uint offers; /* phases offered so far */
-    _Alignas(64) atomic_uint done;   /* items of the phase */
-    _Alignas(64) struct phase phase;
+    /* what a phase is, in one line; threads that wait read it all the time, so it is written at once */
+    _Alignas(64) _Atomic word offer;
+    void (*fn)(void *arg, int item, int thread);
+    unsigned done_then; /* what `done` is when the phase is over */
+
+    _Alignas(64) atomic_uint done; /* items of all phases */
+
+    _Alignas(64) atomic_bool over; /* the run */
+    atomic_bool ending;            /* the team */
+    atomic_uint sleepers, caller_sleeps;
     threads_next_fn *next;
     void *arg;
     int n; /* threads of this run */
     atomic_int
         spins; /* of a thread that waits, before it yields: none where it holds the core of one that works */
     int cores;
-    _Alignas(64) atomic_bool over; /* the run */
-    atomic_bool ending;            /* the team */
-    atomic_uint sleepers, caller_sleeps;
     pthread_mutex_t lock;
     pthread_cond_t offered, returned, changed; /* wakes threads, the caller, the host */
     pthread_t host;
@@ -82,29 +104,33 @@ static inline void relax(void)
 
 /* ---- a phase ---- */
 
-static uint_least64_t share_of(int n_threads, int64_t begin, int64_t end)
+/* An item of a share of the phase that is offered. The share is read before the offer is read again: a phase that is
+ * offered then, and a share that nobody has begun then, are not over before that share changes. */
+static bool take_from(struct team *team, word offer, int of, bool front, int *item)
 {
-    return (uint_least64_t)n_threads << 48 | (uint_least64_t)begin << 24 | (uint_least64_t)end;
-}
-
-/* An item of a share, for a thread of the run. */
-static bool take_from(struct share *share, int thread, bool front, int *item)
-{
-    uint_least64_t left = atomic_load_explicit(&share->left, memory_order_relaxed), rest;
+    _Atomic word *share = &team->shares[of].left;
+    const unsigned number = number_of(offer);
+    word left = atomic_load_explicit(share, memory_order_acquire), rest;
     do {
-        const int begin = (int)(left >> 24 & ITEMS_MAX), end = (int)(left & ITEMS_MAX);
-        if (begin == end || thread >= (int)(left >> 48)) return false;
-        *item = front ? begin : end - 1;
-        rest = front ? left + (UINT64_C(1) << 24) : left - 1;
-    } while (!atomic_compare_exchange_weak(&share->left, &left, rest));
+        int64_t begin = high_of(left), end = low_of(left);
+        if (number_of(left) != number) {
+            if (atomic_load(&team->offer) != offer) return false;
+            threads_split(low_of(offer), of, high_of(offer), &begin, &end);
+        }
+        if (begin == end) return false;
+        *item = (int)(front ? begin : end - 1);
+        rest = front ? word_of(number, begin + 1, end) : word_of(number, begin, end - 1);
+    } while (!atomic_compare_exchange_weak(share, &left, rest));
     return true;
 }
 
-static bool take(struct team *team, int thread, int *item)
+static bool take(struct team *team, word offer, int thread, int *item)
 {
-    if (take_from(&team->shares[thread], thread, true, item)) return true;
-    for (int i = 1; i < team->size; i++)
-        if (take_from(&team->shares[(thread + i) % team->size], thread, false, item)) return true;
+    const int n = high_of(offer);
+    if (thread >= n) return false; /* a run of fewer threads */
+    if (take_from(team, offer, thread, true, item)) return true;
+    for (int i = 1; i < n; i++)
+        if (take_from(team, offer, (thread + i) % n, false, item)) return true;
     return false;
 }
 
@@ -125,28 +151,35 @@ static void wake(struct team *team, int n, int n_items)
     pthread_mutex_unlock(&team->lock);
 }
 
+/* So that no number comes again before its share knows: every share has been begun, and is empty. */
+static void renew_shares(struct team *team, unsigned number)
+{
+    for (int t = 0; t < team->size; t++) atomic_store(&team->shares[t].left, word_of(number, 0, 0));
+}
+
+static void offer_phase(struct team *team, struct phase phase)
+{
+    const int n = team->n; /* once a phase is offered the run may end, and another begin */
+    const unsigned last = number_of(atomic_load_explicit(&team->offer, memory_order_relaxed));
+    assert(phase.n_items <= ITEMS_MAX);
+    if (last % RENEW_EVERY == 0) renew_shares(team, last);
+    team->fn = phase.fn;
+    team->done_then += (unsigned)phase.n_items;
+    atomic_store_explicit(&team->offer, word_of(last + 1, n, phase.n_items), memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst); /* who counts itself a sleeper from now on sees the offer */
+    wake(team, n, phase.n_items);
+}
+
 /* From a phase that is done to the next. A phase of one item is done at once. */
 static void advance(struct team *team, int thread)
 {
     struct phase phase;
-    const int n = team->n; /* once a phase is offered the run may end, and another begin */
     while (team->next(team->arg, &phase)) {
-        if (phase.n_items <= 0) continue;
-        if (phase.n_items == 1) {
-            phase.fn(team->arg, 0, thread);
-            continue;
+        if (phase.n_items > 1) {
+            offer_phase(team, phase);
+            return;
         }
-        assert(phase.n_items <= ITEMS_MAX);
-        team->phase = phase;
-        atomic_store_explicit(&team->done, 0, memory_order_relaxed);
-        for (int t = 0; t < n; t++) {
-            int64_t begin, end;
-            threads_split(phase.n_items, t, n, &begin, &end);
-            atomic_store_explicit(&team->shares[t].left, share_of(n, begin, end), memory_order_release);
-        }
-        atomic_fetch_add(&team->offers, 1);
-        wake(team, n, phase.n_items);
-        return;
+        if (phase.n_items == 1) phase.fn(team->arg, 0, thread);
     }
     atomic_store(&team->over, true);
     if (!atomic_load(&team->caller_sleeps)) return; /* who sleeps later sees that it is over */
@@ -156,31 +189,31 @@ static void advance(struct team *team, int thread)
 }
 
 /* Does items until none is left to take; *seen is the last offer that it looked at. */
-static void do_items(struct team *team, int thread, unsigned *seen)
+static void do_items(struct team *team, int thread, word *seen)
 {
     int item;
     for (;;) {
-        *seen = atomic_load(&team->offers);
-        if (!take(team, thread, &item)) return;
-        const struct phase phase = team->phase;
-        int n = 0;
-        do phase.fn(team->arg, item, thread), n++;
-        while (take(team, thread, &item));
-        if ((int)atomic_fetch_add(&team->done, (unsigned)n) + n == phase.n_items)
+        const word offer = *seen = atomic_load(&team->offer);
+        if (!take(team, offer, thread, &item)) return;
+        unsigned n = 0;
+        do team->fn(team->arg, item, thread), n++;
+        while (take(team, offer, thread, &item));
+        const unsigned done_then = team->done_then;
+        if (atomic_fetch_add(&team->done, n) + n == done_then)
             advance(team, thread);
-        else if (atomic_load(&team->offers) == *seen)
+        else if (atomic_load(&team->offer) == offer)
             return; /* others hold what is left */
     }
 }
 
 /* ---- waiting ---- */
 
-static bool is_due(struct team *team, int thread, unsigned seen)
+static bool is_due(struct team *team, int thread, word seen)
 {
-    return atomic_load(&team->offers) != seen || atomic_load(thread ? &team->ending : &team->over);
+    return atomic_load(&team->offer) != seen || atomic_load(thread ? &team->ending : &team->over);
 }
 
-static void wait_until_due(struct team *team, int thread, unsigned seen)
+static void wait_until_due(struct team *team, int thread, word seen)
 {
     const int spins = atomic_load_explicit(&team->spins, memory_order_relaxed);
     for (int i = 0; i < spins; i++) {
@@ -233,7 +266,7 @@ static void serve(struct team *team, int thread)
 {
     inside = true;
     fesetenv(FE_DFL_ENV);
-    for (unsigned seen = 0;;) {
+    for (word seen = 0;;) {
         wait_until_due(team, thread, seen);
         if (atomic_load(&team->ending)) return;
         do_items(team, thread, &seen);
@@ -409,7 +442,7 @@ static void run_together(struct team *team, int n, threads_next_fn *next, void *
     team->arg = arg;
     team->caller_slept = false;
     atomic_store(&team->over, false);
-    unsigned seen = atomic_load(&team->offers);
+    word seen = atomic_load(&team->offer);
     for (advance(team, 0); !atomic_load(&team->over); wait_until_due(team, 0, seen)) do_items(team, 0, &seen);
 }
 

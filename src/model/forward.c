@@ -59,8 +59,9 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
     f->units = mem_array(n * (size_t)c->n_head, sizeof *f->units);
     f->output_row = mem_array((size_t)n_outputs, sizeof *f->output_row);
     f->runs = mem_array(n, sizeof *f->runs);
+    f->products = mem_array((size_t)weights->config.n_layer * PRODUCTS_OF_LAYER, sizeof *f->products);
     if (f->x && f->a && f->y && f->wide && f->prepared && f->tiles && f->best && f->scores && f->units &&
-        f->output_row && f->runs)
+        f->output_row && f->runs && f->products)
         return GPT2Q_OK;
     forward_free(f);
     return error_memory(err, "the scratch of a forward pass",
@@ -70,7 +71,7 @@ gpt2q_status forward_create(struct forward *f, const struct gpt2_weights *weight
 void forward_free(struct forward *f)
 {
     void *all[] = {f->x,    f->a,      f->y,     f->wide,       f->prepared, f->tiles,
-                   f->best, f->scores, f->units, f->output_row, f->runs};
+                   f->best, f->scores, f->units, f->output_row, f->runs,     f->products};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
     *f = (struct forward){0};
 }
@@ -207,6 +208,7 @@ void forward_pass(struct forward *f, const struct batch_token *tokens, int n, in
     profile_begin(f->profile);
     find_runs(&p);
     list_units(&p);
+    pass_set_products(&p);
     if (argmax) forget_best(f, p.n_outputs);
     if (f->observer)
         run_observed(&p);

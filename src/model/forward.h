@@ -18,6 +18,8 @@ struct batch_token {
     bool wants_logits;
 };
 
+struct linear_product; /* forward_parts.h */
+
 #define FORWARD_PACES 4
 
 struct forward {
@@ -47,6 +49,8 @@ struct forward {
     struct attention_unit *units;
     int32_t *output_row; /* (n_outputs) the rows that want logits */
     struct token_run *runs;
+    struct linear_product *products; /* the layers', for passes of products_rows rows; 0: none yet */
+    int products_rows;
 
     int n_useful;                     /* of the n_threads: not more than there are cores */
     struct pace paces[FORWARD_PACES]; /* of short passes, by their work */

@@ -46,14 +46,20 @@ struct pass {
     bool append_apart;
     float *logits;
     int32_t *argmax; /* NULL: the logits themselves are wanted */
+    struct linear_product head;
 
-    /* the phase under way */
-    bool begun;
+    /* The phase under way. Whoever makes it writes one cache line, which the other threads fetch. */
+    _Alignas(64) bool begun;
     int layer, step;
-    const struct norm *norm;
     int rows_of_item; /* items of norms, embeddings and quantizing have so many rows */
-    struct linear_product product;
+    const struct norm *norm;
+    const struct linear_product *product;
 };
+
+/* The products of the layers in passes of p->n rows: made where the last pass had another number. So in decoding every
+ * core has them in its cache. */
+void pass_set_products(const struct pass *p);
+#define PRODUCTS_OF_LAYER 4
 
 /* Floats from a row of a matrix to the next. */
 size_t row_stride(const struct forward *f, size_t cols);

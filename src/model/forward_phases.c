@@ -51,16 +51,16 @@ static void norm_row(const struct pass *p, int row, float *to)
 
 static void prepare(const struct pass *p, int r0, int r1)
 {
-    const struct qtensor *w = &p->product.w.weight;
-    struct qinput in = p->product.in;
-    if (p->product.codes) p->f->isa->formats[w->scheme.format].prepare(w, &in, r0, r1);
+    const struct qtensor *w = &p->product->w.weight;
+    struct qinput in = p->product->in;
+    if (p->product->codes) p->f->isa->formats[w->scheme.format].prepare(w, &in, r0, r1);
 }
 
 /* Multiplies the inputs by their factors, in place. The hidden layer is not read again. */
 static void multiply_rows(const struct pass *p, int r0, int r1)
 {
-    const struct qinput *in = &p->product.in;
-    const float *factors = p->product.w.factors;
+    const struct qinput *in = &p->product->in;
+    const float *factors = p->product->w.factors;
     for (int r = r0; r < r1; r++) {
         float *x = p->f->wide + (size_t)r * in->stride;
         for (int k = 0; k < in->cols; k++) x[k] *= factors[k];
@@ -72,13 +72,13 @@ static void prepare_rows(void *arg, int item, int thread)
     const struct pass *p = arg;
     int r0, r1;
     (void)thread;
-    rows_of_item(p, p->product.in.n, item, &r0, &r1);
-    if (p->product.w.factors) multiply_rows(p, r0, r1);
+    rows_of_item(p, p->product->in.n, item, &r0, &r1);
+    if (p->product->w.factors) multiply_rows(p, r0, r1);
     prepare(p, r0, r1);
 }
 
 /* An observer may change a norm's output before it is quantized. */
-static bool prepares_at_once(const struct pass *p) { return !p->f->observer && !p->product.prepared; }
+static bool prepares_at_once(const struct pass *p) { return !p->f->observer && !p->product->prepared; }
 
 /* a = norm(x), prepared for the product after it. */
 static void norm_rows(void *arg, int item, int thread)
@@ -125,10 +125,10 @@ static int rows_of_block(const struct qinput *in)
     return rows < 2 * QINPUT_BLOCK ? 2 * QINPUT_BLOCK : rows;
 }
 
-/* Sets the pass's product, with n rows of x as input. */
-static void set_product(struct pass *p, struct linear_product product, const float *x, int n)
+/* The rest of a product, with n rows of x as input. */
+static struct linear_product with_input(const struct forward *f, struct linear_product product,
+                                        const float *x, int n)
 {
-    const struct forward *f = p->f;
     const struct qtensor *w = &product.w.weight;
     struct qinput *in = &product.in;
     *in = (struct qinput){.n = n,
@@ -144,20 +144,20 @@ static void set_product(struct pass *p, struct linear_product product, const flo
     product.codes = qinput_needs_prepare(w, in->kind);
     product.prepared = !product.codes && !product.w.factors;
     if (product.codes) qinput_layout(in, w, in->kind, n, f->prepared);
-    p->product = product;
+    return product;
 }
 
 static void product_then(const struct pass *p, struct forward_outputs o, int panel, int thread)
 {
-    linear_outputs(&p->product.w.weight, panel, &o.begin, &o.end);
-    p->product.then(p, &o, thread);
+    linear_outputs(&p->product->w.weight, panel, &o.begin, &o.end);
+    p->product->then(p, &o, thread);
 }
 
 static void product_item(void *arg, int item, int thread)
 {
     const struct pass *p = arg;
     const struct forward *f = p->f;
-    const struct linear_product *product = &p->product;
+    const struct linear_product *product = p->product;
     const int panels = qtensor_panels(&product->w.weight), panel = item % panels;
     const bool tiled = product->then && !f->observer;
     struct qinput in = product->in;
@@ -177,7 +177,7 @@ static void product_then_item(void *arg, int panel, int thread)
 {
     const struct pass *p = arg;
     const struct forward_outputs all = {
-        .x = p->product.y + (size_t)panel * PANEL, .stride = p->product.y_stride, .r1 = p->product.in.n};
+        .x = p->product->y + (size_t)panel * PANEL, .stride = p->product->y_stride, .r1 = p->product->in.n};
     product_then(p, all, panel, thread);
 }
 
@@ -210,6 +210,36 @@ static void keep_best(const struct pass *p, const struct forward_outputs *o, int
     const float *x = o->x;
     for (int r = o->r0; r < o->r1; r++, x += o->stride)
         f->isa->kernels->row_best(x, (size_t)(o->end - o->begin), o->begin, &best_of(f, thread)[r]);
+}
+
+enum product_of_layer { C_ATTN, ATTN_C_PROJ, C_FC, MLP_C_PROJ };
+_Static_assert(MLP_C_PROJ + 1 == PRODUCTS_OF_LAYER, "products of a layer");
+
+void pass_set_products(const struct pass *p)
+{
+    struct forward *f = p->f;
+    const gpt2q_config *c = &f->weights->config;
+    const size_t d = row_stride(f, (size_t)c->n_embd), qkv = row_stride(f, 3 * (size_t)c->n_embd),
+                 inner = row_stride(f, (size_t)c->n_inner);
+    if (f->products_rows == p->n) return;
+    f->products_rows = p->n;
+    for (int l = 0; l < c->n_layer; l++) {
+        const struct gpt2_block *b = &f->weights->h[l];
+        struct linear_product *of = f->products + (size_t)l * PRODUCTS_OF_LAYER;
+        of[C_ATTN] = (struct linear_product){.w = b->c_attn, .y = f->wide, .y_stride = qkv};
+        of[ATTN_C_PROJ] =
+            (struct linear_product){.w = b->attn_c_proj, .y = f->y, .y_stride = d, .then = add_residual};
+        of[C_FC] = (struct linear_product){.w = b->c_fc, .y = f->wide, .y_stride = inner, .then = activate};
+        of[MLP_C_PROJ] =
+            (struct linear_product){.w = b->mlp_c_proj, .y = f->y, .y_stride = d, .then = add_residual};
+        for (int i = 0; i < PRODUCTS_OF_LAYER; i++)
+            of[i] = with_input(f, of[i], i == MLP_C_PROJ ? f->wide : f->a, p->n);
+    }
+}
+
+static void set_product(struct pass *p, enum product_of_layer which)
+{
+    p->product = p->f->products + (size_t)p->layer * PRODUCTS_OF_LAYER + which;
 }
 
 /* ---- attention ---- */
@@ -297,28 +327,28 @@ static struct phase norm_phase(struct pass *p, const struct norm *norm)
 
 static struct phase input_phase(struct pass *p)
 {
-    if (p->product.prepared || !p->f->observer) return (struct phase){0};
-    return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n, p->product.in.cols)};
+    if (p->product->prepared || !p->f->observer) return (struct phase){0};
+    return (struct phase){prepare_rows, items_of_rows(p, p->product->in.n, p->product->in.cols)};
 }
 
 /* Prepares the input of a product after a phase that did not write it row by row. */
 static struct phase own_input_phase(struct pass *p)
 {
-    if (p->product.prepared) return (struct phase){0};
-    return (struct phase){prepare_rows, items_of_rows(p, p->product.in.n, p->product.in.cols)};
+    if (p->product->prepared) return (struct phase){0};
+    return (struct phase){prepare_rows, items_of_rows(p, p->product->in.n, p->product->in.cols)};
 }
 
 static struct phase product_phase(const struct pass *p)
 {
-    const struct linear_product *product = &p->product;
+    const struct linear_product *product = p->product;
     const int blocks = (product->in.n + product->block - 1) / product->block;
     return (struct phase){product_item, qtensor_panels(&product->w.weight) * blocks};
 }
 
 static struct phase then_phase(const struct pass *p)
 {
-    if (!p->f->observer || !p->product.then) return (struct phase){0};
-    return (struct phase){product_then_item, qtensor_panels(&p->product.w.weight)};
+    if (!p->f->observer || !p->product->then) return (struct phase){0};
+    return (struct phase){product_then_item, qtensor_panels(&p->product->w.weight)};
 }
 
 static struct phase begin_head(struct pass *p)
@@ -326,45 +356,30 @@ static struct phase begin_head(struct pass *p)
     const struct forward *f = p->f;
     const struct gpt2_weights *w = f->weights;
     if (!p->n_outputs) return (struct phase){0};
-    set_product(p,
-                (struct linear_product){.w = {.weight = w->lm_head, .input_scale = w->lm_head_input_scale},
-                                        .y = p->logits,
-                                        .y_stride = (size_t)w->lm_head.rows,
-                                        .then = p->argmax ? keep_best : NULL},
-                f->y, p->n_outputs);
+    p->head =
+        with_input(f,
+                   (struct linear_product){.w = {.weight = w->lm_head, .input_scale = w->lm_head_input_scale},
+                                           .y = p->logits,
+                                           .y_stride = (size_t)w->lm_head.rows,
+                                           .then = p->argmax ? keep_best : NULL},
+                   f->y, p->n_outputs);
+    p->product = &p->head;
     p->norm = &w->ln_f;
     return (struct phase){norm_outputs, items_of_rows(p, p->n_outputs, w->config.n_embd)};
 }
 
 static struct phase begin_step(struct pass *p)
 {
-    struct forward *f = p->f;
+    const struct forward *f = p->f;
     const struct gpt2_block *b = &f->weights->h[p->layer];
-    const gpt2q_config *c = &f->weights->config;
-    const size_t d = row_stride(f, (size_t)c->n_embd), qkv = row_stride(f, 3 * (size_t)c->n_embd),
-                 inner = row_stride(f, (size_t)c->n_inner);
     switch ((enum step)p->step) {
-    case STEP_EMBED: return (struct phase){embed, items_of_rows(p, p->n, p->f->weights->config.n_embd)};
-    case STEP_LN_1:
-        set_product(p, (struct linear_product){.w = b->c_attn, .y = f->wide, .y_stride = qkv}, f->a, p->n);
-        return norm_phase(p, &b->ln_1);
+    case STEP_EMBED: return (struct phase){embed, items_of_rows(p, p->n, f->weights->config.n_embd)};
+    case STEP_LN_1: set_product(p, C_ATTN); return norm_phase(p, &b->ln_1);
     case STEP_APPEND: return (struct phase){append_item, p->append_apart ? p->n_units : 0};
     case STEP_ATTENTION: return (struct phase){attention_item, p->n_units};
-    case STEP_C_PROJ_INPUT:
-        set_product(
-            p, (struct linear_product){.w = b->attn_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
-            f->a, p->n);
-        return own_input_phase(p);
-    case STEP_LN_2:
-        set_product(p,
-                    (struct linear_product){.w = b->c_fc, .y = f->wide, .y_stride = inner, .then = activate},
-                    f->a, p->n);
-        return norm_phase(p, &b->ln_2);
-    case STEP_MLP_INPUT:
-        set_product(
-            p, (struct linear_product){.w = b->mlp_c_proj, .y = f->y, .y_stride = d, .then = add_residual},
-            f->wide, p->n);
-        return own_input_phase(p);
+    case STEP_C_PROJ_INPUT: set_product(p, ATTN_C_PROJ); return own_input_phase(p);
+    case STEP_LN_2: set_product(p, C_FC); return norm_phase(p, &b->ln_2);
+    case STEP_MLP_INPUT: set_product(p, MLP_C_PROJ); return own_input_phase(p);
     case STEP_C_ATTN_INPUT:
     case STEP_C_FC_INPUT: return input_phase(p);
     case STEP_C_ATTN:
@@ -397,7 +412,7 @@ static void observe(const struct pass *p, const char *name, float *data, int row
 
 static void observe_product(const struct pass *p, const char *name)
 {
-    observe(p, name, p->product.y, p->product.in.n, p->product.w.weight.rows);
+    observe(p, name, p->product->y, p->product->in.n, p->product->w.weight.rows);
 }
 
 /* Shows the observer what the phase made. */
