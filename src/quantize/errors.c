@@ -142,7 +142,19 @@ gpt2q_status tensor_quantize_measured(const struct qsource *src, struct scheme s
     return s;
 }
 
-struct tensor_errors tensor_errors_between(const struct qtensor *before, const struct qtensor *after)
+static void unfold(float *block, const struct qtensor *w, int panel, int k0, int k1, struct unfolding u)
+{
+    const int outputs = w->rows - panel * PANEL;
+    for (int k = k0; k < k1; k++)
+        for (int o = 0; o < PANEL && o < outputs; o++) {
+            float *x = &block[(k - k0) * PANEL + o];
+            if (u.inputs) *x *= u.inputs[k];
+            if (u.outputs) *x /= u.outputs[panel * PANEL + o];
+        }
+}
+
+struct tensor_errors tensor_errors_between(const struct qtensor *before, const struct qtensor *after,
+                                           struct unfolding u)
 {
     struct tensor_errors t = {0};
     float a[STEP * PANEL], b[STEP * PANEL], bound[PANEL];
@@ -153,6 +165,7 @@ struct tensor_errors tensor_errors_between(const struct qtensor *before, const s
             int k1 = after->cols - k0 < STEP ? after->cols : k0 + STEP;
             dequantize_panel(before, p, k0, k1, a);
             dequantize_panel(after, p, k0, k1, b);
+            if (u.inputs || u.outputs) unfold(b, after, p, k0, k1, u);
             for (int i = 0; i < (k1 - k0) * PANEL; i += PANEL) add_row(&s, a + i, b + i, bound);
         }
         t = tensor_errors_join(t, total_of_panel(&s, after, p));

@@ -21,8 +21,13 @@ struct tensor_errors tensor_errors_join(struct tensor_errors a, struct tensor_er
 gpt2q_status tensor_quantize_measured(const struct qsource *src, struct scheme scheme,
                                       const struct quantize_run *run, struct qtensor *w,
                                       struct tensor_errors *errors, gpt2q_error *err);
+/* Factors folded into a tensor: its element (o, k) stands for inputs[k] / outputs[o] times itself. */
+struct unfolding {
+    const float *outputs, *inputs; /* NULL: 1 */
+};
 /* Figures of two tensors of one shape: what `after` lost against `before`. clipped is 0. */
-struct tensor_errors tensor_errors_between(const struct qtensor *before, const struct qtensor *after);
+struct tensor_errors tensor_errors_between(const struct qtensor *before, const struct qtensor *after,
+                                           struct unfolding u);
 /* Figures of n numbers before and after. */
 struct tensor_errors values_errors(const float *before, const float *after, size_t n);
 #endif

@@ -146,7 +146,7 @@ static gpt2q_status take_prepared(const struct quantizer *q, const struct qsourc
     out->matrix = prepared->matrix;
     prepared->matrix = (struct qtensor){0};
     out->bytes_after = out->matrix.bytes;
-    out->errors = tensor_errors_between(&before, &out->matrix);
+    out->errors = tensor_errors_between(&before, &out->matrix, (struct unfolding){0});
     qtensor_free(&before);
     return GPT2Q_OK;
 }
@@ -208,7 +208,7 @@ static gpt2q_status take_rounded(const struct quantizer *q, const struct qsource
         .name = src->name, .blocks = q->rounded_as, .data = out->blocks, .size = bytes};
     if (!s) s = hold_blocks(&t, src, &q->run, &out->matrix, err);
     out->scheme = out->matrix.scheme;
-    if (!s) out->errors = tensor_errors_between(&before, &out->matrix);
+    if (!s) out->errors = tensor_errors_between(&before, &out->matrix, (struct unfolding){0});
     qtensor_free(&before);
     if (s) quantized_free(out);
     return s;

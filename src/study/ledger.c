@@ -36,9 +36,11 @@ double ledger_snr_db(const struct ledger_line *l)
 struct book {
     struct ledger *ledger;
     enum ledger_reading reading;
-    float *tile;          /* the reference's intermediates of a tile, one after another */
-    size_t lines, floats; /* room */
-    size_t line, at;      /* the place of this pass */
+    const struct folding *folded; /* or NULL */
+    float *unfolded;              /* an intermediate of the model without what is folded into it */
+    float *tile;                  /* the reference's intermediates of a tile, one after another */
+    size_t lines, floats;         /* room */
+    size_t line, at;              /* the place of this pass */
 };
 
 static void keep(void *user, const char *name, float *data, int32_t rows_first, int32_t rows, int32_t cols)
@@ -77,17 +79,32 @@ static void add_sums(struct ledger_line *l, const float *r, const float *x, size
     }
 }
 
+/* to (rows, cols) = from / factors or, back, from * factors. */
+static void scale(float *to, const float *from, size_t rows, size_t cols, const float *factors, bool back)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < cols; k++) {
+            const float x = from[r * cols + k];
+            to[r * cols + k] = back ? x * factors[k] : x / factors[k];
+        }
+}
+
 static void settle(void *user, const char *name, float *data, int32_t rows_first, int32_t rows, int32_t cols)
 {
     struct book *b = user;
     size_t n = (size_t)rows * (size_t)cols;
     struct ledger_line *l = &b->ledger->lines[b->line++];
+    const float *factors = folding_of_intermediate(b->folded, name), *reference = b->tile + b->at;
     (void)rows_first;
     assert(!strcmp(l->name, name));
-    (void)name;
-    add_sums(l, b->tile + b->at, data, n);
-    if (b->reading == LEDGER_LOCAL) memcpy(data, b->tile + b->at, n * sizeof *data);
+    if (factors) scale(b->unfolded, data, (size_t)rows, (size_t)cols, factors, false);
+    add_sums(l, reference, factors ? b->unfolded : data, n);
     b->at += n;
+    if (b->reading != LEDGER_LOCAL) return;
+    if (factors)
+        scale(data, reference, (size_t)rows, (size_t)cols, factors, true);
+    else
+        memcpy(data, reference, n * sizeof *data);
 }
 
 /* ---- a text ---- */
@@ -120,6 +137,14 @@ static gpt2q_status book_windows(struct book *b, struct reader *reference, struc
     return GPT2Q_OK;
 }
 
+/* Taking factors out rounds floats: an error below that is none. */
+static void forget_rounding(struct ledger *l, const struct folding *folded)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (folding_of_intermediate(folded, l->lines[i].name) && ledger_relative_error(&l->lines[i]) < 1e-6)
+            l->lines[i].difference = 0;
+}
+
 gpt2q_status ledger_run(const struct ledger_params *p, enum ledger_reading reading, struct ledger *out,
                         gpt2q_error *err)
 {
@@ -132,18 +157,24 @@ gpt2q_status ledger_run(const struct ledger_params *p, enum ledger_reading readi
     own.tile = reader_tile(row, LEDGER_BYTES, own.window);
     struct reader_params theirs = own;
     theirs.activations = p->reference_activations;
-    struct book b = {
-        .ledger = out, .reading = reading, .lines = layers * 9 + 3, .floats = row * (size_t)own.tile};
+    struct book b = {.ledger = out,
+                     .reading = reading,
+                     .folded = p->folded,
+                     .lines = layers * 9 + 3,
+                     .floats = row * (size_t)own.tile};
     *out = (struct ledger){.lines = mem_zarray(b.lines, sizeof *out->lines)};
     b.tile = mem_array(b.floats, sizeof *b.tile);
-    gpt2q_status s = out->lines && b.tile
+    b.unfolded = mem_array(p->folded ? b.floats : 0, sizeof *b.unfolded);
+    gpt2q_status s = out->lines && b.tile && b.unfolded
                          ? GPT2Q_OK
                          : error_memory(err, "a tile of intermediates", b.floats * sizeof *b.tile);
     if (!s) s = reader_open(&reference, p->reference, &theirs, err);
     if (!s) s = reader_open(&model, p->model, &own, err);
     if (!s) s = book_windows(&b, &reference, &model, p, err);
+    forget_rounding(out, p->folded);
     reader_close(&model);
     reader_close(&reference);
+    mem_free(b.unfolded);
     mem_free(b.tile);
     return s;
 }

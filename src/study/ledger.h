@@ -4,6 +4,7 @@
  * every part gets the reference's input, and the error is its own. */
 #ifndef STUDY_LEDGER_H
 #define STUDY_LEDGER_H
+#include "study/folding.h"
 #include "study/reader.h"
 
 enum ledger_reading { LEDGER_ACCUMULATED, LEDGER_LOCAL, LEDGER_READINGS };
@@ -27,7 +28,8 @@ double ledger_snr_db(const struct ledger_line *l);
 struct ledger_params {
     const gpt2q_model *reference, *model;
     const char *reference_activations;
-    struct reader_params reader; /* for the model; window and tile are chosen here */
+    const struct folding *folded; /* into the model: taken out where intermediates meet. NULL: nothing */
+    struct reader_params reader;  /* for the model; window and tile are chosen here */
     const struct windows *windows;
     const struct progress *progress;
 };

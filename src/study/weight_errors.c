@@ -1,13 +1,12 @@
 #include "study/weight_errors.h"
 #include "base/memory.h"
-#include "model/weights_names.h"
 #include "qtensor/dequantize.h"
-#include "quantize/errors.h"
 #include <math.h>
 #include <string.h>
 
 /* A tensor of a loaded model. */
 struct held {
+    struct weight_id id;
     const struct qtensor *matrix; /* or */
     const float *floats;
     size_t n; /* of floats */
@@ -18,7 +17,7 @@ static bool find_held(struct gpt2_weights *weights, const struct tensor_info *in
 {
     struct weight_id id;
     if (weight_parse(info->name, &id) != NAME_WEIGHT) return false;
-    *out = (struct held){.n = 1};
+    *out = (struct held){.id = id, .n = 1};
     if (weight_is_matrix(id.part))
         out->matrix = weight_matrix(weights, id);
     else
@@ -27,10 +26,29 @@ static bool find_held(struct gpt2_weights *weights, const struct tensor_info *in
     return true;
 }
 
-static void measure(const struct held *reference, const struct held *model, struct weight_error *e)
+/* A vector without the factors that were folded into it. */
+static struct tensor_errors unfolded_errors(const float *before, const float *after, const float *factors,
+                                            size_t n)
 {
-    const struct tensor_errors t = model->matrix ? tensor_errors_between(reference->matrix, model->matrix)
-                                                 : values_errors(reference->floats, model->floats, model->n);
+    float rest[PANEL];
+    struct tensor_errors t = {0};
+    for (size_t i = 0, k; i < n; i += k) {
+        k = n - i < PANEL ? n - i : PANEL;
+        for (size_t j = 0; j < k; j++) rest[j] = after[i + j] / factors[i + j];
+        t = tensor_errors_join(t, values_errors(before + i, rest, k));
+    }
+    return t;
+}
+
+static void measure(const struct held *reference, const struct held *model, struct unfolding u,
+                    struct weight_error *e)
+{
+    struct tensor_errors t;
+    if (model->matrix)
+        t = tensor_errors_between(reference->matrix, model->matrix, u);
+    else
+        t = u.outputs ? unfolded_errors(reference->floats, model->floats, u.outputs, model->n)
+                      : values_errors(reference->floats, model->floats, model->n);
     e->relative_error = t.relative_error;
     e->mean_error = t.mean_error;
     e->max_error = t.max_error;
@@ -45,8 +63,9 @@ static const struct tensor_info *info_named(const struct gpt2_weights *w, const 
     return NULL;
 }
 
-gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *model, struct weight_error **out,
-                           size_t *n, gpt2q_error *err)
+gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *model,
+                           const struct folding *folded, struct weight_error **out, size_t *n,
+                           gpt2q_error *err)
 {
     struct gpt2_weights before = *model_weights(reference), after = *model_weights(model);
     *n = 0;
@@ -58,7 +77,8 @@ gpt2q_status weight_errors(const gpt2q_model *reference, const gpt2q_model *mode
         if (!theirs || !find_held(&before, theirs, &a) || !find_held(&after, own, &b)) continue;
         struct weight_error *e = &(*out)[(*n)++];
         *e = (struct weight_error){.name = theirs->name, .scheme = own->scheme, .bytes = own->bytes};
-        measure(&a, &b, e);
+        e->bits = 8 * (double)own->bytes / (double)b.n;
+        measure(&a, &b, folding_of_weight(folded, b.id), e);
     }
     return GPT2Q_OK;
 }

@@ -227,6 +227,66 @@ static void the_proposal_keeps_its_promise(void **state)
     cJSON_Delete(doc), cJSON_Delete(again);
 }
 
+static const cJSON *line_of(const cJSON *scheme, const char *name, const char *reading)
+{
+    const cJSON *l;
+    cJSON_ArrayForEach(
+        l, item(scheme, "layers")) if (!strcmp(item(l, "name")->valuestring, name) &&
+                                       !strcmp(item(l, "reading")->valuestring, reading)) return l;
+    fail_msg("no line %s", name);
+    return NULL;
+}
+
+/* A file says what its method bought: beside it stand its schemes rounded to nearest, with the figures that the scheme has in the list.
+ * Folded factors are taken out, so that norms have no error and weights one like the others. */
+static void a_file_beside_rounding(void **state)
+{
+    (void)state;
+    char *dir = temp_directory(), arguments[1024];
+    static const char *const methods[] = {"--method gptq", "--method awq", "--method smoothquant --static"};
+    for (int i = 0; i < 3; i++) {
+        struct cli c =
+            cli_run("quantize --quiet -q i4:g32:affine %s --calibrate models/tales-7m/calibration.txt "
+                    "--calibrate-tokens 1024 -o %s/%d.gpt2q",
+                    methods[i], dir, i);
+        if (c.code) fail_msg("%s", c.error);
+        cli_free(&c);
+    }
+    snprintf(arguments, sizeof arguments,
+             COMPARE
+             "--layers -n 0 --limit 256 --schemes f32,i4:g32:affine,%s/0.gpt2q,%s/1.gpt2q,%s/2.gpt2q@static",
+             dir, dir, dir);
+    cJSON *doc = expect_json(arguments);
+    const cJSON *plain = scheme_at(doc, 1), *m;
+    for (int i = 0; i < 3; i++) {
+        const cJSON *file = scheme_at(doc, i + 2), *nearest = item(file, "nearest");
+        if (i < 2) {
+            assert_true(number(nearest, "kl_mean") == number(plain, "kl_mean"));
+            assert_true(number(file, "kl_mean") < number(plain, "kl_mean") * (i ? 1.0 : 0.5));
+        } else {
+            assert_string_equal(item(nearest, "activations")->valuestring, "i8");
+        }
+        assert_non_null(strstr(item(file, "calibration")->valuestring, "1024 tokens in windows of 256"));
+        assert_true(number(line_of(file, "h.3.ln_2", "local"), "relative_error") == 0);
+        int n = 0, nearer = 0;
+        cJSON_ArrayForEach(m, item(nearest, "matrices"))
+        {
+            const cJSON *before = item(m, "nearest"), *now = item(m, "now");
+            nearer += number(now, "accumulated") < number(before, "accumulated");
+            assert_true(number(now, "weight") < 3 * number(before, "weight")); /* not folded */
+            n++;
+        }
+        assert_int_equal(n, 25);
+        if (i < 2) assert_true(nearer >= 20);
+    }
+    cJSON_Delete(doc);
+    struct cli c = cli_run("compare --quiet --layers -n 0 --limit 256 --schemes f32,%s/0.gpt2q", dir);
+    assert_non_null(strstr(c.out, "what its method bought"));
+    assert_non_null(strstr(c.out, "\n  h.5.mlp.c_proj"));
+    cli_free(&c);
+    temp_remove(dir);
+}
+
 static void what_is_refused(void **state)
 {
     (void)state;
@@ -262,6 +322,7 @@ int main(void)
                                        cmocka_unit_test(the_ledger_finds_where_error_is_born),
                                        cmocka_unit_test(the_table_and_the_csv),
                                        cmocka_unit_test(the_proposal_keeps_its_promise),
+                                       cmocka_unit_test(a_file_beside_rounding),
                                        cmocka_unit_test(what_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,15 +12,19 @@ fail() {
     exit 1
 }
 
-"$program" compare --quiet --limit 64 --window 64 -n 12 --schemes f32,i8,i4,notes --html "$dir/page.html" \
+"$program" quantize --quiet -q i4:g32:affine --method awq --method gptq --refine 0 --calibrate models/tales-7m/calibration.txt \
+    --calibrate-tokens 512 -o "$dir/gptq.gpt2q" >/dev/null
+"$program" compare --quiet --limit 64 --window 64 -n 12 --schemes f32,i8,i4,notes,"$dir/gptq.gpt2q" --html "$dir/page.html" \
     "The quick brown fox jumped over the" "One day, a cat and a dog" "<b>&amp;" >/dev/null
 ! grep -Eiq '<script|src=|href=|https?:|@import|url\(' "$dir/page.html" || fail "the page is not self-contained"
 grep -q '<mark>' "$dir/page.html" || fail "no divergence is marked"
 grep -q '&lt;b&gt;&amp;amp;' "$dir/page.html" || fail "a prompt is not escaped"
-[ "$(grep -c '<svg' "$dir/page.html")" -eq 9 ] || fail "nine plots are expected: size, bits, divergence, two of layers, four of a tensor"
+[ "$(grep -c '<svg' "$dir/page.html")" -eq 11 ] || fail "eleven plots are expected: size, bits, divergence, two of layers, one of a method, five of a tensor"
 grep -q 'error w - w' "$dir/page.html" || fail "there is no histogram of errors"
 grep -q 'class="front"' "$dir/page.html" || fail "there is no Pareto front"
-grep -q "compare --quiet --limit 64 --window 64 -n 12 --schemes f32,i8,i4,notes --html $dir/page.html" "$dir/page.html" ||
+grep -q 'class="bought"' "$dir/page.html" || fail "no line leads from rounding to nearest to what the method made"
+[ "$(grep -c 'class="ring"' "$dir/page.html")" -eq 26 ] || fail "a ring for each of 25 matrices is expected, and one for the whole"
+grep -q "compare --quiet --limit 64 --window 64 -n 12 --schemes f32,i8,i4,notes,$dir/gptq.gpt2q --html $dir/page.html" "$dir/page.html" ||
     fail "the command line is not on the page"
 grep -Eq 'instruction set [a-z0-9]+, [0-9]+ threads?; 20[0-9-]+ [0-9:]+ UTC; gpt2q' "$dir/page.html" || fail "the machine and the date are missing"
 if command -v python3 >/dev/null 2>&1; then
@@ -28,7 +32,8 @@ if command -v python3 >/dev/null 2>&1; then
 import html, json, re, sys
 page = open(sys.argv[1], encoding='utf-8').read()
 data = json.loads(html.unescape(re.search(r'<pre id="data">(.*?)</pre>', page, re.S).group(1)))
-assert [s['scheme'] for s in data['schemes']] == ['f32', 'i8:channel:absmax', 'i4:g32:absmax', 'notes']
+assert [s['scheme'] for s in data['schemes']] == ['f32', 'i8:channel:absmax', 'i4:g32:absmax', 'notes', 'gptq.gpt2q']
+assert len(data['schemes'][4]['nearest']['matrices']) == 25
 EOF
 fi
 # Many schemes: no two look the same.
@@ -81,4 +86,4 @@ EOF
 timeout 120 "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$dir/profile" --dump-dom \
     "file://$dir/frames.html" >"$dir/dom" 2>"$dir/log" || { tail -3 "$dir/log"; fail "the browser failed"; }
 sed -n '/id="verdict"/,/<\/pre>/p' "$dir/dom" | head -5
-for width in 360 1280; do grep -q "$width: 9 plots, good" "$dir/dom" || fail "at $width pixels"; done
+for width in 360 1280; do grep -q "$width: 11 plots, good" "$dir/dom" || fail "at $width pixels"; done

@@ -126,7 +126,7 @@ static void test_figures(void **state)
         assert_true(measured(&m, specs[s], 3, &again, &f));
         assert_memory_equal(&e, &f, sizeof e);
         assert_true(measured(&m, "f32", 1, &f32, &f) && f.relative_error == 0 && f.max_error == 0);
-        between = tensor_errors_between(&f32, &w);
+        between = tensor_errors_between(&f32, &w, (struct unfolding){0});
         between.clipped = e.clipped;
         assert_memory_equal(&e, &between, sizeof e);
         qtensor_free(&w);

@@ -217,7 +217,11 @@ const struct command command_compare = {
                    "small if both err on the same tokens. KL is KL(reference || scheme) over all\n"
                    "positions. same token says how often both find the same token likeliest.\n"
                    "prefill/s is the speed of reading the text with all logits, decode/s that of\n"
-                   "writing one sequence. bytes counts all tensors, scales and padding included.\n",
+                   "writing one sequence. bytes counts all tensors, scales and padding included.\n"
+                   "\n"
+                   "Beside a file that a method made, its schemes rounded to nearest are measured,\n"
+                   "too. So one sees what the method bought, with --layers and --html matrix by\n"
+                   "matrix. Factors that awq and smoothquant folded in are taken out of its errors.\n",
     .examples =
         "  gpt2q compare                                           the default model, the default schemes\n"
         "  gpt2q compare --schemes f32,i8,i8@i8,i4:g32:affine -n 48 \"Once upon a time\"\n"

@@ -3,6 +3,7 @@
  *     cmd_compare.c       options, the list of schemes
  *     run.c               one scheme after the other beside the reference
  *     table.c             completions and tables for people
+ *     bought.c            what a file's method bought, matrix by matrix
  *     json.c              JSON and CSV
  *     sensitivity.c       tensor by tensor, and a mixed model within a budget
  *     html.c              the page; page.c: what it shares with its plots, plots*.c and svg.c */
@@ -39,6 +40,8 @@ struct compared {
     size_t n_weights;
     struct ledger ledgers[LEDGER_READINGS];
     struct weight_histogram histogram;
+    char *method, *calibration; /* of a file: how it says it was made; NULL: rounded to nearest */
+    struct compared *nearest;   /* beside a method: the same schemes rounded to nearest. NULL: none */
 };
 
 struct comparison {
@@ -66,6 +69,20 @@ int compare_run(struct comparison *c);
 void compare_free(struct comparison *c);
 /* Opens the model in a scheme. The overrides of the options hold for all but the reference. */
 int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out);
+
+/* What a method bought on one matrix: figures of rounding to nearest, and of the file. Outputs' errors are relative, on the text that
+ * is compared; NaN without layers. */
+struct bought {
+    const char *name; /* without ".weight" */
+    const struct weight_error *nearest, *now;
+    double local_nearest, local; /* of its outputs from the reference's inputs */
+    double all_nearest, all;     /* accumulated: from the model's own inputs */
+};
+/* Whether weight i of the file is a matrix that both hold. s->nearest is there. */
+bool compare_bought(const struct compared *s, size_t i, struct bought *out);
+void compare_print_bought(const struct comparison *c);
+/* Adds "method", "calibration" and "nearest" to a scheme's object. */
+void compare_add_bought(cJSON *scheme, const struct compared *s);
 
 /* compare_sensitivity ranks the tensors, once compare_run is done. The others print the ranking, or make
  * it a JSON object. */

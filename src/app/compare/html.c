@@ -164,6 +164,7 @@ int compare_write_html(const struct comparison *c, const char *path)
     if (c->n_schemes > 1) plot_divergence(w.stream, c);
     plot_ledger(w.stream, c, LEDGER_ACCUMULATED);
     plot_ledger(w.stream, c, LEDGER_LOCAL);
+    plot_bought(w.stream, c);
     plot_weights(w.stream, c);
     fputs("</div>\n", w.stream);
     write_provenance(w.stream, c);

@@ -103,6 +103,7 @@ static cJSON *scheme_json(const struct comparison *c, const struct compared *s)
     cJSON_AddStringToObject(o, "scheme", s->scheme);
     cJSON_AddStringToObject(o, "activations", s->activations);
     add_mixture(o, s);
+    compare_add_bought(o, s);
     cJSON *list = cJSON_AddArrayToObject(o, "completions");
     for (size_t i = 0; s->completions && i < c->n_prompts; i++)
         cJSON_AddItemToArray(list, completion_json(&s->completions[i]));

@@ -3,6 +3,7 @@
  *     html.c             the page, its texts and table; page.css: its style
  *     plots.c            size and perplexity, bits against divergence, divergence of every token
  *     plots_layers.c     where error is born and how it travels
+ *     plots_bought.c     what a file's method bought, matrix by matrix
  *     plots_weights.c    one tensor: values, errors, codes */
 #ifndef APP_COMPARE_PAGE_H
 #define APP_COMPARE_PAGE_H

@@ -70,6 +70,7 @@ void plot_size_and_perplexity(FILE *f, const struct comparison *c)
 struct point {
     size_t scheme;
     double bits, kl, error;
+    double nearest; /* the divergence of the same schemes rounded to nearest; 0: the scheme is that */
 };
 
 static int by_bits(const void *a, const void *b)
@@ -86,8 +87,9 @@ static struct point *points_of(const struct comparison *c, size_t *n)
     *n = 0;
     for (size_t i = 1; points && i < c->n_schemes; i++) {
         const struct score *score = &c->schemes[i].score;
-        points[(*n)++] =
-            (struct point){i, bits_of(&c->schemes[i]), score->kl.mean, moments_error(&score->kl)};
+        const struct compared *nearest = c->schemes[i].nearest;
+        points[(*n)++] = (struct point){i, bits_of(&c->schemes[i]), score->kl.mean, moments_error(&score->kl),
+                                        nearest ? nearest->score.kl.mean : 0};
     }
     if (points) qsort(points, *n, sizeof *points, by_bits);
     return points;
@@ -113,14 +115,28 @@ static void draw_front(FILE *f, const struct point *points, size_t n, const stru
     fprintf(f, "H%.1f\"/>\n", x->to);
 }
 
-/* Places labels beside their points and moves them down until none covers another. */
+/* Draws lines from rounding to nearest to what a method made of the same schemes. */
+static void draw_bought(FILE *f, const struct point *points, size_t n, const struct svg_axis *x,
+                        const struct svg_axis *y)
+{
+    char classes[CLASSES_TEXT];
+    for (size_t i = 0; i < n; i++) {
+        if (!(points[i].nearest > 0)) continue;
+        const double at = svg_at(x, points[i].bits), from = svg_at(y, points[i].nearest);
+        fprintf(f, "<g class=\"%s\">", page_classes(points[i].scheme, classes));
+        svg_line(f, "bought", at, from, at, height_of(y, points[i].kl));
+        fprintf(f, "<circle class=\"ring\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/></g>\n", at, from);
+    }
+}
+
+/* Places labels beside their points, from above, and moves them down until none covers another. */
 static void draw_points(FILE *f, const struct comparison *c, const struct point *points, size_t n,
                         const struct svg_axis *x, const struct svg_axis *y, double bottom)
 {
     struct box {
         double left, right, y;
     } *boxes = mem_array(n, sizeof *boxes);
-    for (size_t i = 0; boxes && i < n; i++) {
+    for (size_t i = n; boxes && i-- > 0;) {
         char label[LABEL_TEXT], classes[CLASSES_TEXT];
         double at_x = svg_at(x, points[i].bits), at_y = height_of(y, points[i].kl), width, text_y = at_y + 4;
         page_label(&c->schemes[points[i].scheme], label);
@@ -131,7 +147,7 @@ static void draw_points(FILE *f, const struct comparison *c, const struct point 
         bool moved = true;
         for (int tries = 0; moved && tries < 40; tries++) {
             moved = false;
-            for (size_t k = 0; k < i; k++)
+            for (size_t k = i + 1; k < n; k++)
                 if (from < boxes[k].right && from + width > boxes[k].left && fabs(text_y - boxes[k].y) < 11) {
                     text_y = boxes[k].y + 11.5;
                     moved = true;
@@ -163,8 +179,11 @@ void plot_bits_and_divergence(FILE *f, const struct comparison *c)
     size_t n;
     struct point *points = points_of(c, &n);
     double lo = INFINITY, hi = 0, least = INFINITY, most = 0;
+    bool bought = false;
     for (size_t i = 0; points && i < n; i++) {
         if (points[i].kl > 0) lo = fmin(lo, points[i].kl), hi = fmax(hi, points[i].kl + points[i].error);
+        hi = fmax(hi, points[i].nearest);
+        bought = bought || points[i].nearest > 0;
         least = fmin(least, points[i].bits);
         most = fmax(most, points[i].bits);
     }
@@ -182,16 +201,22 @@ void plot_bits_and_divergence(FILE *f, const struct comparison *c)
     for (size_t i = 0; i < n; i++)
         if (!(points[i].kl > 0)) svg_text(f, x.from - 4, bottom + 3.5, "tick", "end", "0");
     draw_front(f, points, n, &x, &y);
+    draw_bought(f, points, n, &x, &y);
     draw_points(f, c, points, n, &x, &y, bottom);
     svg_text(f, 4, 12, "axis", "start", "mean KL(reference || scheme), nats (down is better)");
     svg_text(f, (x.from + x.to) / 2, bottom + 28, "axis", "middle",
              "bits a weight, all tensors (left is better)");
     svg_end(f);
-    page_caption(f, "The line is the Pareto front: a scheme above it is beaten by one that takes as few bits "
-                    "and is nearer to "
-                    "the reference. The divergence is on a logarithmic axis; whiskers are one standard "
-                    "error. A scheme that "
-                    "differs in nothing stands at 0, below the axis.");
+    page_caption(
+        f,
+        "The line is the Pareto front: a scheme above it is beaten by one that takes as few bits "
+        "and is nearer to "
+        "the reference. The divergence is on a logarithmic axis; whiskers are one standard "
+        "error. A scheme that "
+        "differs in nothing stands at 0, below the axis.%s",
+        bought ? " A ring is a file's schemes rounded to nearest; the line from it to the file's dot is "
+                 "what its method bought at no cost in bits."
+               : "");
     mem_free(points);
 }
 

@@ -8,5 +8,6 @@ void plot_size_and_perplexity(FILE *f, const struct comparison *c);
 void plot_bits_and_divergence(FILE *f, const struct comparison *c);
 void plot_divergence(FILE *f, const struct comparison *c);
 void plot_ledger(FILE *f, const struct comparison *c, enum ledger_reading reading);
+void plot_bought(FILE *f, const struct comparison *c);
 void plot_weights(FILE *f, const struct comparison *c);
 #endif

@@ -151,10 +151,13 @@ static gpt2q_status score(const struct comparison *c, struct compared *s, const 
 }
 
 static gpt2q_status ledgers(const struct comparison *c, struct compared *s, const gpt2q_model *model,
-                            const struct progress *progress, gpt2q_error *err)
+                            const struct folding *folded, const struct progress *progress, gpt2q_error *err)
 {
-    struct ledger_params p = {
-        .reference = c->reference, .model = model, .windows = &c->windows, .progress = progress};
+    struct ledger_params p = {.reference = c->reference,
+                              .model = model,
+                              .windows = &c->windows,
+                              .folded = folded,
+                              .progress = progress};
     p.reference_activations = c->schemes->activations;
     p.reader.n_threads = (int32_t)c->options.threads;
     p.reader.activations = s->activations;
@@ -178,49 +181,152 @@ static void choose_histogram(struct comparison *c)
     }
 }
 
+/* What both readings need: weights and layers, without what is folded into the model. */
+static gpt2q_status tensor_by_tensor(const struct comparison *c, struct compared *s, const gpt2q_model *model,
+                                     const struct progress *progress, gpt2q_error *err)
+{
+    struct folding folding = {0};
+    const bool folds = s->method && (strstr(s->method, "awq") || strstr(s->method, "smoothquant"));
+    gpt2q_status status = folds ? folding_find(c->reference, model, &folding, err) : GPT2Q_OK;
+    const struct folding *folded = folds ? &folding : NULL;
+    if (!status) status = weight_errors(c->reference, model, folded, &s->weights, &s->n_weights, err);
+    if (!status && (c->layers || c->page) && s != c->schemes)
+        status = ledgers(c, s, model, folded, progress, err);
+    folding_free(&folding);
+    return status;
+}
+
 static gpt2q_status measure(struct comparison *c, struct compared *s, const gpt2q_model *model,
                             gpt2q_error *err)
 {
-    char what[SCHEME_TEXT_MAX + 16];
+    char what[SCHEME_TEXT_MAX + 32];
     struct progress_line line = {.what = what, .silent = c->options.quiet};
     struct progress progress = progress_on(&line);
-    s->activations = activations_of(model, s->activations);
-    const char *slash = strrchr(s->spec, '/'), *name = slash ? slash + 1 : s->spec;
-    if (!s->file) name = gpt2q_model_scheme(model);
-    terminal_text(s->scheme, sizeof s->scheme, name, strlen(name));
     snprintf(what, sizeof what, "%s, tokens", s->scheme);
     s->bytes = gpt2q_model_bytes(model);
     s->parameters = gpt2q_model_parameters(model);
     s->decode_rate = (double)NAN;
     gpt2q_status status = score(c, s, model, &progress, err);
-    if (!status && c->max_tokens && c->n_prompts) status = completions(c, s, model, err);
-    if (!status) status = weight_errors(c->reference, model, &s->weights, &s->n_weights, err);
     snprintf(what, sizeof what, "%s, layers, tokens", s->scheme);
-    if (!status && (c->layers || c->page) && s != c->schemes) status = ledgers(c, s, model, &progress, err);
-    if (!status && s == c->schemes) choose_histogram(c);
-    if (!status && c->page && c->histogram_of)
-        weight_histogram(c->reference, model, c->histogram_of, -c->histogram_reach, c->histogram_reach,
-                         &s->histogram);
+    if (!status) status = tensor_by_tensor(c, s, model, &progress, err);
     progress_clear(&line);
     return status;
 }
 
-/* Warns if the text is one that the model was calibrated on. */
-static void say_same_text(const struct comparison *c, const struct compared *s, const gpt2q_model *model)
+/* What only a scheme of the list has: completions and a histogram. */
+static gpt2q_status measure_listed(struct comparison *c, struct compared *s, const gpt2q_model *model,
+                                   gpt2q_error *err)
+{
+    s->activations = activations_of(model, s->activations);
+    const char *slash = strrchr(s->spec, '/'), *name = slash ? slash + 1 : s->spec;
+    if (!s->file) name = gpt2q_model_scheme(model);
+    terminal_text(s->scheme, sizeof s->scheme, name, strlen(name));
+    gpt2q_status status = measure(c, s, model, err);
+    if (!status && c->max_tokens && c->n_prompts) status = completions(c, s, model, err);
+    if (!status && s == c->schemes) choose_histogram(c);
+    if (!status && c->page && c->histogram_of)
+        weight_histogram(c->reference, model, c->histogram_of, -c->histogram_reach, c->histogram_reach,
+                         &s->histogram);
+    return status;
+}
+
+/* ---- what a method bought ---- */
+
+static const char *metadata(const gpt2q_model *model, const char *key)
 {
     const struct gpt2_weights *w = model_weights(model);
-    const char *calibration = w->n_files ? safetensors_metadata(&w->files[0], GPT2Q_KEY_CALIBRATION) : NULL;
+    return w->n_files ? safetensors_metadata(&w->files[0], key) : NULL;
+}
+
+/* Notes how a file says it was made. */
+static gpt2q_status read_method(struct compared *s, const gpt2q_model *model, gpt2q_error *err)
+{
+    const char *method = metadata(model, GPT2Q_KEY_METHOD), *text = metadata(model, GPT2Q_KEY_CALIBRATION);
+    if (!s->file || !method) return GPT2Q_OK;
+    s->method = mem_strdup(method);
+    s->calibration = text ? mem_strdup(text) : NULL;
+    return s->method && (s->calibration || !text) ? GPT2Q_OK
+                                                  : error_memory(err, "a file's method", strlen(method));
+}
+
+/* Opens the original model with every matrix in the scheme that the file holds it in. *out is NULL if there is no such model: the
+ * original is quantized itself. */
+static gpt2q_status open_nearest(const struct comparison *c, const gpt2q_model *file, gpt2q_model **out,
+                                 gpt2q_error *err)
+{
+    enum { TEXT = WEIGHT_NAME_MAX + SCHEME_TEXT_MAX };
+    const struct gpt2_weights *w = model_weights(file);
+    char base[SCHEME_TEXT_MAX] = "f32"; /* of integer codes if there are any: they take integer activations */
+    gpt2q_model_params p = gpt2q_model_params_default();
+    char *texts = mem_array(w->n_tensors, TEXT);
+    const char **overrides = mem_array(w->n_tensors, sizeof *overrides);
+    gpt2q_status s = texts && overrides ? GPT2Q_OK : error_memory(err, "schemes", w->n_tensors * TEXT);
+    *out = NULL;
+    for (size_t i = 0; i < w->n_tensors && !s; i++) {
+        char scheme[SCHEME_TEXT_MAX];
+        struct weight_id id;
+        if (weight_parse(w->tensors[i].name, &id) != NAME_WEIGHT || !weight_is_matrix(id.part)) continue;
+        if (scheme_takes(w->tensors[i].scheme, ACTIVATIONS_I16)) scheme_print(w->tensors[i].scheme, base);
+        overrides[p.n_overrides] = texts + p.n_overrides * TEXT;
+        snprintf(texts + p.n_overrides++ * TEXT, TEXT, "%s=%s", w->tensors[i].name,
+                 scheme_print(w->tensors[i].scheme, scheme));
+    }
+    p.scheme = base;
+    p.overrides = overrides;
+    p.isa = c->options.isa;
+    p.n_threads = (int32_t)c->options.threads;
+    if (!s) s = gpt2q_model_open(c->options.model, &p, out, err);
+    if (s == GPT2Q_UNSUPPORTED || s == GPT2Q_INVALID_ARGUMENT) s = GPT2Q_OK;
+    mem_free(texts);
+    mem_free(overrides);
+    return s;
+}
+
+/* Measures what rounding to nearest makes of a file's schemes. Static activations have scales of the file: dynamic ones stand for
+ * them. */
+static gpt2q_status measure_nearest(struct comparison *c, struct compared *s, const gpt2q_model *model,
+                                    gpt2q_error *err)
+{
+    const double begin = clock_seconds();
+    s->nearest = mem_zalloc(sizeof *s->nearest);
+    if (!s->nearest) return error_memory(err, "a scheme", sizeof *s->nearest);
+    struct compared *n = s->nearest;
+    n->activations = strcmp(s->activations, "static") ? s->activations : "i8";
+    snprintf(n->scheme, sizeof n->scheme, "%.18s, to nearest", s->scheme);
+    gpt2q_status status = measure(c, n, model, err);
+    n->seconds = clock_seconds() - begin;
+    n->done = !status;
+    return status;
+}
+
+/* Warns if the text is one that the model was calibrated on. */
+static void say_same_text(const struct comparison *c, const struct compared *s)
+{
     struct sha256 sum;
     char *text, digits[SHA256_TEXT];
     size_t n;
-    if (!s->file || !calibration || file_read_text(c->text, (size_t)1 << 30, &text, &n, NULL)) return;
+    if (!s->calibration || file_read_text(c->text, (size_t)1 << 30, &text, &n, NULL)) return;
     sha256_begin(&sum);
     sha256_add(&sum, text, n);
-    if (strstr(calibration, sha256_print(&sum, digits)))
+    if (strstr(s->calibration, sha256_print(&sum, digits)))
         fprintf(stderr,
                 "gpt2q compare: %s was calibrated on %s itself: its figures are better than on other texts\n",
                 s->spec, c->text);
     mem_free(text);
+}
+
+/* Measures a scheme and, beside a method, rounding to nearest. Closes the model unless it is the reference. */
+static gpt2q_status measure_all(struct comparison *c, struct compared *s, gpt2q_model *model,
+                                gpt2q_error *err)
+{
+    gpt2q_model *nearest = NULL;
+    const bool methods = s->method && strncmp(s->method, "rtn", 3) != 0 && !c->schemes->file;
+    gpt2q_status status = measure_listed(c, s, model, err);
+    if (!status && methods) status = open_nearest(c, model, &nearest, err);
+    if (model != c->reference) gpt2q_model_close(model);
+    if (!status && nearest) status = measure_nearest(c, s, nearest, err);
+    gpt2q_model_close(nearest);
+    return status;
 }
 
 static int run_scheme(struct comparison *c, struct compared *s)
@@ -234,9 +340,13 @@ static int run_scheme(struct comparison *c, struct compared *s)
     else
         code = compare_open(c, s, &model);
     if (code) return code;
-    say_same_text(c, s, model);
-    gpt2q_status status = measure(c, s, model, &err);
-    if (model != c->reference) gpt2q_model_close(model);
+    gpt2q_status status = read_method(s, model, &err);
+    if (!status) {
+        say_same_text(c, s);
+        status = measure_all(c, s, model, &err);
+    } else if (model != c->reference) {
+        gpt2q_model_close(model);
+    }
     s->seconds = clock_seconds() - begin;
     if (status == GPT2Q_CANCELLED) return signal_exit_code();
     if (status) return failed(&err);
@@ -253,19 +363,25 @@ int compare_run(struct comparison *c)
     return EXIT_DONE;
 }
 
+static void free_compared(const struct comparison *c, struct compared *s)
+{
+    for (size_t p = 0; s->completions && p < c->n_prompts; p++) {
+        mem_free(s->completions[p].ids);
+        mem_free(s->completions[p].text);
+    }
+    mem_free(s->completions);
+    mem_free(s->weights);
+    mem_free(s->method);
+    mem_free(s->calibration);
+    score_free(&s->score);
+    for (int r = 0; r < LEDGER_READINGS; r++) ledger_free(&s->ledgers[r]);
+    if (s->nearest) free_compared(c, s->nearest);
+    mem_free(s->nearest);
+}
+
 void compare_free(struct comparison *c)
 {
-    for (size_t i = 0; i < c->n_schemes; i++) {
-        struct compared *s = &c->schemes[i];
-        for (size_t p = 0; s->completions && p < c->n_prompts; p++) {
-            mem_free(s->completions[p].ids);
-            mem_free(s->completions[p].text);
-        }
-        mem_free(s->completions);
-        mem_free(s->weights);
-        score_free(&s->score);
-        for (int r = 0; r < LEDGER_READINGS; r++) ledger_free(&s->ledgers[r]);
-    }
+    for (size_t i = 0; i < c->n_schemes; i++) free_compared(c, &c->schemes[i]);
     sensitivity_free(&c->sensitivity);
     gpt2q_model_close(c->reference);
 }

@@ -202,6 +202,7 @@ void compare_print(const struct comparison *c)
     print_completions(c, width);
     print_quality(c, width);
     print_cost(c, width);
+    compare_print_bought(c);
     for (size_t i = 1; i < c->n_schemes; i++)
         if (c->schemes[i].done && c->layers) print_ledger(&c->schemes[i]);
 }
