@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "kernels/half.h"
 #include "methods/awq.h"
 #include "methods/gptq.h"
 #include "methods/rounding.h"
@@ -58,8 +59,10 @@ static double number(const struct st_tensor *t, size_t i)
 {
     float f;
     double d;
+    uint16_t half;
     switch (t->dtype) {
     case ST_U8: return t->data[i];
+    case ST_F16: memcpy(&half, t->data + 2 * i, 2); return (double)float_from_f16(half);
     case ST_F32: memcpy(&f, t->data + 4 * i, 4); return (double)f;
     default: memcpy(&d, t->data + 8 * i, 8); return d;
     }
@@ -283,6 +286,12 @@ static void hqq_gives_the_golden_codes(void **state)
         const struct st_tensor *codes = tensor(&g.st, key, ".codes");
         for (size_t i = 0; i < n; i++) wrong += codes->data[i] != c.codes[i];
         if (wrong > n / 10000) fail_msg("%s: %zu codes differ", key, wrong);
+        const struct st_tensor *scale = tensor(&g.st, key, ".scale"), *zero = tensor(&g.st, key, ".zero");
+        for (size_t i = 0; i < n / 64; i++) { /* but for one unit in the last place */
+            assert_true(near((double)c.scale[i], number(scale, i)) <= 0x1p-10);
+            assert_true(fabs((double)c.zero[i] - number(zero, i)) <=
+                        0x1p-10 * fmax(fabs(number(zero, i)), 0x1p-14));
+        }
         snprintf(key, sizeof key, "h.0.mlp.c_fc.i%d", bits);
         const cJSON *errors = cJSON_GetObjectItem(
             cJSON_GetObjectItem(cJSON_GetObjectItem(g.numbers, "hqq"), key), "mean_errors");
