@@ -1,6 +1,7 @@
 /* gpt2q compare: against the goldens, against generate and eval, and what it refuses. */
 #include "tests/cli.h"
 #include <math.h>
+#include <stdlib.h>
 
 #define COMPARE "compare --quiet --json "
 
@@ -287,6 +288,24 @@ static void a_file_beside_rounding(void **state)
     temp_remove(dir);
 }
 
+/* A folder that is called as a SPEC is not meant by it. */
+static void a_spec_is_never_a_file(void **state)
+{
+    (void)state;
+    char *dir = temp_directory();
+    const char *named = getenv("GPT2Q");
+    char *program = realpath(named ? named : "./gpt2q", NULL), *model = realpath("models/tales-7m", NULL);
+    struct cli c =
+        cli_run("help >/dev/null; cd %s && mkdir f32 && %s compare --quiet -n 0 --limit 64 --window 64 -m %s "
+                "--schemes f32 --text %s/heldout-books.txt --json",
+                dir, program, model, model);
+    free(program), free(model);
+    if (c.code) fail_msg("%s", c.error);
+    assert_non_null(strstr(c.out, "\"bytes\":27934720"));
+    cli_free(&c);
+    temp_remove(dir);
+}
+
 static void what_is_refused(void **state)
 {
     (void)state;
@@ -323,6 +342,7 @@ int main(void)
                                        cmocka_unit_test(the_table_and_the_csv),
                                        cmocka_unit_test(the_proposal_keeps_its_promise),
                                        cmocka_unit_test(a_file_beside_rounding),
+                                       cmocka_unit_test(a_spec_is_never_a_file),
                                        cmocka_unit_test(what_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,10 +51,12 @@ static void options(struct option_set *set)
     model_options_pick(set, &opt.model, "model tensor requantize activations threads isa ctx kv quiet");
 }
 
-/* Whether it names a quantized model instead of a SPEC. */
+/* Whether it names a quantized model. A SPEC is never one: a file called "i8" is "./i8". */
 static bool names_file(const char *word)
 {
     const size_t n = strlen(word);
+    struct scheme scheme;
+    if (!scheme_parse(word, &scheme, NULL)) return false;
     return strchr(word, '/') || file_exists(word) || (n > 6 && !strcmp(word + n - 6, ".gpt2q"));
 }
 
