@@ -197,7 +197,7 @@ static void show_matrix(void *user, const struct matrix_report *r)
     } else {
         fprintf(stderr, "%-24s %-18s", r->name, scheme_print(r->scheme, scheme));
     }
-    if (r->dead) fprintf(stderr, "  %d inputs are always 0", r->dead);
+    if (r->dead) fprintf(stderr, "  %d input%s always 0", r->dead, r->dead == 1 ? " is" : "s are");
     if (r->few_tokens) fprintf(stderr, "  fewer tokens than inputs: damping decides");
     if (r->damping_raised) fprintf(stderr, "  H is not positive definite: damping raised to %g", r->damping);
     fputc('\n', stderr);

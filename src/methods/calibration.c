@@ -66,9 +66,10 @@ gpt2q_status calibration_open(const struct calibration_params *p, const struct t
     *out = (struct calibration){
         .window = p->window, .asked = (int)(p->tokens / p->window), .n_texts = p->n_paths};
     if ((size_t)out->asked < p->n_paths)
-        return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "%lld calibration tokens are too few for a window of %d from each of %zu texts",
-                         (long long)p->tokens, p->window, p->n_paths);
+        return error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "%lld calibration tokens are too few for a window of %d from each text: %lld are needed",
+            (long long)p->tokens, p->window, (long long)p->n_paths * p->window);
     out->texts = mem_zarray(p->n_paths, sizeof *out->texts);
     out->ids = mem_array((size_t)out->asked, (size_t)p->window * sizeof *out->ids);
     gpt2q_status s = out->texts && out->ids

@@ -178,10 +178,17 @@ static void put_tensors(struct gguf_writer *w)
 
 static gpt2q_status check_methods(const struct quantizer *q, gpt2q_error *err)
 {
-    if (!q->factors && !q->static_scales) return GPT2Q_OK;
-    return error_set(
-        err, GPT2Q_UNSUPPORTED, "%s: has %s, for which a GGUF file has no place; a .gpt2q file has",
-        q->bindings.directory, q->factors ? "factors of the inputs of mlp.c_proj" : "scales for -a static");
+    if (q->factors)
+        return error_set(
+            err, GPT2Q_UNSUPPORTED,
+            "%s: has factors of the inputs of mlp.c_proj, which its activation_function %s does not let awq "
+            "fold into mlp.c_fc; a GGUF file has no place for them, a .gpt2q file has (--awq-sites ln,v "
+            "makes none)",
+            q->bindings.directory, q->bindings.config.activation_function);
+    if (!q->static_scales) return GPT2Q_OK;
+    return error_set(err, GPT2Q_UNSUPPORTED,
+                     "%s: has scales for -a static, for which a GGUF file has no place; a .gpt2q file has",
+                     q->bindings.directory);
 }
 
 static gpt2q_status check_config(const struct quantizer *q, gpt2q_error *err)

@@ -281,17 +281,71 @@ static void methods_are_explained(void **state)
 
 static void refuse(int code, const char *error, const char *more)
 {
-    char arguments[1024], path[512];
+    char arguments[2048], path[512];
     snprintf(path, sizeof path, "%s/refused.gpt2q", directory);
     snprintf(arguments, sizeof arguments, "quantize -m %s -o %s --quiet %s", directory, path, more);
-    char *at = strchr(arguments, '@');
-    if (at) { /* stands for the directory */
-        char rest[512];
+    for (char *at; (at = strchr(arguments, '@'));) { /* stands for the directory */
+        char rest[1024];
         snprintf(rest, sizeof rest, "%s", at + 1);
         snprintf(at, sizeof arguments - (size_t)(at - arguments), "%s%s", directory, rest);
     }
     expect_failure(code, error, arguments);
     assert_false(file_exists(path));
+}
+
+/* A copy of the model in which element `i` of every tensor whose name holds `name` is x. */
+static void make_changed(const char *folder, const char *name, size_t i, float x)
+{
+    gpt2q_error err;
+    struct safetensors st;
+    char *file, path[512];
+    size_t n;
+    run_quietly("help >/dev/null; mkdir -p %s/%s && cp %s/*.json %s/merges.txt %s/%s", directory, folder,
+                directory, directory, directory, folder);
+    if (safetensors_open(TINY "/model.safetensors", &st, &err) ||
+        file_read(TINY "/model.safetensors", (size_t)1 << 30, &file, &n, &err))
+        fail_msg("%s", err.message);
+    for (size_t k = 0; k < st.n_tensors; k++) {
+        const struct st_tensor *t = &st.tensors[k];
+        assert_int_equal(t->dtype, ST_F32);
+        if (strstr(t->name, name)) memcpy(file + (t->data - st.map.data) + 4 * i, &x, 4);
+    }
+    safetensors_close(&st);
+    snprintf(path, sizeof path, "%s/%s/model.safetensors", directory, folder);
+    write_file(path, file, n);
+    mem_free(file);
+}
+
+static void says(const char *what, const char *model, const char *text, const char *more)
+{
+    struct cli c = cli_run("quantize -m %s/%s -q i4:g8:affine --calibrate %s/%s -o %s/said.gpt2q %s",
+                           directory, model, directory, text, directory, more);
+    if (c.code || !strstr(c.error, what)) fail_msg("'%s' is expected, not '%s'", what, c.error);
+    cli_free(&c);
+    run_quietly("inspect %s/said.gpt2q --check", directory);
+}
+
+/* Texts and models that a method goes on with, and says so; and those it refuses by name. */
+static void what_is_unusual(void **state)
+{
+    char path[512], text[4000] = "";
+    (void)state;
+    while (strlen(text) < 3000) strcat(text, "\xD0\xBA\xD0\xBE\xD1\x82 \xE7\x8C\xAB "); /* other alphabets */
+    write_file((snprintf(path, sizeof path, "%s/other.txt", directory), path), text, strlen(text));
+    for (size_t i = 0; i < 3000; i++) text[i] = "again "[i % 6];
+    write_file((snprintf(path, sizeof path, "%s/again.txt", directory), path), text, 3000);
+    says("fewer tokens than inputs", "", "text.txt", "--method gptq --calibrate-tokens 64");
+    says("loss by rtn", "", "other.txt", "--method gptq --calibrate-tokens 1024");
+    says("loss by rtn", "", "again.txt", "--method gptq --calibrate-tokens 1024");
+    make_changed("dead", "ln_2.", 3, 0.0f); /* weight and bias */
+    says("1 input is always 0", "dead", "text.txt", "--method gptq --calibrate-tokens 512");
+    says("", "dead", "text.txt", "--method awq --calibrate-tokens 512");
+    says("", "dead", "text.txt", "--method smoothquant --static --calibrate-tokens 512");
+    make_changed("nan", "mlp.c_fc.weight", 5, NAN);
+    refuse(1, "mlp.c_fc.weight holds NaN", "-m @/nan -q i4:g8 --method hqq");
+    make_changed("large", "attn.c_attn.weight", 5, 3e38f);
+    refuse(1, "not finite numbers",
+           "-m @/large -q i4:g8 --method gptq --calibrate-tokens 64 --calibrate @/text.txt");
 }
 
 static void what_cannot_be_done(void **state)
@@ -306,9 +360,13 @@ static void what_cannot_be_done(void **state)
     refuse(2, "on or off", "--method gptq --act-order maybe --calibrate @/text.txt");
     refuse(2, "ln, v and mlp", "--method awq --awq-sites ln,x --calibrate @/text.txt");
     refuse(1, "too few for a window", "-q i4:g8 --method gptq --calibrate @/short.txt");
+    refuse(1, "64 are needed", "-q i4:g8 --method gptq --calibrate-tokens 32 --calibrate @/text.txt");
+    refuse(1, "does not fit", "-q i4:g24 --method gptq --calibrate @/text.txt");
     refuse(1, "No such file", "-q i4:g8 --method gptq --calibrate @/none.txt");
     refuse(1, "integer codes", "-q i4:g8:minmax --method gptq --calibrate @/text.txt");
     refuse(1, "grid minmax", "-q i4:g8 --method hqq");
+    refuse(1, "No space left on device",
+           "-q i4:g8:affine --method awq --calibrate-tokens 512 --calibrate @/text.txt -o /dev/full");
     refuse(2, "positions", "-q i4:g8 --method gptq --calibrate-window 100 --calibrate @/text.txt");
     char path[512];
     snprintf(path, sizeof path, "%s/one.txt", directory);
@@ -319,6 +377,9 @@ static void what_cannot_be_done(void **state)
         "quantize -m %s -q i4:g8:affine --method gptq --damp 0 --calibrate %s --calibrate-tokens 64 -o "
         "%s/one.gpt2q",
         directory, path, directory);
+    refuse(1, "is quantized already", "-m @/one.gpt2q -q i8 --method mse");
+    refuse(1, "activation_function gelu does not let awq fold",
+           "-q i4:g32:absmax --method awq --calibrate-tokens 512 --calibrate @/text.txt -o @/x.gguf");
     if (c.code) fail_msg("one repeated letter: %s", c.error);
     assert_non_null(strstr(c.error, "damping raised"));
     cli_free(&c);
@@ -333,6 +394,7 @@ int main(void)
         cmocka_unit_test(outliers_hurt_integers_and_methods_help),
         cmocka_unit_test(new_activations_have_the_same_bits),
         cmocka_unit_test(methods_are_explained),
+        cmocka_unit_test(what_is_unusual),
         cmocka_unit_test(what_cannot_be_done),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);
