@@ -1,6 +1,7 @@
 #include "engine/model.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/task.h"
 #include "base/threads.h"
 #include "engine/internal.h"
 #include "model/container.h"
@@ -63,7 +64,26 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: holds no tokenizer, so text has no ids", path);
 }
 
-/* A directory or a GGUF file: tensors that are bound by name and held one by one. */
+/* Reading a vocabulary of GPT-2's size takes as long as holding the weights, and the two share nothing. */
+struct reading {
+    const char *path;
+    bool optional; /* without a vocabulary there is no text, and nothing to say */
+    struct tokenizer *tokenizer;
+    gpt2q_status status;
+    gpt2q_error err;
+};
+
+static void *read_tokenizer(void *arg)
+{
+    struct reading *r = arg;
+    struct gpt2q_file none;
+    r->status = model_tokenizer_open(r->path, &none, &r->tokenizer, r->optional ? NULL : &r->err);
+    if (r->optional) r->status = GPT2Q_OK;
+    return NULL;
+}
+
+/* A directory or a GGUF file: tensors that are bound by name and held one by one. What is wrong with the vocabulary is said first,
+ * whichever is found first. */
 static gpt2q_status load_tensors(const char *path, const gpt2q_model_params *params, gpt2q_model *m,
                                  gpt2q_error *err)
 {
@@ -73,12 +93,17 @@ static gpt2q_status load_tensors(const char *path, const gpt2q_model_params *par
                                 .requantize = params->requantize,
                                 .isa = m->isa,
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_default()};
-    struct gpt2q_file none;
+    struct reading reading = {.path = path, .optional = params->weights_only};
     gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
-    s = model_tokenizer_open(path, &none, &m->tokenizer, params->weights_only ? NULL : err);
-    if (params->weights_only) s = GPT2Q_OK; /* without a vocabulary there is no text */
-    return s ? s : weights_load(path, &wp, &m->weights, err);
+    pthread_t task;
+    const bool beside = wp.n_threads > 1 && task_start(&task, read_tokenizer, &reading);
+    if (!beside) read_tokenizer(&reading);
+    if (beside || !reading.status) s = weights_load(path, &wp, &m->weights, err);
+    if (beside) task_join(task);
+    m->tokenizer = reading.tokenizer;
+    if (reading.status && err) *err = reading.err;
+    return reading.status ? reading.status : s;
 }
 
 static gpt2q_status load(const char *path, const gpt2q_model_params *params, gpt2q_model *m, gpt2q_error *err)

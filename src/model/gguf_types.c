@@ -145,11 +145,17 @@ const char *gguf_type_print(uint32_t id, char text[24])
 
 /* ---- exact schemes ---- */
 
-static bool has_code(const int8_t *code, int wanted)
+/* Whether one of 32 bytes is 0x80, code -128: eight bytes at once. A byte of z is 0 where there was one, and a 0 is what borrows. */
+static bool has_least_code(const uint8_t *code)
 {
-    bool found = false;
-    for (int i = 0; i < GGUF_GROUP; i++) found |= code[i] == wanted;
-    return found;
+    uint64_t any = 0;
+    for (int i = 0; i < GGUF_GROUP; i += 8) {
+        uint64_t z;
+        memcpy(&z, code + i, sizeof z);
+        z ^= 0x8080808080808080u;
+        any |= (z - 0x0101010101010101u) & ~z;
+    }
+    return any & 0x8080808080808080u;
 }
 
 static bool is_all_zero(const struct gguf_codes *c)
@@ -169,7 +175,7 @@ static struct gguf_findings look_at_halves(const struct gguf_type *type, const u
         const uint16_t scale = (uint16_t)(b[0] | b[1] << 8);
         f.floats |= !half_is_finite(scale);
         if (type->has_min) f.floats |= (scale > 0x8000u) || !half_is_finite((uint16_t)(b[2] | b[3] << 8));
-        if (type->id == ID_Q8_0) f.least_code |= (scale & 0x7FFFu) && has_code((const int8_t *)b + 2, -128);
+        if (type->id == ID_Q8_0) f.least_code |= (scale & 0x7FFFu) && has_least_code(b + 2);
     }
     return f;
 }

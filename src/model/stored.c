@@ -143,19 +143,59 @@ static void hold_any(const struct block_holding *h, const struct block_place *at
     qtensor_put_codes(h->w, h->to.codes, (int)at->p, at->o, at->g * GGUF_GROUP, GGUF_GROUP, s.code);
 }
 
-/* Q8_0, whose files are the largest, by words. Scales that are not above 0 go the general way, and so do blocks of nothing but 0. */
-static void hold_q8_0(const struct block_holding *h, const struct block_place *at, const uint8_t *block)
+/* ---- Q8_0, whose files are the largest: by the lines of a panel ---- */
+
+#define LINE 16 /* outputs of a line */
+
+typedef uint32_t words4 __attribute__((vector_size(16)));
+
+static words4 load_words(const uint8_t *p)
 {
-    const uint16_t scale = (uint16_t)(block[0] | block[1] << 8);
-    uint32_t any = 0;
-    for (int i = 0; i < GGUF_GROUP / 4; i++) any |= load_word(block + 2 + 4 * i);
-    if (!any || scale == 0 || scale >= 0x8000u) {
-        hold_any(h, at, block);
-        return;
+    words4 w;
+    memcpy(&w, p, sizeof w);
+    return w ^ 0x80808080u; /* code + 128 */
+}
+
+/* Four words of four outputs each become four outputs of a word each; from one word to the next it is PANEL words. */
+static void turn_words(const uint8_t *const block[4], int at, uint8_t *to)
+{
+    const words4 a = load_words(block[0] + at), b = load_words(block[1] + at), c = load_words(block[2] + at),
+                 d = load_words(block[3] + at);
+    const words4 ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+                 ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const words4 cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                 cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const words4 turned[4] = {
+        __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7),
+        __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5), __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; i++) memcpy(to + (size_t)i * PANEL * 4, &turned[i], sizeof turned[i]);
+}
+
+/* Scales that are not above 0 go the general way, and so do blocks of nothing but 0. */
+static bool is_ordinary(const uint8_t *block, uint16_t *scale)
+{
+    uint64_t codes[4];
+    memcpy(codes, block + 2, sizeof codes);
+    *scale = (uint16_t)(block[0] | block[1] << 8);
+    return (codes[0] | codes[1] | codes[2] | codes[3]) && *scale && *scale < 0x8000u;
+}
+
+/* Group g of the outputs of a line. */
+static void hold_line_q8_0(const struct block_holding *h, const struct block_place *at,
+                           const uint8_t *const block[LINE])
+{
+    uint16_t scale[LINE];
+    bool ordinary = true;
+    for (int o = 0; o < LINE; o++) ordinary &= is_ordinary(block[o], &scale[o]);
+    for (int o = 0; o < LINE && !ordinary; o++) {
+        const struct block_place one = {at->p, at->o + o, at->g, at->parameter + (size_t)o, NULL};
+        hold_any(h, &one, block[o]);
     }
-    ((uint16_t *)h->to.scale)[at->parameter] = scale;
-    for (int i = 0; i < GGUF_GROUP / 4; i++)
-        store_word(at, i, load_word(block + 2 + 4 * i) ^ 0x80808080u); /* code + 128 */
+    if (!ordinary) return;
+    memcpy((uint16_t *)h->to.scale + at->parameter, scale, sizeof scale);
+    for (int o = 0; o < LINE; o += 4)
+        for (int i = 0; i < GGUF_GROUP; i += 16)
+            turn_words(block + o, 2 + i, at->word + (size_t)(i / 4) * PANEL * 4 + 4 * (size_t)o);
 }
 
 /* Q4_0: nibbles are the codes as they are stored; values 0..15 are low ones, 16..31 high ones. */
@@ -180,31 +220,59 @@ typedef void hold_fn(const struct block_holding *h, const struct block_place *at
 
 static hold_fn *holder_of(const struct gguf_type *type)
 {
-    return !strcmp(type->name, "Q8_0") ? hold_q8_0 : !strcmp(type->name, "Q4_0") ? hold_q4_0 : hold_any;
+    return !strcmp(type->name, "Q4_0") ? hold_q4_0 : hold_any;
 }
 
-/* Group by group, so that what is written stays in the first cache. Outputs beyond the last repeat the panel's first one. */
+/* A block of a panel. Outputs beyond the last repeat the panel's first one. */
+static const uint8_t *block_at(const struct block_holding *h, int64_t p, int o, int g)
+{
+    const size_t bytes = (size_t)h->t->blocks->bytes, row_bytes = (size_t)(h->w->cols / GGUF_GROUP) * bytes;
+    const int64_t row = p * PANEL + o < h->w->rows ? p * PANEL + o : p * PANEL;
+    return h->t->data + (size_t)row * row_bytes + (size_t)g * bytes;
+}
+
+/* Where group g of output o goes. */
+static struct block_place place_at(const struct block_holding *h, int64_t p, int o, int g)
+{
+    const int groups = h->w->cols / GGUF_GROUP, step = format_facts[h->w->scheme.format].inputs;
+    const size_t parameter = ((size_t)p * (size_t)groups + (size_t)g) * PANEL + (size_t)o;
+    uint8_t *panel = h->to.codes + (size_t)p * h->w->panel_bytes;
+    return (struct block_place){p, o, g, parameter,
+                                panel + ((size_t)(g * GGUF_GROUP / step) * PANEL + (size_t)o) * 4};
+}
+
+/* Line by line: what is read are 16 rows from end to end, and lines are written whole. */
+static void hold_panel_q8_0(const struct block_holding *h, int64_t p)
+{
+    const uint8_t *block[LINE];
+    for (int o = 0; o < PANEL; o += LINE) {
+        for (int i = 0; i < LINE; i++) block[i] = block_at(h, p, o + i, 0);
+        for (int g = 0; g < h->w->cols / GGUF_GROUP; g++) {
+            const struct block_place at = place_at(h, p, o, g);
+            hold_line_q8_0(h, &at, block);
+            for (int i = 0; i < LINE; i++) block[i] += h->t->blocks->bytes;
+        }
+    }
+}
+
+/* Group by group, so that what is written stays in the first cache. */
 static void hold_panels(void *arg, int share, int n)
 {
     const struct block_holding *h = arg;
-    const struct qtensor *w = h->w;
-    const struct gguf_type *type = h->t->blocks;
-    const int groups = w->cols / GGUF_GROUP, step = format_facts[w->scheme.format].inputs;
-    const size_t row_bytes = (size_t)groups * (size_t)type->bytes;
-    hold_fn *hold = holder_of(type);
+    hold_fn *hold = holder_of(h->t->blocks);
     int64_t p0, p1;
-    threads_split(qtensor_panels(w), share, n, &p0, &p1);
-    for (int64_t p = p0; p < p1; p++)
-        for (int g = 0; g < groups; g++) {
-            uint8_t *words =
-                h->to.codes + (size_t)p * w->panel_bytes + (size_t)(g * GGUF_GROUP / step) * PANEL * 4;
-            const size_t parameter = ((size_t)p * (size_t)groups + (size_t)g) * PANEL;
-            for (int o = 0; o < PANEL; o++) {
-                const int64_t row = p * PANEL + o < w->rows ? p * PANEL + o : p * PANEL;
-                const struct block_place at = {p, o, g, parameter + (size_t)o, words + 4 * (size_t)o};
-                hold(h, &at, h->t->data + (size_t)row * row_bytes + (size_t)g * (size_t)type->bytes);
-            }
+    threads_split(qtensor_panels(h->w), share, n, &p0, &p1);
+    for (int64_t p = p0; p < p1; p++) {
+        if (!strcmp(h->t->blocks->name, "Q8_0")) {
+            hold_panel_q8_0(h, p);
+            continue;
         }
+        for (int g = 0; g < h->w->cols / GGUF_GROUP; g++)
+            for (int o = 0; o < PANEL; o++) {
+                const struct block_place at = place_at(h, p, o, g);
+                hold(h, &at, block_at(h, p, o, g));
+            }
+    }
 }
 
 static void copy_panels(const struct qtensor *from, const struct qtensor_parts *to)
