@@ -67,7 +67,8 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
 /* Reading a vocabulary of GPT-2's size takes as long as holding the weights, and the two share nothing. */
 struct reading {
     const char *path;
-    bool optional; /* without a vocabulary there is no text, and nothing to say */
+    bool
+        optional; /* without a vocabulary there is no text. One that a GGUF file has must be right all the same */
     struct tokenizer *tokenizer;
     gpt2q_status status;
     gpt2q_error err;
@@ -77,8 +78,9 @@ static void *read_tokenizer(void *arg)
 {
     struct reading *r = arg;
     struct gpt2q_file none;
-    r->status = model_tokenizer_open(r->path, &none, &r->tokenizer, r->optional ? NULL : &r->err);
-    if (r->optional) r->status = GPT2Q_OK;
+    r->status = model_tokenizer_open(r->path, &none, &r->tokenizer, &r->err);
+    const bool has_none = r->status == GPT2Q_INVALID_ARGUMENT || file_is_directory(r->path);
+    if (r->optional && has_none) r->status = GPT2Q_OK;
     return NULL;
 }
 

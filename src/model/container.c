@@ -20,10 +20,11 @@ gpt2q_status container_kind(const char *path, const struct container_reader **ou
     gpt2q_status s = file_map_open(path, &map, err);
     *out = NULL;
     if (s) return s;
-    for (size_t i = 0; !*out; i++)
+    if (!map.size) s = error_set(err, GPT2Q_FORMAT, "%s: is empty: it has 0 bytes", path);
+    for (size_t i = 0; !s && !*out; i++)
         if (readers[i]->recognizes(map.data, map.size)) *out = readers[i];
     file_map_close(&map);
-    return GPT2Q_OK;
+    return s;
 }
 
 static void close_one(struct container_file *file)

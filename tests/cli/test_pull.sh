@@ -45,6 +45,7 @@ def reader(scheme):
     def answer(self, body):
         asked, token = self.headers.get("Range"), self.headers.get("Authorization")
         with open(os.path.join(root, "requests"), "a") as log: log.write("%s %s %s %s\n" % (self.command, self.path, asked, token))
+        self.path = re.sub("^http://[^/]*", "", self.path) # asked as a proxy
         if self.path.startswith("/bytes/"): return self.bytes(body, asked)
         m = re.match(r"/([a-z0-9-]+)/(.+)/resolve/([^/]+)/(.+)$", self.path)
         if not m: return self.plain(404, {"X-Error-Code": "RepoNotFound"})
@@ -281,6 +282,20 @@ pull 0 private tiny
 HF_TOKEN=$(printf 'a\nb: c') pull 2 private tiny
 rm "$HOME/.cache/huggingface/token"
 
+# A mirror, named by $HF_ENDPOINT; a proxy, which is asked for the whole address, on to where the hub leads; and a host without it.
+from_mirror() { # from_mirror VARIABLE=VALUE...
+    rm -rf "$cache"
+    : >"$dir/requests"
+    env "$@" "$gpt2q" pull --cache "$cache" tiny >"$dir/out" 2>"$dir/err" || fail "$*: failed"
+    same tiny models--tiny $tiny
+}
+from_mirror HF_ENDPOINT="$url/hub/"
+grep -q 'GET /bytes/hub/tiny/model.safetensors' "$dir/requests" || fail "HF_ENDPOINT is not the hub"
+from_mirror HF_ENDPOINT=http://hub.invalid/hub http_proxy="$url"
+grep -q 'HEAD http://hub.invalid/hub/tiny/resolve/main/config.json' "$dir/requests" || fail "the proxy was not asked"
+grep -q "GET http://localhost:$port/bytes/hub/tiny/model.safetensors" "$dir/requests" || fail "the proxy was not asked for the bytes"
+from_mirror HF_ENDPOINT="$url/hub" http_proxy=http://proxy.invalid no_proxy=127.0.0.1,localhost
+
 # Shards, one file, JSON.
 pull 0 hub sharded
 same sharded models--sharded config.json vocab.json merges.txt generation_config.json model.safetensors.index.json \
@@ -350,4 +365,22 @@ hf_hub_download("sharded", "config.json", cache_dir=sys.argv[1])
 PY
     pull 0 hub sharded
     says 'config.json: already here'
+    rm -rf "$cache"
+    python3 - "$cache" "$url/hub" <<'PY' || fail "the Python library fetches nothing"
+import os, sys
+os.environ["HF_ENDPOINT"] = sys.argv[2]
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+from huggingface_hub import hf_hub_download
+for name in "config.json vocab.json merges.txt generation_config.json model.safetensors".split():
+    hf_hub_download("tiny", name, cache_dir=sys.argv[1])
+PY
+    HF_HUB_CACHE=$cache "$gpt2q" inspect -m tiny >"$dir/out" 2>"$dir/err" && fail "random bytes are a model"
+    grep -q "$cache/models--tiny" "$dir/err" || fail "-m does not find what the Python library fetched"
+    pull 0 hub tiny
+    says 'model.safetensors: already here, SHA-256 checked'
+    HF_HUB_OFFLINE=1 python3 - "$cache" <<'PY' || fail "the Python library does not find it offline"
+import os, sys
+from huggingface_hub import snapshot_download
+assert len(os.listdir(snapshot_download("tiny", cache_dir=sys.argv[1]))) == 5
+PY
 fi
