@@ -3,9 +3,11 @@
 
 bool task_start(pthread_t *task, void *(*fn)(void *arg), void *arg)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    static const int own[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
+    sigset_t others, before;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&others, own[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
     bool started = !pthread_create(task, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;

@@ -4,7 +4,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Runs fn(arg) in a thread that takes no signals. False: the system gives none. */
+/* Runs fn(arg) in a thread that takes no signals but those that its own instructions raise: a mapped file may become shorter (SIGBUS).
+ * False: the system gives none. */
 bool task_start(pthread_t *task, void *(*fn)(void *arg), void *arg);
 void task_join(pthread_t task);
 #endif

@@ -2,11 +2,14 @@
  * modes left alone; forks; and how many threads a cgroup allows. */
 #include "tests/support.h"
 #include "base/cpu_quota.h"
+#include "base/task.h"
 #include "base/threads.h"
 #include <dirent.h>
 #include <fenv.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -363,6 +366,44 @@ static void test_threads_keep_the_callers_modes(void **state)
     }
 }
 
+/* ---- a task takes the signals of its own instructions, and no others ---- */
+
+static void say_bus(int number)
+{
+    (void)number;
+    _exit(7);
+}
+
+static void *read_beyond_the_end(void *arg)
+{
+    kill(getpid(), SIGUSR1); /* ends the process if the task takes it: the main thread does not */
+    return *(volatile char *)arg ? NULL : arg;
+}
+
+static void test_a_task_takes_its_own_signals(void **state)
+{
+    (void)state;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t task;
+        sigset_t user;
+        sigemptyset(&user);
+        sigaddset(&user, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &user, NULL);
+        FILE *empty = tmpfile();
+        char *map = empty ? mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fileno(empty), 0) : MAP_FAILED;
+        if (map == MAP_FAILED || signal(SIGBUS, say_bus) == SIG_ERR) _exit(1);
+        if (!task_start(&task, read_beyond_the_end, map)) _exit(2);
+        task_join(task);
+        _exit(3);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_cpu_quota),
         cmocka_unit_test(test_threads_of_many_callers),
         cmocka_unit_test(test_threads_keep_the_callers_modes),
+        cmocka_unit_test(test_a_task_takes_its_own_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

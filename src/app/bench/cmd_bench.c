@@ -40,7 +40,7 @@ static void options(struct option_set *set)
                                     0, 0});
     option_add(set, (struct option){0, "schemes", OPTION_STRING, &opt.schemes, "SPEC[@ACT],...",
                                     "the schemes to compare, each with its activations (default: f32,i8,i4; "
-                                    "as stored for a .gpt2q file)",
+                                    "as stored for a quantized file)",
                                     0, 0});
     option_add(set, (struct option){
                         0, "prefill", OPTION_STRING, &opt.prefill, "N,...",
