@@ -41,5 +41,7 @@ void json_put_raw(struct json_writer *w, const char *json, size_t n);
 
 /* The text, zero-terminated, for mem_free; NULL where memory was out. The writer is empty again. */
 char *json_finish(struct json_writer *w);
+/* Empty again, with its memory: for who copies w.text, w.n and writes often. */
+void json_restart(struct json_writer *w);
 void json_discard(struct json_writer *w);
 #endif

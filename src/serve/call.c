@@ -363,6 +363,7 @@ void calls_drop(struct call_host *host)
         call_free(c);
     }
     host->calls = NULL;
+    json_discard(&host->event);
 }
 
 void calls_tick(struct call_host *host, double now)

@@ -45,6 +45,7 @@ struct call_host { /* what a call needs of the server; its strings stay */
     struct news *news;
     struct call *calls; /* all of them; the I/O thread's */
     uint64_t stream_events;
+    struct json_writer event; /* what events of streams are written with */
     /* The call is answered, or its client has left: for the log and the numbers. */
     void (*ended)(void *user, struct call *call);
     void *user;

@@ -36,38 +36,42 @@ static void put_text(struct call *c, const char *text) { put(c, text, strlen(tex
 
 static void put_event(struct call *c, struct json_writer *w)
 {
-    size_t n = w->n;
-    char *json = json_finish(w);
-    if (!json) {
+    if (w->failed) {
         openai_error_set(&c->error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL, "out of memory: an event");
         return;
     }
     put_text(c, "data: ");
-    put(c, json, n);
+    put(c, w->text, w->n);
     put_text(c, "\n\n");
-    mem_free(json);
     c->host->stream_events++;
+}
+
+/* The writer of events, empty: one for all calls, for they are written by one thread. */
+static struct json_writer *begin_event(struct call *c)
+{
+    json_restart(&c->host->event);
+    return &c->host->event;
 }
 
 static void put_usage_event(struct call *c)
 {
-    struct json_writer w = {0};
+    struct json_writer *w = begin_event(c);
     struct openai_head head = call_head_of(c);
-    json_open(&w, '{');
-    openai_head_write(&w, &head, c->chat ? "chat.completion.chunk" : "text_completion");
-    json_key(&w, "choices"), json_open(&w, '['), json_close(&w, ']');
-    openai_usage_write(&w, &c->usage);
-    if (c->request.timings) openai_timings_write(&w, &c->timings);
-    json_close(&w, '}');
-    put_event(c, &w);
+    json_open(w, '{');
+    openai_head_write(w, &head, c->chat ? "chat.completion.chunk" : "text_completion");
+    json_key(w, "choices"), json_open(w, '['), json_close(w, ']');
+    openai_usage_write(w, &c->usage);
+    if (c->request.timings) openai_timings_write(w, &c->timings);
+    json_close(w, '}');
+    put_event(c, w);
 }
 
 static void put_error_event(struct call *c)
 {
-    struct json_writer w = {0};
-    json_open(&w, '{'), json_key(&w, "error"), openai_error_write(&w, &c->error, c->request_id),
-        json_close(&w, '}');
-    put_event(c, &w);
+    struct json_writer *w = begin_event(c);
+    json_open(w, '{'), json_key(w, "error"), openai_error_write(w, &c->error, c->request_id),
+        json_close(w, '}');
+    put_event(c, w);
     c->finished = true;
 }
 
@@ -86,16 +90,16 @@ static void put_samples(struct call *c)
     const struct openai_usage usage = usage_so_far(c);
     struct openai_head head = call_head_of(c);
     for (size_t i = 0; i < c->n_samples && !c->error.code; i++) {
-        struct json_writer w = {0}, extra = {0};
+        struct json_writer *w = begin_event(c), extra = {0};
         if (!openai_stream_has_event(&c->samples[i].stream)) continue;
         if (c->request.continuous_usage)
             openai_usage_write(&extra, &usage);
         else if (c->request.include_usage)
             json_key(&extra, "usage"), json_put_null(&extra);
         char *text = extra.text ? json_finish(&extra) : NULL;
-        openai_stream_event(&c->samples[i].stream, &head, text, &w);
+        openai_stream_event(&c->samples[i].stream, &head, text, w);
         mem_free(text);
-        put_event(c, &w);
+        put_event(c, w);
     }
 }
 

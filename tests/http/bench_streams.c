@@ -1,8 +1,14 @@
-/* bench_streams CONNECTIONS TOTAL PORT BODY: asks for TOTAL streams of /v1/completions over CONNECTIONS connections at a time, each on a
- * connection of its own, and prints one JSON object: answers, answers that were not 200 or not whole, events, seconds, and percentiles
- * of the time to the first event and between events, in milliseconds. One thread, one epoll. For tools/bench_serve. */
+/* bench_streams [--rate R] [--seconds S] [--pause S] CONNECTIONS TOTAL PORT BODY|@FILE: asks for TOTAL streams of /v1/completions, each on
+ * a connection of its own, and prints one JSON object: answers; those that were refused with 429; those that were otherwise not 200, or
+ * not whole; events, seconds, and percentiles in milliseconds of the time to the first event, between events, and to a refusal.
+ *
+ * CONNECTIONS are open at a time. With --rate there is no such number: R arrive a second, at random moments (Poisson), whatever is
+ * still open. @FILE: a body a line, taken in turn. --seconds: no new ones after that. --pause: how long a client that was refused waits
+ * before it is replaced by the next one. One thread, one epoll. For tools/bench_serve. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,17 +28,21 @@ struct client {
     double began, last;
     size_t n_head, matched, done; /* bytes of the status line; of "data: "; of "[DONE]" */
     char head[16];
-    bool sent, whole;
+    const char *request;
+    bool sent;
+    double again_at; /* after a refusal; 0: not waiting */
     long events;
 };
 
 struct bench {
     int epoll, port;
-    const char *request;
-    size_t n_request;
-    long started, total, ended, bad, events;
-    double *first, *gaps;
+    char **requests;
+    size_t n_requests;
+    long started, total, ended, refused, bad, events;
+    double *first, *gaps, *refusals;
     size_t n_first, n_gaps;
+    double began, rate, seconds, pause;
+    uint64_t random;
 };
 
 static double now(void)
@@ -47,7 +57,9 @@ static bool begin(struct bench *b, struct client *c)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)b->port)};
     struct epoll_event e = {.events = EPOLLOUT | EPOLLIN | EPOLLRDHUP, .data.ptr = c};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    *c = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), .began = now()};
+    *c = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
+                         .began = now(),
+                         .request = b->requests[(size_t)b->started % b->n_requests]};
     if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS)) return false;
     b->started++;
     return !epoll_ctl(b->epoll, EPOLL_CTL_ADD, c->fd, &e);
@@ -84,7 +96,7 @@ static bool is_over(struct bench *b, struct client *c, uint32_t events)
     static char bytes[1 << 16];
     if (!c->sent && (events & EPOLLOUT)) {
         struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = c};
-        c->sent = write(c->fd, b->request, b->n_request) == (ssize_t)b->n_request;
+        c->sent = write(c->fd, c->request, strlen(c->request)) == (ssize_t)strlen(c->request);
         epoll_ctl(b->epoll, EPOLL_CTL_MOD, c->fd, &e);
         if (!c->sent) return true;
     }
@@ -95,24 +107,79 @@ static bool is_over(struct bench *b, struct client *c, uint32_t events)
     return n == 0;
 }
 
-static void run(struct bench *b, struct client *clients, long n)
+/* True: the client stays as it is, waiting for its next turn. */
+static bool end(struct bench *b, struct client *c)
+{
+    bool refused = !strncmp(c->head, "HTTP/1.1 429", 12);
+    close(c->fd);
+    c->fd = -1;
+    b->ended++;
+    if (refused) b->refusals[b->refused++] = now() - c->began;
+    b->bad += !refused && (strncmp(c->head, "HTTP/1.1 200", 12) != 0 || c->done != 6);
+    if (refused && b->pause > 0) c->again_at = now() + b->pause;
+    return c->again_at > 0;
+}
+
+static bool may_begin(const struct bench *b)
+{
+    return b->started < b->total && (b->seconds <= 0 || now() - b->began < b->seconds);
+}
+
+static long take_events(struct bench *b, int ms, bool replace)
 {
     struct epoll_event events[512];
+    long fewer = 0;
+    int m = epoll_wait(b->epoll, events, 512, ms);
+    for (int i = 0; i < m; i++) {
+        struct client *c = events[i].data.ptr;
+        if (!is_over(b, c, events[i].events) || end(b, c)) continue;
+        if (!replace || !may_begin(b) || !begin(b, c)) fewer++;
+    }
+    return fewer;
+}
+
+/* Those who were refused and have waited. */
+static long try_again(struct bench *b, struct client *clients, long n)
+{
+    long fewer = 0;
+    double t = now();
+    for (long i = 0; i < n; i++) {
+        if (clients[i].again_at <= 0 || clients[i].again_at > t) continue;
+        clients[i].again_at = 0;
+        if (!may_begin(b) || !begin(b, &clients[i])) fewer++;
+    }
+    return fewer;
+}
+
+static void run(struct bench *b, struct client *clients, long n)
+{
     long live = 0;
     for (; live < n && live < b->total; live++)
         if (!begin(b, &clients[live])) exit(1);
     while (live > 0) {
-        int m = epoll_wait(b->epoll, events, 512, 60000);
-        if (m <= 0) exit(1);
-        for (int i = 0; i < m; i++) {
-            struct client *c = events[i].data.ptr;
-            if (!is_over(b, c, events[i].events)) continue;
-            close(c->fd);
-            b->bad += strncmp(c->head, "HTTP/1.1 200", 12) != 0 || c->done != 6;
-            b->ended++;
-            live--;
-            if (b->started < b->total && begin(b, c)) live++;
+        live -= take_events(b, b->pause > 0 ? 10 : 60000, true);
+        if (b->pause > 0) live -= try_again(b, clients, n);
+    }
+}
+
+static double next_gap(struct bench *b)
+{
+    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+    return -log(((double)(b->random >> 11) + 0.5) / 9007199254740992.0) / b->rate;
+}
+
+static void run_arrivals(struct bench *b, struct client *clients)
+{
+    long live = 0;
+    double next = b->began;
+    while (live > 0 || may_begin(b)) {
+        while (may_begin(b) && now() >= next) {
+            if (!begin(b, &clients[b->started])) exit(1);
+            live++;
+            next += next_gap(b);
         }
+        double wait = may_begin(b) ? next - now() : 1;
+        live -= take_events(b, wait < 0.001 ? 0 : (int)(wait * 1000), false);
     }
 }
 
@@ -127,38 +194,81 @@ static double percentile(const double *sorted, size_t n, double p)
     return n ? 1e3 * sorted[(size_t)((double)(n - 1) * p)] : 0;
 }
 
+/* ---- the beginning ---- */
+
+static void add_request(struct bench *b, const char *body, size_t n)
+{
+    char *request = malloc(n + 256);
+    sprintf(request,
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Connection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
+            n, (int)n, body);
+    b->requests = realloc(b->requests, (b->n_requests + 1) * sizeof *b->requests);
+    b->requests[b->n_requests++] = request;
+}
+
+static void read_bodies(struct bench *b, const char *from)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    if (*from != '@') {
+        add_request(b, from, strlen(from));
+        return;
+    }
+    FILE *f = fopen(from + 1, "r");
+    if (!f) exit(1);
+    for (ssize_t n; (n = getline(&line, &capacity, f)) > 0;)
+        add_request(b, line, (size_t)n - (line[n - 1] == '\n'));
+    free(line);
+    fclose(f);
+}
+
+static void print_percentiles(const char *name, double *x, size_t n)
+{
+    qsort(x, n, sizeof *x, ascending);
+    printf(", \"%s\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"max\": %.2f}", name,
+           percentile(x, n, .5), percentile(x, n, .9), percentile(x, n, .99), percentile(x, n, 1));
+}
+
+static void print(struct bench *b)
+{
+    printf("{\"answers\": %ld, \"refused\": %ld, \"bad\": %ld, \"events\": %ld, \"seconds\": %.3f", b->ended,
+           b->refused, b->bad, b->events, now() - b->began);
+    print_percentiles("first_ms", b->first, b->n_first);
+    print_percentiles("gap_ms", b->gaps, b->n_gaps);
+    print_percentiles("refused_ms", b->refusals, (size_t)b->refused);
+    printf("}\n");
+}
+
 int main(int argc, char **argv)
 {
+    static const struct option options[] = {{"rate", required_argument, NULL, 'r'},
+                                            {"seconds", required_argument, NULL, 's'},
+                                            {"pause", required_argument, NULL, 'p'},
+                                            {NULL, 0, NULL, 0}};
+    struct bench b = {.epoll = epoll_create1(0), .random = 1};
     struct rlimit limit;
-    if (argc != 5) return fprintf(stderr, "bench_streams CONNECTIONS TOTAL PORT BODY\n"), 2;
+    for (int o; (o = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
+        if (o == '?') return 2;
+        *(o == 'r' ? &b.rate : o == 's' ? &b.seconds : &b.pause) = atof(optarg);
+    }
+    if (argc - optind != 4) return fprintf(stderr, "bench_streams CONNECTIONS TOTAL PORT BODY|@FILE\n"), 2;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    long n = atol(argv[1]);
-    char *request = malloc(strlen(argv[4]) + 256);
-    int length =
-        sprintf(request,
-                "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
-                strlen(argv[4]), argv[4]);
-    struct bench b = {.epoll = epoll_create1(0),
-                      .port = atoi(argv[3]),
-                      .total = atol(argv[2]),
-                      .request = request,
-                      .n_request = (size_t)length};
+    long n = atol(argv[optind]);
+    b.total = atol(argv[optind + 1]);
+    b.port = atoi(argv[optind + 2]);
+    read_bodies(&b, argv[optind + 3]);
     b.first = malloc(((size_t)b.total + 1) * sizeof *b.first);
+    b.refusals = malloc(((size_t)b.total + 1) * sizeof *b.refusals);
     b.gaps = malloc(GAPS_MAX * sizeof *b.gaps);
-    struct client *clients = calloc((size_t)n, sizeof *clients);
-    double began = now();
-    run(&b, clients, n);
-    double s = now() - began;
-    qsort(b.first, b.n_first, sizeof *b.first, ascending);
-    qsort(b.gaps, b.n_gaps, sizeof *b.gaps, ascending);
-    printf("{\"answers\": %ld, \"bad\": %ld, \"events\": %ld, \"seconds\": %.3f, \"first_ms\": {\"p50\": "
-           "%.2f, \"p99\": %.2f}, "
-           "\"gap_ms\": {\"p50\": %.2f, \"p99\": %.2f}}\n",
-           b.ended, b.bad, b.events, s, percentile(b.first, b.n_first, .5),
-           percentile(b.first, b.n_first, .99), percentile(b.gaps, b.n_gaps, .5),
-           percentile(b.gaps, b.n_gaps, .99));
+    struct client *clients = calloc((size_t)(b.rate > 0 ? b.total : n), sizeof *clients);
+    b.began = now();
+    if (b.rate > 0)
+        run_arrivals(&b, clients);
+    else
+        run(&b, clients, n);
+    print(&b);
     return b.bad != 0;
 }
