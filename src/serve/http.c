@@ -34,20 +34,12 @@ static void append(struct http_request *r, const char *data, size_t n)
     r->body[r->n_body] = '\0';
 }
 
-/* A client that leaves is seen by our own epoll: libmicrohttpd looks at no socket of a suspended connection. */
-static void watch_client(struct connection *c)
-{
-    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = &c->watch};
-    if (!c->watched) c->watched = !epoll_ctl(c->server->epoll, EPOLL_CTL_ADD, c->fd, &e);
-}
-
 static enum MHD_Result queue(struct http_request *r)
 {
     struct MHD_Response *response = r->response;
     r->response = NULL;
     r->answering = true;
     r->waiting_since = clock_seconds();
-    if (r->read) watch_client(r->connection);
     enum MHD_Result result = mhd_library.queue_response(r->mhd, (unsigned)r->status, response);
     mhd_library.destroy_response(response);
     return result;
@@ -80,8 +72,12 @@ static enum MHD_Result on_end(struct http_request *r)
         s->events.complete(s->events.user, r);
     }
     if (r->gone) return MHD_NO;
+    if (r->response && !r->read) return queue(r);
+    if (r->connection->left) {
+        http_tell_gone(r);
+        return MHD_NO;
+    }
     if (r->response) return queue(r);
-    watch_client(r->connection);
     http_suspend(r);
     return MHD_YES;
 }
@@ -136,8 +132,6 @@ void *http_request_new(void *cls, const char *uri, struct MHD_Connection *mhd)
 static void request_free(struct http_request *r)
 {
     struct connection *c = r->connection;
-    if (c->watched) epoll_ctl(c->server->epoll, EPOLL_CTL_DEL, c->fd, NULL);
-    c->watched = false;
     c->request = NULL;
     c->served = true;
     c->idle_since = clock_seconds();
@@ -180,6 +174,14 @@ static bool of_one_ip(const struct connection *c)
     return n > s->limits.connections_of_ip;
 }
 
+/* A client that leaves is seen by our own epoll. libmicrohttpd looks at no socket of a suspended connection, and where a client sends
+ * half of a request and leaves at once, it reads the half and waits for the rest. */
+static void watch_client(struct connection *c)
+{
+    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = &c->watch};
+    epoll_ctl(c->server->epoll, EPOLL_CTL_ADD, c->fd, &e);
+}
+
 static void connection_open(struct http_server *s, struct MHD_Connection *mhd, void **context)
 {
     struct connection *c = mem_zalloc(sizeof *c);
@@ -191,6 +193,7 @@ static void connection_open(struct http_server *s, struct MHD_Connection *mhd, v
     c->fd = mhd_library.get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     c->idle_since = clock_seconds();
     name_remote(c);
+    watch_client(c);
     c->next = s->connections;
     if (c->next) c->next->previous = c;
     s->connections = c;
@@ -208,6 +211,7 @@ static void connection_ended(struct http_server *s, void **context)
     else
         s->connections = c->next;
     if (c->next) c->next->previous = c->previous;
+    epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->fd, NULL); /* before libmicrohttpd closes it */
     s->n_connections--;
     s->ended_one = true;
     mem_free(c);

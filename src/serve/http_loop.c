@@ -16,16 +16,15 @@
 static void time_out(struct http_request *r)
 {
     struct http_server *s = r->connection->server;
-    char body[REFUSAL_MAX], head[200];
+    char body[REFUSAL_MAX], all[REFUSAL_MAX + 200];
     http_count_refusal(s, "request_timeout");
     size_t n = s->events.refusal(s->events.user, r, "request_timeout", "the request did not arrive in time",
                                  body, sizeof body);
-    int m = snprintf(head, sizeof head,
+    int m = snprintf(all, sizeof all,
                      "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: "
-                     "close\r\nContent-Length: %zu\r\n\r\n",
-                     n);
-    if (send(r->connection->fd, head, (size_t)m, MSG_DONTWAIT | MSG_NOSIGNAL) == m)
-        (void)!send(r->connection->fd, body, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+                     "close\r\nContent-Length: %zu\r\n\r\n%.*s",
+                     n, (int)n, body);
+    (void)!send(r->connection->fd, all, (size_t)m, MSG_DONTWAIT | MSG_NOSIGNAL);
     http_cut(r);
 }
 
@@ -54,7 +53,9 @@ static void check_connection(struct connection *c, double now)
     const struct http_limits *l = &c->server->limits;
     struct http_request *r = c->request;
     if (r) look_for_progress(r, now);
-    if (!r) {
+    if (c->left && (!r || !r->complete)) { /* what it sent was read: the rest never comes */
+        shutdown(c->fd, SHUT_RDWR);
+    } else if (!r) {
         if (now - c->idle_since > (c->served ? l->idle_s : l->header_s)) shutdown(c->fd, SHUT_RDWR);
     } else if (!r->complete && !r->answering) {
         if (now - r->started_at > (r->begun ? l->body_s : l->header_s)) time_out(r);
@@ -91,7 +92,8 @@ static void dispatch(const struct epoll_event *e)
     if (w->kind == WATCHED_FD) w->fn(w->user);
     if (w->kind != WATCHED_CLIENT) return;
     struct connection *c = w->user;
-    if (c->request && (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) http_tell_gone(c->request);
+    c->left = c->left || (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+    if (c->left && c->request && c->request->complete) http_tell_gone(c->request);
 }
 
 static int patience(const struct http_server *s, int ms)

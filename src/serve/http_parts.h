@@ -27,12 +27,13 @@ struct watch { /* what an event of our epoll points to */
 };
 
 struct connection {
-    struct watch watch; /* first: of the client's socket, while a request runs */
+    struct watch watch; /* first: of the client's socket */
     struct http_server *server;
     struct connection *next, *previous;
     struct http_request *request; /* NULL: between requests */
     int fd;
-    bool too_many, served, watched;
+    bool too_many, served;
+    bool left; /* the client has closed its side */
     double idle_since;
     char remote[INET6_ADDRSTRLEN + 1];
 };

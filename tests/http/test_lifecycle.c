@@ -52,6 +52,33 @@ static void who_leaves_frees_its_rows(void **state)
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
 
+/* Trap: where the half of a request and its end arrive together, the library waits for the other half. */
+static void who_leaves_in_its_headers_is_seen(void **state)
+{
+    (void)state;
+    static const char half[] = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Le";
+    static const char head[] =
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Content-Length: 100\r\n\r\n{\"pro";
+    struct served s = served_start("-j 1 --log-level error");
+    for (int i = 0; i < 40; i++) {
+        int fd = client_open(&s);
+        client_send(fd, i % 2 ? half : head, i % 2 ? sizeof half - 1 : sizeof head - 1);
+        close(fd);
+    }
+    assert_true(
+        served_metric_becomes(&s, "gpt2q_http_connections", 1, 3)); /* the deadlines are 10 and 30 s */
+    static const char get[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    int fd = client_open(&s); /* a whole request is answered, though nothing more will come */
+    client_send(fd, get, sizeof get - 1);
+    shutdown(fd, SHUT_WR);
+    struct answer a = client_read(fd, 5, false);
+    assert_int_equal(a.status, 200);
+    answer_free(&a);
+    close(fd);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+}
+
 static void a_full_queue_says_when_to_come_back(void **state)
 {
     (void)state;
@@ -180,9 +207,13 @@ static void a_second_signal_cuts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_leaves_frees_its_rows), cmocka_unit_test(a_full_queue_says_when_to_come_back),
-        cmocka_unit_test(slow_readers_are_cut),      cmocka_unit_test(deadlines_end_what_takes_long),
-        cmocka_unit_test(draining_loses_no_answer),  cmocka_unit_test(a_second_signal_cuts),
+        cmocka_unit_test(who_leaves_frees_its_rows),
+        cmocka_unit_test(who_leaves_in_its_headers_is_seen),
+        cmocka_unit_test(a_full_queue_says_when_to_come_back),
+        cmocka_unit_test(slow_readers_are_cut),
+        cmocka_unit_test(deadlines_end_what_takes_long),
+        cmocka_unit_test(draining_loses_no_answer),
+        cmocka_unit_test(a_second_signal_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
