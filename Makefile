@@ -175,6 +175,8 @@ $(BUILD)/tests/torture/main.o: src/app/main.c $(BUILD)/flags
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -Dmain=gpt2q_main $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
 $(TORTURE_BIN): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(TORTURE_OBJ) $(SUPPORT) $(filter-out %/app/main.o,$(APP_OBJ)) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
+# Its passes fail when it wants them to.
+$(BUILD)/tests/http/test_renewal: LDFLAGS += -Wl,--wrap=gpt2q_scheduler_step
 $(BUILD)/tests/http/%: $(BUILD)/tests/http/%.o $(SUPPORT) $(SERVE_OBJ) $(LIB_OBJ)
 	$(call say,LINK)$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LIB_OBJ)

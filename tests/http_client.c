@@ -57,23 +57,28 @@ void served_directory(struct served *s)
     assert_non_null(mkdtemp(s->directory));
 }
 
+void served_await(struct served *s, const char *what)
+{
+    char path[TEMP_PATH + 8];
+    snprintf(path, sizeof path, "%s/port", s->directory);
+    for (double began = now_s(); now_s() - began < READY_S; sleep_s(0.01)) {
+        FILE *f = fopen(path, "r");
+        int n = f ? fscanf(f, "%d", &s->port) : 0;
+        if (f) fclose(f);
+        if (n == 1) return;
+        if (waitpid(s->pid, NULL, WNOHANG) == s->pid) break;
+    }
+    show_log(s);
+    fail_msg("the server with '%s' is not ready", what);
+}
+
 struct served served_start(const char *options)
 {
     struct served s = {0};
-    char path[TEMP_PATH + 8];
     served_directory(&s);
-    snprintf(path, sizeof path, "%s/port", s.directory);
     s.pid = fork();
     if (s.pid == 0) run_server(&s, options);
-    for (double began = now_s(); now_s() - began < READY_S; sleep_s(0.01)) {
-        FILE *f = fopen(path, "r");
-        int n = f ? fscanf(f, "%d", &s.port) : 0;
-        if (f) fclose(f);
-        if (n == 1) return s;
-        if (waitpid(s.pid, NULL, WNOHANG) == s.pid) break;
-    }
-    show_log(&s);
-    fail_msg("the server with '%s' is not ready", options);
+    served_await(&s, options);
     return s;
 }
 

@@ -12,6 +12,8 @@ struct served {
 };
 /* Makes the directory of its own. */
 void served_directory(struct served *s);
+/* Until the file "port" in it names the port of process s->pid; fails the test if it never does. */
+void served_await(struct served *s, const char *what);
 /* Runs `$GPT2Q serve --port 0 <options>` until it is ready; fails the test if it never is. */
 struct served served_start(const char *options);
 /* Sends the signal and waits; the exit code, or 128 + the signal that ended it. */

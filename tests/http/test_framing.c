@@ -105,6 +105,26 @@ static void nothing_is_smuggled(void **state)
     assert_int_equal(answers, 1);
 }
 
+/* Trap: with its strict mode the library sends the head of its own refusals twice. */
+static void refusals_come_once(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"GET /health HTTP/1.1\r\n\r\n",
+                                        "GET /health HTTP/1.1\r\nHost : x\r\n\r\n",
+                                        "GET /health HTTP/1.1\r\n" HOST HOST "\r\n"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char all[4096] = "";
+        size_t n = 0;
+        int fd = client_open(&server), heads = 0;
+        client_send(fd, cases[i], strlen(cases[i]));
+        for (ssize_t m; (m = client_read_some(fd, all + n, sizeof all - n, 3)) > 0;) n += (size_t)m;
+        close(fd);
+        for (const char *p = all; (p = strstr(p, "HTTP/1.1 ")); p++) heads++;
+        assert_int_equal(heads, 1);
+        assert_int_equal(strncmp(all, "HTTP/1.1 400", 12), 0);
+    }
+}
+
 /* Trap: an answer in the first call of the handler would end every connection. */
 static void connections_are_kept(void **state)
 {
@@ -233,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_requests),
         cmocka_unit_test(nothing_is_smuggled),
+        cmocka_unit_test(refusals_come_once),
         cmocka_unit_test(connections_are_kept),
         cmocka_unit_test(slow_senders_have_deadlines),
         cmocka_unit_test(connections_too_many_are_told),
