@@ -185,7 +185,7 @@ $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
 $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
-.PHONY: test test-load torture torture-minute test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
+.PHONY: test test-load test-clients torture torture-minute test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
 test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(TEST_SCRIPT)
@@ -193,6 +193,8 @@ test-long: ## all tests with all their rounds
 	@GPT2Q_TEST_LONG=1 $(MAKE) test
 test-load: $(PROGRAM) $(BUILD)/tests/http/bench_streams ## the server under load: mixed requests, clients that leave or dawdle, drains, proxies; minutes
 	@PYTHONDONTWRITEBYTECODE=1 CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) tools/run-tests $(wildcard tests/load/test_*.py)
+test-clients: $(PROGRAM) ## real clients against the server, from PyPI, in an environment of their own
+	@PYTHONDONTWRITEBYTECODE=1 CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) tools/run-tests $(wildcard tests/clients/test_*.py)
 sweep: $(BUILD)/tests/kernels/test_sweep ## 100,000 products of sampled shapes, every instruction set against scalar
 	@GPT2Q_SWEEP=100000 $<
 torture: $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM) ## every allocation, system call, cut and bit of the tests in tests/torture and tests/fuzz, half an hour
