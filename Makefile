@@ -185,7 +185,7 @@ $(TEST_BIN:=.o) $(BENCH_BIN:=.o) $(SUPPORT): | $(BUILD)/cmocka
 $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
-.PHONY: test test-load test-clients torture torture-minute test-long sweep test-build bench-kernels sanitize tsan fuzz fuzz-run
+.PHONY: test test-load test-clients torture torture-minute test-long sweep test-build bench-kernels sanitize tsan tsan-http http-run fuzz fuzz-run
 test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(TEST_SCRIPT)
@@ -208,6 +208,10 @@ sanitize: ## all tests with the address and undefined behaviour sanitizers
 # libomp is not instrumented, so its own work is not checked.
 tsan: ## all tests with the thread sanitizer (clang)
 	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 die_after_fork=0 $$TSAN_OPTIONS" $(MAKE) CONFIG=tsan CC=clang test
+tsan-http: ## the server's tests with the thread sanitizer (clang)
+	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 die_after_fork=0 $$TSAN_OPTIONS" $(MAKE) CONFIG=tsan CC=clang http-run
+http-run: $(filter $(BUILD)/tests/http/%,$(TEST_BIN)) $(PROGRAM)
+	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(filter $(BUILD)/tests/http/%,$(TEST_BIN))
 fuzz: ## each fuzzer of tests/fuzz for FUZZ_SECONDS (clang)
 	@$(MAKE) CONFIG=fuzz CC=clang fuzz-run
 fuzz-run: $(FUZZ_BIN)

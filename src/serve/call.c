@@ -177,11 +177,36 @@ static void call_free(struct call *c)
     mem_free(c);
 }
 
-struct call *call_begin(struct call_host *host, struct http_request *r, const struct reply_context *context,
-                        bool chat, struct openai_error *error, struct lane **lane)
+/* Text becomes ids here, where nobody waits for it; the scheduler would do it under its lane's lock. */
+static bool tokenize_prompts(struct call *c, struct openai_error *error)
 {
-    size_t n;
-    const char *body = http_body(r, &n);
+    gpt2q_error why;
+    for (size_t i = 0; i < c->request.n_prompts; i++) {
+        const struct prompt *p = &c->request.prompts[i];
+        const size_t most = 3 * p->n + 65; /* gpt2q_tokenize says so */
+        if (p->ids || !p->n) continue;
+        int32_t *ids = mem_array(most, sizeof *ids);
+        c->prompts[i].ids = ids;
+        if (!ids) error_memory(&why, "a prompt", most * sizeof *ids);
+        if (!ids || gpt2q_tokenize(c->lane->model, p->text, p->n, 0, ids, most, &c->prompts[i].n_ids, &why)) {
+            openai_error_of(error, &why);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void forget_ids(struct call *c)
+{
+    for (size_t i = 0; c->prompts && i < c->request.n_prompts; i++) {
+        mem_free(c->prompts[i].ids);
+        c->prompts[i].ids = NULL;
+    }
+}
+
+struct call *call_read(struct call_host *host, const char *body, size_t n, bool chat, bool tokenize,
+                       struct openai_error *error, struct lane **lane)
+{
     struct call *c = mem_zalloc(sizeof *c);
     *error = (struct openai_error){0};
     *lane = NULL;
@@ -191,12 +216,9 @@ struct call *call_begin(struct call_host *host, struct http_request *r, const st
     }
     pthread_mutex_init(&c->lock, NULL);
     c->host = host;
-    c->http = r;
-    c->request_id = context->request_id;
-    c->cors_origin = context->cors_origin;
     c->chat = chat;
+    c->request_id = "";
     c->usage.has_cached = true;
-    c->arrived_at = c->wrote_at = http_completed_at(r);
     make_id(c);
     bool ok = !read_body(c, body, n, error) && (c->lane = lane_find(host, c->request.model, error)) != NULL;
     *lane = c->lane;
@@ -208,10 +230,32 @@ struct call *call_begin(struct call_host *host, struct http_request *r, const st
         if (!ok)
             openai_error_set(error, GPT2Q_OUT_OF_MEMORY, "out_of_memory", NULL, "out of memory: a request");
     }
-    if (ok) ok = !submit(c, error);
+    if (ok && tokenize) ok = tokenize_prompts(c, error);
+    if (ok) return c;
+    call_free(c);
+    return NULL;
+}
+
+void call_discard(struct call *c)
+{
+    forget_ids(c);
+    call_free(c);
+}
+
+bool call_begin(struct call *c, struct http_request *r, const struct reply_context *context,
+                struct openai_error *error)
+{
+    struct call_host *host = c->host;
+    size_t n;
+    c->http = r;
+    c->request_id = context->request_id;
+    c->cors_origin = context->cors_origin;
+    c->arrived_at = c->wrote_at = http_completed_at(r);
+    bool ok = !submit(c, error);
+    forget_ids(c); /* the scheduler has its own */
     if (!ok) {
         call_free(c);
-        return NULL;
+        return false;
     }
     mem_free(http_take_body(r, &n)); /* an event stream may live long */
     c->next = host->calls;
@@ -219,7 +263,7 @@ struct call *call_begin(struct call_host *host, struct http_request *r, const st
     host->calls = c;
     if (c->streams) call_begin_stream(c);
     engine_wake(host->engine);
-    return c;
+    return true;
 }
 
 /* ---- answering: the I/O thread ---- */

@@ -34,7 +34,9 @@ struct call_sample {
 struct call_prompt {
     struct call *call;
     size_t index;
-    uint64_t id; /* the scheduler's */
+    uint64_t id;  /* the scheduler's */
+    int32_t *ids; /* of its text, until it is submitted; NULL: the scheduler makes them */
+    size_t n_ids;
 };
 
 struct call_host { /* what a call needs of the server; its strings stay */
@@ -92,9 +94,15 @@ struct call {
     size_t n_out, out_at, out_capacity;
 };
 
-/* Reads the body, chooses the lane, and hands all prompts to its scheduler, or none: then *error says why. */
-struct call *call_begin(struct call_host *host, struct http_request *r, const struct reply_context *context,
-                        bool chat, struct openai_error *error, struct lane **lane);
+/* Reads the body, n bytes, and chooses the lane. NULL: *error says why not; *lane is the one it would have had, or NULL. It may run in any
+ * thread. tokenize: the ids of texts are made here, too. */
+struct call *call_read(struct call_host *host, const char *body, size_t n, bool chat, bool tokenize,
+                       struct openai_error *error, struct lane **lane);
+/* Hands all prompts to the lane's scheduler, or none: then it is freed, and *error says why. */
+bool call_begin(struct call *c, struct http_request *r, const struct reply_context *context,
+                struct openai_error *error);
+/* Instead of call_begin: nobody waits for it any more. */
+void call_discard(struct call *c);
 /* The lane of this id or alias; NULL and *error where there is none. NULL model: the first. */
 struct lane *lane_find(const struct call_host *host, const char *model, struct openai_error *error);
 /* What the I/O thread does: with news; once in a while; when the client has left; when the connection has let go. */

@@ -192,8 +192,8 @@ gpt2q_request call_scheduler_request(struct call *c, size_t i)
     const struct prompt *p = &c->request.prompts[i];
     r.prompt = p->text;
     r.prompt_len = p->n;
-    r.ids = p->ids;
-    r.n_ids = p->n_ids;
+    r.ids = c->prompts[i].ids ? c->prompts[i].ids : p->ids;
+    r.n_ids = c->prompts[i].ids ? c->prompts[i].n_ids : p->n_ids;
     r.on_prefill = on_prefill;
     r.on_token = on_token;
     r.on_text = c->streams ? on_text : NULL;

@@ -21,20 +21,64 @@ static int honest_wait(struct lane *lane)
     return retry_after(load.tokens_left, lane_rate(lane));
 }
 
+struct completion {
+    struct visit_errand errand; /* first */
+    bool chat;
+    struct call *call;
+    struct lane *lane;
+    struct openai_error error;
+};
+
+static void read_completion(struct completion *c, struct call_host *host, const char *body, size_t n,
+                            bool large)
+{
+    c->call = call_read(host, body, n, c->chat, large, &c->error, &c->lane);
+}
+
+static void answer_completion(struct completion *c, struct visit *v, struct http_request *r)
+{
+    const struct reply_context context = visit_context(v);
+    if (c->lane) memcpy(v->model, c->lane->id, sizeof v->model);
+    if (c->call && call_begin(c->call, r, &context, &c->error)) {
+        v->call = c->call;
+        return;
+    }
+    int wait = c->lane && !strcmp(c->error.code, "queue_full") ? honest_wait(c->lane) : 0;
+    v->reason = c->error.code;
+    v->status = reply_error(r, &context, &c->error, wait);
+}
+
+static void work(struct errand *e)
+{
+    struct completion *c = (struct completion *)e;
+    read_completion(c, &c->errand.server->host, c->errand.body, c->errand.n_body, true);
+}
+
+static void done(struct errand *e)
+{
+    struct completion *c = (struct completion *)e;
+    struct visit *v = visit_returns(&c->errand);
+    if (v)
+        answer_completion(c, v, c->errand.request);
+    else if (c->call)
+        call_discard(c->call);
+    mem_free(c);
+}
+
 static void complete(struct server *s, struct visit *v, struct http_request *r, bool chat)
 {
-    struct openai_error error = {0};
-    struct lane *lane;
     size_t n;
-    const struct reply_context context = visit_context(v);
     const char *body = http_body(r, &n);
     if (s->options->log_prompts) v->log.prompt = mem_memdup(body, n < 2000 ? n : 2000);
-    v->call = call_begin(&s->host, r, &context, chat, &error, &lane);
-    if (lane) memcpy(v->model, lane->id, sizeof v->model);
-    if (v->call) return;
-    int wait = lane && !strcmp(error.code, "queue_full") ? honest_wait(lane) : 0;
-    v->reason = error.code;
-    v->status = reply_error(r, &context, &error, wait);
+    struct completion here = {.chat = chat};
+    if (n >= LARGE_BODY) {
+        struct completion *c = mem_zalloc(sizeof *c);
+        if (c) *c = here;
+        if (visit_sends(&s->worker, v, r, c ? &c->errand : NULL, work, done)) return;
+        mem_free(c);
+    }
+    read_completion(&here, &s->host, body, n, false);
+    answer_completion(&here, v, r);
 }
 
 void endpoint_completions(struct server *s, struct visit *v, struct http_request *r)

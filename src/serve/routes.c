@@ -260,6 +260,27 @@ void visit_gone(void *user, struct http_request *r)
     if (v && v->call) call_cancel(v->call, CANCEL_DISCONNECT);
 }
 
+/* ---- with the worker ---- */
+
+bool visit_sends(struct worker *worker, struct visit *v, struct http_request *r, struct visit_errand *e,
+                 void (*work)(struct errand *e), void (*done)(struct errand *e))
+{
+    if (!e) return false;
+    *e = (struct visit_errand){
+        .errand = {.work = work, .done = done}, .server = v->server, .visit = v, .request = r};
+    e->body = http_take_body(r, &e->n_body);
+    v->away = e;
+    worker_give(worker, &e->errand);
+    return true;
+}
+
+struct visit *visit_returns(struct visit_errand *e)
+{
+    mem_free(e->body);
+    if (e->visit) e->visit->away = NULL;
+    return e->visit;
+}
+
 /* ---- at the end ---- */
 
 static const char *const finishes[] = {"length", "stop", "cancelled", "error"};
@@ -309,6 +330,7 @@ void visit_ended(void *user, struct http_request *r, bool whole)
     struct server *s = user;
     struct visit *v = http_user(r);
     if (!v) return;
+    if (v->away) v->away->visit = NULL;
     if (v->call) {
         if (!whole) call_cancel(v->call, CANCEL_DISCONNECT);
         note_call(v, v->call, whole);

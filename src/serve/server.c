@@ -188,6 +188,8 @@ static void watchdog(struct server *s, double now)
     if (engine_silent_s(&s->engine) < STUCK_S) notify_systemd("WATCHDOG=1");
 }
 
+static void worker_returns(void *user) { worker_finish(&((struct server *)user)->worker); }
+
 static void news_come(void *user) { calls_take_news(&((struct server *)user)->host); }
 
 static int run(struct server *s)
@@ -238,7 +240,8 @@ static bool open_http(struct server *s, gpt2q_error *err)
     if (!s->http) return false;
     bool ok = http_watch(s->http, s->news.event, news_come, s) &&
               http_watch(s->http, s->signals, when_signalled, s) &&
-              http_watch(s->http, s->loaded, when_loaded, s);
+              http_watch(s->http, s->loaded, when_loaded, s) &&
+              http_watch(s->http, s->worker.event, worker_returns, s);
     if (!ok) error_set(err, GPT2Q_IO, "no file descriptors are left");
     return ok;
 }
@@ -268,12 +271,15 @@ static gpt2q_status open_server(struct server *s, gpt2q_error *err)
     raise_file_limit();
     if (!news_open(&s->news) || s->signals < 0 || s->loaded < 0)
         return error_set(err, GPT2Q_IO, "no file descriptors are left");
+    s->worker_runs = worker_start(&s->worker);
+    if (!s->worker_runs) return error_set(err, GPT2Q_OUT_OF_MEMORY, "the system gives no thread");
     return open_http(s, err) ? GPT2Q_OK : GPT2Q_IO;
 }
 
 static void close_server(struct server *s)
 {
     http_close(s->http);
+    if (s->worker_runs) worker_stop(&s->worker);
     listen_close(&s->listening, !s->http);
     if (s->engine_runs) engine_stop(&s->engine);
     calls_drop(&s->host);

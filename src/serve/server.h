@@ -5,9 +5,11 @@
 #include "serve/guard.h"
 #include "serve/listen.h"
 #include "serve/log.h"
+#include "serve/worker.h"
 
 #define REQUEST_ID_MAX 128
 #define COUNTERS_MAX   256
+#define LARGE_BODY     ((size_t)65536) /* from here on the worker reads it */
 
 enum server_state { SERVER_LOADING, SERVER_READY, SERVER_LINGERING, SERVER_DRAINING };
 
@@ -16,12 +18,23 @@ struct visit {
     struct server *server;
     const struct route *route; /* NULL: no such path */
     struct call *call;         /* NULL: none, or over */
+    struct visit_errand *away; /* NULL: it is not with the worker */
     char request_id[REQUEST_ID_MAX + 1];
     const char *cors_origin; /* owned by the request */
     const char *reason;      /* of a refusal; NULL: none */
     struct log_request log;  /* what is known for the line at its end */
     char model[160];
     int status;
+};
+
+/* A visit whose body the worker reads. The visit may end meanwhile. */
+struct visit_errand {
+    struct errand errand; /* first */
+    struct server *server;
+    struct visit *visit; /* NULL: the client has left */
+    struct http_request *request;
+    char *body;
+    size_t n_body;
 };
 
 struct counter {
@@ -40,6 +53,8 @@ struct server {
     size_t n_lanes;
     struct engine engine;
     struct news news;
+    struct worker worker;
+    bool worker_runs;
     struct call_host host;
     enum server_state state;
     bool engine_runs;
@@ -75,6 +90,12 @@ size_t visit_refusal(void *user, struct http_request *r, const char *code, const
                      size_t max);
 /* A call has ended: numbers for the log (routes.c). */
 void visit_call_ended(void *user, struct call *call);
+
+/* Hands the visit's body to the worker; false: it has to be done here. */
+bool visit_sends(struct worker *worker, struct visit *v, struct http_request *r, struct visit_errand *e,
+                 void (*work)(struct errand *e), void (*done)(struct errand *e));
+/* It is back: frees the body; the visit, or NULL if its client has left. */
+struct visit *visit_returns(struct visit_errand *e);
 
 struct reply_context visit_context(const struct visit *v);
 __attribute__((format(printf, 6, 7))) void visit_refuse(struct visit *v, struct http_request *r,

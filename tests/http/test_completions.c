@@ -192,6 +192,35 @@ static void streams_join_to_the_answer(void **state)
     }
 }
 
+/* Large bodies are read by a thread of their own, which makes ids of texts, too. */
+static void large_bodies_have_the_same_answers(void **state)
+{
+    (void)state;
+    static char body[100000], filler[80001];
+    memset(filler, 'x', 80000);
+    for (size_t i = 0; i < N_BODIES; i++) {
+        snprintf(body, sizeof body, "%.*s,\"user\":\"%s\"}", (int)strlen(bodies[i]) - 1, bodies[i], filler);
+        struct answer a = http_post(&server, "/v1/completions", bodies[i]),
+                      b = http_post(&server, "/v1/completions", body);
+        assert_int_equal(b.status, 200);
+        char *want = choices_of(a.body), *got = choices_of(b.body);
+        assert_string_equal(got, want);
+        free(want), free(got);
+        answer_free(&a), answer_free(&b);
+    }
+    snprintf(body, sizeof body, "{\"prompt\":\"%s\",\"max_tokens\":4}", filler);
+    struct answer a = http_post(&server, "/v1/completions", body);
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(a.body, "\"code\":\"context_length_exceeded\""));
+    assert_non_null(strstr(a.body, "\"param\":\"prompt\""));
+    answer_free(&a);
+    snprintf(body, sizeof body, "{\"prompt\":\"%s\"}", filler);
+    a = http_post(&server, "/tokenize", body);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(a.body, "{\"count\":"));
+    answer_free(&a);
+}
+
 static void usage_comes_when_asked(void **state)
 {
     (void)state;
@@ -288,6 +317,7 @@ int main(void)
         cmocka_unit_test(the_same_bytes_as_batch),
         cmocka_unit_test(the_same_text_as_generate),
         cmocka_unit_test(streams_join_to_the_answer),
+        cmocka_unit_test(large_bodies_have_the_same_answers),
         cmocka_unit_test(usage_comes_when_asked),
         cmocka_unit_test(a_seed_repeats_an_answer),
         cmocka_unit_test(what_is_wrong_is_named),

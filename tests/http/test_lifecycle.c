@@ -132,6 +132,40 @@ static void slow_readers_are_cut(void **state)
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
 
+/* Others are answered while a large body is read; who leaves meanwhile leaves nothing. */
+static void large_bodies_stall_nobody(void **state)
+{
+    (void)state;
+    struct served s = served_start("-j 1 --log-level error");
+    const size_t n_ids = 1500000;
+    char *body = malloc(2 * n_ids + 64), text[256];
+    size_t n = (size_t)sprintf(body, "{\"prompt\":[");
+    for (size_t i = 0; i < n_ids; i++) body[n++] = '7', body[n++] = ',';
+    strcpy(body + n - 1, "]}");
+    int fd = client_open(&s), leaver = client_open(&s);
+    send_request(fd, body);
+    struct answer a = http_get(&s, "/health/live");
+    assert_int_equal(a.status, 200);
+    answer_free(&a);
+    assert_int_equal(client_read_some(fd, text, sizeof text, 0), -1); /* not yet */
+    send_request(leaver, body);
+    close(leaver);
+    a = client_read(fd, 60, false);
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(a.body, "\"code\":\"context_length_exceeded\""));
+    answer_free(&a);
+    close(fd);
+    fd = client_open(&s);
+    send_request(fd, body); /* the server ends while it is read */
+    sleep_s(0.02);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+    a = client_read(fd, 1, false);
+    assert_true(a.status == 400 || a.status == 503 || a.status == 0);
+    answer_free(&a);
+    close(fd);
+    free(body);
+}
+
 static void deadlines_end_what_takes_long(void **state)
 {
     (void)state;
@@ -211,6 +245,7 @@ int main(void)
         cmocka_unit_test(who_leaves_in_its_headers_is_seen),
         cmocka_unit_test(a_full_queue_says_when_to_come_back),
         cmocka_unit_test(slow_readers_are_cut),
+        cmocka_unit_test(large_bodies_stall_nobody),
         cmocka_unit_test(deadlines_end_what_takes_long),
         cmocka_unit_test(draining_loses_no_answer),
         cmocka_unit_test(a_second_signal_cuts),
