@@ -210,8 +210,8 @@ tsan: ## all tests with the thread sanitizer (clang)
 	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 die_after_fork=0 $$TSAN_OPTIONS" $(MAKE) CONFIG=tsan CC=clang test
 tsan-http: ## the server's tests with the thread sanitizer (clang)
 	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 die_after_fork=0 $$TSAN_OPTIONS" $(MAKE) CONFIG=tsan CC=clang http-run
-http-run: $(filter $(BUILD)/tests/http/%,$(TEST_BIN)) $(PROGRAM)
-	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(filter $(BUILD)/tests/http/%,$(TEST_BIN))
+http-run: $(filter $(BUILD)/tests/http/% %/test_scheduler_load,$(TEST_BIN)) $(PROGRAM)
+	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(filter %/test_scheduler_load $(BUILD)/tests/http/%,$(TEST_BIN))
 fuzz: ## each fuzzer of tests/fuzz for FUZZ_SECONDS (clang)
 	@$(MAKE) CONFIG=fuzz CC=clang fuzz-run
 fuzz-run: $(FUZZ_BIN)
