@@ -170,8 +170,8 @@ static void make_planted(const char *folder)
 {
     gpt2q_error err;
     struct safetensors st;
-    char *file, path[600];
-    size_t n;
+    char *file = NULL, path[600];
+    size_t n = 0;
     run_quietly("quantize -m models/tales-7m -q f32 --export %s --quiet", folder);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     if (safetensors_open(path, &st, &err) || file_read(path, (size_t)1 << 30, &file, &n, &err))
