@@ -103,8 +103,8 @@ static gpt2q_status check_missing(const struct bindings *l, gpt2q_error *err)
         strcmp(first, "lm_head.weight") == 0 ? ", and config.json says that it is not tied to wte" : "");
 }
 
-/* Drops a head that equals wte. */
-static void drop_equal_head(struct bindings *l)
+/* A head that equals wte is tied to it: it is no tensor of its own. */
+static void tie_equal_head(struct bindings *l)
 {
     const struct binding *head = bound_to(l, PART_LM_HEAD), *wte = bound_to(l, PART_WTE);
     l->wte = *wte;
@@ -129,7 +129,7 @@ static gpt2q_status bind_all(struct bindings *l, gpt2q_error *err)
         }
     }
     gpt2q_status s = check_missing(l, err);
-    if (!s) drop_equal_head(l);
+    if (!s) tie_equal_head(l);
     return s;
 }
 

@@ -58,7 +58,7 @@ static void list_tensor(struct inventory *v, const char *file, const struct cont
 }
 
 /* A head that equals wte is not a weight of its own. */
-static void drop_equal_head(struct inventory *v)
+static void leave_out_equal_head(struct inventory *v)
 {
     const struct inventory_tensor *found = inventory_find(v, "lm_head.weight");
     const struct inventory_tensor *wte = inventory_find(v, "wte.weight");
@@ -78,7 +78,7 @@ static gpt2q_status list_files(struct inventory *v, gpt2q_error *err)
         const struct container_file *file = &v->container.files[f];
         for (size_t i = 0; i < file->n_tensors; i++) list_tensor(v, file->path, &file->tensors[i]);
     }
-    if (v->kind == INVENTORY_HUGGINGFACE) drop_equal_head(v);
+    if (v->kind == INVENTORY_HUGGINGFACE) leave_out_equal_head(v);
     return GPT2Q_OK;
 }
 
