@@ -2,6 +2,7 @@
  * none, and this command says so. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/outputs.h"
 #include "base/memory.h"
 #include "engine/speculation.h"
 #include "serve/options.h"
@@ -124,8 +125,8 @@ static void add_access(struct option_set *set)
     option_add(set, (struct option){0, "ready-when-full", OPTION_STRING, &opt.ready_when_full, "yes|no",
                                     "no: /health/ready is 503 while the queue is full (default: yes)", 0, 0});
     option_add(set, (struct option){0, "no-page", OPTION_FLAG, &o->no_page, NULL, "no page at /", 0, 0});
-    option_add(set,
-               (struct option){0, "log", OPTION_STRING, &o->log, "FILE", "the log (default: stderr)", 0, 0});
+    option_add(set, (struct option){0, "log", OPTION_STRING, &o->log, "FILE",
+                                    "the log; - is standard output (default: stderr)", 0, 0});
     option_add(set, (struct option){0, "log-format", OPTION_STRING, &o->log_format, "text|json",
                                     "default: text on a terminal, else json", 0, 0});
     option_add(set, (struct option){0, "log-level", OPTION_STRING, &o->log_level, "error|warning|info|debug",
@@ -351,6 +352,18 @@ static int check_options(void)
     return code ? code : make_lanes();
 }
 
+static int check_outputs(void)
+{
+    const struct serve_options *o = &opt.serve;
+    struct outputs out = {0};
+    for (size_t i = 0; i < o->n_lanes; i++) outputs_read_model(&out, o->lanes[i].path);
+    outputs_read(&out, "--api-key-file", o->api_key_file);
+    outputs_write(&out, "--port-file", o->port_file);
+    outputs_write(&out, "--unix", o->unix_path);
+    if (o->log && strcmp(o->log, "stderr")) outputs_append(&out, "--log", o->log);
+    return outputs_check(&out);
+}
+
 static void take_options(void)
 {
     struct serve_options *o = &opt.serve;
@@ -416,6 +429,8 @@ static int run_command(int argc, char **argv)
     if (code) return code;
     take_options();
     if (opt.print_config) return print_config();
+    code = check_outputs();
+    if (code) return code;
 #ifdef GPT2Q_SERVE
     return serve_run(&opt.serve);
 #else

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum entry_kind { READ, READ_MODEL, WRITTEN, WRITTEN_FOLDER };
+enum entry_kind { READ, READ_MODEL, WRITTEN, WRITTEN_FOLDER, APPENDED };
 
 struct output_entry {
     enum entry_kind kind;
@@ -99,6 +99,11 @@ void outputs_write_folder(struct outputs *o, const char *role, const char *path)
     add_written(o, WRITTEN_FOLDER, role, path);
 }
 
+void outputs_append(struct outputs *o, const char *role, const char *path)
+{
+    add_written(o, APPENDED, role, path);
+}
+
 /* ---- checking ---- */
 
 /* A read file that could not be looked at has no path. */
@@ -123,7 +128,8 @@ static bool holds(const struct output_entry *folder, const struct output_entry *
 {
     const struct file_target *f = &folder->target, *t = &e->target;
     return folder->kind == WRITTEN_FOLDER && f->st.st_ino && t->folder_ino == f->st.st_ino &&
-           t->folder_dev == f->st.st_dev && (e->kind == READ_MODEL || e->kind == WRITTEN);
+           t->folder_dev == f->st.st_dev &&
+           (e->kind == READ_MODEL || e->kind == WRITTEN || e->kind == APPENDED);
 }
 
 static int refuse(const struct output_entry *a, const struct output_entry *b)
@@ -163,13 +169,14 @@ static int check_writable(const struct output_entry *e)
         if (t.kind != TARGET_FOLDER && t.kind != TARGET_NEW) return failure("%s: is no folder", e->path);
         t.kind = TARGET_NEW; /* it is written beside its place */
     }
+    if (e->kind == APPENDED && t.kind == TARGET_FILE) t.kind = TARGET_STREAM; /* nothing is made beside it */
     return file_target_check(&t, e->path, &err) ? failed(&err) : EXIT_DONE;
 }
 
 /* "--json", or nothing but a report: what is printed is what is asked for. */
 static bool is_printed(const struct output_entry *e)
 {
-    return !strcmp(e->role, "--json") || !strcmp(e->role, "the answers");
+    return !strcmp(e->role, "--json") || !strcmp(e->role, "the answers") || e->kind == APPENDED;
 }
 
 static int check(struct outputs *o)

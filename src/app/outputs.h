@@ -5,6 +5,7 @@
  *     outputs_read(&o, "--text", opt.text);           every other file that is read; "-" is standard input, NULL nothing
  *     outputs_write(&o, "--output", opt.output);      every file that is written; "-" is standard output, NULL nothing
  *     outputs_write_folder(&o, "--export", opt.dir);
+ *     outputs_append(&o, "--log", opt.log);           a file that is written on, where it is
  *     outputs_write(&o, "--json", opt.json ? "-" : NULL);
  *     int code = outputs_check(&o);                   EXIT_DONE; else a sentence was said
  *     if (code) return code;
@@ -32,6 +33,7 @@ void outputs_read(struct outputs *o, const char *role, const char *path);
 void outputs_read_model(struct outputs *o, const char *model);
 void outputs_write(struct outputs *o, const char *role, const char *path);
 void outputs_write_folder(struct outputs *o, const char *role, const char *path);
+void outputs_append(struct outputs *o, const char *role, const char *path);
 /* Ends the collection and frees it. */
 int outputs_check(struct outputs *o);
 #endif

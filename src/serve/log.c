@@ -22,6 +22,11 @@ bool log_open(struct log *l, const char *path, const char *format, const char *l
     for (int i = 0; level && i < 4; i++)
         if (!strcmp(levels[i], level)) l->level = (enum log_level)i;
     if (!l->path) return true;
+    if (!strcmp(l->path, "-")) {
+        l->path = NULL;
+        l->fd = STDOUT_FILENO;
+        return true;
+    }
     l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
     return l->fd >= 0;
 }

@@ -7,14 +7,14 @@
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 struct log {
-    const char *path; /* NULL: standard error */
+    const char *path; /* NULL: standard error or output */
     int fd;
     bool json, journal;
     enum log_level level;
     uint64_t dropped;
 };
 
-/* format: "text", "json", or NULL by what standard error is; level: "error", "warning", "info", "debug". False: not opened, errno
+/* path: NULL or "stderr", "-" for standard output, or a file that is written on. format: "text", "json", or NULL by what standard error is; level: "error", "warning", "info", "debug". False: not opened, errno
  * says why. */
 bool log_open(struct log *l, const char *path, const char *format, const char *level);
 /* Opens the file again, as after a rotation. */

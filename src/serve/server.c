@@ -3,6 +3,7 @@
 #include "base/file_writer.h"
 #include "base/memory.h"
 #include "base/task.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,7 +259,7 @@ static gpt2q_status open_server(struct server *s, gpt2q_error *err)
                                  .ended = visit_call_ended,
                                  .user = s};
     if (!log_open(&s->log, o->log, o->log_format, o->log_level))
-        return error_set(err, GPT2Q_IO, "%s: the log cannot be written", o->log);
+        return error_set(err, GPT2Q_IO, "%s: the log cannot be written: %s", o->log, strerror(errno));
     gpt2q_status status = guard_open(&s->guard, o, err);
     if (!status && !s->guard.loopback_only && !s->guard.n_keys && !o->no_auth)
         status = error_set(

@@ -321,6 +321,25 @@ pull 0 hub tiny
 wait $other || fail "the other pull failed"
 same tiny models--tiny $tiny
 
+# Links that somebody planted are not followed; no input is an output.
+rm -rf "$cache"
+mkdir -p "$cache/models--tiny/blobs" "$cache/.locks/models--tiny"
+echo precious >victim
+ln -s "$dir/victim" "$cache/models--tiny/blobs/${sum%% *}.incomplete"
+pull 1 hub tiny
+says incomplete
+rm "$cache/models--tiny/blobs/${sum%% *}.incomplete"
+ln -sf "$dir/victim" "$cache/.locks/models--tiny/${sum%% *}.lock"
+pull 1 hub tiny
+says lock
+[ "$(cat victim)" = precious ] || fail "a planted link was followed"
+nothing
+status=0
+HF_TOKEN_PATH=victim "$gpt2q" pull --endpoint "$url/hub" --cache "$cache" --json tiny >>victim 2>"$dir/err" || status=$?
+[ $status -eq 2 ] || fail "standard output that is the token file: status $status"
+says 'is also the token file, which is read'
+[ "$(cat victim)" = precious ] || fail "the token file was written"
+
 # Wrong usage.
 for name in '' ../tiny a/b/c -x a..b 'a b' a:/etc/passwd a:b/../c .hidden; do
     pull 2 hub "$name"

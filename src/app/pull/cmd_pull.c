@@ -1,6 +1,7 @@
 /* gpt2q pull: a model from a hub into the Hugging Face cache. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/outputs.h"
 #include "app/pull/pull.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -186,16 +187,21 @@ static char *token_of_file(const char *path)
     return NULL;
 }
 
+/* Where `hf auth login` leaves a token; for mem_free, NULL if that is nowhere. */
+static char *token_path(void)
+{
+    if (variable("HF_TOKEN_PATH")) return mem_strdup(variable("HF_TOKEN_PATH"));
+    if (variable("HF_HOME")) return path_join(variable("HF_HOME"), "token");
+    return variable("HOME") ? path_join(variable("HOME"), ".cache/huggingface/token") : NULL;
+}
+
 /* $HF_TOKEN, else what `hf auth login` left; for mem_free, NULL if there is none. */
 static char *find_token(void)
 {
     static const char *const variables[] = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         if (variable(variables[i])) return mem_strdup(variable(variables[i]));
-    if (variable("HF_TOKEN_PATH")) return token_of_file(variable("HF_TOKEN_PATH"));
-    char *path = variable("HF_HOME") ? path_join(variable("HF_HOME"), "token")
-                 : variable("HOME")  ? path_join(variable("HOME"), ".cache/huggingface/token")
-                                     : NULL;
+    char *path = token_path();
     char *token = path ? token_of_file(path) : NULL;
     mem_free(path);
     return token;
@@ -316,6 +322,18 @@ static int pull_named(char *repository, const char *file, const char *endpoint, 
     return code;
 }
 
+/* The files of the cache have names of their own and are not opened through links (repository.h). */
+static int check_outputs(void)
+{
+    struct outputs o = {0};
+    char *token = token_path();
+    outputs_read(&o, "the token file", token);
+    outputs_write(&o, "--json", opt.json ? "-" : NULL);
+    const int code = outputs_check(&o);
+    mem_free(token);
+    return code;
+}
+
 static int run(int argc, char **argv)
 {
     if (argc != 1) return usage_error("the name of one model is expected, as in 'gpt2q pull gpt2'");
@@ -336,6 +354,7 @@ static int run(int argc, char **argv)
     const char *offline = variable("HF_HUB_OFFLINE");
     if (!code && offline && strcmp(offline, "0") && strcasecmp(offline, "false"))
         code = failure("HF_HUB_OFFLINE is set: nothing is fetched");
+    if (!code) code = check_outputs();
     char *cache = opt.cache ? mem_strdup(opt.cache) : model_cache_folder();
     if (!code && !cache) code = failure("out of memory");
     if (!code && !*cache) code = failure("there is no home to keep a cache in: name one with --cache DIR");

@@ -218,7 +218,7 @@ gpt2q_status blob_commit(struct blob *b, const char *etag, int64_t size, bool *c
     }
     if (fflush(b->file) || fsync(fileno(b->file)) || rename(b->incomplete, b->path))
         return error_set(err, GPT2Q_IO, "%s: cannot be written: %s", b->path, strerror(errno));
-    return GPT2Q_OK;
+    return file_sync_folder(b->path, err);
 }
 
 void blob_close(struct blob *b)
