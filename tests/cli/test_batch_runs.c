@@ -213,6 +213,29 @@ static void a_pipe_is_served_as_it_arrives(void **state)
     assert_int_equal(wait_for(child), 0);
 }
 
+/* Another program can leave a pipe non-blocking. A full one is waited for. */
+static void a_full_pipe_is_waited_for(void **state)
+{
+    (void)state;
+    int out[2], lines = 0;
+    char buffer[4096];
+    FILE *f = fopen(at("in"), "w");
+    for (int i = 0; i < 1500; i++) fprintf(f, "The quick brown fox jumped over the lazy dog %d\n", i);
+    fclose(f);
+    assert_int_equal(pipe(out), 0);
+    assert_int_equal(fcntl(out[1], F_SETFL, O_NONBLOCK), 0);
+    char *argv[] = {word("gpt2q"),  word("batch"), word("--quiet"), word("-n"), word("0"),
+                    word(at("in")), NULL};
+    pid_t child = start(argv, -1, out[1]);
+    close(out[1]);
+    usleep(300000); /* it fills */
+    for (ssize_t n; (n = read(out[0], buffer, sizeof buffer)) > 0;)
+        for (ssize_t i = 0; i < n; i++) lines += buffer[i] == '\n';
+    close(out[0]);
+    assert_int_equal(wait_for(child), 0);
+    assert_int_equal(lines, 1500);
+}
+
 /* ---- memory ---- */
 
 static long peak_of(int n_lines)
@@ -241,6 +264,39 @@ static void memory_does_not_grow_with_the_file(void **state)
     if (many > few + 1024) fail_msg("%ld KB for a thousand lines, %ld KB for many", few, many);
 }
 
+/* The peak of 16 OpenAI lines, all under way at once, whose "user" and "metadata" have n bytes each. */
+static long peak_of_large_fields(size_t n)
+{
+    struct rusage usage;
+    int status;
+    FILE *f = fopen(at("in"), "w");
+    for (int i = 0; i < 16; i++) {
+        fprintf(f,
+                "{\"custom_id\":\"%d\",\"method\":\"POST\",\"url\":\"/v1/"
+                "completions\",\"body\":{\"prompt\":\"a\",",
+                i);
+        fprintf(f, "\"max_tokens\":2,\"user\":\"%0*d\",\"metadata\":{\"a\":\"%0*d\"}}}\n", (int)n, i, (int)n,
+                i);
+    }
+    fclose(f);
+    char *argv[] = {word("gpt2q"),  word("batch"), word("--quiet"), word("-b"),      word("16"),
+                    word(at("in")), word("-o"),    word(at("out")), word("--force"), NULL};
+    pid_t child = start(argv, -1, -1);
+    assert_int_equal(wait4(child, &status, 0, &usage), child);
+    assert_int_equal(status, 0);
+    return usage.ru_maxrss;
+}
+
+/* What a line says and nobody needs goes as soon as it is read: 16 lines of 2 MB cost what one costs. */
+static void memory_does_not_grow_with_fields_that_change_nothing(void **state)
+{
+    (void)state;
+    const char *config = getenv("CONFIG");
+    if (config && (!strcmp(config, "sanitize") || !strcmp(config, "tsan"))) skip();
+    long small = peak_of_large_fields(1), large = peak_of_large_fields(1 << 20);
+    if (large > small + 14 * 1024) fail_msg("%ld KB with small fields, %ld KB with large ones", small, large);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, batch_set_up, batch_tear_down)
 
 int main(void)
@@ -251,6 +307,8 @@ int main(void)
                                        TEST(kill_and_resume),
                                        TEST(a_signal_finishes_what_was_begun),
                                        TEST(a_pipe_is_served_as_it_arrives),
-                                       TEST(memory_does_not_grow_with_the_file)};
+                                       TEST(a_full_pipe_is_waited_for),
+                                       TEST(memory_does_not_grow_with_the_file),
+                                       TEST(memory_does_not_grow_with_fields_that_change_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

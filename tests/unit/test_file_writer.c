@@ -142,6 +142,46 @@ static void modes_and_links(void **state)
     assert_int_equal(entries(folder), 5);
 }
 
+static bool letters_are_known;
+
+/* In place of the system's, so that a test knows the next temporary name. */
+int getentropy(void *buffer, size_t n)
+{
+    static unsigned char turn;
+    memset(buffer, letters_are_known ? 7 : ++turn, n);
+    return 0;
+}
+
+/* Whoever guesses a temporary name and makes a link or a file there: it is not followed, and nothing is written. */
+static void what_lies_at_a_temporary_name(void **state)
+{
+    (void)state;
+    struct stat st;
+    gpt2q_error err;
+    char *name;
+    write_file(in("a"), "old", 3);
+    write_file(in("victim"), "precious", 8);
+    letters_are_known = true;
+    assert_int_equal(file_temporary_name(in("a"), &name, &err), GPT2Q_OK);
+    assert_int_equal(symlink("victim", name), 0);
+    assert_int_equal(file_write_whole(in("a"), "new", 3, &err), GPT2Q_IO);
+    assert_int_equal(lstat(name, &st), 0); /* it is another's, and stays */
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(symlink("nothing", name), 0);
+    assert_int_equal(file_write_whole(in("a"), "new", 3, &err), GPT2Q_IO);
+    assert_int_equal(access(in("nothing"), F_OK), -1);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(link(in("victim"), name), 0);
+    assert_int_equal(file_write_whole(in("a"), "new", 3, &err), GPT2Q_IO);
+    letters_are_known = false;
+    expect_text(in("a"), "old");
+    expect_text(in("victim"), "precious");
+    assert_int_equal(file_write_whole(in("a"), "new", 3, &err), GPT2Q_OK);
+    expect_text(in("a"), "new");
+    mem_free(name);
+}
+
 static void more_writers_than_places(void **state)
 {
     (void)state;
@@ -261,9 +301,9 @@ static void a_signal_in_a_folder(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(one_file_by_many_names), TEST(paths_that_lead_nowhere),
-                                       TEST(modes_and_links),        TEST(more_writers_than_places),
-                                       TEST(folders_are_old_or_new), TEST(folders_that_are_not_replaced),
-                                       TEST(a_signal_in_a_folder)};
+    const struct CMUnitTest tests[] = {
+        TEST(one_file_by_many_names),        TEST(paths_that_lead_nowhere),  TEST(modes_and_links),
+        TEST(what_lies_at_a_temporary_name), TEST(more_writers_than_places), TEST(folders_are_old_or_new),
+        TEST(folders_that_are_not_replaced), TEST(a_signal_in_a_folder)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
