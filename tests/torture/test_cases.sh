@@ -2,7 +2,6 @@
 # Every fault that was shown by a script once, shared/cases/NAME/run.sh: each ends with 0. Skipped where they are not here.
 set -u
 cd "$(dirname "$0")/../.."
-[ -f src/app/outputs.h ] || { echo "skipped: outputs are not checked in one place yet"; exit 77; }
 cases=${GPT2Q_SHARED:-../shared}/cases
 [ -f "$cases/lib.sh" ] || { echo "skipped: $cases is not here"; exit 77; }
 command -v bash >/dev/null || { echo "skipped: bash is not here"; exit 77; }
