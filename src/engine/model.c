@@ -65,7 +65,7 @@ static gpt2q_status load_file(const char *path, const gpt2q_model_params *params
 }
 
 /* Reading a vocabulary of GPT-2's size takes as long as holding the weights, and the two share nothing. */
-struct reading {
+struct vocabulary_reading {
     const char *path;
     bool
         optional; /* without a vocabulary there is no text. One that a GGUF file has must be right all the same */
@@ -76,7 +76,7 @@ struct reading {
 
 static void *read_tokenizer(void *arg)
 {
-    struct reading *r = arg;
+    struct vocabulary_reading *r = arg;
     struct gpt2q_file none;
     r->status = model_tokenizer_open(r->path, &none, &r->tokenizer, &r->err);
     const bool has_none = r->status == GPT2Q_INVALID_ARGUMENT || file_is_directory(r->path);
@@ -95,7 +95,7 @@ static gpt2q_status load_tensors(const char *path, const gpt2q_model_params *par
                                 .requantize = params->requantize,
                                 .isa = m->isa,
                                 .n_threads = params->n_threads > 0 ? params->n_threads : threads_default()};
-    struct reading reading = {.path = path, .optional = params->weights_only};
+    struct vocabulary_reading reading = {.path = path, .optional = params->weights_only};
     gpt2q_status s = scheme_parse(params->scheme ? params->scheme : "i8", &wp.scheme, err);
     if (s) return s;
     pthread_t task;
