@@ -54,6 +54,47 @@ static void hold_block(const struct gguf_type *type, const uint8_t *block, const
     mem_free(memory);
 }
 
+/* The same blocks as the outputs of one matrix: those that absmax holds, whose scales must not be negative then. */
+static void hold_matrix(const struct gguf_type *type, const struct st_tensor *blocks,
+                        const struct st_tensor *values)
+{
+    const size_t bytes = (size_t)type->bytes;
+    uint8_t *some = mem_alloc(blocks->size);
+    struct container_tensor t = {.name = type->name, .blocks = type, .data = some};
+    struct qsource shape = {.name = type->name, .cols = GGUF_GROUP};
+    const struct quantize_run run = {.n_threads = 2};
+    int *from = mem_array((size_t)blocks->shape[0], sizeof *from);
+    struct qtensor w;
+    gpt2q_error err;
+    for (int i = 0; i < (int)blocks->shape[0]; i++) {
+        const uint8_t *block = blocks->data + (size_t)i * bytes;
+        const struct scheme s = gguf_exact_scheme(type, block, GGUF_GROUP, GGUF_GROUP);
+        if (!scheme_has_codes(s) || s.grid != QGRID_ABSMAX) continue;
+        memcpy(some + (size_t)shape.rows * bytes, block, bytes);
+        from[shape.rows++] = i;
+    }
+    t.size = (size_t)shape.rows * bytes;
+    const struct scheme s = gguf_exact_scheme(type, some, t.size / bytes * GGUF_GROUP, GGUF_GROUP);
+    void *memory = mem_alloc(qtensor_memory(s, shape.rows, GGUF_GROUP));
+    if (s.grid != QGRID_ABSMAX || shape.rows < 4) fail_msg("%s: %d outputs", type->name, shape.rows);
+    assert_int_equal(stored_hold(&t, s, &shape, memory, &run, &w, &err), GPT2Q_OK);
+    for (int row = 0; row < w.rows; row++) {
+        float got[GGUF_GROUP], want[GGUF_GROUP];
+        memcpy(want, values->data + (size_t)from[row] * sizeof want, sizeof want);
+        isa_at(0)->formats[s.format].dequantize_row(&w, row, got);
+        for (int i = 0; i < GGUF_GROUP; i++)
+            if (got[i] != want[i]) fail_msg("%s: value %d of output %d is another", type->name, i, row);
+        const float scale = qtensor_parameter(&w, w.scale, qtensor_parameter_of(&w, row, 0));
+        bool nothing = true;
+        for (int i = 0; i < GGUF_GROUP; i++) nothing &= got[i] == 0.0f;
+        if (nothing ? scale != 0.0f || signbit(scale) : !(scale > 0.0f))
+            fail_msg("%s: output %d has the scale %g", type->name, row, (double)scale);
+    }
+    mem_free(memory);
+    mem_free(from);
+    mem_free(some);
+}
+
 static void blocks_of_ggml(void **state)
 {
     (void)state;
@@ -81,6 +122,7 @@ static void blocks_of_ggml(void **state)
                              (double)want[v]);
             if (type->codes) hold_block(type, block, want), held++;
         }
+        if (type->codes && type->format == QF_I8 && !type->has_min) hold_matrix(type, blocks, values);
     }
     assert_true(held > 100);
     safetensors_close(&st);
