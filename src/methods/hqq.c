@@ -8,6 +8,7 @@
 
 #define BETA         10.0
 #define POWER        -0.3 /* p - 1 */
+#define VANISHES     0.17 /* |d|^-0.3 / 10 is more than |d| up to 0.1^(1/1.3) = 0.1701 */
 #define ROWS_OF_ITEM 8
 
 struct hqq_job {
@@ -32,11 +33,11 @@ static void begin_group(const struct hqq_job *job, const float *w, size_t at)
     job->z[at] = -least * job->r[at];
 }
 
-/* |d|^-0.3 / 10: a smaller |d| shrinks to 0. At 0 it is 0. */
+/* |d| less |d|^-0.3 / 10: a smaller |d| shrinks to 0. Few weights have errors so large that the power matters. */
 static double shrink(double d)
 {
     const double a = fabs(d);
-    if (a == 0.0) return 0.0;
+    if (a <= VANISHES) return 0.0;
     const double left = a - math_exp(POWER * math_log(a)) / BETA;
     return left > 0.0 ? copysign(left, d) : 0.0;
 }
