@@ -186,6 +186,12 @@ const char *gpt2q_model_isa(const gpt2q_model *m) { return m->isa->name; }
 uint64_t gpt2q_model_bytes(const gpt2q_model *m) { return m->weights.bytes; }
 uint64_t gpt2q_model_parameters(const gpt2q_model *m) { return m->weights.parameters; }
 const struct gpt2_weights *model_weights(const gpt2q_model *m) { return &m->weights; }
+
+void model_borrow_matrix(gpt2q_model *m, const gpt2q_model *from, const char *name)
+{
+    weights_borrow_matrix(&m->weights, &from->weights, name);
+}
+
 const struct tokenizer *model_tokenizer(const gpt2q_model *m) { return m->tokenizer; }
 
 size_t model_max_ids(const gpt2q_model *m, size_t len)

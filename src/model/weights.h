@@ -83,5 +83,7 @@ gpt2q_status weights_load(const char *directory, const struct weights_params *pa
  * call. */
 gpt2q_status weights_synthesize(const gpt2q_config *config, const struct weights_params *params,
                                 struct gpt2_weights *out, gpt2q_error *err);
+/* Points a matrix, by its name in the checkpoint, to the codes of other weights of the same shape. */
+void weights_borrow_matrix(struct gpt2_weights *w, const struct gpt2_weights *from, const char *name);
 void weights_free(struct gpt2_weights *w);
 #endif

@@ -153,3 +153,12 @@ void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *ro
     *rows = n_dims == 1 ? 1 : (int)shape[turned ? 1 : 0];
     *cols = (int)shape[n_dims == 1 || turned ? 0 : 1];
 }
+
+void weights_borrow_matrix(struct gpt2_weights *w, const struct gpt2_weights *from, const char *name)
+{
+    struct gpt2_weights theirs = *from; /* a copy: only building may change the places of weights */
+    struct weight_id id;
+    if (weight_parse(name, &id) != NAME_WEIGHT || !weight_is_matrix(id.part)) return;
+    *weight_matrix(w, id) = *weight_matrix(&theirs, id);
+    if (id.part == PART_WTE && w->lm_head_is_wte) w->lm_head = w->wte;
+}

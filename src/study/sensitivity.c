@@ -147,6 +147,33 @@ static gpt2q_status measure_tensor(struct study *s, struct sensitive_tensor *t, 
     return status;
 }
 
+static uint64_t bytes_in(const gpt2q_model *model, const char *name)
+{
+    const struct gpt2_weights *w = model_weights(model);
+    for (size_t i = 0; i < w->n_tensors; i++)
+        if (!strcmp(w->tensors[i].name, name)) return w->tensors[i].bytes;
+    return 0;
+}
+
+/* Lays one matrix of the file after another into a copy of the reference. */
+static gpt2q_status measure_file(struct study *s, gpt2q_error *err)
+{
+    struct sensitivity *out = s->out;
+    struct uniform_result result;
+    gpt2q_model *model;
+    gpt2q_status status = open_mixed(s, out->levels[0], NULL, 0, &model, err);
+    for (size_t t = 0; t < out->n_tensors && !status; t++) {
+        struct sensitive_tensor *tensor = &out->tensors[t];
+        model_borrow_matrix(model, s->p->file, tensor->name);
+        status = divergence_of(s, model, s->p->ranking, &result, err);
+        model_borrow_matrix(model, s->p->reference, tensor->name);
+        tensor->kl[1] = result.kl;
+        tensor->bytes[1] = bytes_in(s->p->file, tensor->name);
+    }
+    gpt2q_model_close(model);
+    return status;
+}
+
 static gpt2q_status list_tensors(struct study *s, gpt2q_error *err)
 {
     const struct gpt2_weights *w = model_weights(s->p->reference);
@@ -169,6 +196,10 @@ static gpt2q_status list_levels(struct study *s, gpt2q_error *err)
 {
     struct scheme scheme;
     for (size_t i = 0; i < s->p->n_levels && i < LEVELS_MAX; i++) {
+        if (i && s->p->file) {
+            snprintf(s->out->levels[s->out->n_levels++], SCHEME_TEXT_MAX, "%s", s->p->levels[i]);
+            continue;
+        }
         gpt2q_status status = scheme_parse(s->p->levels[i], &scheme, err);
         if (status) return status;
         scheme_print(scheme, s->out->levels[s->out->n_levels++]);
@@ -271,7 +302,8 @@ gpt2q_status sensitivity_run(const struct sensitivity_params *p, struct sensitiv
     gpt2q_status status = list_levels(&s, err);
     if (!status) status = list_tensors(&s, err);
     s.total = out->n_tensors * (out->n_levels - 1) + (p->budget ? 1 + N_UNIFORM : 0);
-    for (size_t t = 0; t < out->n_tensors && !status; t++)
+    if (!status && p->file) status = measure_file(&s, err);
+    for (size_t t = 0; t < out->n_tensors && !status && !p->file; t++)
         for (size_t l = 1; l < out->n_levels && !status; l++)
             status = measure_tensor(&s, &out->tensors[t], l, err);
     if (!status && p->budget) status = propose(&s, err);

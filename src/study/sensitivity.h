@@ -27,6 +27,8 @@ struct sensitivity_params {
     const gpt2q_model *reference;
     const char *const *levels; /* n_levels SPECs; levels[0] is the reference's */
     size_t n_levels;
+    /* A quantized model, whose matrices are ranked in place of a scheme's: levels[1] is its name, and there is no budget. NULL: none. */
+    const gpt2q_model *file;
     uint64_t budget; /* bytes; 0: rank only */
     const struct windows *ranking, *check;
     const struct progress *progress; /* counts models */

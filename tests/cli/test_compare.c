@@ -281,6 +281,22 @@ static void a_file_beside_rounding(void **state)
         if (i < 2) assert_true(nearer >= 20);
     }
     cJSON_Delete(doc);
+    snprintf(arguments, sizeof arguments,
+             COMPARE "-n 0 --window 64 --limit 128 --schemes f32 --sensitivity %s/0.gpt2q", dir);
+    doc = expect_json(arguments);
+    assert_string_equal(item(item(doc, "sensitivity"), "scheme")->valuestring, "0.gpt2q");
+    assert_int_equal(cJSON_GetArraySize(item(item(doc, "sensitivity"), "tensors")), 25);
+    cJSON_ArrayForEach(m, item(item(doc, "sensitivity"), "tensors"))
+    {
+        assert_true(number(m, "kl_mean") > 0 && number(m, "kl_mean") < 0.05);
+        assert_true(number(m, "bytes_saved") > 0);
+    }
+    cJSON_Delete(doc);
+    snprintf(arguments, sizeof arguments,
+             "compare --quiet -n 0 --window 64 --limit 128 --schemes f32 --sensitivity %s/1.gpt2q >/dev/null",
+             dir);
+    expect_failure(1, "folds factors into several tensors", arguments);
+    expect_failure(2, "--budget mixes schemes", "compare --sensitivity x.gpt2q --budget 5");
     struct cli c = cli_run("compare --quiet --layers -n 0 --limit 256 --schemes f32,%s/0.gpt2q", dir);
     assert_non_null(strstr(c.out, "what its method bought"));
     assert_non_null(strstr(c.out, "\n  h.5.mlp.c_proj"));

@@ -111,7 +111,7 @@ static void integer_activations_are_the_goldens(void **state)
     (void)state;
     gpt2q_error err;
     struct product p = {0};
-    struct scheme scheme = {0};
+    struct scheme scheme;
     if (safetensors_open(repo_path("tests/golden/data/activations.safetensors"), &p.st, &err) ||
         scheme_parse("i8:channel:absmax", &scheme, &err))
         fail_msg("%s", err.message);
@@ -155,7 +155,7 @@ static void walk_open(struct walk *k, const char *spec)
 {
     gpt2q_error err;
     char *text = NULL;
-    size_t n, a, b, own;
+    size_t n = 0, a, b, own;
     static const char *const overrides[] = {"wte.weight=f32"};
     struct weights_params p = {.overrides = overrides, .n_overrides = 1, .n_threads = 2};
     *k = (struct walk){0};

@@ -36,8 +36,9 @@ static void options(struct option_set *set)
          "the error of every intermediate of the forward pass: local and accumulated", 0, 0},
         {0, "html", OPTION_STRING, &opt.html, "FILE",
          "write a page with texts and plots; it has the layers too", 0, 0},
-        {0, "sensitivity", OPTION_STRING, &opt.sensitivity, "SPEC",
-         "hold one tensor at a time in SPEC and rank them by what it costs", 0, 0},
+        {0, "sensitivity", OPTION_STRING, &opt.sensitivity, "SPEC|FILE",
+         "hold one tensor at a time in SPEC, or as a .gpt2q file has it, and rank them by what it costs", 0,
+         0},
         {0, "budget", OPTION_NUMBER, &opt.budget, "BYTES|BITS",
          "with --sensitivity: the best mixed model of at most so many bytes (up to 32: bits a weight)", 0.5,
          1e15},
@@ -143,6 +144,7 @@ static int check_outputs(const struct comparison *c)
     outputs_read_model(&o, opt.model.model);
     for (size_t i = 0; i < c->n_schemes; i++)
         if (c->schemes[i].file) outputs_read(&o, "a model of --schemes", c->schemes[i].spec);
+    if (c->sensitivity_file) outputs_read(&o, "the model of --sensitivity", c->sensitivity_to);
     outputs_read(&o, "the text", c->text);
     outputs_write(&o, "--csv", opt.csv);
     outputs_write(&o, "--html", opt.html);
@@ -189,12 +191,15 @@ static int run(int argc, char **argv)
                            .sensitivity_to = opt.sensitivity,
                            .page = opt.html != NULL,
                            .schemes = schemes};
+    c.sensitivity_file = opt.sensitivity && names_file(opt.sensitivity);
+    if (opt.budget > 0 && c.sensitivity_file)
+        return usage_error("--budget mixes schemes: with it --sensitivity takes a SPEC, not a file");
     if (opt.budget > 0 && !opt.sensitivity) return usage_error("--budget goes with --sensitivity SPEC");
     if (opt.sensitivity && opt.model.overrides.n)
         return usage_error("--sensitivity chooses the scheme of every tensor: --tensor does not go with it");
     gpt2q_error err;
     struct scheme sensitivity;
-    if (opt.sensitivity && scheme_parse(opt.sensitivity, &sensitivity, &err))
+    if (opt.sensitivity && !c.sensitivity_file && scheme_parse(opt.sensitivity, &sensitivity, &err))
         return usage_error("%s", err.message);
     struct model_options without = opt.model;
     without.activations = NULL; /* checked with each scheme */

@@ -55,9 +55,11 @@ struct comparison {
     bool layers, page;
     struct compared *schemes; /* the first is the reference */
     size_t n_schemes;
-    const char *sensitivity_to; /* a SPEC, or NULL */
-    uint64_t budget;            /* bytes; 0: none */
-    size_t sensitivity_level;   /* of sensitivity_to */
+    const char
+        *sensitivity_to; /* a SPEC or, with sensitivity_file, the path of a quantized model; NULL: none */
+    bool sensitivity_file;
+    uint64_t budget;          /* bytes; 0: none */
+    size_t sensitivity_level; /* of sensitivity_to */
     struct sensitivity sensitivity;
     const char *histogram_of; /* a tensor's name, or NULL */
     double histogram_reach;   /* the largest |w| of it */

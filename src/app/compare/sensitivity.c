@@ -3,6 +3,9 @@
 #include "app/compare/compare.h"
 #include "app/tables.h"
 #include "base/memory.h"
+#include "base/terminal_text.h"
+#include "engine/model.h"
+#include "model/gpt2q_file.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +33,30 @@ static size_t list_levels(const struct comparison *c, const char *levels[LEVELS_
     return n;
 }
 
-int compare_sensitivity(struct comparison *c)
+/* Matrices of a file can be taken one by one only if nothing is folded into others. */
+static int check_file(const struct comparison *c, const gpt2q_model *model)
+{
+    const struct gpt2_weights *w = model_weights(model);
+    const char *method = w->n_files ? safetensors_metadata(&w->files[0], GPT2Q_KEY_METHOD) : NULL;
+    if (!method || !(strstr(method, "awq") || strstr(method, "smoothquant"))) return EXIT_DONE;
+    return failure(
+        "%s: was made by %s, which folds factors into several tensors: no matrix of it can stand alone, as "
+        "--sensitivity lets it",
+        c->sensitivity_to, method);
+}
+
+/* Opens the file that --sensitivity names. *name is what it is called in the ranking. */
+static int open_file(const struct comparison *c, gpt2q_model **file, char name[SCHEME_TEXT_MAX])
+{
+    const struct compared s = {.spec = c->sensitivity_to, .file = true};
+    const char *slash = strrchr(s.spec, '/'), *last = slash ? slash + 1 : s.spec;
+    terminal_text(name, SCHEME_TEXT_MAX, last, strlen(last));
+    int code = compare_open(c, &s, file);
+    if (!code) code = check_file(c, *file);
+    return code;
+}
+
+static int run_sensitivity(struct comparison *c, const gpt2q_model *file, const char *name)
 {
     gpt2q_error err;
     const char *levels[LEVELS_MAX];
@@ -43,6 +69,7 @@ int compare_sensitivity(struct comparison *c)
                                    .kv = c->options.kv,
                                    .reference = c->reference,
                                    .levels = levels,
+                                   .file = file,
                                    .budget = c->budget,
                                    .ranking = &ranking,
                                    .check = &check,
@@ -55,7 +82,10 @@ int compare_sensitivity(struct comparison *c)
     check.ids += half;
     check.n -= half;
     p.n_threads = (int32_t)c->options.threads;
-    p.n_levels = list_levels(c, levels, &c->sensitivity_level);
+    levels[0] = c->schemes->scheme;
+    levels[1] = name;
+    c->sensitivity_level = 1;
+    p.n_levels = file ? 2 : list_levels(c, levels, &c->sensitivity_level);
     if (c->sensitivity_level == LEVELS_MAX)
         return usage_error("--sensitivity is '%s' where a scheme for single tensors is expected",
                            c->sensitivity_to);
@@ -63,6 +93,16 @@ int compare_sensitivity(struct comparison *c)
     progress_clear(&line);
     if (s == GPT2Q_CANCELLED) return signal_exit_code();
     return s ? failed(&err) : EXIT_DONE;
+}
+
+int compare_sensitivity(struct comparison *c)
+{
+    gpt2q_model *file = NULL;
+    char name[SCHEME_TEXT_MAX] = "";
+    int code = c->sensitivity_file ? open_file(c, &file, name) : EXIT_DONE;
+    if (!code) code = run_sensitivity(c, file, name);
+    gpt2q_model_close(file);
+    return code;
 }
 
 /* ---- ranking ---- */
