@@ -298,8 +298,8 @@ static void make_changed(const char *folder, const char *name, size_t i, float x
 {
     gpt2q_error err;
     struct safetensors st;
-    char *file, path[512];
-    size_t n;
+    char *file = NULL, path[512];
+    size_t n = 0;
     run_quietly("help >/dev/null; mkdir -p %s/%s && cp %s/*.json %s/merges.txt %s/%s", directory, folder,
                 directory, directory, directory, folder);
     if (safetensors_open(TINY "/model.safetensors", &st, &err) ||

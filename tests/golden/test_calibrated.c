@@ -111,7 +111,7 @@ static void integer_activations_are_the_goldens(void **state)
     (void)state;
     gpt2q_error err;
     struct product p = {0};
-    struct scheme scheme;
+    struct scheme scheme = {0};
     if (safetensors_open(repo_path("tests/golden/data/activations.safetensors"), &p.st, &err) ||
         scheme_parse("i8:channel:absmax", &scheme, &err))
         fail_msg("%s", err.message);
