@@ -6,20 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define KV_POSITIONS 16 /* a block of the cache */
 
 /* ---- what runs ---- */
 
-/* Room for every row at its longest, unless that is more than a quarter of this machine's memory. */
+static int64_t value_bytes(const char *kv)
+{
+    return !kv || !strcmp(kv, "f32") ? 4 : 2; /* i8 has scales, too */
+}
+
+/* Room for every row at its longest, unless that is more than a quarter of the memory that may be had. */
 static int64_t cache_positions(const struct lane *lane)
 {
     const struct serve_options *o = lane->options;
     const gpt2q_config *c = gpt2q_model_config(lane->model);
     int64_t row = (lane->n_ctx + KV_POSITIONS - 1) / KV_POSITIONS * KV_POSITIONS, all = o->rows * row;
-    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) / 4 * (int64_t)sysconf(_SC_PAGESIZE);
-    int64_t most = memory / ((int64_t)c->n_layer * 2 * c->n_embd * (int64_t)sizeof(float));
+    int64_t most =
+        (int64_t)(memory_allowed("") / 4) / ((int64_t)c->n_layer * 2 * c->n_embd * (int64_t)sizeof(float));
     if (o->cache) return o->cache < row ? row : o->cache;
     if (all > most) all = most / KV_POSITIONS * KV_POSITIONS;
     return all < row ? row : all;
@@ -103,6 +107,22 @@ static void name_lane(struct lane *lane, const struct lane *taken, size_t n)
         snprintf(lane->id, sizeof lane->id, "%.90s:%.40s#%d", name, scheme, i);
 }
 
+/* With the lanes before, and all connections. */
+static gpt2q_status check_memory(struct lane *lane, const struct lane *taken, size_t n, gpt2q_error *err)
+{
+    const gpt2q_config *c = gpt2q_model_config(lane->model);
+    lane->plan.weights = gpt2q_model_bytes(lane->model);
+    lane->plan.cache =
+        (uint64_t)(cache_positions(lane) * c->n_layer * 2 * c->n_embd * value_bytes(lane->options->kv));
+    struct memory_plan all = lane->plan;
+    for (size_t i = 0; i < n; i++) {
+        all.weights += taken[i].plan.weights;
+        all.cache += taken[i].plan.cache;
+    }
+    all.connections = (uint64_t)lane->options->max_connections * CONNECTION_BYTES;
+    return memory_plan_check(&all, memory_allowed(""), err);
+}
+
 static void date_model(struct lane *lane)
 {
     struct stat st;
@@ -141,7 +161,8 @@ gpt2q_status lane_open(struct lane *lane, const struct serve_options *options, s
     date_model(lane);
     const int32_t most = gpt2q_model_config(lane->model)->n_positions;
     lane->n_ctx = options->ctx && options->ctx < most ? (int32_t)options->ctx : most;
-    s = make_engine(lane, err);
+    s = check_memory(lane, taken, i, err);
+    if (!s) s = make_engine(lane, err);
     if (!s) s = warm_up(lane, err);
     if (s) return s;
     snprintf(lane->activations, sizeof lane->activations, "%s", gpt2q_context_activations(lane->ctx));

@@ -8,6 +8,7 @@
 #include "base/json_writer.h"
 #include "engine/fingerprint.h"
 #include "serve/histogram.h"
+#include "serve/memory_plan.h"
 #include "serve/options.h"
 #include <pthread.h>
 
@@ -25,7 +26,8 @@ struct lane {
     char fingerprint[FINGERPRINT_TEXT];
     char activations[32];
     int32_t n_ctx;
-    int64_t created; /* when the model's file was written, Unix seconds */
+    struct memory_plan plan; /* of this lane; connections 0 */
+    int64_t created;         /* when the model's file was written, Unix seconds */
 
     pthread_mutex_t lock;
     gpt2q_context *ctx;

@@ -47,6 +47,14 @@ static gpt2q_status write_port(const struct server *s, gpt2q_error *err)
 
 static void say_ready(struct server *s)
 {
+    struct memory_plan all = {0};
+    for (size_t i = 0; i < s->n_lanes; i++) {
+        all.weights += s->lanes[i].plan.weights;
+        all.cache += s->lanes[i].plan.cache;
+    }
+    log_event(&s->log, LOG_DEBUG, "memory",
+              "weights %.0f MB, caches %.0f MB at most, a connection 24 kB at most",
+              (double)all.weights / 1e6, (double)all.cache / 1e6);
     for (size_t i = 0; i < s->listening.n; i++) {
         const struct lane *l = &s->lanes[0];
         char more[32] = "";

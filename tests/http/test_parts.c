@@ -3,6 +3,7 @@
 #include "serve/lane.h"
 #include "tests/support.h"
 #include <math.h>
+#include <unistd.h>
 
 static void retry_after_is_honest(void **state)
 {
@@ -108,12 +109,46 @@ static void origins_and_hosts(void **state)
     }
 }
 
+static void write_text(const char *root, const char *path, const char *text)
+{
+    char command[512];
+    snprintf(command, sizeof command, "mkdir -p $(dirname %s/%s) && printf '%s' >%s/%s", root, path, text,
+             root, path);
+    assert_int_equal(system(command), 0);
+}
+
+/* The least of a group and those around it; what does not fit is refused with the numbers. */
+static void memory_is_planned(void **state)
+{
+    (void)state;
+    char root[TEMP_PATH], command[TEMP_PATH + 16];
+    gpt2q_error err;
+    close(temp_file(root));
+    unlink(root);
+    write_text(root, "proc/self/cgroup", "0::/a/b\\n");
+    uint64_t machine = memory_allowed(root);
+    write_text(root, "sys/fs/cgroup/a/b/memory.max", "max\\n");
+    assert_true(memory_allowed(root) == machine);
+    write_text(root, "sys/fs/cgroup/a/memory.max", "100000000\\n");
+    assert_int_equal(memory_allowed(root), 100000000);
+    write_text(root, "sys/fs/cgroup/memory.max", "60000000\\n");
+    assert_int_equal(memory_allowed(root), 60000000);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    assert_int_equal(system(command), 0);
+
+    struct memory_plan plan = {.weights = 30000000, .cache = 20000000, .connections = 10000000};
+    assert_int_equal(memory_plan_check(&plan, 60000000, &err), GPT2Q_OK);
+    assert_int_equal(memory_plan_check(&plan, 59000000, &err), GPT2Q_OUT_OF_MEMORY);
+    assert_non_null(strstr(
+        err.message, "weights of 30 MB, caches of 20 MB and connections of 10 MB do not fit the 59 MB"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(retry_after_is_honest),      cmocka_unit_test(rates_are_of_ten_seconds),
-        cmocka_unit_test(histograms_count_by_bounds), cmocka_unit_test(keys_are_compared_whole),
-        cmocka_unit_test(origins_and_hosts),
+        cmocka_unit_test(memory_is_planned),        cmocka_unit_test(retry_after_is_honest),
+        cmocka_unit_test(rates_are_of_ten_seconds), cmocka_unit_test(histograms_count_by_bounds),
+        cmocka_unit_test(keys_are_compared_whole),  cmocka_unit_test(origins_and_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

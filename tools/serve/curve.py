@@ -1,5 +1,5 @@
 """The curve of tools/bench_serve: time to first token and tokens/s against arrivals, gpt2q beside llama-cpp-python's server on the same
-model (default model; i8, and the Q8_0 that `gpt2q quantize` writes), in one run in which they take turns. Draws tools/pictures/serve.svg."""
+model (default model; i8, and the Q8_0 that `gpt2q quantize` writes), one thread each, in one run in which they take turns. Draws tools/pictures/serve.svg."""
 import json
 import math
 import os
@@ -9,9 +9,9 @@ import tempfile
 import time
 import urllib.request
 
-from serving import GPT2Q, ROOT, Server, report, seeded
+from serving import GPT2Q, ROOT, WORDS, Server, report, seeded
 
-RATES, SECONDS, TOKENS, LATE_MS = (1, 2, 4, 8, 16, 32, 64, 128), 6, 64, 4000
+RATES, SECONDS, TOKENS, LATE_MS = (1, 2, 4, 8, 16, 32, 64), 5, 64, 4000
 STREAMS = os.path.join(ROOT, "build/release/tests/http/bench_streams")
 PICTURE = os.path.join(ROOT, "tools/pictures/serve.svg")
 COLOURS = {"gpt2q": "#2f6db5", "llama-cpp-python": "#b5502f"}
@@ -28,7 +28,7 @@ class Llama:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.process = subprocess.Popen([python, "-m", "llama_cpp.server", "--model", path, "--port", str(self.port), "--n_ctx", "512",
-                                         "--n_threads", "2", "--interrupt_requests", "False", "--verbose", "False"],
+                                         "--n_threads", "1", "--interrupt_requests", "False", "--verbose", "False"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(300):
             time.sleep(0.2)
@@ -54,13 +54,13 @@ def measure(port, bodies, rate):
 
 
 def bodies_of(directory):
-    """Prompts of 16 ids, all different; the end is banned, so that all answers are of one length."""
+    """Prompts of 14 words, all different; the end is banned, so that all answers are of one length."""
     rng, path = seeded(9), os.path.join(directory, "bodies")
     with open(os.path.join(ROOT, "models/tales-7m/config.json"), encoding="utf-8") as f:
         end = json.load(f)["eos_token_id"]
     with open(path, "w", encoding="utf-8") as f:
         for _ in range(1000):
-            f.write(json.dumps({"prompt": [rng.randrange(8000) for _ in range(16)], "max_tokens": TOKENS, "temperature": 0,
+            f.write(json.dumps({"prompt": " ".join(rng.choice(WORDS) for _ in range(14)), "max_tokens": TOKENS, "temperature": 0,
                                 "stream": True, "seed": 0, "logit_bias": {str(end): -100}}) + "\n")
     return path
 
@@ -69,7 +69,7 @@ def curve(python):
     points = {}
     with tempfile.TemporaryDirectory() as directory:
         bodies = bodies_of(directory)
-        servers = {"gpt2q": Server("-j", "2", "-b", "64", "--queue", "4096")}
+        servers = {"gpt2q": Server("-j", "1", "-b", "64", "--queue", "4096")}
         if python:
             servers["llama-cpp-python"] = Llama(python, directory)
         for s in servers.values():
