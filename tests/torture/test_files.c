@@ -7,6 +7,7 @@
 #include "model/safetensors.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -529,8 +530,8 @@ static void matrices_to_explain(void **state)
 
 static void directory_of(const char *kind, const char *directory, const char *ending)
 {
-    char line[1500], path[1400], root[1024];
-    assert_non_null(realpath(repo_path(directory), root));
+    char line[PATH_MAX + 300], path[PATH_MAX + 280], *root = realpath(repo_path(directory), NULL);
+    assert_non_null(root);
     DIR *d = opendir(root);
     assert_non_null(d);
     for (struct dirent *e; (e = readdir(d));) {
@@ -542,6 +543,7 @@ static void directory_of(const char *kind, const char *directory, const char *en
         expect_verdict(kind, e->d_name, line, e->d_name, good ? NULL : either);
     }
     closedir(d);
+    free(root);
 }
 
 static void files_of_others(void **state)
