@@ -116,14 +116,36 @@ static void hand_on_floats(struct session *s)
     }
 }
 
+/* Methods walk over whole groups of inputs. */
+static gpt2q_status check_schemes(const struct quantizer *q, gpt2q_error *err)
+{
+    char name[WEIGHT_NAME_MAX], text[SCHEME_TEXT_MAX];
+    struct qtensor_layout layout;
+    for (size_t i = 0; i < q->bindings.n; i++) {
+        const struct weight_id id = q->bindings.items[i].id;
+        const struct scheme scheme = quantizer_scheme(q, i);
+        int rows, cols;
+        if (!weight_is_matrix(id.part)) continue;
+        weight_rows_cols(&q->bindings.config, id.part, &rows, &cols);
+        if (!qtensor_layout(scheme, rows, cols, &layout))
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs%s",
+                             weight_print(id, name), scheme_print(scheme, text), rows, cols,
+                             scheme_has_codes(scheme) && scheme.gran == QG_GROUP
+                                 ? "; the group must divide the inputs"
+                                 : "");
+    }
+    return GPT2Q_OK;
+}
+
 static gpt2q_status run_session(struct session *s, gpt2q_error *err)
 {
-    gpt2q_status status = open_session(s, err);
+    gpt2q_status status = check_schemes(s->q, err);
+    if (!status) status = open_session(s, err);
     for (int i = 0; i < s->plan->n_folds && !status; i++)
         status = (s->plan->folds[i] == METHOD_AWQ ? session_awq : session_smoothquant)(s, err);
     if (!status && s->plan->n_folds) hand_on_floats(s);
     if (!status && s->plan->static_percent > 0.0) status = session_static(s, err);
-    if (s->out->rounded)
+    if (!status && s->out->rounded)
         memcpy(s->out->rounded, s->out->model.at, s->out->model.params.floats * sizeof(float));
     return status ? status : round_all(s, err);
 }
@@ -145,7 +167,7 @@ gpt2q_status methods_run(const struct quantizer *q, const struct method_plan *pl
     threads_retain();
     gpt2q_status status = run_session(&s, err);
     threads_release();
-    if (out->rounded) take_rounded(out);
+    if (!status && out->rounded) take_rounded(out);
     reading_free(&s.reading);
     crew_free(&s.crew);
     if (status) methods_result_free(out);

@@ -243,6 +243,7 @@ static const cJSON *line_of(const cJSON *scheme, const char *name, const char *r
 static void a_file_beside_rounding(void **state)
 {
     (void)state;
+    slow_build_skips();
     char *dir = temp_directory(), arguments[1024];
     static const char *const methods[] = {"--method gptq", "--method awq", "--method smoothquant --static"};
     for (int i = 0; i < 3; i++) {

@@ -361,7 +361,9 @@ static void what_cannot_be_done(void **state)
     refuse(2, "ln, v and mlp", "--method awq --awq-sites ln,x --calibrate @/text.txt");
     refuse(1, "too few for a window", "-q i4:g8 --method gptq --calibrate @/short.txt");
     refuse(1, "64 are needed", "-q i4:g8 --method gptq --calibrate-tokens 32 --calibrate @/text.txt");
-    refuse(1, "does not fit", "-q i4:g24 --method gptq --calibrate @/text.txt");
+    refuse(1, "the group must divide the inputs", "-q i4:g24 --method gptq --calibrate @/text.txt");
+    refuse(1, "the group must divide the inputs", "-q i4:g24:minmax --method hqq");
+    refuse(1, "the group must divide the inputs", "-q i4:g24 --method awq --calibrate @/text.txt");
     refuse(1, "No such file", "-q i4:g8 --method gptq --calibrate @/none.txt");
     refuse(1, "integer codes", "-q i4:g8:minmax --method gptq --calibrate @/text.txt");
     refuse(1, "grid minmax", "-q i4:g8 --method hqq");
