@@ -77,6 +77,17 @@ def with_slow_ones(server, kind):
     return result, connections
 
 
+def cost_of(server, kind):
+    """What they cost the I/O thread, in percent of a core. Neighbours on the machine do not touch that."""
+    attacker = subprocess.Popen(["python3", os.path.abspath(__file__), str(server.port), kind, "5"])
+    time.sleep(2)
+    cpu, at = server.cpu_seconds(), time.monotonic()
+    time.sleep(2)
+    percent = 100 * (server.cpu_seconds() - cpu) / (time.monotonic() - at)
+    attacker.wait()
+    return percent
+
+
 def measure(kind):
     server = Server("-b", "96", "--header-timeout", "5", "--body-timeout", "5", "--write-timeout", "5", "--stream-buffer", "65536")
     alone, beside, most = [], [], 0
@@ -85,6 +96,8 @@ def measure(kind):
         result, connections = with_slow_ones(server, kind)
         beside.append(result)
         most = max(most, connections)
+    percent = cost_of(server, kind)
+    expect(percent < 5, f"{SLOW} slow clients take {percent:.1f} % of a core")
     expect(asyncio.run(becomes_idle(server.port, 15)), "something of the slow clients still runs")
     time.sleep(6)
     left = asyncio.run(metrics(server.port))["gpt2q_http_connections"]
@@ -103,9 +116,9 @@ def measure(kind):
 
     expect(server.stop() == 0, "the server did not end with 0")
     figures = dict(connections=int(most), events_per_s_alone=round(middle(alone, rate)), events_per_s_beside=round(middle(beside, rate)),
-                   gap_p99_ms_alone=round(middle(alone, gap), 2), gap_p99_ms_beside=round(middle(beside, gap), 2), peak_mb=round(rss))
+                   gap_p99_ms_alone=round(middle(alone, gap), 2), gap_p99_ms_beside=round(middle(beside, gap), 2), io_percent_of_core=round(percent, 2), peak_mb=round(rss))
     report(test="slow clients", kind=kind, **figures)
-    expect(middle(beside, rate) > 0.5 * middle(alone, rate), "honest clients got less than half")
+    expect(middle(beside, rate) > 0.25 * middle(alone, rate), "honest clients got less than a quarter")
 
 
 def main():
