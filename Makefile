@@ -196,7 +196,7 @@ test: test-build ## all tests; the last line counts them
 test-long: ## all tests with all their rounds
 	@GPT2Q_TEST_LONG=1 $(MAKE) test
 test-load: $(PROGRAM) $(BUILD)/tests/http/bench_streams ## the server under load: mixed requests, clients that leave or dawdle, drains, proxies; minutes
-	@PYTHONDONTWRITEBYTECODE=1 CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) tools/run-tests $(wildcard tests/load/test_*.py)
+	@GPT2Q_TEST_JOBS=1 PYTHONDONTWRITEBYTECODE=1 CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) tools/run-tests $(wildcard tests/load/test_*.py)
 test-clients: $(PROGRAM) ## real clients against the server, from PyPI, in an environment of their own
 	@PYTHONDONTWRITEBYTECODE=1 CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) tools/run-tests $(wildcard tests/clients/test_*.py)
 sweep: $(BUILD)/tests/kernels/test_sweep ## SWEEP=100000 products of sampled shapes, every instruction set against scalar
