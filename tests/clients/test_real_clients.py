@@ -44,7 +44,7 @@ def harness(python, directory, port):
     arguments = f"model=tales-7m,base_url=http://127.0.0.1:{port}/v1/completions,tokenizer_backend=remote,num_concurrent=1,max_retries=1"
     run = subprocess.run([os.path.join(os.path.dirname(python), "lm_eval"), "run", "--model", "local-completions", "--model_args",
                           arguments, "--include_path", directory, "--tasks", "t_mc,t_gen,t_roll", "--output_path",
-                          os.path.join(directory, "out"), "--log_samples"], capture_output=True, text=True, timeout=600,
+                          os.path.join(directory, "out"), "--log_samples"], capture_output=True, text=True, timeout=1800,
                          env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": os.path.join(directory, "hf")})
     expect(run.returncode == 0, f"lm_eval: {run.stderr[-3000:]}")
 

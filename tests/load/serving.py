@@ -2,6 +2,7 @@
 
 Counts are for `make test-load`; $GPT2Q_LOAD=full takes those of tools/measurements/serve.md."""
 import asyncio
+import atexit
 import json
 import os
 import random
@@ -51,6 +52,7 @@ class Server:
         self.process = subprocess.Popen(
             [GPT2Q, "serve", "--port", str(port), "--port-file", self.port_file, "--log-level", "error", *options],
             stderr=self.log, cwd=ROOT)
+        atexit.register(self.end)
         until = time.monotonic() + 60
         while not os.path.exists(self.port_file):
             if self.process.poll() is not None or time.monotonic() > until:
@@ -69,6 +71,12 @@ class Server:
         self.log.close()
         self.directory.cleanup()
         return code
+
+    def end(self):
+        """Where a test fails, its servers do not stay."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def stop(self):
         self.signal()
