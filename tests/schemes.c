@@ -18,6 +18,7 @@ static void add(struct scheme s)
     count++;
 }
 
+/* Formats with codes: every grid or, of levels, the one that they have, in every granularity. */
 static void add_codes(enum qformat format)
 {
     static const int small_steps[] = {8, 24, 32, 64, 136, 264, 520},
@@ -25,10 +26,12 @@ static void add_codes(enum qformat format)
     const bool small = scheme_group_unit(format) == 8;
     const int *groups = small ? small_steps : large_steps;
     const size_t n_groups = small ? sizeof small_steps / sizeof *groups : sizeof large_steps / sizeof *groups;
-    for (int grid = 0; grid < QGRID_NOTES; grid++) {
-        for (int gran = 0; gran < QG_GROUP; gran++)
+    const bool levels = format_facts[format].has_levels;
+    for (int grid = levels ? QGRID_LEVELS : 0; grid < (levels ? QGRID_COUNT : QGRID_NOTES); grid++) {
+        if (levels) add((struct scheme){format, format_facts[format].gran, grid, format_facts[format].group});
+        for (int gran = 0; gran < QG_GROUP && !levels; gran++)
             add((struct scheme){.format = format, .gran = (enum qgran)gran, .grid = (enum qgrid)grid});
-        for (size_t g = 0; g < n_groups; g++)
+        for (size_t g = 0; g < n_groups && scheme_takes_group(format); g++)
             add((struct scheme){
                 .format = format, .gran = QG_GROUP, .grid = (enum qgrid)grid, .group = groups[g]});
     }

@@ -44,7 +44,8 @@ static void add_all(struct option_set *set, struct model_options *o)
                              "f32: dequantize on the fly; i16, i8: integer activations, one scale per "
                              "token; llm.int8[:T]: as i8, inputs of magnitude T (6) and more in float; "
                              "static: as i8, by the scales of a file that quantize --static wrote "
-                             "(default: i16 for i8, i4, i3 and i2, else f32)",
+                             "(default: i16 for integer codes and for nf4, mxfp4 and nvfp4, else f32; "
+                             "of nf4 the levels become int8 then, which is not exact)",
                              0, 0});
     option_add(set, (struct option){'j', "threads", OPTION_INTEGER, &o->threads, "N",
                                     "threads (default: OMP_NUM_THREADS, else the cores this process may use)",

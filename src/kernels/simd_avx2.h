@@ -161,6 +161,26 @@ ALWAYS_INLINE vf vf_load_i8(const int8_t *p)
     return vf_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))));
 }
+ALWAYS_INLINE __m128i e4m3_words8(__m128i bytes) /* a sign extended to the bit below it is taken off there */
+{
+    return _mm_and_si128(_mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7), _mm_set1_epi16((short)0xBF80));
+}
+ALWAYS_INLINE vf vf_load_e4m3(const uint8_t *p)
+{
+    return f16_to_vf(e4m3_words8(_mm_loadl_epi64((const __m128i *)p)),
+                     e4m3_words8(_mm_loadl_epi64((const __m128i *)(p + 8))));
+}
+ALWAYS_INLINE vf vf_load_e5m2(const uint8_t *p)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)p), zero = _mm_setzero_si128();
+    return f16_to_vf(_mm_unpacklo_epi8(zero, bytes), _mm_unpackhi_epi8(zero, bytes));
+}
+ALWAYS_INLINE __m256 e8m0_8(const uint8_t *p)
+{
+    __m256i u = _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)), 23);
+    return _mm256_castsi256_ps(_mm256_max_epu32(u, _mm256_set1_epi32(0x00400000)));
+}
+ALWAYS_INLINE vf vf_load_e8m0(const uint8_t *p) { return vf_pair(e8m0_8(p), e8m0_8(p + 8)); }
 ALWAYS_INLINE void vf_store_f16(uint16_t *p, vf a)
 {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

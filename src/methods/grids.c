@@ -9,7 +9,7 @@
 
 bool code_scheme_of(struct scheme scheme, int cols, struct code_scheme *out)
 {
-    if (!scheme_has_codes(scheme) || !format_facts[scheme.format].takes_codes) return false;
+    if (!scheme_has_grid(scheme)) return false;
     if (scheme.gran != QG_CHANNEL && scheme.gran != QG_GROUP) return false;
     switch (scheme.grid) {
     case QGRID_ABSMAX: out->grid = GRID_ABSMAX; break;

@@ -3,7 +3,10 @@
 #include "methods/awq.h"
 #include "methods/rounding.h"
 #include "methods/square.h"
+#include "qtensor/dequantize.h"
 #include "qtensor/isa.h"
+#include "qtensor/levels.h"
+#include "qtensor/quantize.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,64 +295,73 @@ static gpt2q_status teach_hqq(struct lesson *l, const struct explain_input *in, 
     return GPT2Q_OK;
 }
 
-/* ---- tables: nf4, fp8 ---- */
+/* ---- formats of levels, as the quantizer makes them ---- */
 
-/* QLoRA's levels as published: float32 quantiles of the normal distribution, divided by the largest. */
-static const float nf4_levels[16] = {
-    -1.0f,      -0.6961928f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f, -0.091050036f, 0.0f,
-    0.0795803f, 0.1609302f,  0.24611230f,  0.33791524f,  0.44070983f,  0.5626170f,   0.72295684f,   1.0f};
+static const struct {
+    const char *name, *title;
+} level_lessons[] = {
+    {"nf4",
+     "NF4: 16 levels where a normal distribution has its weights, times the largest magnitude of a block"},
+    {"fp8", "FP8 e4m3: a float of 4 bits of exponent and 3 of mantissa, times a scale of each output"},
+    {"mxfp4", "MXFP4: floats of 4 bits, times a power of two for each 32 inputs, 2^(floor(log2 max|w|) - 2)"},
+    {"nvfp4",
+     "NVFP4: floats of 4 bits, times an e4m3 float for each 16 inputs, times one factor of the tensor"},
+};
 
-static void teach_nf4(struct lesson *l, const struct explain_input *in)
+/* The title of a lesson; NULL: there is none of this name. */
+static const char *level_title(const char *name)
 {
-    double levels[16], most[SIDE], codes[SIDE][SIDE], result[SIDE][SIDE];
-    say(l,
-        "NF4: 16 levels where a normal distribution has its weights, times the largest magnitude of a block");
-    for (int i = 0; i < 16; i++) levels[i] = (double)nf4_levels[i];
-    add(l, "levels", levels, 16, false);
-    for (int r = 0; r < in->rows; r++) {
-        most[r] = 0;
-        for (int k = 0; k < in->cols; k++) most[r] = fmax(most[r], fabs((double)in->W[r][k]));
-        most[r] = round_to_f16(most[r]);
+    for (size_t i = 0; i < sizeof level_lessons / sizeof *level_lessons; i++)
+        if (!strcmp(name, level_lessons[i].name)) return level_lessons[i].title;
+    return NULL;
+}
+
+static void add_levels(struct lesson *l, const struct explain_input *in, const struct qtensor *w)
+{
+    double levels[BOOK_LEVELS], scales[SIDE][SIDE], codes[SIDE][SIDE], near[SIDE][SIDE], result[SIDE][SIDE];
+    const enum qformat format = w->scheme.format;
+    const int group = w->scheme.gran == QG_GROUP ? w->scheme.group : w->cols;
+    for (int i = 0; i < BOOK_LEVELS && scheme_bits(w->scheme) == 4; i++)
+        levels[i] = (double)format_level(format, i);
+    if (scheme_bits(w->scheme) == 4) add(l, "levels", levels, BOOK_LEVELS, false);
+    for (int r = 0; r < in->rows; r++)
         for (int k = 0; k < in->cols; k++) {
-            const double x = most[r] > 0 ? (double)in->W[r][k] / most[r] : 0;
-            int best = 0; /* of two equally near, the lower */
-            for (int i = 1; i < 16; i++)
-                if (fabs(x - levels[i]) < fabs(x - levels[best])) best = i;
-            codes[r][k] = best;
-            result[r][k] = levels[best] * most[r];
+            const float s = qtensor_parameter(w, w->scale, qtensor_parameter_of(w, r, k));
+            const int code = qtensor_stored_code(w, r, k);
+            scales[r][k / group] = (double)s;
+            codes[r][k] = code;
+            near[r][k] = (double)format_level(format, code);
+            result[r][k] = (double)(s * format_level(format, code));
         }
-    }
-    add(l, "absmax of each output (float16)", most, in->rows, false);
-    add_rows(l, "code: the nearest level of w / absmax", codes, in->rows, in->cols, true);
-    add_rows(l, "W' = level absmax", result, in->rows, in->cols, false);
+    const double factor = w->factor ? (double)*w->factor : 0;
+    if (w->factor) add(l, "factor f of the tensor, max|w| / (6 * 448)", &factor, 1, false);
+    add_rows(l, "scales s", scales, in->rows, (in->cols - 1) / group + 1, false);
+    add_rows(l, "code: the number of the level nearest to w / s", codes, in->rows, in->cols, true);
+    add_rows(l, "its level", near, in->rows, in->cols, false);
+    add_rows(l, "W' = level s", result, in->rows, in->cols, false);
     add_product(l, in, result);
 }
 
-/* The nearest e4m3 value, ties to the even code, saturating at 448. */
-static double to_e4m3(double x)
+/* Blocks are filled up with zeros, which change no scale. */
+static gpt2q_status teach_levels(struct lesson *l, const struct explain_input *in, const char *name,
+                                 gpt2q_error *err)
 {
-    const double y = fmin(fabs(x), 448.0);
-    const double step = y < 0x1p-6 ? 0x1p-9 : scalbn(1.0, ilogb(y) - 3);
-    return copysign(rint(y / step) * step, x);
-}
-
-static void teach_fp8(struct lesson *l, const struct explain_input *in)
-{
-    double scale[SIDE], codes[SIDE][SIDE], result[SIDE][SIDE];
-    say(l, "FP8 e4m3: a float of 4 bits of exponent and 3 of mantissa, times a scale of each output");
-    for (int r = 0; r < in->rows; r++) {
-        double most = 0;
-        for (int k = 0; k < in->cols; k++) most = fmax(most, fabs((double)in->W[r][k]));
-        scale[r] = (double)(float)(most / 448.0);
-        for (int k = 0; k < in->cols; k++) {
-            codes[r][k] = to_e4m3(scale[r] > 0 ? (double)in->W[r][k] / scale[r] : 0);
-            result[r][k] = codes[r][k] * scale[r];
-        }
-    }
-    add(l, "scale of each output, max|w| / 448", scale, in->rows, false);
-    add_rows(l, "the nearest e4m3 number of w / s", codes, in->rows, in->cols, false);
-    add_rows(l, "W'", result, in->rows, in->cols, false);
-    add_product(l, in, result);
+    static const int cols = 64;
+    struct scheme scheme;
+    struct qtensor w;
+    float *padded = mem_zarray((size_t)in->rows * (size_t)cols, sizeof *padded);
+    if (!padded) return error_memory(err, "a matrix", (size_t)in->rows * (size_t)cols * sizeof *padded);
+    for (int r = 0; r < in->rows; r++) memcpy(padded + r * cols, in->W[r], (size_t)in->cols * sizeof *padded);
+    const struct qsource src = {"W", DT_F32, padded, in->rows, cols, (size_t)cols, 1};
+    const struct quantize_run run = {.n_threads = 1, .isa = isa_at(0)};
+    gpt2q_status s = scheme_parse(name, &scheme, err);
+    if (!s) s = qtensor_quantize(&src, scheme, &run, &w, err);
+    mem_free(padded);
+    if (s) return s;
+    say(l, level_title(name));
+    add_levels(l, in, &w);
+    qtensor_free(&w);
+    return GPT2Q_OK;
 }
 
 /* ---- llm.int8 ---- */
@@ -420,10 +432,8 @@ gpt2q_status lesson_teach(const struct explain_input *input, const char *method,
     const double threshold = llm && method[8] ? strtod(method + 9, &end) : 6.0;
     if (llm && !(end && (*end || end == method + 9 || !(threshold > 0))))
         teach_llm_int8(out, input, threshold);
-    else if (!strcmp(method, "nf4"))
-        teach_nf4(out, input);
-    else if (!strcmp(method, "fp8"))
-        teach_fp8(out, input);
+    else if (level_title(method))
+        s = teach_levels(out, input, method, err);
     else if (!strcmp(method, "gptq") || !strcmp(method, "awq") || !strcmp(method, "hqq"))
         s = teach(out, input, method, err);
     else

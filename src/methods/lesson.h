@@ -16,7 +16,7 @@ struct lesson {
     bool out_of_memory;
 };
 
-#define LESSON_METHODS "gptq, hqq, awq, nf4, fp8 or llm.int8[:T]"
+#define LESSON_METHODS "gptq, hqq, awq, nf4, fp8, mxfp4, nvfp4 or llm.int8[:T]"
 /* The matrix has one token x as input. Refused: an unknown method. *out is for lesson_free, also on
  * failure. */
 gpt2q_status lesson_teach(const struct explain_input *input, const char *method, struct lesson *out,

@@ -1,7 +1,9 @@
 /* A scale of 0 is right if all weights were equal. Then all codes stand for 0 (or for the minimum). Any
  * other code under a scale of 0 means that the file is damaged. */
 #include "model/gpt2q_check.h"
+#include "kernels/half.h"
 #include "qtensor/dequantize.h"
+#include "qtensor/levels.h"
 #include "qtensor/zero_points.h"
 #include <math.h>
 #include <string.h>
@@ -33,11 +35,23 @@ static size_t find_lowest(const uint8_t *codes, size_t n, enum qformat format)
     return i;
 }
 
+/* Floats of a byte may be no numbers. */
+static gpt2q_status check_floats(const struct subject *s)
+{
+    for (int row = 0; row < s->w->rows; row++)
+        for (int k = 0; k < s->w->cols; k++)
+            if (!isfinite(format_level(s->w->scheme.format, qtensor_stored_code(s->w, row, k))))
+                return bad_code(s, row, k, "which is no finite number");
+    return GPT2Q_OK;
+}
+
 gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, const char *name,
                                  gpt2q_error *err)
 {
     const struct subject s = {w, file, name, err};
     int step = format_facts[w->scheme.format].inputs;
+    if (scheme_has_codes(w->scheme) && w->scheme.gran == QG_CHANNEL && !scheme_has_grid(w->scheme))
+        return check_floats(&s);
     if (!scheme_has_codes(w->scheme) || w->scheme.grid != QGRID_ABSMAX)
         return GPT2Q_OK; /* every code is valid */
     size_t n = (size_t)qtensor_panels(w) * w->panel_bytes;
@@ -64,6 +78,11 @@ static int neutral_code(const struct qtensor *w, size_t i)
     }
 }
 
+static bool stands_for_zero(const struct qtensor *w, int code, int neutral)
+{
+    return scheme_has_grid(w->scheme) ? code == neutral : format_level(w->scheme.format, code) == 0.0f;
+}
+
 /* Checks the codes under parameter i, whose scale is 0. */
 static gpt2q_status check_zero_scale(const struct subject *s, size_t i)
 {
@@ -80,7 +99,8 @@ static gpt2q_status check_zero_scale(const struct subject *s, size_t i)
     }
     for (int row = row0; row < row1; row++)
         for (int k = k0; k < k1; k++)
-            if (qtensor_stored_code(w, row, k) != neutral) return bad_code(s, row, k, "but its scale is 0");
+            if (!stands_for_zero(w, qtensor_stored_code(w, row, k), neutral))
+                return bad_code(s, row, k, "but its scale is 0");
     return GPT2Q_OK;
 }
 
@@ -88,8 +108,9 @@ static gpt2q_status check_scale(const struct subject *s, size_t i)
 {
     float scale = qtensor_parameter(s->w, s->w->scale, i);
     if (scale == 0.0f && !signbit(scale)) return check_zero_scale(s, i);
-    const bool either_sign = s->w->scheme.grid == QGRID_SIGNED;
-    if (isfinite(scale) && (scale > 0.0f || (either_sign && scale < 0.0f))) return GPT2Q_OK;
+    const bool either_sign = s->w->scheme.grid == QGRID_SIGNED, levels = !scheme_has_grid(s->w->scheme);
+    const float most = levels ? scale * format_largest_level(s->w->scheme.format) : scale;
+    if (isfinite(most) && (scale > 0.0f || (either_sign && scale < 0.0f))) return GPT2Q_OK;
     return error_set(s->err, GPT2Q_FORMAT, "%s: scale %zu of %s is %g, expected a finite number%s", s->file,
                      i, s->name, (double)scale, either_sign ? " that is not -0" : " >= 0");
 }
@@ -106,20 +127,28 @@ gpt2q_status qtensor_check_zero(const struct qtensor *w, float zero, size_t i, c
                      affine ? "a code" : "a finite number");
 }
 
-/* Whether all n scales are finite and above 0. Read as unsigned integers, such floats are 1 to the largest
- * finite number. */
+/* Whether all n scales are above 0, and finite with the largest level. Read as unsigned integers, such floats are
+ * 1 to the largest of them. */
 static bool all_positive(const struct qtensor *w, size_t n)
 {
     unsigned bad = 0;
-    if (w->scheme.gran == QG_GROUP) {
+    if (scheme_scale(w->scheme) >= QSCALE_E8M0) {
+        const bool exponents = scheme_scale(w->scheme) == QSCALE_E8M0; /* 252: 6 * 2^126 is no float */
+        const unsigned least = exponents ? 0 : 1, most = exponents ? 252 : 0x7E;
+        const uint8_t *u = w->scale;
+        for (size_t i = 0; i < n; i++) bad |= u[i] - least > most - least;
+        bad |= w->factor && !(*w->factor > 0.0f && *w->factor * 448.0f * 6.0f < INFINITY);
+    } else if (w->scheme.gran == QG_GROUP) {
         const uint16_t *u = w->scale;
         for (size_t i = 0; i < n; i++) bad |= (uint16_t)(u[i] - 1u) >= 0x7BFFu;
     } else {
         const uint8_t *p = w->scale;
+        const float largest = 0x1.fffffep127f, level = format_largest_level(w->scheme.format);
+        const uint32_t most = float_bits(scheme_has_grid(w->scheme) ? largest : largest / level);
         for (size_t i = 0; i < n; i++) {
             uint32_t u;
             memcpy(&u, p + i * sizeof u, sizeof u);
-            bad |= u - 1u >= 0x7F7FFFFFu;
+            bad |= u - 1u >= most;
         }
     }
     return !bad;

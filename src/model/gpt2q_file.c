@@ -19,8 +19,8 @@ static struct st_declaration codes_of_matrix(struct scheme s, uint64_t panels, u
     for (int d = 0; d < ST_DTYPE_COUNT; d++)
         if (!strcmp(format->dtype, st_dtype_name((enum st_dtype)d))) dtype = (enum st_dtype)d;
     struct st_declaration d = {.dtype = dtype, .n_dims = 3, .shape = {panels, steps, PANEL}};
-    if (!format->has_codes) return d;
-    d.shape[1] *= (uint64_t)format->bytes / 4; /* lines of 64 outputs by four bytes */
+    if (format->bytes < 4 || !format->has_codes) return d; /* an element for each output */
+    d.shape[1] *= (uint64_t)format->bytes / 4;             /* lines of 64 outputs by four bytes */
     d.shape[d.n_dims++] = 4;
     return d;
 }
@@ -32,8 +32,9 @@ static struct st_declaration scales_of_matrix(struct scheme s, uint64_t panels, 
     case QG_INPUT: return (struct st_declaration){.dtype = ST_F32, .n_dims = 1, .shape = {cols}};
     case QG_CHANNEL: return (struct st_declaration){.dtype = ST_F32, .n_dims = 2, .shape = {panels, PANEL}};
     default:
-        return (struct st_declaration){
-            .dtype = ST_F16, .n_dims = 3, .shape = {panels, cols / (uint64_t)s.group, PANEL}};
+        return (struct st_declaration){.dtype = scheme_scale(s) == QSCALE_F16 ? ST_F16 : ST_U8,
+                                       .n_dims = 3,
+                                       .shape = {panels, cols / (uint64_t)s.group, PANEL}};
     }
 }
 
@@ -49,6 +50,8 @@ static void describe_matrix(struct stored_weight *w, int rows, int cols)
         zero.shape[2] = ZERO_BLOCK(scheme_bits(w->scheme));
     }
     if (scheme_zero(w->scheme) != QZERO_NONE) add_part(w, ".zero", zero);
+    if (scheme_has_factor(w->scheme))
+        add_part(w, ".factor", (struct st_declaration){.dtype = ST_F32, .n_dims = 1, .shape = {1}});
 }
 
 bool stored_weight_is_newer(struct scheme s) { return s.format > QF_I4 || scheme_zero_in_bits(s); }

@@ -6,10 +6,12 @@
  *     NAME.codes   f32 f16 bf16  [panels][cols][64]
  *                  i8   U8 [panels][cols/4][64][4]      i4  U8 [panels][cols/8][64][4]
  *                  i3   U8 [panels][3 cols/32][64][4]   i2  U8 [panels][cols/16][64][4]
+ *                  nf4 mxfp4 nvfp4   as i4              fp8 U8 [panels][cols][64]
  *     NAME.scale   tensor F32 [1]    channel F32 [panels][64]    input F32 [cols]
- *                  group F16 [panels][cols/group][64]
+ *                  group F16 [panels][cols/group][64]; mxfp4 nvfp4 U8
  *     NAME.zero    like the scale; zero point or minimum; absmax and signed have none. Zero points of groups:
  *                  U8 [panels][cols/group][8 bits] (qtensor/zero_points.h); older files F16, like the scale
+ *     NAME.factor  nvfp4: F32 [1], of all scales
  * Any other weight is a tensor NAME, F32. Under `notes` it is NAME.codes, U8 in the checkpoint's shape,
  * with NAME.scale and NAME.zero, F32 [1]. The tokenizer's files lie in tensors U8 [bytes]. A vocabulary of
  * GPT2Q_TABLES_MIN ids or more also has its tables, "tokenizer.table.NAME" (tokenizer/tokenizer.h).
@@ -55,7 +57,7 @@
 #define GPT2Q_TABLES_MIN 16384
 
 /* The tensors that hold a weight, with the names they have in the file. */
-enum { PART_CODES, PART_SCALE, PART_ZERO, PARTS_MAX };
+enum { PART_CODES, PART_SCALE, PART_ZERO, PARTS_MAX, PART_FACTOR = PART_ZERO }; /* no scheme has both */
 struct stored_weight {
     struct weight_id id;
     struct scheme scheme;

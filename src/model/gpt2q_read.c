@@ -202,9 +202,12 @@ static gpt2q_status read_matrix(struct gpt2q_reader *r, const struct stored_weig
     weight_rows_cols(&r->w->config, d->id.part, &q->rows, &q->cols);
     qtensor_layout(d->scheme, q->rows, q->cols, &layout);
     q->panel_bytes = layout.panel_bytes;
-    q->bytes = layout.codes_bytes + layout.scale_bytes + layout.zero_bytes;
+    q->bytes = qtensor_layout_bytes(&layout);
     q->scale = t[PART_SCALE] ? t[PART_SCALE]->data : NULL;
-    q->zero = t[PART_ZERO] ? t[PART_ZERO]->data : NULL;
+    if (scheme_has_factor(d->scheme))
+        q->factor = (const float *)(const void *)t[PART_FACTOR]->data;
+    else if (t[PART_ZERO])
+        q->zero = t[PART_ZERO]->data;
     if (t[PART_ZERO] && is_old_zero(d, PART_ZERO, t[PART_ZERO])) {
         gpt2q_status s = read_old_zeros(r, t[PART_ZERO], q, name, err);
         if (s) return s;

@@ -198,7 +198,16 @@ static void hold_line_q8_0(const struct block_holding *h, const struct block_pla
             turn_words(block + o, 2 + i, at->word + (size_t)(i / 4) * PANEL * 4 + 4 * (size_t)o);
 }
 
-/* Q4_0: nibbles are the codes as they are stored; values 0..15 are low ones, 16..31 high ones. */
+/* Nibbles that are the codes as they are stored; values 0..15 are low ones, 16..31 high ones. */
+static void store_nibbles(const struct block_place *at, const uint8_t *nibbles)
+{
+    for (int i = 0; i < 2; i++) {
+        const uint32_t a = load_word(nibbles + 8 * i), b = load_word(nibbles + 4 + 8 * i);
+        store_word(at, i, (a & 0x0F0F0F0Fu) | (b & 0x0F0F0F0Fu) << 4);
+        store_word(at, i + 2, (a >> 4 & 0x0F0F0F0Fu) | (b & 0xF0F0F0F0u));
+    }
+}
+
 static void hold_q4_0(const struct block_holding *h, const struct block_place *at, const uint8_t *block)
 {
     const uint16_t scale = (uint16_t)(block[0] | block[1] << 8);
@@ -209,17 +218,21 @@ static void hold_q4_0(const struct block_holding *h, const struct block_place *a
         return;
     }
     ((uint16_t *)h->to.scale)[at->parameter] = scale;
-    for (int i = 0; i < 2; i++) {
-        const uint32_t a = load_word(block + 2 + 8 * i), b = load_word(block + 6 + 8 * i);
-        store_word(at, i, (a & 0x0F0F0F0Fu) | (b & 0x0F0F0F0Fu) << 4);
-        store_word(at, i + 2, (a >> 4 & 0x0F0F0F0Fu) | (b & 0xF0F0F0F0u));
-    }
+    store_nibbles(at, block + 2);
+}
+
+/* MXFP4, the format mxfp4 as it lies. */
+static void hold_mxfp4(const struct block_holding *h, const struct block_place *at, const uint8_t *block)
+{
+    ((uint8_t *)h->to.scale)[at->parameter] = block[0];
+    store_nibbles(at, block + 1);
 }
 
 typedef void hold_fn(const struct block_holding *h, const struct block_place *at, const uint8_t *block);
 
 static hold_fn *holder_of(const struct gguf_type *type)
 {
+    if (type->format == QF_MXFP4) return hold_mxfp4;
     return !strcmp(type->name, "Q4_0") ? hold_q4_0 : hold_any;
 }
 
@@ -282,6 +295,7 @@ static void copy_panels(const struct qtensor *from, const struct qtensor_parts *
     memcpy(to->codes, from->codes, l.codes_bytes);
     if (l.scale_bytes) memcpy(to->scale, from->scale, l.scale_bytes);
     if (l.zero_bytes) memcpy(to->zero, from->zero, l.zero_bytes);
+    if (l.factor_bytes) *to->factor = *from->factor;
 }
 
 gpt2q_status stored_hold(const struct container_tensor *t, struct scheme scheme, const struct qsource *shape,

@@ -97,7 +97,7 @@ ALWAYS_INLINE void amx_products(struct amx_sums *sums, bool begins, const struct
     for (int k = f->k; k < end; k += step, codes += codes_step) {
         const size_t at = (size_t)(k / 64) * AMX_TILE_BYTES + (size_t)(k % 64);
         for (int line = 0; line < ahead.lines; line++, ahead.at += 64)
-            if (few && bits == 8)
+            if (few && LAYOUT_BITS(bits) == 8)
                 prefetch(ahead.at);
             else
                 prefetch_far(ahead.at);
@@ -162,7 +162,7 @@ ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enu
     t->y += (size_t)d->block.token * t->y_stride;
     vf *total = p->totals + d->block.token * vectors;
     const int32_t *hi = d->sums->tile[0], *lo = few ? hi + 16 * tokens : d->sums->tile[2];
-    for (int v = 0; v < vectors; v++) q[v] = params_at(t, g, v0 + v, bits);
+    for (int v = 0; v < vectors; v++) q[v] = product_params_at(t, g, v0 + v, bits);
     for (int r = 0; r < tokens; r++, hi += 16, lo += 16, total += vectors) {
         const int row = two_planes ? 2 * r : r;
         if (!few && !two_planes && r == first_rows) hi = d->sums->tile[2];
@@ -192,7 +192,7 @@ ALWAYS_INLINE void amx_fill(uint8_t *to, const struct amx_stretch *s, int vector
                             const int bits)
 {
     const uint8_t *codes = s->codes;
-    const vc half = vc_fill(is_signed ? 1 << (bits - 1) : 0);
+    const vc half = vc_fill(is_signed ? PRODUCT_HALF(bits) : 0);
     const int inputs = s->count * s->inputs;
 #define FILL_QUAD(q)                                                                                         \
     for (int v = 0; v < vectors; v++, to += 64)                                                              \
@@ -209,7 +209,7 @@ ALWAYS_INLINE struct amx_stretch amx_stretch_at(const struct amx_panel *p, int v
     const struct tile *t = p->t;
     const int group = t->group, cols = t->w->cols, at = k0 % group;
     const int room = AMX_STRETCH_BYTES / 16 / (few ? VECTORS : 2) / p->step * p->step;
-    const int most = bits == 8 ? cols : room, left = group - at;
+    const int most = LAYOUT_BITS(bits) == 8 ? cols : room, left = group - at;
     struct amx_stretch s = {.v0 = v0, .k0 = k0, .group = k0 / group, .count = 1, .begins = !at};
     s.inputs = left < most ? left : most;
     s.ends = at + s.inputs == group;
@@ -290,7 +290,7 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
     p.step = amx_inputs(given->group);
     const int steps = VECTORS / vectors * ((n + most - 1) / most) * (cols / p.step);
     p.ahead.at = given->w->codes + (size_t)given->panel * given->w->panel_bytes;
-    p.ahead.at += few && bits == 8 ? AHEAD_BYTES : given->w->panel_bytes;
+    p.ahead.at += few && LAYOUT_BITS(bits) == 8 ? AHEAD_BYTES : given->w->panel_bytes;
     p.ahead.lines = ((int)(given->w->panel_bytes / 64) + steps - 1) / steps;
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         if (grouped)
@@ -298,7 +298,7 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
         for (int k0 = 0; k0 < cols;) {
             struct amx_stretch s = amx_stretch_at(&p, v0, k0, bits, few);
             k0 += s.count * s.inputs;
-            if (bits < 8) {
+            if (LAYOUT_BITS(bits) < 8) {
                 amx_fill(p.codes, &s, vectors, is_signed, bits);
                 s.codes = p.codes;
                 s.codes_stride = 64 * (size_t)vectors;
@@ -322,11 +322,11 @@ ALWAYS_INLINE void amx_panel_run(const struct tile *given, int n, amx_products_f
             amx_finish(p, d, gran, grid, p->t->group, bits, two_planes, few, is_signed);                     \
     }
 #define AMX_INSTANCE(name, bits, two_planes, few)                                                            \
-    AMX_FINISH(name##_channel, QG_CHANNEL, QGRID_ABSMAX, bits, two_planes, few, bits < 8)                    \
-    AMX_FINISH(name##_group, QG_GROUP, QGRID_ABSMAX, bits, two_planes, few, bits < 8)                        \
+    AMX_FINISH(name##_channel, QG_CHANNEL, QGRID_ABSMAX, bits, two_planes, few, LAYOUT_BITS(bits) < 8)       \
+    AMX_FINISH(name##_group, QG_GROUP, QGRID_ABSMAX, bits, two_planes, few, LAYOUT_BITS(bits) < 8)           \
     AMX_FINISH(name##_other, p->t->w->scheme.gran, p->t->w->scheme.grid, bits, two_planes, few, false)       \
     AMX_PRODUCTS(name##_products, few, false, bits)                                                          \
-    AMX_PRODUCTS(name##_products_signed, few, bits < 8, bits)                                                \
+    AMX_PRODUCTS(name##_products_signed, few, LAYOUT_BITS(bits) < 8, bits)                                   \
     static void name(const struct tile *t, int n)                                                            \
     {                                                                                                        \
         const struct scheme s = t->w->scheme;                                                                \

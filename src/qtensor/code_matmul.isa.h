@@ -2,7 +2,7 @@
  * through the constant `bits`.
  *
  * The stored code u = c + h, h = 2^(bits-1), is the unsigned operand, a byte of the activation's code the
- * signed one. For each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) these int32 are exact:
+ * signed one. Of a book c is the int8 level, h = 128, and s below the scale times the book's unit. For each byte plane (i8: hi; i16: hi and lo, code = 256*hi + lo) these int32 are exact:
  *
  *     U = sum of u*x     X = sum of x (prepare)     S = U - h*X = sum of c*x     D = U - (h + z)*X
  *     J(S) = (float)S for i8, the exact 256*S_hi + S_lo rounded once to float for i16
@@ -103,7 +103,7 @@ ALWAYS_INLINE int32_t code_sum_of(const struct tile *t, int g, int token, int pl
 ALWAYS_INLINE vi first_sum(const struct tile *t, int g, int row, int v, bool two_planes, const int bits)
 {
     const struct scheme s = t->w->scheme;
-    const int32_t h = 1 << (bits - 1);
+    const int32_t h = PRODUCT_HALF(bits);
     if (has_minimum(s)) return vi_zero();
     int32_t x_sum = two_planes ? code_sum_of(t, g, row / 2, row % 2) : code_sum_of(t, g, row, 0);
     if (s.gran == QG_INPUT) return vi_set1(-x_sum);
@@ -146,7 +146,7 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
     const int group = t->group, k1 = (g + 1) * group;
     EACH_SUM(SUM_DECLARE)
 #define SUM(r, v) s##r##v
-    if (bits == 8) {
+    if (PRODUCT_BITS(bits) == 8) {
 #define DOT vi_dot
         for (int k = g * group; k < k1; codes += LAYOUT_STEP(bits)) STEP_INPUTS
 #undef DOT
@@ -159,7 +159,7 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
 #if NIBBLE_PAIRS
 #define DOT       vi_dot_pairs
 #define SUM(r, v) pairs##r##v
-    for (int k = g * group; bits < 8 && k < k1;) {
+    for (int k = g * group; PRODUCT_BITS(bits) < 8 && k < k1;) {
         const int end = k1 - k < PAIRED_INPUTS ? k1 : k + PAIRED_INPUTS;
         EACH_SUM(PAIRS_DECLARE)
         for (; k < end; codes += LAYOUT_STEP(bits)) STEP_INPUTS
@@ -168,9 +168,10 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
 #undef DOT
 #undef SUM
 #endif
-    const struct params p0 = params_at(t, g, v0, bits), p1 = vectors > 1 ? params_at(t, g, v0 + 1, bits) : p0,
-                        p2 = vectors > 2 ? params_at(t, g, v0 + 2, bits) : p0,
-                        p3 = vectors > 2 ? params_at(t, g, v0 + 3, bits) : p0;
+    const struct params p0 = product_params_at(t, g, v0, bits),
+                        p1 = vectors > 1 ? product_params_at(t, g, v0 + 1, bits) : p0,
+                        p2 = vectors > 2 ? product_params_at(t, g, v0 + 2, bits) : p0,
+                        p3 = vectors > 2 ? product_params_at(t, g, v0 + 3, bits) : p0;
     EACH_SUM(SUM_FINISH)
 }
 

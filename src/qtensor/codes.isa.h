@@ -8,6 +8,9 @@
  *   vc_bits(a, right, mask)         a >> right, or << -right, byte by byte, of which mask is kept: bits that
  *                                   come from a neighbour must not be in it
  *   vc_or(a, b)
+ *   vc_table(p)                     the 16 bytes at p, for vc_lookup
+ *   vc_lookup(table, a)             the table's byte of each number 0..15 of a
+ *   vc_level(table, a, shift)       with a lane's four bytes as an integer, the table's float of its four bits from `shift` on
  *   vc_float(a, j)                  byte j of each lane as the float 2^24 * int8: exact, in two operations
  *   vc_pack(a, b, c, d)             the bytes of four vi of 0..255
  *   vc_broadcast(p)                 the same four bytes in every lane
@@ -45,6 +48,15 @@ ALWAYS_INLINE vc vc_bits(vc a, int right, int mask)
     return _mm512_and_si512(a, vc_fill(mask));
 }
 ALWAYS_INLINE vc vc_or(vc a, vc b) { return _mm512_or_si512(a, b); }
+ALWAYS_INLINE vc vc_table(const uint8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
+}
+ALWAYS_INLINE vc vc_lookup(vc table, vc a) { return _mm512_shuffle_epi8(table, a); }
+ALWAYS_INLINE vf vc_level(vf table, vc a, int shift)
+{
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(a, (unsigned)shift), table); /* by the low four bits */
+}
 ALWAYS_INLINE vf vc_float(vc a, int j)
 {
     __m512i to_top = _mm512_add_epi32(_mm512_set4_epi32(0x0C808080, 0x08808080, 0x04808080, 0x00808080),
@@ -147,6 +159,26 @@ ALWAYS_INLINE vc vc_bits(vc a, int right, int mask)
 ALWAYS_INLINE vc vc_or(vc a, vc b)
 {
     return vi_pair(_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi));
+}
+ALWAYS_INLINE vc vc_table(const uint8_t *p)
+{
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    return vi_pair(table, table);
+}
+ALWAYS_INLINE vc vc_lookup(vc table, vc a)
+{
+    return vi_pair(_mm256_shuffle_epi8(table.lo, a.lo), _mm256_shuffle_epi8(table.hi, a.hi));
+}
+/* Two tables of eight, of which the fourth bit chooses one: as a sign, it does so itself. */
+ALWAYS_INLINE __m256 level8(vf table, __m256i a, int shift)
+{
+    __m256i at = _mm256_srli_epi32(a, shift);
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.lo, at), _mm256_permutevar8x32_ps(table.hi, at),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(a, 28 - shift)));
+}
+ALWAYS_INLINE vf vc_level(vf table, vc a, int shift)
+{
+    return vf_pair(level8(table, a.lo, shift), level8(table, a.hi, shift));
 }
 ALWAYS_INLINE vf vc_float(vc a, int j)
 {
@@ -266,6 +298,12 @@ ALWAYS_INLINE vc vc_bits(vc a, int right, int mask)
     VC_BYTES((right < 0 ? a.b[i] << -right : a.b[i] >> right) & mask);
 }
 ALWAYS_INLINE vc vc_or(vc a, vc b) { VC_BYTES(a.b[i] | b.b[i]); }
+ALWAYS_INLINE vc vc_table(const uint8_t *p) { VC_BYTES(p[i % 16]); }
+ALWAYS_INLINE vc vc_lookup(vc table, vc a) { VC_BYTES(table.b[a.b[i]]); }
+ALWAYS_INLINE vf vc_level(vf table, vc a, int shift)
+{
+    VF_LANES(table.v[a.b[4 * i + shift / 8] >> shift % 8 & 15]);
+}
 ALWAYS_INLINE vf vc_float(vc a, int j) { VF_LANES((float)(int8_t)a.b[4 * i + j] * 0x1p24f); }
 ALWAYS_INLINE vc vc_pack(vi a, vi b, vi c, vi d)
 {

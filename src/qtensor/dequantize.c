@@ -1,9 +1,11 @@
 /* Dequantization, in the arithmetic of golden/make_goldens.py: each product and each sum is rounded to float.
  *     absmax, signed  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m
+ *     levels          s*level
  * A format with codes says where the code of an input lies, in code_NAME; the rest follows from it.
  * By rows for whoever wants an output's weights; by panels, in memory's own order, for whoever wants all. */
 #include "qtensor/dequantize.h"
-#include "kernels/half.h"
+#include "kernels/float8.h"
+#include "qtensor/levels.h"
 #include "qtensor/zero_points.h"
 #include <string.h>
 
@@ -50,7 +52,15 @@ float qtensor_parameter(const struct qtensor *w, const void *values, size_t i)
         const uint8_t *block = (const uint8_t *)values + i / PANEL * ZERO_BLOCK(bits);
         return (float)(zero_point_get(block, (int)(i % PANEL), bits) - scheme_middle(w->scheme));
     }
-    return w->scheme.gran == QG_GROUP ? float_from_f16(half[i]) : full[i];
+    const uint8_t *bytes = values;
+    switch (values == w->scale           ? scheme_scale(w->scheme)
+            : w->scheme.gran == QG_GROUP ? QSCALE_F16
+                                         : QSCALE_F32) {
+    case QSCALE_E8M0: return float_from_e8m0(bytes[i]);
+    case QSCALE_E4M3: return float_from_e4m3(bytes[i]) * *w->factor;
+    case QSCALE_F16: return float_from_f16(half[i]);
+    default: return full[i];
+    }
 }
 
 size_t qtensor_parameter_of(const struct qtensor *w, int row, int k)
@@ -71,11 +81,18 @@ static float parameter(const struct qtensor *w, const void *values, int row, int
     return values ? qtensor_parameter(w, values, qtensor_parameter_of(w, row, k)) : 0.0f;
 }
 
+/* Turns n stored codes, as floats, into the levels that they stand for. */
+static void levels_of_codes(enum qformat format, float *y, int n)
+{
+    for (int i = 0; i < n; i++) y[i] = format_level(format, (int)y[i]);
+}
+
 /* Turns stored codes, as floats in y, into weights. */
 static void scale_row(const struct qtensor *w, int row, float *y)
 {
     int step = w->scheme.gran == QG_GROUP ? w->scheme.group : w->scheme.gran == QG_INPUT ? 1 : w->cols;
     float middle = (float)scheme_middle(w->scheme);
+    if (!scheme_has_grid(w->scheme)) levels_of_codes(w->scheme.format, y, w->cols);
     for (int k0 = 0; k0 < w->cols; k0 += step) {
         float s = parameter(w, w->scale, row, k0), z = parameter(w, w->zero, row, k0);
         for (int k = k0; k < k0 + step; k++) switch (scheme_zero(w->scheme)) {
@@ -113,13 +130,25 @@ static inline unsigned code_i2(const uint8_t *lane, int k)
     return four >> k % 16 / 4 * 2 & 3u;
 }
 
+static inline unsigned code_fp8(const uint8_t *lane, int k) { return lane[(size_t)k * PANEL]; }
+
+#define code_nf4      code_i4
+#define code_mxfp4    code_i4
+#define code_nvfp4    code_i4
+#define code_fp8_e4m3 code_fp8
+#define code_fp8_e5m2 code_fp8
+
+/* Of a step's line, an output's bytes. */
+#define LANE_BYTES(bytes) ((bytes) < 4 ? (bytes) : 4)
+
 static const uint8_t *lane_of(const struct qtensor *w, int row)
 {
-    return w->codes + (size_t)(row / PANEL) * w->panel_bytes + (size_t)(row % PANEL) * 4;
+    return w->codes + (size_t)(row / PANEL) * w->panel_bytes +
+           (size_t)(row % PANEL) * LANE_BYTES((size_t)format_facts[w->scheme.format].bytes);
 }
 
 /* What follows from code_NAME: rows of weights, and the codes of a panel's outputs at one input. */
-#define CODE_FUNCTIONS(name)                                                                                 \
+#define CODE_FUNCTIONS(name, bytes)                                                                          \
     void dequantize_row_##name(const struct qtensor *w, int row, float *y)                                   \
     {                                                                                                        \
         const uint8_t *lane = lane_of(w, row);                                                               \
@@ -128,10 +157,11 @@ static const uint8_t *lane_of(const struct qtensor *w, int row)
     }                                                                                                        \
     static void panel_codes_##name(const uint8_t *panel, int k, float *out)                                  \
     {                                                                                                        \
-        for (int o = 0; o < PANEL; o++) out[o] = (float)code_##name(panel + 4 * o, k);                       \
+        for (int o = 0; o < PANEL; o++) out[o] = (float)code_##name(panel + LANE_BYTES(bytes) * o, k);       \
     }                                                                                                        \
     static int stored_code_##name(const uint8_t *lane, int k) { return (int)code_##name(lane, k); }
-#define CODE_FUNCTIONS_OF(format, name, kind, ...) OF_CODES(kind)(CODE_FUNCTIONS(name))
+#define CODE_FUNCTIONS_OF(format, name, kind, bits, inputs, bytes, ...)                                      \
+    OF_CODES(kind)(CODE_FUNCTIONS(name, bytes))
 QFORMATS(CODE_FUNCTIONS_OF)
 
 #define STORED_CODE_OF(format, name, kind, ...) OF_CODES(kind)([format] = stored_code_##name, )
@@ -198,6 +228,7 @@ void dequantize_panel(const struct qtensor *w, int panel, int k0, int k1, float 
         }
         if (k == end) end = panel_parameters(w, panel, k, &p);
         panel_codes[w->scheme.format](codes, k, block);
+        if (!scheme_has_grid(w->scheme)) levels_of_codes(w->scheme.format, block, PANEL);
         scale_codes(w->scheme, &p, block);
     }
 }

@@ -13,7 +13,7 @@
     static void name##_wide(const struct tile *t, int rows) { wide_panel(t, rows, bits); }
 /* int8 activations of int4 and less stay bytes. */
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
-    if (x->kind == ACTIVATIONS_I16 || (bits) == 8) {                                                         \
+    if (x->kind == ACTIVATIONS_I16 || PRODUCT_BITS(bits) == 8) {                                             \
         for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, WIDE_LANES, name##_wide);                           \
         return;                                                                                              \
     }

@@ -1,12 +1,25 @@
-/* The product with weights held as floats of some width. f32, f16 and bf16.isa.c instantiate it:
+/* The product with weights held as floats of some width. f32, f16, bf16 and fp8_*.isa.c instantiate it:
  *
  *     y[o] = the chain fma(w[k][o], x[k], acc) over k = 0..cols-1, from +0
  *
  * The including file defines FLOAT_ELEMENT, the type in memory; FLOAT_LOAD(p), 16 of them as vf; and
- * FLOATS_IN_PLACE(p): p if they are floats already, else NULL. */
+ * FLOATS_IN_PLACE(p): p if they are floats already, else NULL. Where outputs have scales, a weight is FLOAT_UNIT * s[o] * w[k][o],
+ * and the chain is multiplied by the float FLOAT_UNIT * s[o]. */
 #ifndef QTENSOR_FLOAT_MATMUL_H
 #define QTENSOR_FLOAT_MATMUL_H
 #include "qtensor/chain_block.isa.h"
+
+/* Vector v of the outputs' chains, as it is stored. */
+ALWAYS_INLINE vf float_finish(const struct tile *t, int v, vf chain)
+{
+#ifdef FLOAT_UNIT
+    const float *scale = (const float *)t->w->scale + (size_t)t->panel * PANEL + 16 * (size_t)v;
+    return vf_mul(vf_mul(vf_load(scale), vf_set1(FLOAT_UNIT)), chain);
+#else
+    (void)t, (void)v;
+    return chain;
+#endif
+}
 
 ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int vectors)
 {
@@ -22,14 +35,14 @@ ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int ve
         for (int k = 0; k < t->w->cols; k++, w += PANEL) {
             vf wk[VECTORS];
             for (int v = 0; v < vectors; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
-            if (sizeof *w == 4 || k % 2 == 0) fetch_ahead(&ahead); /* once for 256 bytes */
+            if (k % (4 / (int)sizeof *w) == 0) fetch_ahead(&ahead); /* once for 256 bytes */
             for (int r = 0; r < rows; r++) {
                 vf xk = vf_set1(x[r][k]);
                 for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(wk[v], xk, acc[r][v]);
             }
         }
         for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++) store_outputs(t, r, v0 + v, acc[r][v]);
+            for (int v = 0; v < vectors; v++) store_outputs(t, r, v0 + v, float_finish(t, v0 + v, acc[r][v]));
     }
 }
 
@@ -55,6 +68,9 @@ static void float_block(const struct tile *t, int n)
         }
         chain_stretch(t, floats, (const uint8_t *)from, elements * sizeof *from, k0, k1, n, &b);
     }
+    for (int r = 0; r < n; r++)
+        for (int v = 0; v < VECTORS; v++)
+            vf_store(b.chains[r] + 16 * v, float_finish(t, v, vf_load(b.chains[r] + 16 * v)));
     store_block(t, b.chains, n);
 }
 #endif

@@ -8,19 +8,17 @@
     {                                                                                                        \
 #name, dequantize_row_##name, BASE(matmul_##name), NULL, NULL, { false }                             \
     }
-#define OPS_CODES_F(name, bits)                                                                              \
-    {                                                                                                        \
-#name, dequantize_row_##name, BASE(matmul_##name), NULL, ISA(prepare), { false }                     \
-    }
 #define OPS_CODES(name, bits)                                                                                \
     {                                                                                                        \
 #name, dequantize_row_##name, BASE(matmul_##name), ISA(matmul_q_##name), ISA(prepare), WIDE(bits)    \
     }
-/* int4 with int8 activations stays with bytes. */
+/* int4 with int8 activations stays with bytes; levels are int8. */
 #define WIDE(bits)                                                                                           \
     {                                                                                                        \
         [ACTIVATIONS_I16] = WIDE_CODES, [ACTIVATIONS_I8] = WIDE_CODES && (bits) == 8                         \
     }
+#define OPS_LEVELS(name, bits)                 OPS_CODES(name, 8)
+#define OPS_FLOAT8(name, bits)                 OPS_FLOATS(name, bits)
 #define OPS_ROW(format, name, kind, bits, ...) [format] = OPS_##kind(name, bits),
 
 const struct format_ops ISA(formats_table)[QF_COUNT] = {QFORMATS(OPS_ROW)};

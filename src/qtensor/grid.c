@@ -58,7 +58,7 @@ const struct grid *grid_of(enum qgrid grid)
     static const struct grid rows[QGRID_COUNT] = {
         [QGRID_ABSMAX] = {choose_absmax, 1.0f, false}, [QGRID_SIGNED] = {choose_signed, 0.0f, false},
         [QGRID_MINMAX] = {choose_minmax, 0.0f, false}, [QGRID_AFFINE] = {choose_affine, 0.0f, false},
-        [QGRID_NOTES] = {choose_notes, 0.0f, true},
+        [QGRID_NOTES] = {choose_notes, 0.0f, true},    [QGRID_LEVELS] = {0}, /* levels.h has these */
     };
     return &rows[grid];
 }

@@ -5,7 +5,7 @@
  *
  *     A = 2^-E * the chain fma(2^E * c(k), x(k), acc) over k = 0..cols-1, from +0;  E = 32 - bits
  *
- * (the decoder gives 2^E * c for free, and a power of two changes no rounding), an output is
+ * (the decoder gives 2^E * c for free, and a power of two changes no rounding; of a book c is the level, E = 0), an output is
  *
  *     tensor, channel   absmax s*A     affine s*fma(-z, X, A)     minmax, notes fma(m, X, s*fma(h, X, A))
  *     input             with x(k)*s(k) for x(k) and prepare's X for this granularity:
@@ -29,14 +29,15 @@
 #define INTEGER_VECTORS(bits, rows) TILE_VECTORS(rows)
 #endif
 
-/* Goes on with the chains over four inputs whose bytes are signed codes, times 2^(8 - bits). */
+/* Goes on with the chains over the four inputs of quad q, from input k on. */
 ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS],
-                              const float *const x[TILE_ROWS], int k, const int rows, const int vectors)
+                              const float *const x[TILE_ROWS], int k, const int q, const int bits,
+                              const int rows, const int vectors)
 {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
         vf w[VECTORS];
-        for (int v = 0; v < vectors; v++) w[v] = vc_float(four[v], j);
+        for (int v = 0; v < vectors; v++) w[v] = quad_float(four[v], q, j, bits);
         for (int r = 0; r < rows; r++) {
             vf xk = vf_set1(x[r][k + j]);
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(w[v], xk, acc[r][v]);
@@ -51,8 +52,8 @@ ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, cons
     {                                                                                                        \
         vc four[VECTORS];                                                                                    \
         if (LAYOUT_BEGINS(q, bits)) fetch_ahead(ahead);                                                      \
-        for (int v = 0; v < vectors; v++) four[v] = quad_signed(p + 64 * v, q, bits);                        \
-        chain_four(acc, four, x, k + 4 * q, rows, vectors);                                                  \
+        for (int v = 0; v < vectors; v++) four[v] = quad_ready(p + 64 * v, q, bits);                         \
+        chain_four(acc, four, x, k + 4 * q, q, bits, rows, vectors);                                         \
     }
     EACH_QUAD(bits, CHAIN_QUAD)}
 
@@ -89,8 +90,8 @@ ALWAYS_INLINE
 /* The head's formulas for one vector of one row and one group's, or all, inputs: total goes on. */
 ALWAYS_INLINE vf finish_chain(struct scheme s, vf chain, struct params p, float sum, vf total, const int bits)
 {
-    const vf x = vf_set1(sum), h = vf_set1((float)(1 << (bits - 1)));
-    vf a = vf_mul(chain, vf_set1(0x1p-32f * (float)(1 << bits)));
+    const vf x = vf_set1(sum), h = vf_set1((float)(1 << (LAYOUT_BITS(bits) - 1)));
+    vf a = HAS_BOOK(bits) ? chain : vf_mul(chain, vf_set1(0x1p-32f * (float)(1 << LAYOUT_BITS(bits))));
     if (s.gran == QG_INPUT) return scheme_zero(s) == QZERO_NONE ? a : vf_add(a, x);
     if (scheme_zero(s) == QZERO_POINT) a = vf_fma(vf_neg(p.z), x, a);
     if (has_minimum(s)) a = vf_fma(h, x, a);
@@ -138,14 +139,15 @@ ALWAYS_INLINE void integer_tile(const struct tile *given, const int bits, const 
 }
 
 #if CHAIN_BLOCKS
-/* The signed codes of inputs [k0, k1) as floats, times 2^(32 - bits); k0 at a step. */
+/* The weights of inputs [k0, k1) as quad_float gives them; k0 at a step. */
 ALWAYS_INLINE void codes_to_floats(const uint8_t *codes, int k0, int k1, float (*out)[PANEL], const int bits)
 {
 #define QUAD_TO_FLOATS(q)                                                                                    \
     for (int v = 0; v < VECTORS; v++) {                                                                      \
-        vc four = quad_signed(codes + 64 * v, q, bits);                                                      \
+        vc four = quad_ready(codes + 64 * v, q, bits);                                                       \
         for (int j = 0; j < 4; j++)                                                                          \
-            if (k + 4 * q + j < k1) vf_store(out[k - k0 + 4 * q + j] + 16 * v, vc_float(four, j));           \
+            if (k + 4 * q + j < k1)                                                                          \
+                vf_store(out[k - k0 + 4 * q + j] + 16 * v, quad_float(four, q, j, bits));                    \
     }
     for (int k = k0; k < k1; k += LAYOUT_INPUTS(bits), codes += LAYOUT_STEP(bits)) {
         EACH_QUAD(bits, QUAD_TO_FLOATS)

@@ -7,6 +7,7 @@
 struct qtensor_parts {
     uint8_t *codes;
     void *scale, *zero; /* NULL: the scheme has none */
+    float *factor;
 };
 /* Points *out and *parts into memory, qtensor_memory bytes of the caller's. False where the scheme does not fit the shape. */
 bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,

@@ -1,24 +1,39 @@
-/* Where the codes of a panel lie, by the constant `bits` (qtensor.h has the layout), for all products with codes.
+/* Where the codes of a panel lie, by the constant `bits` (qtensor.h has the layout), for all products with codes. For formats of
+ * levels it is the constant of their book, BOOK_NF4 or BOOK_E2M1; their codes lie as those of four bits, and stand for int8 levels.
  *
  * A step is what follows after another in a panel: LAYOUT_INPUTS inputs in LAYOUT_LINES lines of 256 bytes, [64 outputs][4]. A
  * quad is four consecutive inputs of it. p points to a step's first line at some vector of outputs.
  *
- *   quad_stored(p, q, bits)    quad q's stored codes, 0..2^bits - 1
- *   quad_signed(p, q, bits)    its codes as int8, times 2^(8 - bits) */
+ *   quad_stored(p, q, bits)    quad q's stored codes, 0..2^bits - 1; of a book, its int8 levels + 128
+ *   quad_ready(p, q, bits)     what quad_float takes; in a loop it is made once
+ *   quad_float(a, q, j, bits)  input j of quad q: a book's level, or 2^(32 - bits) times the signed code, which is exact */
 #ifndef QTENSOR_LAYOUT_H
 #define QTENSOR_LAYOUT_H
 #include "qtensor/codes.isa.h"
-#include "qtensor/qtensor.h"
+#include "qtensor/levels.h"
+
+#define BOOK_NF4          0x14
+#define BOOK_E2M1         0x24
+#define HAS_BOOK(bits)    ((bits) > 8)
+#define LAYOUT_BITS(bits) (HAS_BOOK(bits) ? 4 : (bits))
+/* Of the integers that integer activations are multiplied with; half of their range is added to them. */
+#define PRODUCT_BITS(bits) (HAS_BOOK(bits) ? 8 : (bits))
+#define PRODUCT_HALF(bits) (1 << (PRODUCT_BITS(bits) - 1))
+
+ALWAYS_INLINE const struct code_book *book_at(const int bits)
+{
+    return bits == BOOK_NF4 ? &book_nf4 : &book_e2m1;
+}
 
 #define LAYOUT_LINE         (PANEL * 4)
 #define LAYOUT_LINES(bits)  ((bits) == 3 ? 3 : 1)
-#define LAYOUT_INPUTS(bits) ((bits) == 3 ? 32 : 32 / (bits))
+#define LAYOUT_INPUTS(bits) ((bits) == 3 ? 32 : 32 / LAYOUT_BITS(bits))
 #define LAYOUT_QUADS(bits)  (LAYOUT_INPUTS(bits) / 4)
 #define LAYOUT_STEP(bits)   ((size_t)LAYOUT_LINES(bits) * LAYOUT_LINE)
 #define LAYOUT_INPUTS_MAX   32
 #define LAYOUT_LINES_MAX    3
 /* Bytes of the codes of n inputs, whole steps, of a panel. */
-#define LAYOUT_BYTES(n, bits) ((size_t)(n) * (PANEL / 8) * (size_t)(bits))
+#define LAYOUT_BYTES(n, bits) ((size_t)(n) * (PANEL / 8) * (size_t)LAYOUT_BITS(bits))
 /* Whether a line begins with quad q: time to fetch another one ahead. */
 #define LAYOUT_BEGINS(q, bits) ((bits) == 3 ? (q) % 3 == 0 : (q) == 0)
 
@@ -42,12 +57,16 @@ ALWAYS_INLINE vc quad_stored(const uint8_t *p, int q, const int bits)
     case 8: return vc_load(p);
     case 4: return q ? vc_high(vc_load(p)) : vc_low(vc_load(p));
     case 2: return vc_bits(vc_load(p), 2 * q, 3);
+    case BOOK_NF4:
+    case BOOK_E2M1:
+        return vc_lookup(vc_table(book_at(bits)->integer), q ? vc_high(vc_load(p)) : vc_low(vc_load(p)));
     default:
         return vc_or(vc_bits(vc_load(p + q / 4 * LAYOUT_LINE), q % 4 * 2, 3),
                      vc_bits(vc_load(p + 2 * LAYOUT_LINE), q - 2, 4));
     }
 }
 
+/* The codes as int8, times 2^(8 - bits). */
 ALWAYS_INLINE vc quad_signed(const uint8_t *p, int q, const int bits)
 {
     switch (bits) {
@@ -58,5 +77,16 @@ ALWAYS_INLINE vc quad_signed(const uint8_t *p, int q, const int bits)
         return vc_signed(vc_or(vc_bits(vc_load(p + q / 4 * LAYOUT_LINE), q % 4 * 2 - 5, 0x60),
                                vc_bits(vc_load(p + 2 * LAYOUT_LINE), q - 7, 0x80)));
     }
+}
+
+ALWAYS_INLINE vc quad_ready(const uint8_t *p, int q, const int bits)
+{
+    return HAS_BOOK(bits) ? vc_load(p) : quad_signed(p, q, bits);
+}
+
+ALWAYS_INLINE vf quad_float(vc ready, int q, int j, const int bits)
+{
+    return HAS_BOOK(bits) ? vc_level(vf_load(book_at(bits)->level), ready, 8 * j + 4 * q)
+                          : vc_float(ready, j);
 }
 #endif

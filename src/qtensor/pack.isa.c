@@ -136,10 +136,24 @@ ALWAYS_INLINE struct lanes lanes_at(const struct coding *c, int v)
                           vf_set1(c->least), vf_set1(c->most)};
 }
 
+/* The numbers of the levels that are nearest to t. */
+ALWAYS_INLINE vf level_code(vf t, const struct code_book *book)
+{
+    const bool signs = book->n < BOOK_LEVELS - 1;
+    const vf size = signs ? vf_abs(t) : t;
+    vf code = signs ? vf_select_lt(t, vf_zero(), vf_set1(8.0f), vf_zero()) : vf_zero();
+    for (int i = 0; i < book->n; i++)
+        code = vf_add(code, vf_select_lt(vf_set1(book->below[i]), size, vf_set1(1.0f), vf_zero()));
+    return code;
+}
+
 /* Stored codes, as floats, of 16 outputs of input i; beyond the last input the code of 0. */
 ALWAYS_INLINE vf stored_code(const float *block, size_t stride, int i, int k, const struct coding *c,
-                             struct lanes l, float zero, const bool by_input, const bool truncate)
+                             struct lanes l, float zero, const int bits, const bool by_input,
+                             const bool truncate)
 {
+    if (HAS_BOOK(bits))
+        return level_code(vf_div(vf_load(block + (size_t)i * stride), l.divisor), book_at(bits));
     if (i >= k) return vf_set1(zero);
     if (by_input) {
         l.divisor = vf_set1(c->input_divisor[i]);
@@ -158,13 +172,14 @@ ALWAYS_INLINE void step_bytes(const float *w, size_t stride, int i, int k, const
 {
     for (int line = 0; line < LAYOUT_LINES(bits); line++) byte[line] = vf_zero();
     for (int q = 0; q < LAYOUT_QUADS(bits); q++) {
-        vf code = stored_code(w, stride, i + 4 * q, k, c, l, (float)(1 << (bits - 1)), by_input, truncate);
+        vf code = stored_code(w, stride, i + 4 * q, k, c, l, (float)(1 << (LAYOUT_BITS(bits) - 1)), bits,
+                              by_input, truncate);
         if (bits == 3) { /* its high bit lies in another line */
             const vf high = vf_select_lt(code, vf_set1(4.0f), vf_zero(), vf_set1(1.0f));
             byte[2] = vf_fma(high, vf_set1((float)(1 << q)), byte[2]);
             code = vf_fma(high, vf_set1(-4.0f), code);
         }
-        const int at = bits == 3 ? q % 4 * 2 : q * bits;
+        const int at = bits == 3 ? q % 4 * 2 : q * LAYOUT_BITS(bits);
         byte[bits == 3 ? q / 4 : 0] = vf_fma(code, vf_set1((float)(1 << at)), byte[bits == 3 ? q / 4 : 0]);
     }
 }
@@ -187,11 +202,21 @@ ALWAYS_INLINE void encode(const float *block, size_t stride, int k, const struct
     }
 }
 
-/* The choices that do not change over a block, made once. */
+/* Floats of a byte, [k][64]. */
+ALWAYS_INLINE void encode_float8(const float *block, size_t stride, int k, const struct coding *c,
+                                 uint8_t *codes, uint8_t from_float(float))
+{
+    for (int i = 0; i < k; i++, block += stride, codes += PANEL)
+        for (int o = 0; o < PANEL; o++) codes[o] = from_float(block[o] / c->divisor[o]);
+}
+
+/* The choices that do not change over a block, made once. Levels have none; their groups are whole steps. */
 ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, const struct coding *c,
                                    uint8_t *codes, const int bits)
 {
-    if (c->input_divisor)
+    if (HAS_BOOK(bits))
+        encode(block, stride, k, c, codes, bits, false, false);
+    else if (c->input_divisor)
         encode(block, stride, k, c, codes, bits, true, false);
     else if (c->truncate)
         encode(block, stride, k, c, codes, bits, false, true);
@@ -199,10 +224,18 @@ ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, con
         encode(block, stride, k, c, codes, bits, false, false);
 }
 
+#define BOOK_nf4                  BOOK_NF4
+#define BOOK_mxfp4                BOOK_E2M1
+#define BOOK_nvfp4                BOOK_E2M1
+#define ROUND_fp8_e4m3            e4m3_from_float
+#define ROUND_fp8_e5m2            e5m2_from_float
+#define ENCODE_CODES(name, bits)  encode_choosing(block, stride, k, c, codes, bits)
+#define ENCODE_LEVELS(name, bits) encode_choosing(block, stride, k, c, codes, BOOK_##name)
+#define ENCODE_FLOAT8(name, bits) encode_float8(block, stride, k, c, codes, ROUND_##name)
 #define ENCODE(format, name, kind, bits, ...)                                                                \
     OF_CODES(kind)                                                                                           \
     (static void encode_##name(const float *block, size_t stride, int k, const struct coding *c,             \
-                               uint8_t *codes) { encode_choosing(block, stride, k, c, codes, bits); })
+                               uint8_t *codes) { ENCODE_##kind(name, bits); })
 QFORMATS(ENCODE)
 
 static void pack_to_f16(const float *w, size_t n, uint16_t *out)

@@ -138,14 +138,14 @@ static uint32_t sum_with_zeros(const int16_t *codes, int step, const float *z, i
 }
 
 /* Adds the inputs [k, k + n) to the sums of their piece. Few rows multiply the stored codes c + h. Many
- * rows multiply the stored codes of int4 and the signed codes of int8. A minimum is added to the sum of
+ * rows multiply the stored codes of int4 and the signed codes of int8; levels are such. A minimum is added to the sum of
  * stored codes. */
 static void sum_inputs(const struct qtensor *w, const int16_t *codes, int step, int k, int n, int32_t *sums,
                        int pieces)
 {
-    const bool eight = scheme_bits(w->scheme) == 8, minimum = scheme_zero(w->scheme) == QZERO_MINIMUM;
+    const bool eight = scheme_product_bits(w->scheme) == 8, minimum = scheme_zero(w->scheme) == QZERO_MINIMUM;
     uint32_t products, x = quad_sums(codes, step, (n + 7) / 8 * 8, &products),
-                       h = (uint32_t)scheme_middle(w->scheme);
+                       h = 1u << (scheme_product_bits(w->scheme) - 1);
     uint32_t start = minimum ? h * x : 0, few = start - h * x, many = start - (eight ? 0 : h * x) - products;
     if (w->scheme.gran == QG_INPUT && scheme_zero(w->scheme) == QZERO_POINT) {
         uint32_t zeros = sum_with_zeros(codes, step, (const float *)w->zero + k, n);

@@ -20,8 +20,8 @@ static void *take(char *memory, size_t *used, size_t bytes)
 size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations kind, int n, void *memory)
 {
     struct scheme s = w->scheme;
-    if (!scheme_has_codes(s))
-        kind = ACTIVATIONS_F32; /* a float matrix among codes takes no codes of inputs */
+    if (!format_facts[s.format].takes_codes)
+        kind = ACTIVATIONS_F32; /* a matrix of floats among codes takes no codes of inputs */
     size_t used = 0, rows = (size_t)n, cols = (size_t)w->cols;
     size_t groups = s.gran == QG_GROUP ? cols / (size_t)s.group : 1, stride = round_up(cols, 64);
     struct qinput out = {.n = n, .cols = w->cols, .end = n, .kind = kind};

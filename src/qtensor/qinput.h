@@ -8,7 +8,8 @@
  * activations times the largest distance of a weight's code from its zero, for each input. */
 static inline int qtensor_piece(const struct qtensor *w, enum activations kind)
 {
-    const int32_t code = (1 << scheme_bits(w->scheme)) / (scheme_zero(w->scheme) == QZERO_NONE ? 2 : 1);
+    const int32_t code =
+        (1 << scheme_product_bits(w->scheme)) / (scheme_zero(w->scheme) == QZERO_NONE ? 2 : 1);
     const int32_t most = INT32_MAX / (kind == ACTIVATIONS_I16 ? 32639 : 127) / code;
     int group = w->cols / qtensor_groups(w), piece = 128;
     while (2 * piece <= most && piece < group) piece *= 2;

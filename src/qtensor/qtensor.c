@@ -18,12 +18,13 @@ void qtensor_free(struct qtensor *w)
 
 static bool scales_layout(struct scheme s, size_t panels, int cols, size_t *bytes)
 {
-    size_t groups = s.gran == QG_GROUP ? (size_t)(cols / s.group) : 1;
+    const size_t groups = s.gran == QG_GROUP ? (size_t)(cols / s.group) : 1,
+                 each = scheme_scale(s) >= QSCALE_E8M0 ? 1 : sizeof(uint16_t);
     switch (s.gran) {
     case QG_TENSOR: *bytes = sizeof(float); return true;
     case QG_INPUT: *bytes = (size_t)cols * sizeof(float); return true;
     case QG_CHANNEL: return checked_mul(panels, PANEL * sizeof(float), bytes);
-    default: return checked_mul(panels, groups * PANEL * sizeof(uint16_t), bytes);
+    default: return checked_mul(panels, groups * PANEL * each, bytes);
     }
 }
 
@@ -42,10 +43,14 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
         (s.group <= 0 || s.group % scheme_group_unit(s.format) != 0 || cols % s.group != 0))
         return false;
     if (s.grid == QGRID_ABSMAX && !scheme_has_absmax(s.format)) return false;
+    if (format->has_levels &&
+        (s.gran != format->gran || (s.group != format->group && !scheme_takes_group(s.format))))
+        return false;
     out->panel_bytes =
         round_up(k, (size_t)format->inputs) / (size_t)format->inputs * (size_t)format->bytes * PANEL;
     if (!checked_mul(panels, out->panel_bytes, &out->codes_bytes)) return false;
     if (!scales_layout(s, panels, cols, &out->scale_bytes)) return false;
+    out->factor_bytes = scheme_has_factor(s) ? sizeof(float) : 0;
     out->zero_bytes = scheme_zero(s) == QZERO_NONE ? 0 : out->scale_bytes;
     if (scheme_zero_in_bits(s)) out->zero_bytes = out->scale_bytes / 2 / 8 * (size_t)format->bits;
     return true;

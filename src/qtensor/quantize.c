@@ -13,7 +13,7 @@
 #include "kernels/half.h"
 #include "qtensor/isa.h"
 #include "qtensor/lay_out.h"
-#include "qtensor/grid.h"
+#include "qtensor/levels.h"
 #include "qtensor/zero_points.h"
 #include <math.h>
 #include <string.h>
@@ -37,6 +37,7 @@ struct packing {
     struct qtensor_layout layout;
     uint8_t *codes;
     void *scale, *zero;
+    float *factor;           /* of all scales; NULL: the scheme has none */
     const struct qtensor *w; /* the result, for run->on_panel */
     struct worker *workers;
     struct coding coding; /* for all panels; panels with scales of their own fill in those */
@@ -56,16 +57,20 @@ static struct coding coding_create(struct scheme s)
 static struct choice choose(const struct packing *job, float lo, float hi, struct worker *self)
 {
     bool half = job->scheme.gran == QG_GROUP;
-    struct choice c = grid_of(job->scheme.grid)->choose(lo, hi, scheme_bits(job->scheme), half);
+    struct choice c = scheme_has_grid(job->scheme)
+                          ? grid_of(job->scheme.grid)->choose(lo, hi, scheme_bits(job->scheme), half)
+                          : level_choose(job->scheme, job->factor ? *job->factor : 1.0f, lo, hi);
     if (!choice_is_finite(c) && !self->failure) self->failure = FAILURE_SCALE;
     return c;
 }
 
-/* Stores parameter number i as float, or for groups as float16. Zero points of groups go into their bits, from
+/* Stores parameter number i as float, or for groups as float16 or a byte. Zero points of groups go into their bits, from
  * the panel's first output on. */
 static void store_parameters(const struct packing *job, size_t i, struct choice c)
 {
-    if (job->scheme.gran == QG_GROUP) {
+    if (scheme_scale(job->scheme) >= QSCALE_E8M0) {
+        ((uint8_t *)job->scale)[i] = c.byte;
+    } else if (job->scheme.gran == QG_GROUP) {
         ((uint16_t *)job->scale)[i] = f16_from_float(c.scale);
         if (scheme_zero_in_bits(job->scheme)) {
             const int bits = scheme_bits(job->scheme);
@@ -104,7 +109,7 @@ static void tensor_range(const struct packing *job, struct worker *self, int64_t
     }
 }
 
-/* Chooses a tensor's one scale, before any panel is encoded or measured. */
+/* Chooses a tensor's one scale, or the factor of all its scales, before any panel is encoded or measured. */
 static void tensor_choose(struct packing *job, int n_threads)
 {
     struct coding *c = &job->coding;
@@ -112,6 +117,10 @@ static void tensor_choose(struct packing *job, int n_threads)
     for (int t = 0; t < n_threads; t++) {
         lo = job->workers[t].lo < lo ? job->workers[t].lo : lo;
         hi = job->workers[t].hi > hi ? job->workers[t].hi : hi;
+    }
+    if (job->factor) {
+        *job->factor = level_factor(lo, hi);
+        return;
     }
     struct choice chosen = choose(job, lo, hi, &job->workers[0]);
     store_parameters(job, 0, chosen);
@@ -230,7 +239,7 @@ static void find_ranges(void *arg, int share, int n)
     const struct packing *job = arg;
     int64_t p0, p1;
     threads_split(job->panels, share, n, &p0, &p1);
-    (job->scheme.gran == QG_TENSOR ? tensor_range : input_range)(job, &job->workers[share], p0, p1);
+    (job->scheme.gran == QG_INPUT ? input_range : tensor_range)(job, &job->workers[share], p0, p1);
 }
 
 static void choose_inputs(void *arg, int share, int n)
@@ -261,7 +270,7 @@ static void encode_panels(void *arg, int share, int n)
 static void quantize_job(struct packing *job, int n_threads)
 {
     const bool integer = scheme_has_codes(job->scheme), inputs = integer && job->scheme.gran == QG_INPUT,
-               tensor = integer && job->scheme.gran == QG_TENSOR;
+               tensor = integer && (job->scheme.gran == QG_TENSOR || job->factor);
     job->coding = coding_create(job->scheme);
     if (inputs || tensor) threads_run(n_threads, find_ranges, job);
     if (inputs) threads_run(n_threads, choose_inputs, job);
@@ -303,9 +312,9 @@ static gpt2q_status report(const struct packing *job, int n_threads, gpt2q_error
                                job->scheme.format == QF_F16 ? "beyond the 65504 of f16"
                                                             : "beyond the range of bf16");
     case FAILURE_SCALE:
-        return error_set(err, GPT2Q_UNSUPPORTED,
-                         "%s: the weights are too large for %s, a scale or minimum overflows %s",
-                         job->src->name, scheme, job->scheme.gran == QG_GROUP ? "float16" : "float32");
+        return error_set(
+            err, GPT2Q_UNSUPPORTED, "%s: the weights are too large for %s, a scale or minimum overflows %s",
+            job->src->name, scheme, scheme_scale(job->scheme) == QSCALE_F16 ? "float16" : "float32");
     default: return GPT2Q_OK;
     }
 }
@@ -339,7 +348,7 @@ static void *workspace(struct packing *job, int n_threads)
  * not fit. */
 struct placement {
     struct qtensor_layout layout;
-    size_t scale, zero, bytes;
+    size_t scale, zero, factor, bytes;
 };
 
 static bool place(struct scheme scheme, int rows, int cols, struct placement *out)
@@ -348,10 +357,11 @@ static bool place(struct scheme scheme, int rows, int cols, struct placement *ou
     size_t sum;
     if (!qtensor_layout(scheme, rows, cols, l)) return false;
     if (!checked_add(l->codes_bytes, l->scale_bytes + l->zero_bytes, &sum)) return false;
-    if (!checked_add(sum, (size_t)3 * MEM_ALIGN, &sum)) return false;
+    if (!checked_add(sum, (size_t)4 * MEM_ALIGN, &sum)) return false;
     out->scale = round_up(l->codes_bytes, MEM_ALIGN);
     out->zero = round_up(out->scale + l->scale_bytes, MEM_ALIGN);
-    out->bytes = round_up(out->zero + l->zero_bytes, MEM_ALIGN);
+    out->factor = round_up(out->zero + l->zero_bytes, MEM_ALIGN);
+    out->bytes = round_up(out->factor + l->factor_bytes, MEM_ALIGN);
     return true;
 }
 
@@ -383,6 +393,7 @@ static void point(const struct placement *at, struct scheme scheme, int rows, in
     parts->codes = memory;
     parts->scale = l->scale_bytes ? parts->codes + at->scale : NULL;
     parts->zero = l->zero_bytes ? parts->codes + at->zero : NULL;
+    parts->factor = l->factor_bytes ? (float *)(void *)(parts->codes + at->factor) : NULL;
     *out = (struct qtensor){.scheme = scheme,
                             .rows = rows,
                             .cols = cols,
@@ -390,7 +401,8 @@ static void point(const struct placement *at, struct scheme scheme, int rows, in
                             .panel_bytes = l->panel_bytes,
                             .scale = parts->scale,
                             .zero = parts->zero,
-                            .bytes = l->codes_bytes + l->scale_bytes + l->zero_bytes};
+                            .factor = parts->factor,
+                            .bytes = qtensor_layout_bytes(l)};
 }
 
 bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,
@@ -407,7 +419,7 @@ static void lay_out(struct packing *job, const struct placement *at, void *memor
 {
     struct qtensor_parts parts;
     point(at, job->scheme, job->src->rows, job->cols, memory, out, &parts);
-    job->codes = parts.codes, job->scale = parts.scale, job->zero = parts.zero;
+    job->codes = parts.codes, job->scale = parts.scale, job->zero = parts.zero, job->factor = parts.factor;
 }
 
 gpt2q_status qtensor_quantize_into(const struct qsource *src, struct scheme scheme, void *memory,

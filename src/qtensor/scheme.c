@@ -1,6 +1,6 @@
 /* SPECs in text: parsing, the full form, and the nearest right one for a wrong one.
  *
- *     SPEC = FLOAT | CODES[:GRAN][:GRID] | notes      with the names of formats.h
+ *     SPEC = FLOAT | CODES[:GRAN][:GRID] | LEVELS[:gN] | notes      with the names of formats.h
  *
  * Refused: anything else, groups that are not a multiple of 8 and of a step of the layout, absmax below 4 bits, and
  * details on a format that has none. */
@@ -12,17 +12,23 @@
 #define GROUP_MAX (1 << 20)
 #define SPEC_MAX  48 /* longer texts are compared by their beginning */
 
-#define CODES_FLOATS  false
-#define CODES_CODES   true
-#define CODES_CODES_F true
-#define TAKES_FLOATS  false
-#define TAKES_CODES   true
-#define TAKES_CODES_F false
-#define FORMAT_FACTS(format, name, kind, bits, inputs, bytes, dtype, gran, group)                            \
-    [format] = {#name, dtype, bits, inputs, bytes, CODES_##kind, TAKES_##kind, gran, group},
+#define CODES_FLOATS false
+#define CODES_CODES  true
+#define CODES_LEVELS true
+#define CODES_FLOAT8 true
+#define HAS_FLOATS   false
+#define HAS_CODES    false
+#define HAS_LEVELS   true
+#define HAS_FLOAT8   true
+#define TAKES_FLOATS false
+#define TAKES_CODES  true
+#define TAKES_LEVELS true
+#define TAKES_FLOAT8 false
+#define FORMAT_FACTS(format, name, kind, bits, inputs, bytes, dtype, gran, group, spec)                      \
+    [format] = {spec, dtype, bits, inputs, bytes, CODES_##kind, HAS_##kind, TAKES_##kind, gran, group},
 const struct format_facts format_facts[QF_COUNT] = {QFORMATS(FORMAT_FACTS)};
 const char *const gran_names[QG_GROUP] = {"tensor", "channel", "input"};
-const char *const grid_names[QGRID_COUNT] = {"absmax", "signed", "minmax", "affine", "notes"};
+const char *const grid_names[QGRID_COUNT] = {"absmax", "signed", "minmax", "affine", "notes", "levels"};
 
 const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX])
 {
@@ -32,6 +38,11 @@ const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX])
         return text;
     }
     if (s.gran == QG_GROUP) snprintf(group, sizeof group, "g%d", s.group);
+    if (!scheme_has_grid(s)) {
+        snprintf(text, SCHEME_TEXT_MAX, "%s%s%s", format_facts[s.format].name,
+                 scheme_takes_group(s.format) ? ":" : "", scheme_takes_group(s.format) ? group : "");
+        return text;
+    }
     snprintf(text, SCHEME_TEXT_MAX, "%s:%s:%s", format_facts[s.format].name,
              s.gran == QG_GROUP ? group : gran_names[s.gran], grid_names[s.grid]);
     return text;
@@ -42,7 +53,11 @@ const char *scheme_help(char text[SCHEME_HELP_MAX])
     size_t used = 0;
     for (int f = 0; f < QF_COUNT && used < SCHEME_HELP_MAX; f++)
         used += (size_t)snprintf(text + used, SCHEME_HELP_MAX - used, "%s%s%s", f ? ", " : "",
-                                 format_facts[f].name, format_facts[f].has_codes ? "[:GRAN][:GRID]" : "");
+                                 format_facts[f].name,
+                                 !format_facts[f].has_codes            ? ""
+                                 : !format_facts[f].has_levels         ? "[:GRAN][:GRID]"
+                                 : scheme_takes_group((enum qformat)f) ? "[:gN]"
+                                                                       : "");
     if (used < SCHEME_HELP_MAX) snprintf(text + used, SCHEME_HELP_MAX - used, " or notes");
     return text;
 }
@@ -74,8 +89,10 @@ static void nearest_spec(const char *wanted, struct nearest *best)
     for (int f = 0; f < QF_COUNT; f++) nearest_try(best, format_facts[f].name);
     nearest_try(best, "notes");
     for (int f = 0; f < QF_COUNT; f++)
-        for (size_t g = 0; format_facts[f].has_codes && g < sizeof grans / sizeof *grans; g++)
-            for (int grid = -1; grid < QGRID_NOTES; grid++) {
+        for (size_t g = 0; format_facts[f].has_codes && scheme_takes_group((enum qformat)f) &&
+                           g < sizeof grans / sizeof *grans;
+             g++)
+            for (int grid = -1; grid < (format_facts[f].has_levels ? 0 : QGRID_NOTES); grid++) {
                 snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name, grans[g],
                          grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
                 nearest_try(best, candidate);
@@ -119,6 +136,30 @@ static int take_group(const char **at, int unit)
     return n > 0 && n % unit == 0 ? n : -1;
 }
 
+/* The fields behind the format's name; *at moves behind what is right. */
+static gpt2q_status take_details(const char *spec, const char **at, struct scheme *s, gpt2q_error *err)
+{
+    const char *name = format_facts[s->format].name;
+    const int unit = scheme_group_unit(s->format);
+    int gran = 0, grid = 0, group = scheme_takes_group(s->format) ? take_group(at, unit) : 0;
+    if (group < 0)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "scheme \"%s\": a group of %s is a multiple of %d inputs, such as g32", spec, name,
+                         unit);
+    if (group) s->gran = QG_GROUP, s->group = group;
+    if (format_facts[s->format].has_levels) {
+        s->grid = QGRID_LEVELS;
+        return GPT2Q_OK;
+    }
+    while (!group && gran < QG_GROUP && !take(at, gran_names[gran])) gran++;
+    if (!group && gran < QG_GROUP) s->gran = (enum qgran)gran, s->group = 0;
+    while (grid < QGRID_NOTES && !take(at, grid_names[grid])) grid++;
+    s->grid = grid < QGRID_NOTES             ? (enum qgrid)grid
+              : scheme_has_absmax(s->format) ? QGRID_ABSMAX
+                                             : QGRID_SIGNED;
+    return GPT2Q_OK;
+}
+
 gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err)
 {
     const char *at = spec;
@@ -127,28 +168,15 @@ gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err
         *out = (struct scheme){.format = QF_I8, .gran = QG_TENSOR, .grid = QGRID_NOTES};
         return GPT2Q_OK;
     }
+    if (strcmp(spec, "fp8") == 0) at = format_facts[QF_E4M3].name;
     int format = 0;
     while (format < QF_COUNT && !take(&at, format_facts[format].name)) format++;
     if (format == QF_COUNT) return unknown_scheme(spec, err);
     s.format = (enum qformat)format;
     s.gran = format_facts[format].gran;
     s.group = format_facts[format].group;
-    if (scheme_has_codes(s)) {
-        const int unit = scheme_group_unit(s.format);
-        int gran = 0, group = take_group(&at, unit);
-        if (group < 0)
-            return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                             "scheme \"%s\": a group of %s is a multiple of %d inputs, such as g32", spec,
-                             format_facts[format].name, unit);
-        if (group) s.gran = QG_GROUP, s.group = group;
-        while (!group && gran < QG_GROUP && !take(&at, gran_names[gran])) gran++;
-        if (!group && gran < QG_GROUP) s.gran = (enum qgran)gran, s.group = 0;
-        int grid = 0;
-        while (grid < QGRID_NOTES && !take(&at, grid_names[grid])) grid++;
-        s.grid = grid < QGRID_NOTES            ? (enum qgrid)grid
-                 : scheme_has_absmax(s.format) ? QGRID_ABSMAX
-                                               : QGRID_SIGNED;
-    }
+    gpt2q_status status = scheme_has_codes(s) ? take_details(spec, &at, &s, err) : GPT2Q_OK;
+    if (status) return status;
     if (*at) return unknown_scheme(spec, err);
     if (scheme_has_codes(s) && s.grid == QGRID_ABSMAX && !scheme_has_absmax(s.format))
         return error_set(

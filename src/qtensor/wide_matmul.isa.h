@@ -159,7 +159,7 @@ ALWAYS_INLINE void direct_piece(const struct tile *t, int group, const struct en
     struct params q[VECTORS];
     vi acc[WIDE_ROWS][VECTORS];
     for (int v = 0; v < vectors; v++) {
-        q[v] = params_at(t, group, v0 + v, bits);
+        q[v] = product_params_at(t, group, v0 + v, bits);
         for (int r = 0; r < rows; r++) acc[r][v] = wide_start(e, r, v0 + v, piece, q[v].z, parts);
     }
     for (int k = 0; k < inputs; k += step, x += step * rows, codes += LAYOUT_STEP(bits))
@@ -199,7 +199,8 @@ ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, 
 #define WIDEN_QUAD(q)                                                                                        \
     {                                                                                                        \
         for (int j = 0; j < 2; j++)                                                                          \
-            (*w)[j] = bits == 8 ? vi_widen_signed(vc_load(codes), j) : wide_stored(codes, q, j, bits);       \
+            (*w)[j] = PRODUCT_BITS(bits) == 8 ? vi_widen_signed(quad_stored(codes, q, bits), j)              \
+                                              : wide_stored(codes, q, j, bits);                              \
         products = vi_dot_two(products, (*w)[0], (*w)[1]);                                                   \
         w++;                                                                                                 \
     }
@@ -207,7 +208,7 @@ ALWAYS_INLINE void slice_fill(struct slice *to, const struct stretch *s, int v, 
             EACH_QUAD(bits, WIDEN_QUAD)
         }
         to->products[i] = products;
-        to->q[i] = params_at(s->t, s->group + i, v, bits);
+        to->q[i] = product_params_at(s->t, s->group + i, v, bits);
     }
 }
 
@@ -303,8 +304,8 @@ ALWAYS_INLINE void finish_pieces(const struct stretch *s, int n, const int bits)
         const float x = group_x(s, r);
         for (int v = 0; v < VECTORS; v++) {
             double *whole = s->totals->whole[r] + 16 * v;
-            wide_finish(s->t->w->scheme, params_at(s->t, s->group, v, bits), vd_to_float(vd_load(whole)), x,
-                        s->totals->sums[r] + 16 * v);
+            wide_finish(s->t->w->scheme, product_params_at(s->t, s->group, v, bits),
+                        vd_to_float(vd_load(whole)), x, s->totals->sums[r] + 16 * v);
             vd_store(whole, vd_zero());
         }
     }

@@ -3,6 +3,7 @@
 #include "quantize/errors.h"
 #include "base/memory.h"
 #include "qtensor/dequantize.h"
+#include "qtensor/levels.h"
 #include <math.h>
 #include <string.h>
 
@@ -92,12 +93,14 @@ static struct tensor_errors total_of_panel(const struct sums *s, const struct qt
 }
 
 /* The largest error that rounding explains. Rounding to nearest errs by half a step. Truncating errs by a
- * whole step. So does signed, when a weight as large as the largest has the other sign. The rest is the
- * rounding of floats. Returns the first input that may have other bounds. */
+ * whole step. So does signed, when a weight as large as the largest has the other sign. Steps of levels are
+ * their gaps. The rest is the rounding of floats. Returns the first input that may have other bounds. */
 static int fill_bounds(const struct qtensor *w, int panel, int k, float *bound)
 {
     struct panel_parameters p;
-    const float step = w->scheme.grid == QGRID_NOTES || w->scheme.grid == QGRID_SIGNED ? 1.001f : 0.501f;
+    const float step = w->scheme.grid == QGRID_LEVELS ? 0.501f * format_gap(w->scheme.format)
+                       : w->scheme.grid == QGRID_NOTES || w->scheme.grid == QGRID_SIGNED ? 1.001f
+                                                                                         : 0.501f;
     const bool has_minimum = scheme_zero(w->scheme) == QZERO_MINIMUM;
     if (!scheme_has_codes(w->scheme)) return fill_unbounded(bound), w->cols;
     int end = panel_parameters(w, panel, k, &p);

@@ -298,7 +298,7 @@ gpt2q_status gpt2q_writer_put(struct gpt2q_writer *w, const struct quantized *q,
     const void *data[PARTS_MAX];
     if (q->is_matrix)
         data[PART_CODES] = q->matrix.codes, data[PART_SCALE] = q->matrix.scale,
-        data[PART_ZERO] = q->matrix.zero;
+        data[PART_ZERO] = q->matrix.factor ? q->matrix.factor : q->matrix.zero;
     else
         data[PART_CODES] = q->codes ? q->codes : (const void *)q->values, data[PART_SCALE] = &q->scale,
         data[PART_ZERO] = &q->min;

@@ -45,7 +45,7 @@ static gpt2q_status size_only(struct inventory_tensor *t, gpt2q_error *err)
     if (!qtensor_layout(t->scheme, rows, cols, &layout))
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs",
                          t->name, scheme_print(t->scheme, scheme), rows, cols);
-    t->bytes = layout.codes_bytes + layout.scale_bytes + layout.zero_bytes;
+    t->bytes = qtensor_layout_bytes(&layout);
     return GPT2Q_OK;
 }
 

@@ -9,8 +9,7 @@
 
 bool scheme_can_learn(struct scheme s)
 {
-    return scheme_has_codes(s) && format_facts[s.format].takes_codes && !scheme_is_notes(s) &&
-           (s.gran == QG_CHANNEL || s.gran == QG_GROUP);
+    return scheme_has_grid(s) && !scheme_is_notes(s) && (s.gran == QG_CHANNEL || s.gran == QG_GROUP);
 }
 
 static gpt2q_status check(const struct param *p, struct scheme s, bool learned, gpt2q_error *err)

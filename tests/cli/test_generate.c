@@ -190,6 +190,7 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "did you mean", "generate -q i9 x");
     expect_failure(2, "did you mean", "generate -q i8:chanel x");
     expect_failure(2, "integer codes only", "generate -q f32 -a i16 x");
+    expect_failure(2, "integer codes only, not with fp8:e5m2", "generate -q fp8:e5m2 -a i8 x");
     expect_failure(2, "--kv is 'f8'", "generate --kv f8 x");
     expect_failure(2, "unknown instruction set", "generate --isa avx1024 x");
     expect_failure(2, "--truncate is 'right'", "generate --truncate right x");

@@ -259,7 +259,7 @@ static const cJSON *step(const cJSON *doc, const char *what)
 
 static void methods_are_explained(void **state)
 {
-    static const char *const others[] = {"hqq", "awq", "nf4", "fp8", "llm.int8:1"};
+    static const char *const others[] = {"hqq", "awq", "nf4", "fp8", "mxfp4", "nvfp4", "llm.int8:1"};
     (void)state;
     cJSON *doc = expect_json("explain --method gptq --json");
     const cJSON *losses = step(doc, "loss e H e^T: by rounding, by GPTQ"),

@@ -58,6 +58,16 @@ def zero_points(a):
         a = a.reshape(*a.shape[:2], 64)
     return a.astype(np.float32) - np.float32(2 ** (bits - 1))
 
+NF4 = np.array([-1, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.091050036, 0, 0.0795803, 0.1609302, 0.2461123, 0.33791524,
+                0.44070983, 0.562617, 0.72295684, 1], np.float32)
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+def float8(a, kind):
+    """Floats of a byte that are finite."""
+    m = {'e4m3': 3, 'e5m2': 2}[kind]; bias = 2 ** (6 - m) - 1; a = a.astype(np.int32)
+    e = a >> m & 2 ** (7 - m) - 1; mantissa = (a & 2 ** m - 1) + np.where(e > 0, 2 ** m, 0)
+    return np.ldexp(np.where(a & 128, -1.0, 1.0) * mantissa, np.maximum(e, 1) - bias - m).astype(np.float32)
+
 def parameters(t, name, gran, rows, cols):
     """Scale or zero of every element, broadcast to (rows, cols)."""
     a = t[name]
@@ -76,6 +86,13 @@ def dequantize(t, name, scheme, shape, conv1d):
     rows, cols = shape[::-1] if conv1d else shape
     c = t[name + '.codes']
     if scheme in ('f32', 'f16'): w = by_output(c, rows).astype(np.float32)
+    elif scheme.startswith('fp8:'): w = float8(by_output(c, rows), scheme[4:]) * parameters(t, name + '.scale', 'channel', rows, cols)
+    elif scheme in ('mxfp4', 'nvfp4') or scheme.startswith('nf4:'):
+        a = t[name + '.scale']
+        if scheme == 'mxfp4': s, n = np.ldexp(np.float32(1), a.astype(np.int32) - 127), 32
+        elif scheme == 'nvfp4': s, n = float8(a, 'e4m3') * t[name + '.factor'], 16
+        else: s, n = a.astype(np.float32), int(scheme[5:])
+        w = (NF4 if scheme[:2] == 'nf' else E2M1)[codes(c, 4, rows, cols).astype(int)] * np.repeat(by_output(s, rows), n, axis=1)
     elif scheme == 'bf16': w = by_output(c, rows).astype(np.uint32).__lshift__(16).view(np.float32)
     else:
         format, gran, grid = ('i8', 'tensor', 'notes') if scheme == 'notes' else scheme.split(':')
@@ -87,7 +104,7 @@ def dequantize(t, name, scheme, shape, conv1d):
     return w.T if conv1d else w
 
 raw, metadata, t = read_safetensors(sys.argv[1], 64)
-assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2') or ':g' in v and 'affine' in v for k, v in metadata.items() if k.startswith('scheme.')) else '1')
+assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2', 'nf', 'fp', 'mx', 'nv') or ':g' in v and 'affine' in v for k, v in metadata.items() if k.startswith('scheme.')) else '1')
 assert zlib.crc32(raw[:-4]) == int(t['checksum'][0]), 'checksum'
 assert json.loads(metadata['gpt2q.config'])['model_type'] == 'gpt2'
 expected = read_safetensors(sys.argv[2] + '/model.safetensors', 1)[2]
@@ -101,7 +118,7 @@ for name in ('vocab.json', 'merges.txt'):
 assert len(expected) == sum(k.startswith('scheme.') for k in metadata)
 PYTHON
 model=tests/golden/data/tiny-odd
-for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input i4:channel:signed i8:signed i8:input:signed i3:channel i3:input:affine i2:channel:minmax i2:tensor:affine; do
+for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:minmax i4:channel:affine i4:tensor:absmax i4:input i4:channel:signed i8:signed i8:input:signed i3:channel i3:input:affine i2:channel:minmax i2:tensor:affine fp8:e4m3 fp8:e5m2; do
     rm -rf "$dir/export"
     "$gpt2q" quantize -m $model -q $scheme -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
     "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
@@ -112,6 +129,6 @@ rm -rf "$dir/export"
     -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 # The tokenizer's files are inside as they are.
-"$gpt2q" quantize -m models/tales-7m -q i8 --tensor 'h.0.*=i3' --tensor 'h.1.*=i2:g64:affine' --tensor 'h.2.*=i2:g16:minmax' -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
+"$gpt2q" quantize -m models/tales-7m -q i8 --tensor 'h.0.*=i3' --tensor 'h.1.*=i2:g64:affine' --tensor 'h.2.*=i2:g16:minmax' --tensor 'h.3.*=nf4' --tensor 'h.4.*=mxfp4' --tensor 'h.5.attn*=nvfp4' --tensor 'h.5.mlp*=nf4:g32' -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 cmp "$dir/export/vocab.json" models/tales-7m/vocab.json

@@ -198,6 +198,17 @@ static void conversions(void **state)
         vf_store(y, vf_load_i8(b));
         for (int i = 0; i < LANES; i++) assert_true(same(y[i], (float)b[i]));
     }
+    for (uint32_t u = 0; u < 256; u += LANES) {
+        uint8_t b[LANES];
+        for (uint32_t i = 0; i < LANES; i++) b[i] = (uint8_t)(u + i);
+        vf_store(y, vf_load_e4m3(b));
+        for (int i = 0; i < LANES; i++)
+            assert_true(same(256.0f * y[i], float_from_e4m3(b[i])) || (b[i] & 0x7F) == 0x7F);
+        vf_store(y, vf_load_e5m2(b));
+        for (int i = 0; i < LANES; i++) assert_true(same(y[i], float_from_e5m2(b[i])));
+        vf_store(y, vf_load_e8m0(b));
+        for (int i = 0; i < LANES; i++) assert_true(same(y[i], float_from_e8m0(b[i])) || b[i] == 255);
+    }
     struct rng r = {5};
     for (int round = 0; round < 20000; round++) {
         uint16_t h[LANES];

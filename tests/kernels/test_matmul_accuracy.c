@@ -1,6 +1,8 @@
 /* Products with quantized weights against double, with codes and activations at their extremes; and the
  * codes that activations become. */
 #include "base/memory.h"
+#include "qtensor/dequantize.h"
+#include "qtensor/levels.h"
 #include "tests/products.h"
 #include "tests/schemes.h"
 #include "tests/support.h"
@@ -27,6 +29,17 @@ static void seen_input(const struct qtensor *w, enum activations kind, const flo
     }
 }
 
+/* The weights of an output as the product sees them: with integer activations levels are int8. */
+static void seen_row(const struct qtensor *w, enum activations kind, int o, float *row)
+{
+    isa_at(0)->formats[w->scheme.format].dequantize_row(w, o, row);
+    if (w->scheme.format != QF_NF4 || kind == ACTIVATIONS_F32) return;
+    for (int k = 0; k < w->cols; k++) {
+        const float s = qtensor_parameter(w, w->scale, qtensor_parameter_of(w, o, k));
+        row[k] = s * (float)(book_nf4.integer[qtensor_stored_code(w, o, k)] - 128) / 127.0f;
+    }
+}
+
 static void test_scalar_against_double(void **state)
 {
     (void)state;
@@ -43,7 +56,7 @@ static void test_scalar_against_double(void **state)
             seen_input(&w.w, (enum activations)kind, x, seen);
             for (int o = 0; o < ROWS; o++) {
                 double sum = 0.0, size = 0.0;
-                isa_at(0)->formats[w.w.scheme.format].dequantize_row(&w.w, o, row);
+                seen_row(&w.w, (enum activations)kind, o, row);
                 for (int k = 0; k < COLS; k++) {
                     double m =
                         minimum ? (double)((const float *)w.w.zero)[k] : 0.0; /* times x, never quantized */

@@ -33,6 +33,12 @@ static void test_full_forms(void **state)
     expect_full("i3", "i3:g32:signed");
     expect_full("i2:channel", "i2:channel:signed");
     expect_full("i2:g16:minmax", "i2:g16:minmax");
+    expect_full("nf4", "nf4:g64");
+    expect_full("nf4:g32", "nf4:g32");
+    expect_full("fp8", "fp8:e4m3");
+    expect_full("fp8:e5m2", "fp8:e5m2");
+    expect_full("mxfp4", "mxfp4");
+    expect_full("nvfp4", "nvfp4");
 }
 
 static void expect_refused(const char *spec, const char *part)
@@ -65,6 +71,10 @@ static void test_refused_with_the_nearest(void **state)
     expect_refused("i2:g8", "i2 is a multiple of 16");
     expect_refused("i3:absmax", "absmax leaves one of 8 codes unused");
     expect_refused("i4:g99999999999999999999", "multiple of 8");
+    expect_refused("nf4:g12", "a group of nf4 is a multiple of 8");
+    expect_refused("nf4:affine", "did you mean");
+    expect_refused("mxfp4:g32", "did you mean");
+    expect_refused("fp8:e4m4", "did you mean \"fp8:e4m3\"?");
     char longer[400];
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
@@ -100,6 +110,14 @@ static void test_layouts(void **state)
     assert_true(l.scale_bytes == 128 * 2 * 2 && l.zero_bytes == 128 * 2 * 3 / 8);
     l = layout("i8:g8:affine", 1, 8);
     assert_true(l.zero_bytes == 64);
+    l = layout("nf4", 65, 64);
+    assert_true(l.codes_bytes == 2 * 32 * 64 && l.scale_bytes == 128 * 2 && !l.zero_bytes);
+    l = layout("fp8", 65, 7);
+    assert_true(l.codes_bytes == 2 * 7 * 64 && l.scale_bytes == 128 * 4);
+    l = layout("mxfp4", 65, 64);
+    assert_true(l.codes_bytes == 2 * 32 * 64 && l.scale_bytes == 128 * 2 && !l.factor_bytes);
+    l = layout("nvfp4", 65, 64);
+    assert_true(l.scale_bytes == 128 * 4 && l.factor_bytes == 4);
     l = layout("notes", 3, 3);
     assert_true(l.scale_bytes == 4 && l.zero_bytes == 4);
 }

@@ -16,7 +16,7 @@ static void shape_tensor(struct qtensor *w, const char *spec, int rows, int cols
     assert_true(qtensor_layout(w->scheme, rows, cols, &layout));
     w->rows = rows;
     w->cols = cols;
-    w->bytes = layout.codes_bytes + layout.scale_bytes + layout.zero_bytes;
+    w->bytes = qtensor_layout_bytes(&layout);
 }
 
 static struct fake *fake_124m(struct fake *f, const char *spec)

@@ -256,6 +256,35 @@ static void scales_that_are_none(void **state)
     mem_free(group.bytes);
 }
 
+/* Of formats of levels: scales of a byte, the factor, and floats of a byte. */
+static void scales_of_levels_that_are_none(void **state)
+{
+    (void)state;
+    struct image nvfp4 = image_of("nvfp4"), fp8 = image_of("fp8:e4m3"), nf4 = image_of("nf4:g16");
+    uint8_t *scale = tensor(&nvfp4, MATRIX ".scale", NULL), *factor = tensor(&nvfp4, MATRIX ".factor", NULL);
+    static const float bad[] = {NAN, INFINITY, -1.0f};
+    expect_load(&nvfp4, NULL), expect_load(&fp8, NULL), expect_load(&nf4, NULL);
+    const uint8_t was = scale[70];
+    scale[70] = 0x7F;
+    expect_load(&nvfp4, "scale 70 of " MATRIX " is nan");
+    scale[70] = 0x80 | was;
+    expect_load(&nvfp4, "scale 70 of " MATRIX " is -");
+    scale[70] = 0;
+    expect_load(&nvfp4, "but its scale is 0");
+    scale[70] = was;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put_float(factor, bad[i]);
+        expect_load(&nvfp4, "scale 0 of " MATRIX " is ");
+    }
+    put_half(tensor(&nf4, MATRIX ".scale", NULL) + 2 * 70, -1.0f);
+    expect_load(&nf4, "scale 70 of " MATRIX " is -1");
+    put_float(tensor(&fp8, MATRIX ".scale", NULL) + 4 * 5, 0x1p120f); /* 448 of them are no float */
+    expect_load(&fp8, "scale 5 of " MATRIX " is ");
+    mem_free(nvfp4.bytes);
+    mem_free(fp8.bytes);
+    mem_free(nf4.bytes);
+}
+
 /* A row of zeros has scale 0, which is right. */
 static void a_scale_of_0_over_codes_of_0(void **state)
 {
@@ -355,6 +384,13 @@ static void codes_that_are_none(void **state)
     tensor(&i4, MATRIX ".codes", NULL)[2 * 256 + 9 * 4 + 1] &= 0x0F; /* output 9, input 16 + 4 + 1 */
     assert_int_not_equal(check_matrix(&i4, &err), 0);
     assert_non_null(strstr(err.message, "output 9 and input 21 of " MATRIX " is -8"));
+    struct image fp8 = image_of("fp8:e5m2");
+    assert_int_equal(check_matrix(&fp8, &err), 0);
+    tensor(&fp8, MATRIX ".codes", NULL)[3 * 64 + 7] = 0x7C;
+    assert_int_not_equal(check_matrix(&fp8, &err), 0);
+    assert_non_null(
+        strstr(err.message, "output 7 and input 3 of " MATRIX " is 124, which is no finite number"));
+    mem_free(fp8.bytes);
     mem_free(i8.bytes);
     mem_free(i4.bytes);
 }
@@ -408,6 +444,7 @@ int main(void)
         cmocka_unit_test(any_byte_counts_in_the_checksum),
         cmocka_unit_test(refused_by_name),
         cmocka_unit_test(scales_that_are_none),
+        cmocka_unit_test(scales_of_levels_that_are_none),
         cmocka_unit_test(a_scale_of_0_over_codes_of_0),
         cmocka_unit_test(a_scale_of_0_over_codes_of_the_zero_point),
         cmocka_unit_test(zero_points_that_are_none),
