@@ -19,7 +19,8 @@ enum {
     ID_Q5_0 = 6,
     ID_Q5_1 = 7,
     ID_Q8_0 = 8,
-    ID_BF16 = 30
+    ID_BF16 = 30,
+    ID_MXFP4 = 39
 };
 
 const char gguf_type_names[] = "f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1";
@@ -38,6 +39,7 @@ const struct gguf_type *gguf_type_of_scheme(struct scheme s)
     case QF_F32: return gguf_type_find(ID_F32);
     case QF_F16: return gguf_type_find(ID_F16);
     case QF_BF16: return gguf_type_find(ID_BF16);
+    case QF_MXFP4: return gguf_type_find(ID_MXFP4);
     case QF_I8:
     case QF_I4: break;
     default: return NULL;
@@ -51,6 +53,7 @@ const struct gguf_type *gguf_type_of_scheme(struct scheme s)
 const char *gguf_nearest_spec(struct scheme s)
 {
     const bool minimum = scheme_has_codes(s) && scheme_zero(s) != QZERO_NONE;
+    if (s.grid == QGRID_LEVELS && scheme_bits(s) <= 4) return "mxfp4, that is MXFP4";
     if (scheme_bits(s) > 4 || !scheme_has_codes(s)) return "i8:g32:absmax, that is Q8_0";
     return minimum ? "i4:g32:minmax, that is Q4_1" : "i4:g32:signed, that is Q4_0";
 }
@@ -154,6 +157,11 @@ static bool encode_codes(const struct gguf_encoding *e, int row, uint8_t *to)
         for (int i = 0; i < GGUF_GROUP; i++) {
             if (e->type->id == ID_Q8_0) code[i] = (uint8_t)(code[i] - 128);
             fits &= e->type->id != ID_Q5_1 || code[i] < 32;
+        }
+        if (e->type->id == ID_MXFP4) {
+            to[0] = ((const uint8_t *)w->scale)[at];
+            put_nibbles(to + 1, code);
+            continue;
         }
         put_block(e->type, scale[at], zero ? zero[at] : 0, code, to);
     }

@@ -6,6 +6,7 @@
 #include <math.h>
 
 enum { ID_Q8_0 = 8, ID_MXFP4 = 39 };
+#define MXFP4_EXPONENT_MOST 252 /* of more, 6 times the scale is no float */
 
 static float half_at(const uint8_t *p) { return float_from_f16((uint16_t)(p[0] | p[1] << 8)); }
 
@@ -107,7 +108,7 @@ static const struct gguf_type types[] = {
     {6, "Q5_0", 32, 22, ST_F32, decode_q5_0, codes_q5_0, QF_I8, false},
     {7, "Q5_1", 32, 24, ST_F32, decode_q5_1, codes_q5_1, QF_I8, true},
     {20, "IQ4_NL", 32, 18, ST_F32, decode_iq4_nl, codes_iq4_nl, QF_I8, false},
-    {39, "MXFP4", 32, 17, ST_F32, decode_mxfp4, codes_mxfp4, QF_I8, false},
+    {39, "MXFP4", 32, 17, ST_F32, decode_mxfp4, codes_mxfp4, QF_MXFP4, false},
     {10, "Q2_K", 256, 84, ST_F32, gguf_decode_q2_k, NULL, QF_F32, false},
     {11, "Q3_K", 256, 110, ST_F32, gguf_decode_q3_k, NULL, QF_F32, false},
     {12, "Q4_K", 256, 144, ST_F32, gguf_decode_q4_k, NULL, QF_F32, false},
@@ -184,12 +185,7 @@ struct gguf_findings gguf_look_at(const struct gguf_type *type, const uint8_t *b
 {
     struct gguf_findings f = {0};
     if (type->id != ID_MXFP4) return look_at_halves(type, blocks, n);
-    for (size_t i = 0; i < n && !f.floats; i++) {
-        struct gguf_codes c;
-        type->codes(blocks + i * (size_t)type->bytes, &c);
-        f.floats =
-            !isfinite(c.scale) || (float_from_f16(f16_from_float(c.scale)) != c.scale && !is_all_zero(&c));
-    }
+    for (size_t i = 0; i < n; i++) f.floats |= blocks[i * (size_t)type->bytes] > MXFP4_EXPONENT_MOST;
     return f;
 }
 
@@ -198,8 +194,10 @@ struct scheme gguf_scheme_of(const struct gguf_type *type, struct gguf_findings 
     const struct scheme floats = {.format = type->decode ? QF_F32 : type->format};
     struct scheme s = {.format = type->format, .gran = QG_GROUP, .group = GGUF_GROUP};
     struct qtensor_layout layout;
+    if (type->id == ID_MXFP4) s.grid = QGRID_LEVELS;
     if (!type->codes || !qtensor_layout(s, 1, cols, &layout)) return floats;
     if (f.floats) return floats; /* who decodes what is not finite says so */
+    if (type->id == ID_MXFP4) return s;
     /* absmax has no code -128, nor has its opposite a place */
     s.grid = type->has_min                           ? QGRID_MINMAX
              : type->format == QF_I4 || f.least_code ? QGRID_SIGNED

@@ -34,7 +34,7 @@ const struct gguf_type *gguf_type_find(uint32_t id);
 const char *gguf_type_print(uint32_t id, char text[24]);
 
 /* The scheme that holds n values of a type exactly; f32 if no scheme holds these blocks. FORMATS: Q8_0,
- * Q5_0, IQ4_NL and MXFP4 become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax. An
+ * Q5_0 and IQ4_NL become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax, MXFP4 mxfp4. An
  * output has `cols` values. */
 struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols);
 /* The same in parts: what is found in some blocks of a type with codes, and the scheme that follows from all findings together. */
@@ -44,8 +44,8 @@ struct gguf_findings {
 };
 struct gguf_findings gguf_look_at(const struct gguf_type *type, const uint8_t *blocks, size_t n_blocks);
 struct scheme gguf_scheme_of(const struct gguf_type *type, struct gguf_findings f, int cols);
-/* Stores a block's codes for such a scheme, counted from 0, with a scale (and minimum) that the scheme
- * allows. */
+/* Stores a block's codes for such a scheme of integers, counted from 0, with a scale (and minimum) that the
+ * scheme allows. */
 struct gguf_stored {
     float scale, zero;
     uint8_t code[GGUF_GROUP];

@@ -87,7 +87,7 @@ static uint32_t file_type(const struct gguf_writer *w)
 {
     static const struct {
         uint32_t type, number;
-    } numbers[] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}, {8, 7}, {6, 8}, {7, 9}, {30, 32}};
+    } numbers[] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}, {8, 7}, {6, 8}, {7, 9}, {30, 32}, {39, 38}};
     uint64_t bytes[sizeof numbers / sizeof *numbers] = {0};
     size_t most = 0;
     for (size_t i = 0; i < w->n; i++)
