@@ -28,7 +28,11 @@ static void add_codes(enum qformat format)
     const size_t n_groups = small ? sizeof small_steps / sizeof *groups : sizeof large_steps / sizeof *groups;
     const bool levels = format_facts[format].has_levels;
     for (int grid = levels ? QGRID_LEVELS : 0; grid < (levels ? QGRID_COUNT : QGRID_NOTES); grid++) {
-        if (levels) add((struct scheme){format, format_facts[format].gran, grid, format_facts[format].group});
+        if (levels)
+            add((struct scheme){.format = format,
+                                .gran = format_facts[format].gran,
+                                .grid = (enum qgrid)grid,
+                                .group = format_facts[format].group});
         for (int gran = 0; gran < QG_GROUP && !levels; gran++)
             add((struct scheme){.format = format, .gran = (enum qgran)gran, .grid = (enum qgrid)grid});
         for (size_t g = 0; g < n_groups && scheme_takes_group(format); g++)

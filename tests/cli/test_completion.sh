@@ -29,11 +29,11 @@ expect '' xyz
 expect '--version ' --ver
 expect '--max-tokens= ' generate --max-t
 expect '--quantize= --quiet ' generate --model x --qu
-expect 'f16 f32 ' generate -q f
+expect 'f16 f32 fp8 ' generate -q f
 expect 'channel g128 g32 g64 input tensor ' generate -q i8:
 expect 'channel ' generate --quantize=i8:ch
 expect 'absmax affine ' quantize -q i8:g32:a
-expect 'i8,f16 i8,f32 ' compare --schemes i8,f
+expect 'i8,f16 i8,f32 i8,fp8 ' compare --schemes i8,f
 expect 'i16 i8 ' compare --schemes f32,i8@i
 expect 'bf16 ' quantize --tensor 'h.0.*=b'
 expect 'i16 ' generate --activations i1

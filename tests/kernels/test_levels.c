@@ -17,7 +17,7 @@ static cJSON *golden(const char *name)
     gpt2q_error err;
     char path[64], *text;
     size_t n;
-    cJSON *root;
+    cJSON *root = NULL;
     snprintf(path, sizeof path, "tests/golden/data/calibrated/%s", name);
     if (file_read(repo_path(path), 1 << 20, &text, &n, &err) || json_parse(text, n, name, &root, &err))
         fail_msg("%s", err.message);
