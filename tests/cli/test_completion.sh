@@ -61,5 +61,5 @@ if command -v zsh >/dev/null 2>&1; then
         _files() { print files; }
         words=($dir/gpt2q generate -q f) CURRENT=4 PREFIX=f
         source $root/tools/completion.zsh" | tr '\n' ' ')
-    [ "$got" = "f32 f16 " ] || { echo "zsh: '$got'"; exit 1; }
+    [ "$got" = "f32 f16 fp8 " ] || { echo "zsh: '$got'"; exit 1; }
 fi
