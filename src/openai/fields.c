@@ -214,12 +214,16 @@ gpt2q_status field_prompts(const struct fields *f, const char *key, const struct
     return GPT2Q_OK;
 }
 
+void prompt_clear(struct prompt *prompt)
+{
+    mem_free(prompt->text);
+    mem_free(prompt->ids);
+    *prompt = (struct prompt){0};
+}
+
 void prompts_free(struct prompt *prompts, size_t n)
 {
-    for (size_t i = 0; prompts && i < n; i++) {
-        mem_free(prompts[i].text);
-        mem_free(prompts[i].ids);
-    }
+    for (size_t i = 0; prompts && i < n; i++) prompt_clear(&prompts[i]);
     mem_free(prompts);
 }
 

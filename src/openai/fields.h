@@ -55,5 +55,6 @@ struct prompt_rules {
 /* *prompts (*n) is for prompts_free, after failure too. An absent field gives none. */
 gpt2q_status field_prompts(const struct fields *f, const char *key, const struct prompt_rules *rules,
                            struct prompt **prompts, size_t *n);
+void prompt_clear(struct prompt *prompt);
 void prompts_free(struct prompt *prompts, size_t n);
 #endif

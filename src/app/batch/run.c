@@ -42,6 +42,16 @@ static void refuse(struct batch_slot *slot, const gpt2q_error *reason)
     batch_answer_refuse(&slot->answer, &named);
 }
 
+/* Prompts that are no longer needed go: lines of 16 MB would lie about until their answers. Once submitted a prompt is needed where
+ * the answer repeats it; of a refused line none is. */
+static void drop_prompts(struct batch_slot *slot, size_t n)
+{
+    const struct openai_request *asked = &slot->line.asked;
+    const bool refused = slot->answer.error.status != GPT2Q_OK;
+    if (!refused && (slot->line.format != BATCH_OPENAI || asked->request.echo)) return;
+    for (size_t i = slot->n_submitted; i < n; i++) prompt_clear(&asked->prompts[i]);
+}
+
 /* Submits what the queue takes. If one prompt is refused, the line is refused; prompts already submitted
  * run to their end. */
 static void submit(struct batch_run *run)
@@ -63,7 +73,9 @@ static void submit(struct batch_run *run)
         if (s == GPT2Q_QUEUE_FULL) return;
         if (s) {
             refuse(slot, &reason);
+            drop_prompts(slot, slot->line.asked.n_prompts);
         } else {
+            drop_prompts(slot, slot->n_submitted + 1);
             slot->n_submitted++;
             slot->n_expected += (size_t)r.n_samples;
         }
@@ -131,6 +143,7 @@ static gpt2q_status begin_line(struct batch_run *run, struct batch_slot *slot, g
     if (s) {
         slot->answer = (struct batch_answer){.model = run->model, .line = &slot->line};
         refuse(slot, &reason);
+        openai_request_free(&slot->line.asked); /* the answer is the error */
         return GPT2Q_OK;
     }
     s = batch_answer_begin(&slot->answer, run->model, &slot->line, err);
