@@ -29,7 +29,8 @@ static void any_group(struct rng *rng, struct scheme *s, int cols)
     char text[SCHEME_TEXT_MAX];
     struct scheme other = *s, parsed;
     other.group = group;
-    if (cols % group == 0 && !scheme_parse(scheme_print(other, text), &parsed, NULL)) *s = other;
+    if (cols % group == 0 && !scheme_parse(scheme_print(other, text), &parsed, NULL) && parsed.group == group)
+        *s = other; /* formats with a group of their own keep it */
 }
 
 static struct sample draw(struct rng *rng)
