@@ -47,6 +47,17 @@ static void nll_is_the_goldens_and_evals(void **state)
     cJSON_Delete(doc), cJSON_Delete(golden), cJSON_Delete(eval);
 }
 
+/* nf4's levels are int8 where activations are codes, and the report says so. */
+static void rounded_levels_are_named(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json(COMPARE "-n 0 --limit 64 --window 64 --schemes f32,nf4,nf4@f32,mxfp4");
+    assert_string_equal(item(scheme_at(doc, 1), "levels")->valuestring, "int8");
+    for (int i = 0; i < 4; i++) assert_int_equal(i == 1, cJSON_HasObjectItem(scheme_at(doc, i), "levels"));
+    assert_true(number(scheme_at(doc, 1), "kl_mean") != number(scheme_at(doc, 2), "kl_mean"));
+    cJSON_Delete(doc);
+}
+
 /* Every scheme's text is the one that generate makes. */
 static void completions_are_each_schemes_own(void **state)
 {
@@ -351,15 +362,12 @@ static void what_is_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(kl_is_the_goldens),
-                                       cmocka_unit_test(nll_is_the_goldens_and_evals),
-                                       cmocka_unit_test(completions_are_each_schemes_own),
-                                       cmocka_unit_test(every_key_is_there),
-                                       cmocka_unit_test(the_ledger_finds_where_error_is_born),
-                                       cmocka_unit_test(the_table_and_the_csv),
-                                       cmocka_unit_test(the_proposal_keeps_its_promise),
-                                       cmocka_unit_test(a_file_beside_rounding),
-                                       cmocka_unit_test(a_spec_is_never_a_file),
-                                       cmocka_unit_test(what_is_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kl_is_the_goldens),        cmocka_unit_test(nll_is_the_goldens_and_evals),
+        cmocka_unit_test(rounded_levels_are_named), cmocka_unit_test(completions_are_each_schemes_own),
+        cmocka_unit_test(every_key_is_there),       cmocka_unit_test(the_ledger_finds_where_error_is_born),
+        cmocka_unit_test(the_table_and_the_csv),    cmocka_unit_test(the_proposal_keeps_its_promise),
+        cmocka_unit_test(a_file_beside_rounding),   cmocka_unit_test(a_spec_is_never_a_file),
+        cmocka_unit_test(what_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 # The page of compare --html in a real browser, at 360 and 1280 pixels: every plot is drawn, nothing is cut off, nothing scrolls
 # sideways. The page itself has no script: the measuring one sits in another page that shows it in frames of those widths.
 set -eu
+[ "${CONFIG:-release}" != sanitize ] || { echo "skipped: the page is looked at in other builds"; exit 77; }
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 [ -n "$browser" ] || { echo "skipped: no chromium is here"; exit 77; }
 program=${GPT2Q:-./gpt2q}

@@ -367,6 +367,11 @@ static void what_cannot_be_done(void **state)
     refuse(1, "No such file", "-q i4:g8 --method gptq --calibrate @/none.txt");
     refuse(1, "integer codes", "-q i4:g8:minmax --method gptq --calibrate @/text.txt");
     refuse(1, "grid minmax", "-q i4:g8 --method hqq");
+    refuse(1, "nf4:g8", "-q nf4:g8 --method gptq --calibrate @/text.txt");
+    refuse(1, "nf4:g8", "-q nf4:g8 --method imatrix --calibrate @/text.txt");
+    refuse(1, "nf4:g8", "-q nf4:g8 --method awq --calibrate @/text.txt");
+    refuse(1, "nf4:g8", "-q nf4:g8 --method hqq");
+    refuse(1, "nf4:g8", "-q nf4:g8 --method mse");
     refuse(1, "No space left on device",
            "-q i4:g8:affine --method awq --calibrate-tokens 512 --calibrate @/text.txt -o /dev/full");
     refuse(2, "positions", "-q i4:g8 --method gptq --calibrate-window 100 --calibrate @/text.txt");

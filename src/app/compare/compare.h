@@ -93,6 +93,8 @@ void compare_print_sensitivity(const struct comparison *c);
 cJSON *compare_sensitivity_json(const struct comparison *c);
 
 void compare_print(const struct comparison *c);
+/* Whether an integer product rounds the levels of the scheme's codes: nf4's. */
+bool compare_rounds_levels(const struct compared *s);
 /* A document for json_print. */
 cJSON *compare_json(const struct comparison *c);
 int compare_write_csv(const struct comparison *c, const char *path);

@@ -102,6 +102,7 @@ static cJSON *scheme_json(const struct comparison *c, const struct compared *s)
     struct figure f[N_FIGURES];
     cJSON_AddStringToObject(o, "scheme", s->scheme);
     cJSON_AddStringToObject(o, "activations", s->activations);
+    if (compare_rounds_levels(s)) cJSON_AddStringToObject(o, "levels", "int8");
     add_mixture(o, s);
     compare_add_bought(o, s);
     cJSON *list = cJSON_AddArrayToObject(o, "completions");

@@ -190,6 +190,22 @@ static void print_ledger(const struct compared *s)
     }
 }
 
+bool compare_rounds_levels(const struct compared *s)
+{
+    return !strncmp(s->scheme, "nf4", 3) && strcmp(s->activations, "f32") != 0;
+}
+
+/* What an integer product changes beyond the inputs. */
+static void print_rounded_levels(const struct comparison *c)
+{
+    for (size_t i = 0; i < c->n_schemes; i++) {
+        const struct compared *s = &c->schemes[i];
+        if (!s->done || !compare_rounds_levels(s)) continue;
+        printf("\n%s@%s: the levels are rounded to int8. @f32 has them as they are.\n", s->scheme,
+               s->activations);
+    }
+}
+
 void compare_print(const struct comparison *c)
 {
     int width = widest_label(c);
@@ -202,6 +218,7 @@ void compare_print(const struct comparison *c)
     print_completions(c, width);
     print_quality(c, width);
     print_cost(c, width);
+    print_rounded_levels(c);
     compare_print_bought(c);
     for (size_t i = 1; i < c->n_schemes; i++)
         if (c->schemes[i].done && c->layers) print_ledger(&c->schemes[i]);
