@@ -4,7 +4,6 @@
 #include "tokenizer/resolve.h"
 #include "tokenizer/vocabulary.h"
 #include <string.h>
-#include <sys/stat.h>
 
 const char *const directory_file_names[DIRECTORY_FILES] = {[FILE_VOCAB] = "vocab.json",
                                                            [FILE_MERGES] = "merges.txt",
@@ -18,10 +17,9 @@ const char *const directory_file_names[DIRECTORY_FILES] = {[FILE_VOCAB] = "vocab
 /* Reads a file that exists. A link exists, whatever it leads to. */
 static gpt2q_status read_file(const char *directory, struct directory_texts *d, int i, gpt2q_error *err)
 {
-    struct stat link;
     char *path = d->files[i].path = path_join(directory, directory_file_names[i]);
     if (!path) return error_memory(err, "a path", strlen(directory));
-    if (lstat(path, &link)) return GPT2Q_OK;
+    if (!file_name_exists(path)) return GPT2Q_OK;
     if (!file_exists(path))
         return error_set(err, GPT2Q_IO,
                          "%s: is a link to a file that is not there; was a download broken off?", path);

@@ -152,10 +152,19 @@ gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size
     return read_path(path, true, limit, data, n, err);
 }
 
+/* Of a stat that failed. */
+static bool is_absent(void) { return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG; }
+
 bool file_exists(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0;
+    return stat(path, &st) == 0 || !is_absent();
+}
+
+bool file_name_exists(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 || !is_absent();
 }
 
 bool file_is_directory(const char *path)

@@ -27,7 +27,11 @@ gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, g
 gpt2q_status file_read_text(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
 /* The same of a regular file only: a file of a model. A FIFO or device is refused at once. */
 gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);
+/* False only where the system says that nothing is there. Where it cannot say, who opens the file gets the error:
+ * a file that cannot be looked at is not passed over. */
 bool file_exists(const char *path);
+/* The same of a name, which may be a link that leads to nothing. */
+bool file_name_exists(const char *path);
 bool file_is_directory(const char *path);
 /* directory + "/" + name, for the caller to mem_free; NULL when memory is out. */
 char *path_join(const char *directory, const char *name);

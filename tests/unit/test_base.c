@@ -364,6 +364,25 @@ static void test_writer_leaves_devices_alone(void **state)
 #endif
 }
 
+/* A file that cannot be looked at is there: who opens it says why it cannot. */
+static void test_what_exists(void **state)
+{
+    struct folder *f = *state;
+    char *link = path_join(f->name, "link"), *loop = path_join(f->name, "loop"), far[5000];
+    memset(far, 'a', sizeof far - 1);
+    far[sizeof far - 1] = '\0';
+    assert_int_equal(symlink("nothing", link), 0);
+    assert_int_equal(symlink("loop", loop), 0);
+    char *below = path_join("/dev/null", "x");
+    const char *const absent[] = {f->path, below, far}, *const present[] = {f->name, loop};
+    for (int i = 0; i < 3; i++) assert_false(file_exists(absent[i]) || file_name_exists(absent[i]));
+    for (int i = 0; i < 2; i++) assert_true(file_exists(present[i]) && file_name_exists(present[i]));
+    assert_true(!file_exists(link) && file_name_exists(link));
+    mem_free(link);
+    mem_free(loop);
+    mem_free(below);
+}
+
 static void test_abort_all(void **state)
 {
     struct folder *f = *state;
@@ -393,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_memory_grows),
         cmocka_unit_test(test_memory_fails_on_demand),
         cmocka_unit_test(test_path_join),
+        with_folder(test_what_exists),
         with_folder(test_file_read_limit),
         with_folder(test_file_errors_name_the_file),
         with_folder(test_file_map),
