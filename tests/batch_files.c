@@ -52,19 +52,6 @@ void expect_same_file(const char *want, const char *got)
 
 void write_text(const char *path, const char *text) { write_file(path, text, strlen(text)); }
 
-void run_batch(int code, const char *format, ...)
-{
-    char arguments[4096];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(arguments, sizeof arguments, format, args);
-    va_end(args);
-    struct cli c = cli_run("batch %s", arguments);
-    if (c.code != code)
-        fail_msg("gpt2q batch %s: exit code %d where %d is expected: %s", arguments, c.code, code, c.error);
-    cli_free(&c);
-}
-
 /* Requests of every kind, n of them. */
 void write_requests(const char *path, int n)
 {

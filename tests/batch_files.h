@@ -17,7 +17,7 @@ void expect_same_file(const char *want, const char *got);
 /* Writes n requests of every kind. Every tenth is wrong. */
 void write_requests(const char *path, int n);
 /* Runs gpt2q batch with these arguments. It must end with `code`. */
-void run_batch(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define run_batch(code, ...) expect_exit(code, "batch " __VA_ARGS__)
 
 /* The value at a path of keys and indexes, as in "choices.0.text". NULL: nothing. The others fail the test
  * if the value is of another kind. */

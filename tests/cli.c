@@ -52,6 +52,19 @@ void cli_free(struct cli *c)
     free(c->error);
 }
 
+void expect_exit(int code, const char *format, ...)
+{
+    char arguments[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(arguments, sizeof arguments, format, args);
+    va_end(args);
+    struct cli c = cli_run("%s", arguments);
+    if (c.code != code)
+        fail_msg("gpt2q %s: exit code %d where %d is expected: %s", arguments, c.code, code, c.error);
+    cli_free(&c);
+}
+
 void expect_failure(int code, const char *error, const char *arguments)
 {
     struct cli c = cli_run("%s", arguments);

@@ -13,7 +13,9 @@ struct cli {
 /* Runs `$GPT2Q <arguments>` (./gpt2q by default) through the shell, so arguments are quoted for a shell. */
 __attribute__((format(printf, 1, 2))) struct cli cli_run(const char *format, ...);
 void cli_free(struct cli *c);
-/* Runs it and expects this exit code, and the text in stderr. Prints what came instead. */
+/* Runs it and expects this exit code. Prints what came instead. */
+__attribute__((format(printf, 2, 3))) void expect_exit(int code, const char *format, ...);
+/* The same, and the text in stderr. */
 void expect_failure(int code, const char *error, const char *arguments);
 /* Runs it and expects exit code 0 and one JSON document on stdout. */
 cJSON *expect_json(const char *arguments);

@@ -198,25 +198,7 @@ static void take_environment(struct option_set *set)
 static void set_defaults(void)
 {
     memset(&opt, 0, sizeof opt);
-    opt.serve = (struct serve_options){.host = "127.0.0.1",
-                                       .port = "8080",
-                                       .rows = 16,
-                                       .queue = 256,
-                                       .queue_tokens = 262144,
-                                       .chunk = 256,
-                                       .max_connections = 2048,
-                                       .header_s = 10,
-                                       .body_s = 30,
-                                       .idle_s = 75,
-                                       .write_s = 30,
-                                       .drain_s = 30,
-                                       .heartbeat_s = 15,
-                                       .chat = "none",
-                                       .max_body = 8 << 20,
-                                       .max_prompts = 256,
-                                       .stream_buffer = 1 << 20,
-                                       .max_temperature = 2,
-                                       .log_level = "info"};
+    opt.serve = SERVE_OPTIONS_DEFAULT;
     opt.unknown_fields = "refuse";
     opt.ready_when_full = "yes";
 }

@@ -1,5 +1,5 @@
 #include "base/threads.h"
-#include "base/cpu_quota.h"
+#include "base/control_group.h"
 #include "base/memory.h"
 #include <assert.h>
 #include <fenv.h>
@@ -21,7 +21,7 @@ const char *threads_runtime(void)
 static int at_least_1(int n) { return n > 1 ? n : 1; }
 static int bounded(int n)
 {
-    int quota = cpu_quota_cores();
+    int quota = control_group_cores("");
     return at_least_1(quota && quota < n ? quota : n);
 }
 int threads_available(void) { return bounded(omp_get_num_procs()); }
@@ -64,7 +64,7 @@ struct share {
 };
 
 struct team {
-    /* what a phase is, in one line; threads that wait read it all the time, so it is written at once */
+    /* What a phase is, in one line. Threads that wait read it all the time, so it is written at once. */
     _Alignas(64) _Atomic word offer;
     void (*fn)(void *arg, int item, int thread);
     unsigned done_then; /* what `done` is when the phase is over */

@@ -97,3 +97,5 @@ const char *method_plan_print(const struct method_plan *p, char *text, size_t si
 #undef ADD
     return text;
 }
+
+bool method_text_folds(const char *text) { return strstr(text, "awq") || strstr(text, "smoothquant"); }

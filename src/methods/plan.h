@@ -40,6 +40,8 @@ bool method_plan_needs_text(const struct method_plan *p);
 /* Writes "awq gptq damp=0.01 ..." with every option that matters into text (size bytes), for the file's
  * metadata. Returns text. */
 const char *method_plan_print(const struct method_plan *p, char *text, size_t size);
+/* Whether that text, a file's, names a method that folds factors into other tensors. */
+bool method_text_folds(const char *text);
 static inline bool method_plan_is_plain(const struct method_plan *p)
 {
     return p->rounding == METHOD_RTN && !p->n_folds && p->static_percent == 0.0;

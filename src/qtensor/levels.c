@@ -6,6 +6,15 @@ static const struct code_book *book_of(enum qformat format)
     return format == QF_NF4 ? &book_nf4 : &book_e2m1;
 }
 
+bool format_rounds_levels(enum qformat format)
+{
+    const struct code_book *book = book_of(format);
+    if (!format_facts[format].has_levels || format_facts[format].bits != 4) return false; /* no book */
+    for (int i = 0; i < BOOK_LEVELS; i++)
+        if ((float)(book->integer[i] - 128) * book->unit != book->level[i]) return true;
+    return false;
+}
+
 float format_level(enum qformat format, int code)
 {
     switch (format) {

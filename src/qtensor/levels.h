@@ -50,6 +50,8 @@ static const struct code_book book_e2m1 = {
     .n = 7,
 };
 
+/* Whether integer activations round the levels: some are no multiples of the unit. */
+bool format_rounds_levels(enum qformat format);
 /* The level of a code. */
 float format_level(enum qformat format, int code);
 float format_largest_level(enum qformat format);

@@ -1,53 +1,16 @@
 #include "serve/memory_plan.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "base/control_group.h"
 #include <sys/resource.h>
 #include <unistd.h>
-
-static void take_least(uint64_t *least, uint64_t x)
-{
-    if (x < *least) *least = x;
-}
-
-/* "max" is no limit. */
-static void take_file(uint64_t *least, const char *path)
-{
-    char text[64];
-    FILE *f = fopen(path, "r");
-    if (!f) return;
-    if (fgets(text, sizeof text, f) && *text >= '0' && *text <= '9')
-        take_least(least, strtoull(text, NULL, 10));
-    fclose(f);
-}
-
-/* The group "0::/a/b" of control groups' version 2, and those around it: /a/b, /a, and the root, which a container sees as its own. */
-static void take_groups(uint64_t *least, const char *root)
-{
-    char line[1024], path[1280];
-    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    FILE *f = fopen(path, "r");
-    if (!f) return;
-    while (fgets(line, sizeof line, f)) {
-        if (strncmp(line, "0::/", 4)) continue;
-        char *group = line + 3;
-        group[strcspn(group, "\n")] = '\0';
-        for (char *slash = group; slash;) {
-            snprintf(path, sizeof path, "%s/sys/fs/cgroup%s/memory.max", root, group);
-            take_file(least, path);
-            slash = strrchr(group, '/');
-            if (slash) *slash = '\0';
-        }
-    }
-    fclose(f);
-}
 
 uint64_t memory_allowed(const char *root)
 {
     struct rlimit limit;
-    uint64_t least = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY) take_least(&least, limit.rlim_cur);
-    take_groups(&least, root);
+    const uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
+                   group = control_group_memory(root);
+    uint64_t least = group && group < machine ? group : machine;
+    if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < least)
+        least = limit.rlim_cur;
     return least;
 }
 

@@ -9,7 +9,7 @@ struct memory_plan {
     uint64_t weights, cache, connections; /* bytes */
 };
 
-/* Bytes that this process may have: the least of this machine's memory, RLIMIT_AS, and memory.max of its control groups (systemd's
+/* Bytes that this process may have: the least of this machine's memory, RLIMIT_AS, and its control groups' limit (systemd's
  * MemoryMax). root: "" but for tests. */
 uint64_t memory_allowed(const char *root);
 /* Refuses what cannot fit, with the numbers. */

@@ -18,12 +18,7 @@ static const char *in_directory(const char *format)
     return text;
 }
 
-static void run_well(const char *format)
-{
-    struct cli c = cli_run("%s", in_directory(format));
-    if (c.code) fail_msg("%s: exit code %d: %s", format, c.code, c.error);
-    cli_free(&c);
-}
+static void run_well(const char *format) { expect_exit(0, "%s", in_directory(format)); }
 
 /* "text" of a greedy continuation. */
 static char *text_of(const char *format)

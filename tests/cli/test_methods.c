@@ -154,25 +154,13 @@ static void plant(const struct safetensors *st, uint8_t *file, const char *norm,
     }
 }
 
-static void run_quietly(const char *format, ...)
-{
-    char arguments[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(arguments, sizeof arguments, format, args);
-    va_end(args);
-    struct cli c = cli_run("%s", arguments);
-    if (c.code) fail_msg("%s: %s", arguments, c.error);
-    cli_free(&c);
-}
-
 static void make_planted(const char *folder)
 {
     gpt2q_error err;
     struct safetensors st;
     char *file = NULL, path[600];
     size_t n = 0;
-    run_quietly("quantize -m models/tales-7m -q f32 --export %s --quiet", folder);
+    expect_exit(0, "quantize -m models/tales-7m -q f32 --export %s --quiet", folder);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     if (safetensors_open(path, &st, &err) || file_read(path, (size_t)1 << 30, &file, &n, &err))
         fail_msg("%s", err.message);
@@ -197,7 +185,8 @@ static void outliers_hurt_integers_and_methods_help(void **state)
     snprintf(folder, sizeof folder, "%s/planted", directory);
     make_planted(folder);
     for (int i = 0; i < 2; i++)
-        run_quietly("quantize -m %s -q i8 %s --static --calibrate models/tales-7m/calibration.txt "
+        expect_exit(0,
+                    "quantize -m %s -q i8 %s --static --calibrate models/tales-7m/calibration.txt "
                     "--calibrate-tokens 2048 -o %s/%s.gpt2q --quiet",
                     folder, i ? "--method smoothquant" : "", directory, i ? "smooth" : "plain");
     size_t at = (size_t)snprintf(arguments, sizeof arguments,
@@ -300,7 +289,7 @@ static void make_changed(const char *folder, const char *name, size_t i, float x
     struct safetensors st;
     char *file = NULL, path[512];
     size_t n = 0;
-    run_quietly("help >/dev/null; mkdir -p %s/%s && cp %s/*.json %s/merges.txt %s/%s", directory, folder,
+    expect_exit(0, "help >/dev/null; mkdir -p %s/%s && cp %s/*.json %s/merges.txt %s/%s", directory, folder,
                 directory, directory, directory, folder);
     if (safetensors_open(TINY "/model.safetensors", &st, &err) ||
         file_read(TINY "/model.safetensors", (size_t)1 << 30, &file, &n, &err))
@@ -322,7 +311,7 @@ static void says(const char *what, const char *model, const char *text, const ch
                            directory, model, directory, text, directory, more);
     if (c.code || !strstr(c.error, what)) fail_msg("'%s' is expected, not '%s'", what, c.error);
     cli_free(&c);
-    run_quietly("inspect %s/said.gpt2q --check", directory);
+    expect_exit(0, "inspect %s/said.gpt2q --check", directory);
 }
 
 /* Texts and models that a method goes on with, and says so; and those it refuses by name. */

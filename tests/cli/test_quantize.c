@@ -32,12 +32,7 @@ static int remove_directory(void **state)
     temp_remove(directory);
     return 0;
 }
-static void run_well(const char *format)
-{
-    struct cli c = cli_run("%s", in_directory(format));
-    if (c.code) fail_msg("gpt2q %s: exit code %d, '%s'", arguments, c.code, c.error);
-    cli_free(&c);
-}
+static void run_well(const char *format) { expect_exit(0, "%s", in_directory(format)); }
 
 /* ---- quantize ---- */
 

@@ -33,6 +33,9 @@ echo '[  PASSED  ] 3 test(s).'
 exit 1
 PROGRAM
 program empty </dev/null
+program kills <<'PROGRAM'
+kill -KILL $PPID
+PROGRAM
 echo 'exit 0' >"$dir/good.sh"
 echo 'exit 77' >"$dir/skip.sh"
 echo 'exit 1' >"$dir/bad.sh"
@@ -60,3 +63,7 @@ expect 1 "0 1 0" dies
 expect 1 "3 1 0" leaks
 expect 1 "0 1 0" empty
 expect 1 "4 2 0" good good.sh bad.sh dies
+expect 1 "0 1 0" kills # nobody was left to count
+GPT2Q_TEST_JOBS=4
+export GPT2Q_TEST_JOBS
+expect 1 "12 2 2" good good good bad.sh skip.sh good.sh good.sh good.sh dies skip.sh

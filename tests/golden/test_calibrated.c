@@ -1,6 +1,7 @@
 /* What calibration finds and what it leaves, against golden/calibrated: moments of the inputs of every layer, SmoothQuant's scales,
  * GPTQ walking over a whole model; and products with LLM.int8() and static activations. */
 #include "tests/support.h"
+#include "tests/golden_tensors.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -15,28 +16,7 @@
 #include "qtensor/quantize.h"
 #include <math.h>
 
-static const struct st_tensor *tensor(const struct safetensors *st, const char *name)
-{
-    const struct st_tensor *t = safetensors_find(st, name);
-    if (!t) fail_msg("%s is missing", name);
-    return t;
-}
-
-static double number(const struct st_tensor *t, size_t i)
-{
-    float f;
-    double d;
-    int64_t n;
-    switch (t->dtype) {
-    case ST_U8: return t->data[i];
-    case ST_I8: return (double)(int8_t)t->data[i];
-    case ST_F32: memcpy(&f, t->data + 4 * i, 4); return (double)f;
-    case ST_I64: memcpy(&n, t->data + 8 * i, 8); return (double)n;
-    default: memcpy(&d, t->data + 8 * i, 8); return d;
-    }
-}
-
-static double golden_number(const cJSON *o, const char *key)
+static double value(const cJSON *o, const char *key)
 {
     const cJSON *n = cJSON_GetObjectItem(o, key);
     if (!n) fail_msg("%s is missing", key);
@@ -59,29 +39,30 @@ static void compare_codes(const struct product *p, const struct qinput *x)
 {
     char name[64];
     snprintf(name, sizeof name, "%s.codes", p->prefix);
-    const struct st_tensor *codes = tensor(&p->st, name);
+    const struct st_tensor *codes = golden_tensor(&p->st, name);
     const size_t stride = ((size_t)x->cols + 63) / 64 * 64;
     for (int r = 0; r < x->n; r++)
         for (int k = 0; k < x->cols; k++)
-            if ((double)x->hi[(size_t)r * stride + (size_t)k] != number(codes, (size_t)(r * x->cols + k)))
+            if ((double)x->hi[(size_t)r * stride + (size_t)k] !=
+                golden_number(codes, (size_t)(r * x->cols + k)))
                 fail_msg("%s: another code of token %d, input %d", p->prefix, r, k);
     if (!(p->threshold > 0)) return;
-    const struct st_tensor *scale = tensor(&p->st, "llm_int8.scale"),
-                           *outlier = tensor(&p->st, "llm_int8.outlier");
+    const struct st_tensor *scale = golden_tensor(&p->st, "llm_int8.scale"),
+                           *outlier = golden_tensor(&p->st, "llm_int8.outlier");
     for (int r = 0; r < x->n; r++) {
         int n = 0;
-        for (int k = 0; k < x->cols; k++) n += number(outlier, (size_t)(r * x->cols + k)) > 0;
+        for (int k = 0; k < x->cols; k++) n += golden_number(outlier, (size_t)(r * x->cols + k)) > 0;
         assert_int_equal(x->outliers[(size_t)r * (size_t)(x->cols + 1)], n);
-        assert_true(near((double)x->code_scale[r], number(scale, (size_t)r), 1e-6));
+        assert_true(near((double)x->code_scale[r], golden_number(scale, (size_t)r), 1e-6));
     }
 }
 
 static void multiply(const struct product *p, const struct isa *isa)
 {
     char name[64];
-    const struct st_tensor *x = tensor(&p->st, p->threshold > 0 ? "llm_int8.x" : "static.x");
+    const struct st_tensor *x = golden_tensor(&p->st, p->threshold > 0 ? "llm_int8.x" : "static.x");
     snprintf(name, sizeof name, "%s.y", p->prefix);
-    const struct st_tensor *y = tensor(&p->st, name);
+    const struct st_tensor *y = golden_tensor(&p->st, name);
     const int n = (int)x->shape[0], rows = p->w.rows;
     struct qinput in = {.f32 = (const float *)(const void *)x->data,
                         .stride = (size_t)p->w.cols,
@@ -97,11 +78,11 @@ static void multiply(const struct product *p, const struct isa *isa)
         linear_panel(isa, &(struct linear_weight){.weight = p->w}, &in, got + panel * PANEL, (size_t)rows,
                      panel);
     double largest = 0;
-    for (int i = 0; i < n * rows; i++) largest = fmax(largest, fabs(number(y, (size_t)i)));
+    for (int i = 0; i < n * rows; i++) largest = fmax(largest, fabs(golden_number(y, (size_t)i)));
     for (int i = 0; i < n * rows; i++)
-        if (fabs((double)got[i] - number(y, (size_t)i)) > 1e-5 * largest)
+        if (fabs((double)got[i] - golden_number(y, (size_t)i)) > 1e-5 * largest)
             fail_msg("%s, %s: output %d is %g, not %g", p->prefix, isa->name, i, (double)got[i],
-                     number(y, (size_t)i));
+                     golden_number(y, (size_t)i));
     mem_free(got);
     mem_free(memory);
 }
@@ -115,7 +96,7 @@ static void integer_activations_are_the_goldens(void **state)
     if (safetensors_open(repo_path("tests/golden/data/activations.safetensors"), &p.st, &err) ||
         scheme_parse("i8:channel:absmax", &scheme, &err))
         fail_msg("%s", err.message);
-    const struct st_tensor *w = tensor(&p.st, "weight");
+    const struct st_tensor *w = golden_tensor(&p.st, "weight");
     const int cols = (int)w->shape[1];
     const struct qsource src = {"weight", DT_F32, w->data, (int)w->shape[0], cols, (size_t)cols, 1};
     if (qtensor_quantize(&src, scheme, &(struct quantize_run){.n_threads = 1}, &p.w, &err))
@@ -166,10 +147,10 @@ static void walk_open(struct walk *k, const char *spec)
         quantizer_open(shared_path("golden/tiny-plain"), &p, &k->q, &err))
         fail_msg("%s", err.message);
     mem_free(text);
-    const struct st_tensor *ids = tensor(&k->st, "tokens");
+    const struct st_tensor *ids = golden_tensor(&k->st, "tokens");
     k->text = (struct calibration){.windows = WINDOWS, .window = WINDOW, .asked = WINDOWS};
     k->text.ids = mem_array(WINDOWS * WINDOW, sizeof *k->text.ids);
-    for (size_t i = 0; i < WINDOWS * WINDOW; i++) k->text.ids[i] = (int32_t)number(ids, i);
+    for (size_t i = 0; i < WINDOWS * WINDOW; i++) k->text.ids[i] = (int32_t)golden_number(ids, i);
     reading_scratch(&k->q.bindings.config, WINDOW, &a, &b, &own);
     if (crew_create(&k->crew, p.isa, 2, a, b, own, &err)) fail_msg("%s", err.message);
     k->w = (struct workers){&k->crew, dense_ops_of(p.isa)};
@@ -198,8 +179,8 @@ static void compare_moments(const struct walk *k, const char *name, const float 
         trace += square_row(&in.h, i)[i];
         most = fmax(most, (double)in.max_abs[i]);
     }
-    assert_true(near(trace, golden_number(golden, "trace"), 1e-5));
-    assert_true(near(most, golden_number(golden, "max_abs"), 1e-5));
+    assert_true(near(trace, value(golden, "trace"), 1e-5));
+    assert_true(near(most, value(golden, "max_abs"), 1e-5));
     for (int i = 0; i < 4; i++)
         assert_true(near(in.sum_abs[i],
                          cJSON_GetArrayItem(cJSON_GetObjectItem(golden, "mean_abs_first"), i)->valuedouble,
@@ -209,7 +190,7 @@ static void compare_moments(const struct walk *k, const char *name, const float 
     for (int i = 0; h && i < n; i++)
         for (int j = 0; j < n; j++) {
             const double size = sqrt(square_row(&in.h, i)[i] * square_row(&in.h, j)[j]);
-            if (fabs(square_row(&in.h, i)[j] - number(h, (size_t)(i * n + j))) > 2e-5 * size)
+            if (fabs(square_row(&in.h, i)[j] - golden_number(h, (size_t)(i * n + j))) > 2e-5 * size)
                 fail_msg("%s: H[%d][%d] differs", name, i, j);
         }
     layer_inputs_free(&in);
@@ -273,12 +254,12 @@ static void smoothquant_gives_the_golden_scales(void **state)
         methods_run(&k.q, &plan, &k.text, NULL, &result, &err))
         fail_msg("%s", err.message);
     for (size_t i = 0; i < 2; i++) {
-        const struct st_tensor *scale = tensor(&k.st, cases[i].name);
+        const struct st_tensor *scale = golden_tensor(&k.st, cases[i].name);
         const int which = params_block(cases[i].layer, cases[i].norm);
         for (int j = 0; j < before.params.config.n_embd; j++)
             assert_true(
                 near((double)floats_of(&before, which)[j] / (double)floats_of(&result.model, which)[j],
-                     number(scale, (size_t)j), 1e-5));
+                     golden_number(scale, (size_t)j), 1e-5));
     }
     methods_result_free(&result);
     model_floats_free(&before);
@@ -293,7 +274,7 @@ static void compare_loss(void *user, const struct matrix_report *r)
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)(strlen(r->name) - strlen(".weight")), r->name);
     const cJSON *layers = cJSON_GetObjectItem(cJSON_GetObjectItem(k->numbers, "gptq_sequential"), "layers");
-    const double loss = golden_number(cJSON_GetObjectItem(layers, name), "loss");
+    const double loss = value(cJSON_GetObjectItem(layers, name), "loss");
     if (!near(r->loss, loss, 1e-2)) fail_msg("%s: loss %g, not %g", name, r->loss, loss);
     k->seen++;
 }
@@ -303,11 +284,11 @@ static void compare_layer(const struct walk *k, const struct methods_result *r, 
 {
     const size_t slot = weight_slot(&k->q.bindings.config, (struct weight_id){part, layer});
     const struct qtensor *w = &r->prepared[slot].matrix;
-    const struct st_tensor *codes = tensor(&k->st, name);
+    const struct st_tensor *codes = golden_tensor(&k->st, name);
     size_t wrong = 0;
     for (int o = 0; o < w->rows; o++)
         for (int i = 0; i < w->cols; i++)
-            wrong += (double)qtensor_stored_code(w, o, i) != number(codes, (size_t)(o * w->cols + i));
+            wrong += (double)qtensor_stored_code(w, o, i) != golden_number(codes, (size_t)(o * w->cols + i));
     if ((double)wrong > share * w->rows * w->cols) fail_msg("%s: %zu codes differ", name, wrong);
 }
 
@@ -389,7 +370,7 @@ static void gptq_walks_as_the_goldens(void **state)
     compare_layer(&k, &result, "h.0.attn.c_attn.gptq_sequential.codes", 0, PART_C_ATTN_WEIGHT, 0.005);
     compare_layer(&k, &result, "h.1.mlp.c_fc.gptq_sequential.codes", 1, PART_C_FC_WEIGHT, 0.05);
     const double kl = divergence(&k, &result),
-                 golden = golden_number(cJSON_GetObjectItem(k.numbers, "gptq_sequential"), "kl_window_0");
+                 golden = value(cJSON_GetObjectItem(k.numbers, "gptq_sequential"), "kl_window_0");
     if (!near(kl, golden, 0.05)) fail_msg("KL of window 0 is %g, not %g", kl, golden);
     methods_result_free(&result);
     walk_close(&k);

@@ -1,5 +1,6 @@
 /* Calibrated methods against golden/calibrated: codes, scales and losses made by float64 numpy. */
 #include "tests/support.h"
+#include "tests/golden_tensors.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -50,22 +51,7 @@ static const struct st_tensor *tensor(const struct safetensors *st, const char *
 {
     char key[160];
     snprintf(key, sizeof key, "%s%s", name, more);
-    const struct st_tensor *t = safetensors_find(st, key);
-    if (!t) fail_msg("%s is missing", key);
-    return t;
-}
-
-static double number(const struct st_tensor *t, size_t i)
-{
-    float f;
-    double d;
-    uint16_t half;
-    switch (t->dtype) {
-    case ST_U8: return t->data[i];
-    case ST_F16: memcpy(&half, t->data + 2 * i, 2); return (double)float_from_f16(half);
-    case ST_F32: memcpy(&f, t->data + 4 * i, 4); return (double)f;
-    default: memcpy(&d, t->data + 8 * i, 8); return d;
-    }
+    return golden_tensor(st, key);
 }
 
 static struct square square_from(const struct st_tensor *t)
@@ -75,7 +61,8 @@ static struct square square_from(const struct st_tensor *t)
     const int n = (int)t->shape[0];
     if (square_create(&s, n, &err)) fail_msg("%s", err.message);
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) square_row(&s, i)[j] = number(t, (size_t)i * (size_t)n + (size_t)j);
+        for (int j = 0; j < n; j++)
+            square_row(&s, i)[j] = golden_number(t, (size_t)i * (size_t)n + (size_t)j);
     return s;
 }
 
@@ -88,7 +75,7 @@ static float *weights_of(const struct golden *g, const char *layer, int *rows, i
     for (int o = 0; o < *rows; o++)
         for (int i = 0; i < *cols; i++)
             w[(size_t)o * (size_t)*cols + (size_t)i] =
-                (float)number(t, (size_t)i * (size_t)*rows + (size_t)o);
+                (float)golden_number(t, (size_t)i * (size_t)*rows + (size_t)o);
     return w;
 }
 
@@ -97,10 +84,10 @@ static size_t compare_coded(const struct golden *g, const char *key, const struc
     const struct st_tensor *codes = tensor(&g->st, key, ".codes"), *scale = tensor(&g->st, key, ".scale");
     size_t wrong = 0, n = (size_t)c->rows * (size_t)c->groups;
     for (size_t i = 0; i < (size_t)c->rows * (size_t)c->cols; i++) wrong += c->codes[i] != codes->data[i];
-    for (size_t i = 0; i < n; i++) wrong += (double)c->scale[i] != number(scale, i);
+    for (size_t i = 0; i < n; i++) wrong += (double)c->scale[i] != golden_number(scale, i);
     if (zeros) {
         const struct st_tensor *zero = tensor(&g->st, key, ".zero");
-        for (size_t i = 0; i < n; i++) wrong += (double)c->zero[i] != number(zero, i);
+        for (size_t i = 0; i < n; i++) wrong += (double)c->zero[i] != golden_number(zero, i);
     }
     return wrong;
 }
@@ -230,14 +217,15 @@ static void awq_gives_the_golden_losses_and_codes(void **state)
         const struct code_scheme codes = {.grid = GRID_AFFINE, .bits = 4, .group = 32, .half = true};
         double *mean = mem_array((size_t)cols, sizeof *mean), *scale = mem_array((size_t)cols, sizeof *scale);
         /* s is mean^(step/20) times a factor, which the normalization removes again */
-        for (int j = 0; j < cols; j++) mean[j] = step ? pow(number(golden, (size_t)j), 20.0 / step) : 1.0;
+        for (int j = 0; j < cols; j++)
+            mean[j] = step ? pow(golden_number(golden, (size_t)j), 20.0 / step) : 1.0;
         struct awq_report r;
         if (awq_scale(&g.w, w, rows, cols, &h, mean, &codes, scale, &r, &err)) fail_msg("%s", err.message);
         assert_int_equal(r.step, step);
         for (int i = 0; i < AWQ_STEPS; i++)
             if (near(r.losses[i], cJSON_GetArrayItem(losses, i)->valuedouble) > 1e-6)
                 fail_msg("%s: loss of step %d is %.12g", layers[l], i, r.losses[i]);
-        for (int j = 0; j < cols; j++) assert_true(near(scale[j], number(golden, (size_t)j)) < 1e-9);
+        for (int j = 0; j < cols; j++) assert_true(near(scale[j], golden_number(golden, (size_t)j)) < 1e-9);
         const struct st_tensor *want = tensor(&g.st, layers[l], ".awq.codes");
         struct lane_scales s;
         double *group = mem_array(32 * LANES, sizeof *group);
@@ -288,9 +276,9 @@ static void hqq_gives_the_golden_codes(void **state)
         if (wrong > n / 10000) fail_msg("%s: %zu codes differ", key, wrong);
         const struct st_tensor *scale = tensor(&g.st, key, ".scale"), *zero = tensor(&g.st, key, ".zero");
         for (size_t i = 0; i < n / 64; i++) { /* but for one unit in the last place */
-            assert_true(near((double)c.scale[i], number(scale, i)) <= 0x1p-10);
-            assert_true(fabs((double)c.zero[i] - number(zero, i)) <=
-                        0x1p-10 * fmax(fabs(number(zero, i)), 0x1p-14));
+            assert_true(near((double)c.scale[i], golden_number(scale, i)) <= 0x1p-10);
+            assert_true(fabs((double)c.zero[i] - golden_number(zero, i)) <=
+                        0x1p-10 * fmax(fabs(golden_number(zero, i)), 0x1p-14));
         }
         snprintf(key, sizeof key, "h.0.mlp.c_fc.i%d", bits);
         const cJSON *errors = cJSON_GetObjectItem(

@@ -6,19 +6,8 @@ set -eu
 for browser in chromium chromium-browser google-chrome; do command -v $browser >/dev/null 2>&1 && break; done
 command -v $browser >/dev/null 2>&1 || { echo "skipped: Chromium is not here"; exit 77; }
 command -v python3 >/dev/null 2>&1 || { echo "skipped: python3 is not here"; exit 77; }
-gpt2q=${GPT2Q:-./gpt2q}
-$gpt2q serve --help | grep -q "not in this build" && { echo "skipped: this build has no server"; exit 77; }
-dir=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-$gpt2q serve --port 0 --port-file "$dir/port" --schemes i8,i4:g32,f32@f32 --log-level error 2>"$dir/log" &
-server=$!
-i=0
-while [ ! -s "$dir/port" ]; do
-    i=$((i + 1))
-    [ $i -lt 300 ] || { cat "$dir/log"; exit 1; }
-    sleep 0.1
-done
+. tests/http/start_server.sh
+start_server --schemes i8,i4:g32,f32@f32
 cat >"$dir/drive.py" <<'PY'
 import base64, json, os, subprocess, sys, time
 

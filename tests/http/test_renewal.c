@@ -19,41 +19,23 @@ gpt2q_status __wrap_gpt2q_scheduler_step(gpt2q_scheduler *s, bool *busy, gpt2q_e
     return error_set(err, GPT2Q_IO, "the test wants this pass to fail");
 }
 
-/* The command's defaults, as far as they matter here. */
 static void run_server(const struct served *s)
 {
     char port_file[TEMP_PATH + 8];
     snprintf(port_file, sizeof port_file, "%s/port", s->directory);
-    const struct serve_options options = {
-        .lanes = {{.path = repo_path("models/tales-7m")}},
-        .n_lanes = 1,
-        .threads = 1,
-        .host = "127.0.0.1",
-        .port = "0",
-        .port_file = port_file,
-        .rows = 4,
-        .queue = 64,
-        .queue_tokens = 65536,
-        .chunk = 64,
-        .max_tokens = INT32_MAX,
-        .max_connections = 64,
-        .header_s = 10,
-        .body_s = 30,
-        .idle_s = 75,
-        .write_s = 30,
-        .drain_s = 30,
-        .heartbeat_s = 15,
-        .log = "stderr",
-        .log_format = "text",
-        .log_level = "error",
-        .chat = "none",
-        .ready_when_full = true,
-        .max_body = 1 << 20,
-        .max_prompts = 64,
-        .stream_buffer = 1 << 20,
-        .max_temperature = 2,
-        .quiet = true,
-    };
+    struct serve_options options = SERVE_OPTIONS_DEFAULT;
+    options.lanes[0].path = repo_path("models/tales-7m");
+    options.n_lanes = 1;
+    options.threads = 1;
+    options.port = "0";
+    options.port_file = port_file;
+    options.rows = 4;
+    options.max_tokens = INT32_MAX;
+    options.log = "stderr";
+    options.log_format = "text";
+    options.log_level = "error";
+    options.ready_when_full = true;
+    options.quiet = true;
     _exit(serve_run(&options));
 }
 

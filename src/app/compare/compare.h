@@ -71,6 +71,8 @@ int compare_run(struct comparison *c);
 void compare_free(struct comparison *c);
 /* Opens the model in a scheme. The overrides of the options hold for all but the reference. */
 int compare_open(const struct comparison *c, const struct compared *s, gpt2q_model **out);
+/* What a quantized file says of itself; NULL: nothing, or no such file. */
+const char *compare_metadata(const gpt2q_model *model, const char *key);
 
 /* What a method bought on one matrix: figures of rounding to nearest, and of the file. Outputs' errors are relative, on the text that
  * is compared; NaN without layers. */

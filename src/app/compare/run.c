@@ -7,6 +7,7 @@
 #include "base/terminal_text.h"
 #include "base/sha256.h"
 #include "engine/model.h"
+#include "methods/plan.h"
 #include "model/gpt2q_file.h"
 #include "study/text_score.h"
 #include <math.h>
@@ -186,7 +187,7 @@ static gpt2q_status tensor_by_tensor(const struct comparison *c, struct compared
                                      const struct progress *progress, gpt2q_error *err)
 {
     struct folding folding = {0};
-    const bool folds = s->method && (strstr(s->method, "awq") || strstr(s->method, "smoothquant"));
+    const bool folds = s->method && method_text_folds(s->method);
     gpt2q_status status = folds ? folding_find(c->reference, model, &folding, err) : GPT2Q_OK;
     const struct folding *folded = folds ? &folding : NULL;
     if (!status) status = weight_errors(c->reference, model, folded, &s->weights, &s->n_weights, err);
@@ -232,7 +233,7 @@ static gpt2q_status measure_listed(struct comparison *c, struct compared *s, con
 
 /* ---- what a method bought ---- */
 
-static const char *metadata(const gpt2q_model *model, const char *key)
+const char *compare_metadata(const gpt2q_model *model, const char *key)
 {
     const struct gpt2_weights *w = model_weights(model);
     return w->n_files ? safetensors_metadata(&w->files[0], key) : NULL;
@@ -241,7 +242,8 @@ static const char *metadata(const gpt2q_model *model, const char *key)
 /* Notes how a file says it was made. */
 static gpt2q_status read_method(struct compared *s, const gpt2q_model *model, gpt2q_error *err)
 {
-    const char *method = metadata(model, GPT2Q_KEY_METHOD), *text = metadata(model, GPT2Q_KEY_CALIBRATION);
+    const char *method = compare_metadata(model, GPT2Q_KEY_METHOD),
+               *text = compare_metadata(model, GPT2Q_KEY_CALIBRATION);
     if (!s->file || !method) return GPT2Q_OK;
     s->method = mem_strdup(method);
     s->calibration = text ? mem_strdup(text) : NULL;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/terminal_text.h"
 #include "engine/model.h"
+#include "methods/plan.h"
 #include "model/gpt2q_file.h"
 #include <math.h>
 #include <stdio.h>
@@ -36,9 +37,8 @@ static size_t list_levels(const struct comparison *c, const char *levels[LEVELS_
 /* Matrices of a file can be taken one by one only if nothing is folded into others. */
 static int check_file(const struct comparison *c, const gpt2q_model *model)
 {
-    const struct gpt2_weights *w = model_weights(model);
-    const char *method = w->n_files ? safetensors_metadata(&w->files[0], GPT2Q_KEY_METHOD) : NULL;
-    if (!method || !(strstr(method, "awq") || strstr(method, "smoothquant"))) return EXIT_DONE;
+    const char *method = compare_metadata(model, GPT2Q_KEY_METHOD);
+    if (!method || !method_text_folds(method)) return EXIT_DONE;
     return failure(
         "%s: was made by %s, which folds factors into several tensors: no matrix of it can stand alone, as "
         "--sensitivity lets it",

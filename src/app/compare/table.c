@@ -2,6 +2,7 @@
  * ledger of errors. */
 #include "app/compare/compare.h"
 #include "app/tables.h"
+#include "qtensor/levels.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,7 +193,9 @@ static void print_ledger(const struct compared *s)
 
 bool compare_rounds_levels(const struct compared *s)
 {
-    return !strncmp(s->scheme, "nf4", 3) && strcmp(s->activations, "f32") != 0;
+    struct scheme scheme;
+    return strcmp(s->activations, "f32") != 0 && !scheme_parse(s->scheme, &scheme, NULL) &&
+           format_rounds_levels(scheme.format);
 }
 
 /* What an integer product changes beyond the inputs. */

@@ -1,4 +1,4 @@
-#include "base/cpu_quota.h"
+#include "base/control_group.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,17 +16,27 @@ static bool read_line(const char *path, char *line, size_t size)
     return ok;
 }
 
-static int cores_of(long long quota, long long period)
+/* A limit that a group's directory holds; 0: none. */
+typedef uint64_t limit_fn(const char *directory);
+/* A controller: its name in version 1, and its limit in both. */
+struct controller {
+    const char *name;
+    limit_fn *v1, *v2;
+};
+
+static uint64_t least(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
+
+/* ---- CPU time ---- */
+
+static uint64_t cores_of(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0) return 0;
     long long cores = (quota + period - 1) / period;
-    return cores > 1 << 20 ? 0 : (int)cores;
+    return cores > 1 << 20 ? 0 : (uint64_t)cores;
 }
 
-static int least(int a, int b) { return !a || (b && b < a) ? b : a; }
-
 /* "max 100000" or "150000 100000" */
-static int quota_v2(const char *directory)
+static uint64_t cores_v2(const char *directory)
 {
     char path[PATH_BYTES + 32], line[64];
     long long quota, period;
@@ -36,7 +46,7 @@ static int quota_v2(const char *directory)
 }
 
 /* -1: no limit */
-static int quota_v1(const char *directory)
+static uint64_t cores_v1(const char *directory)
 {
     char path[PATH_BYTES + 32], quota_text[64], period_text[64];
     long long quota, period;
@@ -48,15 +58,30 @@ static int quota_v1(const char *directory)
     return cores_of(quota, period);
 }
 
-/* The least of a group and those around it. In a container, whose own group is mounted as the root, the path
- * of the outside does not exist and only the root counts. */
-static int quota_along(const char *mount, const char *group, int (*quota)(const char *))
+/* ---- memory ---- */
+
+/* "max" is no limit, nor is what version 1 has in its place: a number beyond any memory. */
+static uint64_t bytes_in(const char *directory, const char *file)
+{
+    char path[PATH_BYTES + 32], line[64];
+    long long bytes;
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    if (!read_line(path, line, sizeof line) || sscanf(line, "%lld", &bytes) != 1 || bytes <= 0) return 0;
+    return (uint64_t)bytes;
+}
+static uint64_t memory_v2(const char *directory) { return bytes_in(directory, "memory.max"); }
+static uint64_t memory_v1(const char *directory) { return bytes_in(directory, "memory.limit_in_bytes"); }
+
+/* ---- groups ---- */
+
+static uint64_t limit_along(const char *mount, const char *group, limit_fn *limit)
 {
     char path[PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s%s", mount, group), found = 0;
+    uint64_t found = 0;
+    int n = snprintf(path, sizeof path, "%s%s", mount, group);
     if (n < 0 || (size_t)n >= sizeof path) return 0;
     for (size_t root = strlen(mount);;) {
-        found = least(found, quota(path));
+        found = least(found, limit(path));
         char *slash = strrchr(path + root, '/');
         if (!slash) return found;
         *slash = 0;
@@ -75,7 +100,7 @@ static bool lists(const char *names, const char *name)
 }
 
 /* A line of /proc/self/cgroup: "0::/group" of version 2, "4:cpu,cpuacct:/group" of version 1. */
-static int quota_of_line(const char *root, char *line)
+static uint64_t limit_of_line(const char *root, char *line, const struct controller *c)
 {
     char mount[PATH_BYTES];
     char *names = strchr(line, ':'), *group = names ? strchr(names + 1, ':') : NULL;
@@ -84,30 +109,38 @@ static int quota_of_line(const char *root, char *line)
     *group++ = 0;
     if (!*names) {
         snprintf(mount, sizeof mount, "%s/sys/fs/cgroup", root);
-        int unified = quota_along(mount, group, quota_v2);
+        uint64_t unified = limit_along(mount, group, c->v2);
         snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/unified", root);
-        return least(unified, quota_along(mount, group, quota_v2));
+        return least(unified, limit_along(mount, group, c->v2));
     }
-    if (!lists(names, "cpu")) return 0;
+    if (!lists(names, c->name)) return 0;
     snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/%s", root, names);
-    int joint = quota_along(mount, group, quota_v1);
-    snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/cpu", root);
-    return least(joint, quota_along(mount, group, quota_v1));
+    uint64_t joint = limit_along(mount, group, c->v1);
+    snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/%s", root, c->name);
+    return least(joint, limit_along(mount, group, c->v1));
 }
 
-int cpu_quota_cores_at(const char *root)
+static uint64_t limit_at(const char *root, struct controller c)
 {
     char line[PATH_BYTES];
-    int found = 0;
+    uint64_t found = 0;
     snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
     FILE *f = fopen(line, "r");
     if (!f) return 0;
     while (fgets(line, sizeof line, f)) {
         line[strcspn(line, "\n")] = 0;
-        found = least(found, quota_of_line(root, line));
+        found = least(found, limit_of_line(root, line, &c));
     }
     fclose(f);
     return found;
 }
 
-int cpu_quota_cores(void) { return cpu_quota_cores_at(""); }
+int control_group_cores(const char *root)
+{
+    return (int)limit_at(root, (struct controller){"cpu", cores_v1, cores_v2});
+}
+
+uint64_t control_group_memory(const char *root)
+{
+    return limit_at(root, (struct controller){"memory", memory_v1, memory_v2});
+}
