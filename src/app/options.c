@@ -78,10 +78,10 @@ static bool bad_value(const struct option *o, const char *text)
         usage_error("--%s is '%s' where an integer from 0 to 18446744073709551615 is expected", o->name,
                     text);
     else if (o->max >= 1e18)
-        usage_error("--%s is '%s' where %s of at least %g is expected", o->name, text,
+        usage_error("--%s is '%s' where %s of at least %.15g is expected", o->name, text,
                     o->type == OPTION_INTEGER ? "an integer" : "a number", o->min);
     else
-        usage_error("--%s is '%s' where %s from %g to %g is expected", o->name, text,
+        usage_error("--%s is '%s' where %s from %.15g to %.15g is expected", o->name, text,
                     o->type == OPTION_INTEGER ? "an integer" : "a number", o->min, o->max);
     return false;
 }

@@ -433,7 +433,7 @@ gpt2q_status json_number(const cJSON *object, const char *key, const char *name,
     }
     char expected[96] = "a number";
     if (isfinite(min) && isfinite(max))
-        snprintf(expected, sizeof expected, "a number from %g to %g", min, max);
+        snprintf(expected, sizeof expected, "a number from %.15g to %.15g", min, max);
     else if (isfinite(min))
         snprintf(expected, sizeof expected, "a number >= %g", min);
     return wrong_type(item, key, name, expected, err);

@@ -254,11 +254,18 @@ static gpt2q_status read_file(const uint8_t *data, size_t size, const char *file
     }
     uint64_t length = 0;
     for (int i = 0; i < ST_LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);
-    if (length > MAX_HEADER || length > size - ST_LENGTH_BYTES) {
+    if (length > MAX_HEADER) {
+        return error_set(
+            err, GPT2Q_FORMAT,
+            "%s: is no .gpt2q, GGUF, PyTorch or safetensors file: read as safetensors, its header "
+            "has %" PRIu64 " bytes where at most %" PRIu64 " are allowed",
+            file, length, MAX_HEADER);
+    }
+    if (length > size - ST_LENGTH_BYTES) {
         return error_set(err, GPT2Q_FORMAT,
                          "%s: is no whole safetensors file: its header should have %" PRIu64
-                         " bytes, %zu follow (at most %" PRIu64 " are allowed)",
-                         file, length, size - ST_LENGTH_BYTES, MAX_HEADER);
+                         " bytes, %zu follow",
+                         file, length, size - ST_LENGTH_BYTES);
     }
     const uint8_t *header = data + ST_LENGTH_BYTES;
     struct body body = {

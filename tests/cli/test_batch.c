@@ -91,7 +91,7 @@ static void every_kind_of_bad_line_is_answered_in_its_place(void **state)
         {"{\"prompt\": \"a\", \"stop\": [\"\"]}", "line 10: stop must be"},
         {"{\"prompt\": \"a\", \"stop\": 3}", "line 11: stop must be"},
         {"{\"prompt\": \"a\", \"temperature\": \"hot\"}",
-         "line 12: temperature must be a number from 0 to 1e+06, not a string"},
+         "line 12: temperature must be a number from 0 to 1000000, not a string"},
         {"{\"prompt\": \"a\", \"n\": 0}", "line 13: n must be an integer >= 1, not 0"},
         {"{\"prompt\": \"a\", \"n\": 5000}",
          "line 14: 5000 samples were asked for where 1 to 1024 are possible"},
