@@ -35,9 +35,14 @@ static void add_codes(enum qformat format)
                                 .group = format_facts[format].group});
         for (int gran = 0; gran < QG_GROUP && !levels; gran++)
             add((struct scheme){.format = format, .gran = (enum qgran)gran, .grid = (enum qgrid)grid});
-        for (size_t g = 0; g < n_groups && scheme_takes_group(format); g++)
-            add((struct scheme){
-                .format = format, .gran = QG_GROUP, .grid = (enum qgrid)grid, .group = groups[g]});
+        for (size_t g = 0; g < 2 * n_groups && scheme_takes_group(format); g++) {
+            const struct scheme s = {.format = format,
+                                     .gran = QG_GROUP,
+                                     .grid = (enum qgrid)grid,
+                                     .group = groups[g / 2],
+                                     .full = g % 2};
+            if (!s.full || !levels) add(s);
+        }
     }
 }
 

@@ -243,7 +243,7 @@ static int refuse_file(const char *path)
 static const char *scheme_asked(const struct gguf_type *type)
 {
     static const char *const formats[] = {[QF_F32] = "f32", [QF_F16] = "f16", [QF_BF16] = "bf16"};
-    if (type) return type->decode ? "f32" : formats[type->format];
+    if (type) return type->codes ? "f32" : formats[type->format];
     if (opt.model.scheme) return opt.model.scheme;
     return opt.output && model_path_is_gguf(opt.output) ? "i8:g32" : "i8";
 }
@@ -276,7 +276,7 @@ static int run_path(const char *path, const struct method_plan *plan)
     if (!s) s = quantizer_open(path, &p, &c.quantizer, &err);
     if (s) return failed(&err);
     if (!opt.model.quiet) say_left_out(&c.quantizer.bindings.left_out);
-    c.quantizer.rounded_as = type && type->decode ? type : NULL;
+    c.quantizer.rounded_as = type && type->codes ? type : NULL;
     int code = method_run(&opt.method, &c.plan, path, opt.json, opt.model.quiet, &c.quantizer, &c.methods);
     if (!code) code = convert(&c);
     method_run_free(&c.methods);

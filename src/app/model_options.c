@@ -16,7 +16,7 @@ static const char *spec_help(void)
     char specs[SCHEME_HELP_MAX];
     snprintf(text, sizeof text,
              "how weights are held: %s; GRAN is tensor, channel, input or gN, GRID absmax, signed, minmax or "
-             "affine (default: "
+             "affine; :f32 behind them gives groups scales in float32, not float16 (default: "
              "i8, that is i8:channel:absmax)",
              scheme_help(specs));
     return text;
@@ -173,9 +173,10 @@ static void say_remarks(const struct gpt2_weights *w)
     say_left_out(&w->left_out);
     if (!w->n_as_floats || said) return;
     said = true;
-    fprintf(stderr,
-            "gpt2q: %zu matrices of K types or IQ4_XS are held as f32, which holds them exactly: %s bytes\n",
-            w->n_as_floats, print_count(w->as_floats_bytes, bytes));
+    fprintf(
+        stderr,
+        "gpt2q: %zu matrices with blocks that no scheme of codes holds exactly are held as f32: %s bytes\n",
+        w->n_as_floats, print_count(w->as_floats_bytes, bytes));
 }
 
 int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out)

@@ -10,22 +10,14 @@ static void add_floats(struct crc32 *c, const float *x, int32_t n)
     if (x) crc32_add(c, x, (size_t)n * sizeof *x);
 }
 
-static size_t bytes_of_scales(const struct qtensor *w)
-{
-    const size_t outputs = (size_t)qtensor_panels(w) * PANEL;
-    switch (w->scheme.gran) {
-    case QG_TENSOR: return sizeof(float);
-    case QG_CHANNEL: return outputs * sizeof(float);
-    case QG_INPUT: return (size_t)w->cols * sizeof(float);
-    default: return outputs * (size_t)qtensor_groups(w); /* at least a byte each */
-    }
-}
-
 static void add_tensor(struct crc32 *c, const struct qtensor *w)
 {
-    crc32_add(c, w->codes, (size_t)qtensor_panels(w) * w->panel_bytes);
-    if (w->scale) crc32_add(c, w->scale, bytes_of_scales(w));
-    if (w->zero) crc32_add(c, w->zero, bytes_of_scales(w));
+    struct qtensor_layout l;
+    qtensor_layout(w->scheme, w->rows, w->cols, &l);
+    crc32_add(c, w->codes, l.codes_bytes);
+    if (w->scale) crc32_add(c, w->scale, l.scale_bytes);
+    if (w->zero) crc32_add(c, w->zero, l.zero_bytes);
+    if (w->factor) crc32_add(c, w->factor, l.factor_bytes);
 }
 
 static void add_linear(struct crc32 *c, const struct linear_weight *l)

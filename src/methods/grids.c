@@ -18,8 +18,8 @@ bool code_scheme_of(struct scheme scheme, int cols, struct code_scheme *out)
     default: return false;
     }
     out->bits = scheme_bits(scheme);
-    out->half = scheme.gran == QG_GROUP;
-    out->group = out->half ? scheme.group : cols;
+    out->half = scheme_scale(scheme) == QSCALE_F16;
+    out->group = scheme.gran == QG_GROUP ? scheme.group : cols;
     return true;
 }
 

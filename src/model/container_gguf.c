@@ -22,7 +22,7 @@ static gpt2q_status describe(const struct gguf_file *f, const struct gguf_tensor
                                     .dtype = from->type->dtype,
                                     .n_dims = from->n_dims,
                                     .turned = weight_is_conv1d(id.part) && from->n_dims == 2,
-                                    .blocks = from->type->decode ? from->type : NULL,
+                                    .blocks = from->type->codes ? from->type : NULL,
                                     .data = from->data,
                                     .size = from->size};
     for (int i = 0; i < from->n_dims; i++) to->shape[i] = from->ne[to->turned ? i : from->n_dims - 1 - i];

@@ -45,7 +45,7 @@ static gpt2q_status decode(const struct container_tensor *t, const char *file, f
     const size_t each = (size_t)t->blocks->values;
     for (size_t i = 0; i < n / each; i++, values += each) {
         float sum = 0.0f; /* 0 * x is 0 unless x is not finite; then the sum is NaN */
-        t->blocks->decode(t->data + i * (size_t)t->blocks->bytes, values);
+        gguf_decode(t->blocks, t->data + i * (size_t)t->blocks->bytes, values);
         for (size_t k = 0; k < each; k++) sum += 0.0f * values[k];
         if (sum != 0.0f)
             return error_set(err, GPT2Q_FORMAT, "%s: block %zu of %s stands for numbers that are not finite",

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "kernels/half.h"
 #include "qtensor/dequantize.h"
+#include "qtensor/isa.h"
 #include "qtensor/lay_out.h"
 #include <math.h>
 #include <string.h>
@@ -35,6 +36,7 @@ const struct gguf_type *gguf_type_named(const char *name)
 
 const struct gguf_type *gguf_type_of_scheme(struct scheme s)
 {
+    if (s.full) return gguf_type_find(ID_F32); /* GGUF has such scales only in types that are not written */
     switch (s.format) {
     case QF_F32: return gguf_type_find(ID_F32);
     case QF_F16: return gguf_type_find(ID_F16);
@@ -170,9 +172,9 @@ static bool encode_codes(const struct gguf_encoding *e, int row, uint8_t *to)
 
 static bool encode_exact_row(const struct gguf_encoding *e, int row, float *values, uint8_t *to)
 {
-    if (e->type->decode) return encode_codes(e, row, to);
+    if (e->type->codes) return encode_codes(e, row, to);
     if (e->type->id != ID_F32) return gather_halves(e->w, row, to), true;
-    dequantize_row_f32(e->w, row, values);
+    isa_at(0)->formats[e->w->scheme.format].dequantize_row(e->w, row, values);
     memcpy(to, values, (size_t)e->w->cols * sizeof *values);
     return true;
 }

@@ -5,23 +5,23 @@
 #include "model/safetensors.h"
 #include "qtensor/qtensor.h"
 
-#define GGUF_GROUP      32  /* values of a small block */
+#define GGUF_GROUP      32  /* values of a small block, all with one scale */
 #define GGUF_VALUES_MAX 256 /* of any block */
+#define GGUF_GROUPS_MAX 16  /* of any block */
 
-/* A small block as integers: value i is scale * code[i], plus min where the type has one. */
+/* A block as integers. With g = i / the type's group, value i is scale[g] * code[i], plus min[g] where the type has minima. */
 struct gguf_codes {
-    float scale, min;
-    int8_t code[GGUF_GROUP];
+    float scale[GGUF_GROUPS_MAX], min[GGUF_GROUPS_MAX];
+    int8_t code[GGUF_VALUES_MAX];
 };
 
 struct gguf_type {
     uint32_t id;
     const char *name;    /* ggml's, "Q8_0" */
     int values, bytes;   /* of a block */
+    int group;           /* values that share a scale */
     enum st_dtype dtype; /* a type without blocks has this dtype; others decode to ST_F32 */
-    /* Decodes a block to `values` floats. NULL: a type without blocks. */
-    void (*decode)(const uint8_t *block, float *values);
-    /* Gives a block of 32 as codes. NULL: no scheme holds this type, so it becomes f32. */
+    /* Takes a block apart. NULL: a type without blocks. */
     void (*codes)(const uint8_t *block, struct gguf_codes *out);
     /* The format of the scheme that holds the codes. If there is a minimum, the grid is minmax. */
     enum qformat format;
@@ -33,11 +33,15 @@ const struct gguf_type *gguf_type_find(uint32_t id);
 /* The name of a type that is not read; "type 999" if it has none. */
 const char *gguf_type_print(uint32_t id, char text[24]);
 
-/* The scheme that holds n values of a type exactly; f32 if no scheme holds these blocks. FORMATS: Q8_0,
- * Q5_0 and IQ4_NL become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax, MXFP4 mxfp4. An
- * output has `cols` values. */
+/* Decodes a block to `values` floats. */
+void gguf_decode(const struct gguf_type *type, const uint8_t *block, float *values);
+
+/* The scheme that holds n values of a type with blocks exactly; f32 if no scheme holds these blocks. Q8_0,
+ * Q5_0 and IQ4_NL become i8:g32, Q4_0 i4:g32:signed, Q4_1 i4:g32:minmax, Q5_1 i8:g32:minmax, MXFP4 mxfp4;
+ * with scales in float32 Q2_K i2:g16:minmax, Q3_K i4:g16:signed, Q4_K i4:g32:minmax, Q5_K i8:g32:minmax, Q6_K
+ * i8:g16:signed, IQ4_XS i8:g32:signed. Only the sign of a zero may be lost. An output has `cols` values. */
 struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols);
-/* The same in parts: what is found in some blocks of a type with codes, and the scheme that follows from all findings together. */
+/* The same in parts: what is found in some blocks, and the scheme that follows from all findings together. */
 struct gguf_findings {
     bool floats;     /* a block that no scheme of codes holds */
     bool least_code; /* code -128 with a scale */
@@ -47,8 +51,8 @@ struct scheme gguf_scheme_of(const struct gguf_type *type, struct gguf_findings 
 /* Stores a block's codes for such a scheme of integers, counted from 0, with a scale (and minimum) that the
  * scheme allows. */
 struct gguf_stored {
-    float scale, zero;
-    uint8_t code[GGUF_GROUP];
+    float scale[GGUF_GROUPS_MAX], zero[GGUF_GROUPS_MAX];
+    uint8_t code[GGUF_VALUES_MAX];
 };
 void gguf_store_block(const struct gguf_type *type, struct scheme scheme, const uint8_t *block,
                       struct gguf_stored *out);

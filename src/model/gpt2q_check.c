@@ -138,7 +138,7 @@ static bool all_positive(const struct qtensor *w, size_t n)
         const uint8_t *u = w->scale;
         for (size_t i = 0; i < n; i++) bad |= u[i] - least > most - least;
         bad |= w->factor && !(*w->factor > 0.0f && *w->factor * 448.0f * 6.0f < INFINITY);
-    } else if (w->scheme.gran == QG_GROUP) {
+    } else if (scheme_scale(w->scheme) == QSCALE_F16) {
         const uint16_t *u = w->scale;
         for (size_t i = 0; i < n; i++) bad |= (uint16_t)(u[i] - 1u) >= 0x7BFFu;
     } else {

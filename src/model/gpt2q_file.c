@@ -32,7 +32,9 @@ static struct st_declaration scales_of_matrix(struct scheme s, uint64_t panels, 
     case QG_INPUT: return (struct st_declaration){.dtype = ST_F32, .n_dims = 1, .shape = {cols}};
     case QG_CHANNEL: return (struct st_declaration){.dtype = ST_F32, .n_dims = 2, .shape = {panels, PANEL}};
     default:
-        return (struct st_declaration){.dtype = scheme_scale(s) == QSCALE_F16 ? ST_F16 : ST_U8,
+        return (struct st_declaration){.dtype = scheme_scale(s) == QSCALE_F16   ? ST_F16
+                                                : scheme_scale(s) == QSCALE_F32 ? ST_F32
+                                                                                : ST_U8,
                                        .n_dims = 3,
                                        .shape = {panels, cols / (uint64_t)s.group, PANEL}};
     }
@@ -54,7 +56,7 @@ static void describe_matrix(struct stored_weight *w, int rows, int cols)
         add_part(w, ".factor", (struct st_declaration){.dtype = ST_F32, .n_dims = 1, .shape = {1}});
 }
 
-bool stored_weight_is_newer(struct scheme s) { return s.format > QF_I4 || scheme_zero_in_bits(s); }
+bool stored_weight_is_newer(struct scheme s) { return s.format > QF_I4 || scheme_zero_in_bits(s) || s.full; }
 
 struct st_declaration stored_zero_of_old(const struct stored_weight *w)
 {

@@ -38,9 +38,8 @@ static struct scheme scheme_of_blocks(const struct container_tensor *t, int cols
     int n = n_threads < SHARES_MAX ? n_threads : SHARES_MAX;
     if ((size_t)n > worth) n = (int)worth;
     if (n < 1) n = 1;
-    if (t->blocks->codes) threads_run(n, look, &l);
-    for (int i = 0; i < n && t->blocks->codes; i++)
-        all.floats |= found[i].floats, all.least_code |= found[i].least_code;
+    threads_run(n, look, &l);
+    for (int i = 0; i < n; i++) all.floats |= found[i].floats, all.least_code |= found[i].least_code;
     return gguf_scheme_of(t->blocks, all, cols);
 }
 
@@ -114,7 +113,7 @@ struct block_holding {
     const struct qtensor *w;
 };
 
-/* Where a block's codes and scale go: output o of panel p, group g. */
+/* Where a small block's codes and scale go: output o of panel p, group g. */
 struct block_place {
     int64_t p;
     int o, g;
@@ -138,8 +137,8 @@ static void hold_any(const struct block_holding *h, const struct block_place *at
 {
     struct gguf_stored s;
     gguf_store_block(h->t->blocks, h->w->scheme, block, &s);
-    ((uint16_t *)h->to.scale)[at->parameter] = f16_from_float(s.scale);
-    if (h->to.zero) ((uint16_t *)h->to.zero)[at->parameter] = f16_from_float(s.zero);
+    ((uint16_t *)h->to.scale)[at->parameter] = f16_from_float(s.scale[0]);
+    if (h->to.zero) ((uint16_t *)h->to.zero)[at->parameter] = f16_from_float(s.zero[0]);
     qtensor_put_codes(h->w, h->to.codes, (int)at->p, at->o, at->g * GGUF_GROUP, GGUF_GROUP, s.code);
 }
 
@@ -236,12 +235,13 @@ static hold_fn *holder_of(const struct gguf_type *type)
     return !strcmp(type->name, "Q4_0") ? hold_q4_0 : hold_any;
 }
 
-/* A block of a panel. Outputs beyond the last repeat the panel's first one. */
-static const uint8_t *block_at(const struct block_holding *h, int64_t p, int o, int g)
+/* Block b of an output of a panel. Outputs beyond the last repeat the panel's first one. */
+static const uint8_t *block_at(const struct block_holding *h, int64_t p, int o, int b)
 {
-    const size_t bytes = (size_t)h->t->blocks->bytes, row_bytes = (size_t)(h->w->cols / GGUF_GROUP) * bytes;
+    const size_t bytes = (size_t)h->t->blocks->bytes;
+    const size_t row_bytes = (size_t)(h->w->cols / h->t->blocks->values) * bytes;
     const int64_t row = p * PANEL + o < h->w->rows ? p * PANEL + o : p * PANEL;
-    return h->t->data + (size_t)row * row_bytes + (size_t)g * bytes;
+    return h->t->data + (size_t)row * row_bytes + (size_t)b * bytes;
 }
 
 /* Where group g of output o goes. */
@@ -268,6 +268,25 @@ static void hold_panel_q8_0(const struct block_holding *h, int64_t p)
     }
 }
 
+/* Block by block of 256, whose groups have scales in float32. */
+static void hold_panel_super(const struct block_holding *h, int64_t p)
+{
+    const struct gguf_type *type = h->t->blocks;
+    const int groups = h->w->cols / type->group, blocks = h->w->cols / type->values,
+              each = type->values / type->group;
+    float *scale = (float *)h->to.scale + (size_t)p * (size_t)groups * PANEL;
+    float *zero = h->to.zero ? (float *)h->to.zero + (size_t)p * (size_t)groups * PANEL : NULL;
+    struct gguf_stored s;
+    for (int b = 0; b < blocks; b++)
+        for (int o = 0; o < PANEL; o++) {
+            const size_t at = (size_t)(b * each) * PANEL + (size_t)o;
+            gguf_store_block(type, h->w->scheme, block_at(h, p, o, b), &s);
+            for (int g = 0; g < each; g++) scale[at + (size_t)g * PANEL] = s.scale[g];
+            for (int g = 0; g < each && zero; g++) zero[at + (size_t)g * PANEL] = s.zero[g];
+            qtensor_put_codes(h->w, h->to.codes, (int)p, o, b * type->values, type->values, s.code);
+        }
+}
+
 /* Group by group, so that what is written stays in the first cache. */
 static void hold_panels(void *arg, int share, int n)
 {
@@ -278,6 +297,10 @@ static void hold_panels(void *arg, int share, int n)
     for (int64_t p = p0; p < p1; p++) {
         if (!strcmp(h->t->blocks->name, "Q8_0")) {
             hold_panel_q8_0(h, p);
+            continue;
+        }
+        if (h->t->blocks->values > GGUF_GROUP) {
+            hold_panel_super(h, p);
             continue;
         }
         for (int g = 0; g < h->w->cols / GGUF_GROUP; g++)

@@ -53,9 +53,7 @@ float qtensor_parameter(const struct qtensor *w, const void *values, size_t i)
         return (float)(zero_point_get(block, (int)(i % PANEL), bits) - scheme_middle(w->scheme));
     }
     const uint8_t *bytes = values;
-    switch (values == w->scale           ? scheme_scale(w->scheme)
-            : w->scheme.gran == QG_GROUP ? QSCALE_F16
-                                         : QSCALE_F32) {
+    switch (scheme_scale(w->scheme)) { /* minima are as scales are */
     case QSCALE_E8M0: return float_from_e8m0(bytes[i]);
     case QSCALE_E4M3: return float_from_e4m3(bytes[i]) * *w->factor;
     case QSCALE_F16: return float_from_f16(half[i]);

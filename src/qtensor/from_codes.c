@@ -17,7 +17,7 @@ static void store(const struct qtensor *w, void *where, size_t at, float value)
                        (int)value + scheme_middle(w->scheme));
         return;
     }
-    if (w->scheme.gran == QG_GROUP)
+    if (scheme_scale(w->scheme) == QSCALE_F16)
         ((uint16_t *)where)[at] = f16_from_float(value);
     else
         ((float *)where)[at] = value;

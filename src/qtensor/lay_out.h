@@ -13,7 +13,7 @@ struct qtensor_parts {
 bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,
                      struct qtensor_parts *parts);
 
-/* n codes of output o of a panel, stored from 0 on, from input k on, of i8 or i4; k and n are multiples of 8. */
+/* n codes of output o of a panel, stored from 0 on, from input k on, of i8, i4 or i2; k and n are multiples of 8 and of a step. */
 static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, int panel, int o, int k, int n,
                                      const uint8_t *from)
 {
@@ -23,13 +23,17 @@ static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, in
         uint8_t word[4];
         if (step == 4)
             memcpy(word, from + i, 4);
-        else
+        else if (step == 8)
             for (int b = 0; b < 4; b++) word[b] = (uint8_t)(from[i + b] | from[i + 4 + b] << 4);
+        else
+            for (int b = 0; b < 4; b++)
+                word[b] = (uint8_t)(from[i + b] | from[i + 4 + b] << 2 | from[i + 8 + b] << 4 |
+                                    from[i + 12 + b] << 6);
         memcpy(to, word, 4);
     }
 }
 
-/* The same backwards: n stored codes of an output from input k on. */
+/* The same backwards, of i8 or i4: n stored codes of an output from input k on. */
 static inline void qtensor_get_codes(const struct qtensor *w, int row, int k, int n, uint8_t *to)
 {
     const int step = format_facts[w->scheme.format].inputs;

@@ -12,6 +12,7 @@ struct params {
 /* The scales of the 16 outputs from number `at` on. */
 ALWAYS_INLINE vf group_scales(const struct qtensor *w, size_t at, const int bits)
 {
+    if (!HAS_BOOK(bits) && w->scheme.full) return vf_load((const float *)w->scale + at);
     if (bits != BOOK_E2M1) return vf_load_f16((const uint16_t *)w->scale + at);
     const uint8_t *p = (const uint8_t *)w->scale + at;
     return w->factor ? vf_mul(vf_mul(vf_load_e4m3(p), vf_set1(256.0f)), vf_set1(*w->factor))
@@ -33,7 +34,8 @@ ALWAYS_INLINE struct params params_at(const struct tile *t, int group, int v, co
             zero_points_16((const uint8_t *)w->zero + at / PANEL * ZERO_BLOCK(b), v, b, z);
             p.z = vf_load_i8(z);
         } else if (w->zero) {
-            p.z = vf_load_f16((const uint16_t *)w->zero + at);
+            p.z = w->scheme.full ? vf_load((const float *)w->zero + at)
+                                 : vf_load_f16((const uint16_t *)w->zero + at);
         }
     } else if (w->scheme.gran == QG_CHANNEL) {
         size_t at = (size_t)t->panel * PANEL + 16 * (size_t)v;

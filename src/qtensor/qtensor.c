@@ -19,7 +19,9 @@ void qtensor_free(struct qtensor *w)
 static bool scales_layout(struct scheme s, size_t panels, int cols, size_t *bytes)
 {
     const size_t groups = s.gran == QG_GROUP ? (size_t)(cols / s.group) : 1,
-                 each = scheme_scale(s) >= QSCALE_E8M0 ? 1 : sizeof(uint16_t);
+                 each = scheme_scale(s) >= QSCALE_E8M0  ? 1
+                        : scheme_scale(s) == QSCALE_F16 ? sizeof(uint16_t)
+                                                        : sizeof(float);
     switch (s.gran) {
     case QG_TENSOR: *bytes = sizeof(float); return true;
     case QG_INPUT: *bytes = (size_t)cols * sizeof(float); return true;
@@ -52,6 +54,7 @@ bool qtensor_layout(struct scheme s, int rows, int cols, struct qtensor_layout *
     if (!scales_layout(s, panels, cols, &out->scale_bytes)) return false;
     out->factor_bytes = scheme_has_factor(s) ? sizeof(float) : 0;
     out->zero_bytes = scheme_zero(s) == QZERO_NONE ? 0 : out->scale_bytes;
-    if (scheme_zero_in_bits(s)) out->zero_bytes = out->scale_bytes / 2 / 8 * (size_t)format->bits;
+    if (scheme_zero_in_bits(s))
+        out->zero_bytes = panels * (size_t)(cols / s.group) * ZERO_BLOCK(format->bits);
     return true;
 }

@@ -15,8 +15,8 @@
  *     fp8            [k][64]         bytes
  * Scales (and zero points or minima):
  *     tensor   float [1]        channel  float [panels*64]        input   float [cols]
- *     group    float16 [panels][cols/group][64]; zero points in their bits, zero_points.h. mxfp4: e8m0, a byte each. nvfp4:
- *              e4m3, a byte each, times the tensor's factor, one float
+ *     group    float16 [panels][cols/group][64], of a scheme that is `full` float32; zero points in their bits, zero_points.h.
+ *              mxfp4: e8m0, a byte each. nvfp4: e4m3, a byte each, times the tensor's factor, one float
  *
  * What a code q stands for (golden/make_goldens.py gives the arithmetic):
  *     absmax, signed   s*q                       zero = NULL; signed: s of either sign, code -2^(bits-1) is used
@@ -58,6 +58,7 @@ struct scheme {
     enum qgran gran; /* of formats with codes */
     enum qgrid grid; /* of formats with codes */
     int group;       /* inputs of a group, a multiple of 8 and of a step; QG_GROUP only */
+    bool full; /* scales and minima of groups are float32, not float16; QG_GROUP with integer codes only */
 };
 
 /* How scales are stored. */
@@ -103,7 +104,7 @@ static inline enum qscale scheme_scale(struct scheme s)
 {
     if (s.format == QF_MXFP4) return QSCALE_E8M0;
     if (s.format == QF_NVFP4) return QSCALE_E4M3;
-    return s.gran == QG_GROUP ? QSCALE_F16 : QSCALE_F32;
+    return s.gran == QG_GROUP && !s.full ? QSCALE_F16 : QSCALE_F32;
 }
 static inline bool scheme_has_factor(struct scheme s) { return s.format == QF_NVFP4; }
 /* Whether a SPEC may say how many inputs are a group. */
@@ -122,11 +123,13 @@ static inline enum qzero scheme_zero(struct scheme s)
 static inline bool scheme_is_notes(struct scheme s) { return scheme_has_codes(s) && s.grid == QGRID_NOTES; }
 static inline bool scheme_equal(struct scheme a, struct scheme b)
 {
-    return a.format == b.format && (!scheme_has_codes(a) || (a.gran == b.gran && a.grid == b.grid &&
-                                                             (a.gran != QG_GROUP || a.group == b.group)));
+    return a.format == b.format &&
+           (!scheme_has_codes(a) ||
+            (a.gran == b.gran && a.grid == b.grid &&
+             (a.gran != QG_GROUP || (a.group == b.group && scheme_scale(a) == scheme_scale(b)))));
 }
 
-/* Parses a SPEC ("i8", "i4:g32:affine", "nf4:g64", "notes"); an unknown one is GPT2Q_INVALID_ARGUMENT and suggests the nearest right one. */
+/* Parses a SPEC ("i8", "i4:g32:affine", "i4:g32:minmax:f32", "nf4:g64", "notes"); an unknown one is GPT2Q_INVALID_ARGUMENT and suggests the nearest right one. */
 gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err);
 /* The full form, "i8:channel:absmax"; returns text. */
 #define SCHEME_TEXT_MAX 32

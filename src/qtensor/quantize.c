@@ -56,7 +56,7 @@ static struct coding coding_create(struct scheme s)
 
 static struct choice choose(const struct packing *job, float lo, float hi, struct worker *self)
 {
-    bool half = job->scheme.gran == QG_GROUP;
+    bool half = scheme_scale(job->scheme) == QSCALE_F16;
     struct choice c = scheme_has_grid(job->scheme)
                           ? grid_of(job->scheme.grid)->choose(lo, hi, scheme_bits(job->scheme), half)
                           : level_choose(job->scheme, job->factor ? *job->factor : 1.0f, lo, hi);
@@ -70,20 +70,23 @@ static void store_parameters(const struct packing *job, size_t i, struct choice 
 {
     if (scheme_scale(job->scheme) >= QSCALE_E8M0) {
         ((uint8_t *)job->scale)[i] = c.byte;
-    } else if (job->scheme.gran == QG_GROUP) {
-        ((uint16_t *)job->scale)[i] = f16_from_float(c.scale);
-        if (scheme_zero_in_bits(job->scheme)) {
-            const int bits = scheme_bits(job->scheme);
-            uint8_t *block = (uint8_t *)job->zero + i / PANEL * ZERO_BLOCK(bits);
-            if (i % PANEL == 0) memset(block, 0, ZERO_BLOCK(bits));
-            if (choice_is_finite(c))
-                zero_point_put(block, (int)(i % PANEL), bits, (int)c.zero + scheme_middle(job->scheme));
-        } else if (job->zero)
-            ((uint16_t *)job->zero)[i] = f16_from_float(c.zero);
-    } else {
-        ((float *)job->scale)[i] = c.scale;
-        if (job->zero) ((float *)job->zero)[i] = c.zero;
+        return;
     }
+    const bool half = scheme_scale(job->scheme) == QSCALE_F16;
+    if (half)
+        ((uint16_t *)job->scale)[i] = f16_from_float(c.scale);
+    else
+        ((float *)job->scale)[i] = c.scale;
+    if (scheme_zero_in_bits(job->scheme)) {
+        const int bits = scheme_bits(job->scheme);
+        uint8_t *block = (uint8_t *)job->zero + i / PANEL * ZERO_BLOCK(bits);
+        if (i % PANEL == 0) memset(block, 0, ZERO_BLOCK(bits));
+        if (choice_is_finite(c))
+            zero_point_put(block, (int)(i % PANEL), bits, (int)c.zero + scheme_middle(job->scheme));
+    } else if (job->zero && half)
+        ((uint16_t *)job->zero)[i] = f16_from_float(c.zero);
+    else if (job->zero)
+        ((float *)job->zero)[i] = c.zero;
 }
 
 /* ---- ranges over all panels ---- */

@@ -1,6 +1,6 @@
 /* SPECs in text: parsing, the full form, and the nearest right one for a wrong one.
  *
- *     SPEC = FLOAT | CODES[:GRAN][:GRID] | LEVELS[:gN] | notes      with the names of formats.h
+ *     SPEC = FLOAT | CODES[:GRAN][:GRID] | CODES:gN[:GRID]:f32 | LEVELS[:gN] | notes      with the names of formats.h
  *
  * Refused: anything else, groups that are not a multiple of 8 and of a step of the layout, absmax below 4 bits, and
  * details on a format that has none. */
@@ -43,8 +43,9 @@ const char *scheme_print(struct scheme s, char text[SCHEME_TEXT_MAX])
                  scheme_takes_group(s.format) ? ":" : "", scheme_takes_group(s.format) ? group : "");
         return text;
     }
-    snprintf(text, SCHEME_TEXT_MAX, "%s:%s:%s", format_facts[s.format].name,
-             s.gran == QG_GROUP ? group : gran_names[s.gran], grid_names[s.grid]);
+    snprintf(text, SCHEME_TEXT_MAX, "%s:%s:%s%s", format_facts[s.format].name,
+             s.gran == QG_GROUP ? group : gran_names[s.gran], grid_names[s.grid],
+             s.gran == QG_GROUP && s.full ? ":f32" : "");
     return text;
 }
 
@@ -93,8 +94,11 @@ static void nearest_spec(const char *wanted, struct nearest *best)
                            g < sizeof grans / sizeof *grans;
              g++)
             for (int grid = -1; grid < (format_facts[f].has_levels ? 0 : QGRID_NOTES); grid++) {
-                snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name, grans[g],
-                         grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
+                const int n = snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name,
+                                       grans[g], grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
+                nearest_try(best, candidate);
+                if (format_facts[f].has_levels || grans[g][1] != 'g') continue;
+                snprintf(candidate + n, sizeof candidate - (size_t)n, ":f32");
                 nearest_try(best, candidate);
             }
 }
@@ -157,6 +161,7 @@ static gpt2q_status take_details(const char *spec, const char **at, struct schem
     s->grid = grid < QGRID_NOTES             ? (enum qgrid)grid
               : scheme_has_absmax(s->format) ? QGRID_ABSMAX
                                              : QGRID_SIGNED;
+    s->full = s->gran == QG_GROUP && take(at, "f32");
     return GPT2Q_OK;
 }
 

@@ -102,7 +102,7 @@ static uint32_t file_type(const struct gguf_writer *w)
 static bool has_blocks(const struct gguf_writer *w)
 {
     for (size_t i = 0; i < w->n; i++)
-        if (w->entries[i].type->decode) return true;
+        if (w->entries[i].type->codes) return true;
     return false;
 }
 

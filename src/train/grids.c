@@ -71,7 +71,7 @@ void grids_free(struct grids *g)
 
 static float as_stored(struct scheme s, float x)
 {
-    return s.gran == QG_GROUP ? float_from_f16(f16_from_float(x)) : x;
+    return scheme_scale(s) == QSCALE_F16 ? float_from_f16(f16_from_float(x)) : x;
 }
 
 static struct landing landing_of(const struct grids *g, const struct grid_matrix *m, int row)

@@ -95,7 +95,7 @@ def dequantize(t, name, scheme, shape, conv1d):
         w = (NF4 if scheme[:2] == 'nf' else E2M1)[codes(c, 4, rows, cols).astype(int)] * np.repeat(by_output(s, rows), n, axis=1)
     elif scheme == 'bf16': w = by_output(c, rows).astype(np.uint32).__lshift__(16).view(np.float32)
     else:
-        format, gran, grid = ('i8', 'tensor', 'notes') if scheme == 'notes' else scheme.split(':')
+        format, gran, grid = ('i8', 'tensor', 'notes') if scheme == 'notes' else scheme.replace(':f32', '').split(':')
         bits = int(format[1:]); q = codes(c, bits, rows, cols); half = np.float32(2 ** (bits - 1))
         s = parameters(t, name + '.scale', gran, rows, cols)
         if grid in ('absmax', 'signed'): w = (q - half) * s
@@ -104,7 +104,7 @@ def dequantize(t, name, scheme, shape, conv1d):
     return w.T if conv1d else w
 
 raw, metadata, t = read_safetensors(sys.argv[1], 64)
-assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2', 'nf', 'fp', 'mx', 'nv') or ':g' in v and 'affine' in v for k, v in metadata.items() if k.startswith('scheme.')) else '1')
+assert metadata['format'] == 'gpt2q' and metadata['gpt2q.version'] == ('2' if any(v[:2] in ('i3', 'i2', 'nf', 'fp', 'mx', 'nv') or ':g' in v and ('affine' in v or v.endswith(':f32')) for k, v in metadata.items() if k.startswith('scheme.')) else '1')
 assert zlib.crc32(raw[:-4]) == int(t['checksum'][0]), 'checksum'
 assert json.loads(metadata['gpt2q.config'])['model_type'] == 'gpt2'
 expected = read_safetensors(sys.argv[2] + '/model.safetensors', 1)[2]
@@ -125,10 +125,10 @@ for scheme in f32 f16 bf16 notes i8 i8:tensor:affine i8:channel:minmax i8:input:
 done
 # Groups, overrides, and a tied head with numbers of its own.
 rm -rf "$dir/export"
-"$gpt2q" quantize -m tests/golden/data/tiny-gelu -q i4:g8:minmax --tensor 'h.0.mlp.*=i8:g16:affine' --tensor 'h.0.attn.*=i4:g8:signed' --tensor wte.weight=f32 --tensor lm_head.weight=i4:g32 \
+"$gpt2q" quantize -m tests/golden/data/tiny-gelu -q i4:g8:minmax --tensor 'h.0.mlp.c_fc*=i8:g16:affine' --tensor 'h.0.mlp.c_proj*=i8:g16:affine:f32' --tensor 'h.0.attn.*=i4:g8:signed' --tensor 'h.0.attn.c_proj*=i4:g8:minmax:f32' --tensor wte.weight=f32 --tensor lm_head.weight=i4:g32 \
     -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 # The tokenizer's files are inside as they are.
-"$gpt2q" quantize -m models/tales-7m -q i8 --tensor 'h.0.*=i3' --tensor 'h.1.*=i2:g64:affine' --tensor 'h.2.*=i2:g16:minmax' --tensor 'h.3.*=nf4' --tensor 'h.4.*=mxfp4' --tensor 'h.5.attn*=nvfp4' --tensor 'h.5.mlp*=nf4:g32' -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
+"$gpt2q" quantize -m models/tales-7m -q i8 --tensor 'h.0.*=i3' --tensor 'h.1.*=i2:g64:affine' --tensor 'h.2.attn*=i2:g16:minmax' --tensor 'h.2.mlp*=i2:g16:minmax:f32' --tensor 'h.3.*=nf4' --tensor 'h.4.*=mxfp4' --tensor 'h.5.attn*=nvfp4' --tensor 'h.5.mlp*=nf4:g32' -o "$dir/model.gpt2q" --export "$dir/export" >/dev/null
 "$python" "$dir/read.py" "$dir/model.gpt2q" "$dir/export"
 cmp "$dir/export/vocab.json" models/tales-7m/vocab.json

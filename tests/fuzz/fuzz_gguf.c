@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(tensor->size <= (size_t)(data + size - tensor->data));
         assert(gguf_find_tensor(&f, tensor->name) == tensor);
         gguf_weight_name(tensor->name, name);
-        if (tensor->type->decode) hold(tensor);
+        if (tensor->type->codes) hold(tensor);
     }
     if (!gguf_config(&f, &config, &err)) assert(config.n_embd > 0 && config.vocab_size > 0);
     if (!gguf_tokenizer_open(&f, &t, &err)) tokenizer_free(t);

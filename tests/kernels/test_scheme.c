@@ -33,6 +33,9 @@ static void test_full_forms(void **state)
     expect_full("i3", "i3:g32:signed");
     expect_full("i2:channel", "i2:channel:signed");
     expect_full("i2:g16:minmax", "i2:g16:minmax");
+    expect_full("i4:g32:minmax:f32", "i4:g32:minmax:f32");
+    expect_full("i8:g16:f32", "i8:g16:absmax:f32");
+    expect_full("i4:f32", "i4:g32:absmax:f32");
     expect_full("nf4", "nf4:g64");
     expect_full("nf4:g32", "nf4:g32");
     expect_full("fp8", "fp8:e4m3");
@@ -74,6 +77,10 @@ static void test_refused_with_the_nearest(void **state)
     expect_refused("nf4:g12", "a group of nf4 is a multiple of 8");
     expect_refused("nf4:affine", "did you mean");
     expect_refused("mxfp4:g32", "did you mean");
+    expect_refused("i4:g32:minmax:f33", "did you mean \"i4:g32:minmax:f32\"?");
+    expect_refused("i4:g32:minmax:f16", "did you mean");
+    expect_refused("i4:channel:f32", "did you mean");
+    expect_refused("nf4:g64:f32", "did you mean");
     expect_refused("fp8:e4m4", "did you mean \"fp8:e4m3\"?");
     char longer[400];
     memset(longer, 'x', sizeof longer - 1);
@@ -110,6 +117,10 @@ static void test_layouts(void **state)
     assert_true(l.scale_bytes == 128 * 2 * 2 && l.zero_bytes == 128 * 2 * 3 / 8);
     l = layout("i8:g8:affine", 1, 8);
     assert_true(l.zero_bytes == 64);
+    l = layout("i4:g32:minmax:f32", 65, 64);
+    assert_true(l.scale_bytes == 128 * 2 * 4 && l.zero_bytes == l.scale_bytes);
+    l = layout("i8:g8:affine:f32", 1, 8);
+    assert_true(l.scale_bytes == 64 * 4 && l.zero_bytes == 64);
     l = layout("nf4", 65, 64);
     assert_true(l.codes_bytes == 2 * 32 * 64 && l.scale_bytes == 128 * 2 && !l.zero_bytes);
     l = layout("fp8", 65, 7);
