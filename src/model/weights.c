@@ -21,14 +21,16 @@ static gpt2q_status hold(void *user, size_t i, const struct qsource *src, gpt2q_
                         container_type_name(b->tensor), err);
 }
 
-/* Counts the matrices that lie in blocks and are held as f32. */
-static void count_floats(const struct bindings *l, const struct weights_builder *b, struct gpt2_weights *w)
+/* Counts the matrices that lie in blocks and are held as f32 because no scheme of codes holds them. */
+static void count_floats(const struct bindings *l, const struct weights_builder *b,
+                         const struct stored_schemes *stored, struct gpt2_weights *w)
 {
     for (size_t i = 0; i < l->n; i++) {
         const struct binding *item = &l->items[i];
         int rows, cols;
-        const bool matrix = weight_is_matrix(item->id.part) && item->tensor->blocks;
-        if (!matrix || b->schemes[weight_slot(&w->config, item->id)].format != QF_F32) continue;
+        const size_t slot = weight_slot(&w->config, item->id);
+        if (!weight_is_matrix(item->id.part) || !item->tensor->blocks) continue;
+        if (b->schemes[slot].format != QF_F32 || stored->by_slot[slot].format != QF_F32) continue;
         weight_rows_cols(&w->config, item->id.part, &rows, &cols);
         w->n_as_floats++;
         w->as_floats_bytes += (uint64_t)rows * (uint64_t)cols * sizeof(float);
@@ -47,7 +49,7 @@ static gpt2q_status hold_all(struct bindings *l, const struct weights_params *as
         if (l->tied && weights_head_apart(&h.builder)) bindings_add_head(l);
         out->n_tensors = l->n;
         out->left_out = l->left_out;
-        count_floats(l, &h.builder, out);
+        count_floats(l, &h.builder, &stored, out);
         s = stored_schemes_keep(&stored, l, h.builder.schemes, &params, err);
         if (!s) s = bindings_walk_stored(l, hold, &h, err);
         s = weights_end(&h.builder, s);

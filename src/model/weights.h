@@ -53,7 +53,7 @@ struct gpt2_weights {
     size_t n_tensors;
     uint64_t bytes, parameters;
     struct left_out left_out;
-    size_t n_as_floats;       /* matrices that lie in a file's blocks and are held as f32 */
+    size_t n_as_floats;       /* matrices in a file's blocks that no scheme of codes holds; they are f32 */
     uint64_t as_floats_bytes; /* what they take */
 
     struct safetensors *files; /* mapped while something points into them */

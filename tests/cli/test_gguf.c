@@ -231,6 +231,10 @@ static void remarks(void **state)
     assert_int_equal(c.code, 0);
     assert_null(strstr(c.error, "held as f32"));
     cli_free(&c);
+    c = cli_run("generate -m tests/golden/data/gguf/mixed.gguf --ids 5 -n 1 -q f32 --requantize");
+    assert_int_equal(c.code, 0);
+    assert_null(strstr(c.error, "held as f32"));
+    cli_free(&c);
     turn_scale("@/turned.gguf");
     c = cli_run("%s", in_directory("generate -m @/turned.gguf --ids 5 -n 1"));
     assert_int_equal(c.code, 0);
