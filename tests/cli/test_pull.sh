@@ -24,7 +24,7 @@ fi
 # http://127.0.0.1:PORT/MODE/REPOSITORY/resolve/REVISION/FILE is a hub, http://localhost:PORT/bytes/MODE/REPOSITORY/FILE another host that has the
 # large files. Each request is logged with its Range and its Authorization.
 cat >"$dir/server.py" <<'PY'
-import hashlib, http.server, os, re, ssl, sys, threading
+import hashlib, http.server, os, re, ssl, sys, threading, time
 root = sys.argv[1]
 commit = "0123456789abcdef0123456789abcdef01234567"
 seen = {}
@@ -94,6 +94,15 @@ def reader(scheme):
             self.wfile.write(data[:len(data) // 2])
             self.close_connection = True
             return
+        if mode == "stuck" and body: # half of it, and then nothing
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[:len(data) // 2])
+            self.wfile.flush()
+            open(os.path.join(root, "stuck"), "w").close()
+            time.sleep(60)
+            return
         self.plain(status, headers, data, body)
   return Handler
 class Server(http.server.ThreadingHTTPServer): daemon_threads = True
@@ -113,15 +122,17 @@ plain.serve_forever()
 PY
 mkdir -p "$dir/served/owner"
 cd "$dir/served"
-mkdir tiny sharded escape owner/files pointer no-weights no-vocabulary
+mkdir tiny sharded escape owner/files pointer no-weights no-vocabulary older
 cp "$root"/models/tales-7m/config.json tiny/
 printf '{"a": 0}\n' >tiny/vocab.json
 printf '#version: 0.2\n' >tiny/merges.txt
 printf '{}\n' >tiny/generation_config.json
 printf 'not needed\n' >tiny/README.md
-for other in sharded escape pointer no-weights; do cp tiny/*.json tiny/merges.txt $other/; done
+for other in sharded escape pointer no-weights older; do cp tiny/*.json tiny/merges.txt $other/; done
 cp tiny/config.json no-vocabulary/
 head -c 300001 /dev/urandom >tiny/model.safetensors
+head -c 200000 /dev/urandom >older/pytorch_model.bin
+printf 'not needed beside safetensors\n' >tiny/pytorch_model.bin
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 300001\n' >pointer/model.safetensors
 printf '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}\n' >sharded/model.safetensors.index.json
 head -c 150000 /dev/urandom >sharded/model-00001-of-00002.safetensors
@@ -300,6 +311,8 @@ from_mirror HF_ENDPOINT="$url/hub" http_proxy=http://proxy.invalid no_proxy=127.
 pull 0 hub sharded
 same sharded models--sharded config.json vocab.json merges.txt generation_config.json model.safetensors.index.json \
     model-00001-of-00002.safetensors model-00002-of-00002.safetensors
+pull 0 hub older
+same older models--older config.json vocab.json merges.txt generation_config.json pytorch_model.bin
 pull 0 hub owner/files:deep/m.gguf
 same owner/files models--owner--files deep/m.gguf
 [ "$(cat "$dir/out")" = "$cache/models--owner--files/snapshots/$commit/deep/m.gguf" ] || fail "the file's path is wrong"
@@ -319,6 +332,21 @@ rm -rf "$cache"
 other=$!
 pull 0 hub tiny
 wait $other || fail "the other pull failed"
+same tiny models--tiny $tiny
+rm -rf "$cache"
+python3 - "$dir/stuck" "$gpt2q" pull --endpoint "$url/stuck" --cache "$cache" tiny >"$dir/out" 2>"$dir/err" <<'PY' || fail "Ctrl-C is not heard"
+import os, signal, subprocess, sys, time
+pull = subprocess.Popen(sys.argv[2:], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+for _ in range(200):
+    if os.path.exists(sys.argv[1]): break
+    time.sleep(0.05)
+time.sleep(0.3)
+pull.send_signal(signal.SIGINT)
+sys.exit(pull.wait(20) != 130)
+PY
+nothing
+pull 0 hub tiny
+grep -q 'GET /bytes/hub/tiny/model.safetensors bytes=150000-' "$dir/requests" || fail "Ctrl-C lost what was there"
 same tiny models--tiny $tiny
 
 # Links that somebody planted are not followed; no input is an output.
