@@ -2,6 +2,7 @@
  * may run out. */
 #include "tests/quantized.h"
 #include "base/memory.h"
+#include "engine/fingerprint.h"
 #include "kernels/half.h"
 #include "model/gpt2q_check.h"
 #include "model/gpt2q_read.h"
@@ -434,6 +435,35 @@ static void a_full_disk(void **state)
     assert_non_null(strstr(err.message, "/dev/full: cannot be written: No space left"));
 }
 
+/* The fingerprint is that of the weights, whatever lies behind them in memory. */
+static void the_same_fingerprint(void **state)
+{
+    (void)state;
+    static const char *const specs[] = {"i4:g8:affine", "i4:g8:minmax:f32", "nvfp4"};
+    char *directory = temp_directory(), path[4200], text[2][FINGERPRINT_TEXT];
+    gpt2q_error err;
+    snprintf(path, sizeof path, "%s/model.gpt2q", directory);
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        if (quantize_to(MODEL, specs[i], NULL, 0, path, &err)) fail_msg("%s", err.message);
+        for (int stored = 0; stored < 2; stored++) {
+            gpt2q_model_params p = gpt2q_model_params_default();
+            gpt2q_context_params c = gpt2q_context_params_default();
+            gpt2q_model *model;
+            gpt2q_context *ctx;
+            p.weights_only = true;
+            if (!stored) p.scheme = specs[i];
+            if (gpt2q_model_open(stored ? path : repo_path(MODEL), &p, &model, &err) ||
+                gpt2q_context_create(model, &c, &ctx, &err))
+                fail_msg("%s", err.message);
+            fingerprint_make(model, ctx, NULL, text[stored]);
+            gpt2q_context_free(ctx);
+            gpt2q_model_close(model);
+        }
+        if (strcmp(text[0], text[1])) fail_msg("%s: %s, from a file %s", specs[i], text[0], text[1]);
+    }
+    temp_remove(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +482,7 @@ int main(void)
         cmocka_unit_test(codes_that_are_none),
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(a_full_disk),
+        cmocka_unit_test(the_same_fingerprint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
