@@ -17,13 +17,29 @@
         for_tiles(w, x, y, y_stride, p0, p1, WIDE_BLOCK, WIDE_LANES, name##_wide);                           \
         return;                                                                                              \
     }
-#elif defined(GPT2Q_ISA_amx)
-#include "qtensor/amx_matmul.isa.h"
+#elif defined(GPT2Q_ISA_avx512vnni)
+#include "qtensor/group_matmul.isa.h"
 
-#define DOT_OTHER(name, bits) AMX_TILE(bits)
-#define DOT_OTHER_TAKES(name, bits)                                                                          \
+#if defined(GPT2Q_ISA_amx)
+#include "qtensor/amx_matmul.isa.h"
+#define DOT_AMX(bits) AMX_TILE(bits)
+#define DOT_AMX_TAKES(bits)                                                                                  \
     if (amx_takes(w, x)) {                                                                                   \
         AMX_MATMUL(w, x, y, y_stride, p0, p1);                                                               \
+        return;                                                                                              \
+    }
+#else
+#define DOT_AMX(bits)
+#define DOT_AMX_TAKES(bits)
+#endif
+
+#define DOT_OTHER(name, bits)                                                                                \
+    DOT_AMX(bits)                                                                                            \
+    static void name##_groups(const struct tile *t, int rows) { group_rows(t, rows, bits); }
+#define DOT_OTHER_TAKES(name, bits)                                                                          \
+    DOT_AMX_TAKES(bits)                                                                                      \
+    if (group_takes(w, x)) {                                                                                 \
+        for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_groups);                                  \
         return;                                                                                              \
     }
 #else

@@ -71,15 +71,16 @@ ALWAYS_INLINE const struct tile *tile_copied(struct tile_copy *to, const struct 
     return &to->t;
 }
 
-/* The panel that the thread most likely takes next: the one after this. */
-static inline struct ahead ahead_of(const struct qtensor *w, int panel, int block, int blocks)
+/* The panel that the thread most likely takes next: the one after this. Block b's share begins b * *share bytes later than that of
+ * the first. */
+static inline struct ahead ahead_of(const struct qtensor *w, int panel, int blocks, size_t *share)
 {
     const uint8_t *codes = w->codes + (size_t)panel * w->panel_bytes;
+    *share = 0;
     if (blocks == 1 || w->panel_bytes > AHEAD_PANEL_MOST || panel + 1 == qtensor_panels(w))
         return (struct ahead){.at = codes + AHEAD_BYTES, .step = 256};
-    return (struct ahead){.at = codes + w->panel_bytes + w->panel_bytes * (size_t)block / (size_t)blocks,
-                          .step = 256 / (size_t)blocks,
-                          .is_share = true};
+    *share = w->panel_bytes / (size_t)blocks;
+    return (struct ahead){.at = codes + w->panel_bytes, .step = 256 / (size_t)blocks, .is_share = true};
 }
 
 ALWAYS_INLINE void fetch_ahead(struct ahead *a)
@@ -121,15 +122,15 @@ ALWAYS_INLINE void for_tiles(const struct qtensor *w, const struct qinput *x, fl
                              int p0, int p1, int rows_max, int rows_step, tile_fn *tile)
 {
     const int rows = x->end - x->begin, blocks = (rows + rows_max - 1) / rows_max;
-    for (int p = p0; p < p1; p++)
-        for (int b = 0; b < blocks; b++) {
-            int r0 = x->begin + block_begin(rows, b, blocks, rows_step),
-                r1 = x->begin + block_begin(rows, b + 1, blocks, rows_step);
-            float *first = y + (size_t)(r0 - x->begin) * y_stride + (size_t)(p - p0) * PANEL;
-            struct tile t = tile_at(w, x, first, y_stride, p, r0);
-            t.ahead = ahead_of(w, p, b, blocks);
-            tile(&t, r1 - r0);
+    for (int p = p0; p < p1; p++, y += PANEL) {
+        size_t share;
+        struct tile t = tile_at(w, x, y, y_stride, p, x->begin);
+        t.ahead = ahead_of(w, p, blocks, &share);
+        for (int b = 0, n; b < blocks; b++, t.row += n, t.y += (size_t)n * y_stride, t.ahead.at += share) {
+            n = x->begin + block_begin(rows, b + 1, blocks, rows_step) - t.row;
+            tile(&t, n);
         }
+    }
 }
 
 /* Stores vector v of a row of the tile. Nothing beyond the outputs is touched. */

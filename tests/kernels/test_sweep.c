@@ -1,5 +1,5 @@
 /* Products over sampled shapes: widths that are multiples of 8 up to 328 and some odd ones, every
- * granularity that fits, 1 to 40 rows prepared in any order and by any division among threads, every kind
+ * granularity that fits, 1 to 40 rows, now and then up to 130, prepared in any order and by any division among threads, every kind
  * of activations that the scheme takes. Every instruction set must give the scalar definition's bits.
  * GPT2Q_SWEEP is the number of samples ("make sweep" takes 100,000), GPT2Q_SWEEP_SEED the seed. A failure
  * prints both, so that it can be repeated. */
@@ -48,7 +48,7 @@ static struct sample draw(struct rng *rng)
     } while (!fits(s.scheme, s.cols) || !scheme_takes(s.scheme, s.kind));
     scheme_print(s.scheme, s.spec);
     s.rows = 1 + (int)rng_below(rng, 130);
-    s.n = 1 + (int)rng_below(rng, 40);
+    s.n = 1 + (int)rng_below(rng, rng_below(rng, 8) ? 40 : 130);
     s.parts = 1 + (int)rng_below(rng, 4);
     return s;
 }
