@@ -31,6 +31,7 @@ static void every_test_of_every_scheme_is_reported(void **state)
     assert_int_equal(number(machine, "threads"), 2);
     assert_true(number(machine, "read_gb_s") > 0 && number(machine, "gflops_f32") > 0 &&
                 number(machine, "gops_i8") > 0);
+    assert_true(cJSON_IsNull(item(machine, "l3_bytes")) || number(machine, "l3_bytes") > 0);
     assert_int_equal(cJSON_GetArraySize(results), 2 * 2 * (2 + 2));
     for (int i = 0; i < 16; i++) {
         const cJSON *r = cJSON_GetArrayItem(results, i);
@@ -117,6 +118,18 @@ static void other_outputs(void **state)
     cli_free(&csv), cli_free(&md), cli_free(&table);
 }
 
+/* The tiny model lies in the third-level cache wherever the system names one. */
+static void names_a_cache_that_holds_the_model(void **state)
+{
+    (void)state;
+    cJSON *doc = expect_json(TINY "--schemes f32 --prefill 4 --json");
+    const cJSON *l3 = item(item(doc, "machine"), "l3_bytes");
+    struct cli table = cli_run(TINY "--schemes f32 --prefill 4");
+    assert_int_equal(!cJSON_IsNull(l3), strstr(table.out, "the third-level cache (") != NULL);
+    cli_free(&table);
+    cJSON_Delete(doc);
+}
+
 static void wrong_usage(void **state)
 {
     (void)state;
@@ -152,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_profile_names_the_parts),
         cmocka_unit_test(the_tokenizer_has_no_bound),
         cmocka_unit_test(other_outputs),
+        cmocka_unit_test(names_a_cache_that_holds_the_model),
         cmocka_unit_test(wrong_usage),
         cmocka_unit_test(what_cannot_be_done),
     };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_WORKING_SET ((size_t)512 << 20) /* beyond any cache; reading more is not slower */
 #define MIN_SECONDS     0.01                /* of one try */
@@ -132,6 +133,17 @@ void machine_measure(struct machine *m, int first, int last)
 
 /* ---- making it ---- */
 
+/* Bytes of the third-level cache; 0 where the system does not say. */
+static size_t third_level_cache(void)
+{
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return bytes > 0 ? (size_t)bytes : 0;
+#else
+    return 0;
+#endif
+}
+
 static bool samples_create(struct samples *s, int max)
 {
     s->values = mem_array((size_t)max, sizeof *s->values);
@@ -141,7 +153,8 @@ static bool samples_create(struct samples *s, int max)
 gpt2q_status machine_create(struct machine *m, const char *isa, const int32_t *threads, int n_threads,
                             int n_reads, int max_samples, gpt2q_error *err)
 {
-    *m = (struct machine){.isa = isa, .kernels = limits_find(isa), .n_reads = n_reads};
+    *m = (struct machine){
+        .isa = isa, .kernels = limits_find(isa), .n_reads = n_reads, .l3_bytes = third_level_cache()};
     read_cpu_name(m->cpu, sizeof m->cpu);
     m->limits = mem_zarray((size_t)n_threads, sizeof *m->limits);
     bool ok = m->limits != NULL;

@@ -49,6 +49,19 @@ static double median_or(struct samples *s, double otherwise)
     return s->n ? samples_summary(s).median : otherwise;
 }
 
+/* Names the working sets that a cache holds: a model in a cache is no measure of one that is not. */
+static void print_cached_reads(const struct machine *m, const char *prefix)
+{
+    for (int r = 0; r < m->n_reads; r++) {
+        const size_t bytes = m->limits[0].reads[r].working_set;
+        if (bytes && bytes <= m->l3_bytes)
+            printf("%sthe third-level cache (%.0f MB) holds the %.*f MB that are read: neither they nor the "
+                   "model come from "
+                   "memory\n",
+                   prefix, (double)m->l3_bytes * 1e-6, bytes < 10000000, (double)bytes * 1e-6);
+    }
+}
+
 static void print_machine(struct bench_plan *plan, const char *prefix)
 {
     struct machine *m = &plan->machine;
@@ -69,6 +82,7 @@ static void print_machine(struct bench_plan *plan, const char *prefix)
         }
         putchar('\n');
     }
+    print_cached_reads(m, prefix);
 }
 
 static cJSON *limits_json(struct machine *m)
@@ -101,6 +115,8 @@ static cJSON *machine_json(struct machine *m)
     cJSON_AddItemToObject(o, "cpu", json_text(m->cpu, strlen(m->cpu)));
     cJSON_AddStringToObject(o, "isa", m->isa);
     cJSON_AddNumberToObject(o, "threads", most->threads);
+    cJSON_AddItemToObject(o, "l3_bytes",
+                          m->l3_bytes ? cJSON_CreateNumber((double)m->l3_bytes) : cJSON_CreateNull());
     cJSON_AddItemToObject(o, "read_gb_s", json_real(largest ? median_or(&largest->gb_s, NAN) : NAN));
     cJSON_AddItemToObject(o, "gflops_f32", json_real(median_or(&most->gflops_f32, NAN)));
     cJSON_AddItemToObject(o, "gops_i8", json_real(median_or(&most->gops_i8, NAN)));
