@@ -29,6 +29,16 @@
 #define INTEGER_VECTORS(bits, rows) TILE_VECTORS(rows)
 #endif
 
+/* One row of a panel has four chains, and each fma waits for the one before. Of a book, whose levels come by one permutation, two
+ * groups, whose chains know nothing of each other, go along together: if the second is fetched already when the first begins.
+ * (Other codes take more operations than the chains wait for.) */
+#if defined(GPT2Q_ISA_avx512)
+#define GROUPS_TOGETHER(bits, rows) ((rows) == 1 && HAS_BOOK(bits) ? 2 : 1)
+#else
+#define GROUPS_TOGETHER(bits, rows) 1
+#endif
+#define TOGETHER_BYTES (AHEAD_BYTES * 2 / 3)
+
 /* Goes on with the chains over the four inputs of quad q, from input k on. */
 ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS],
                               const float *const x[TILE_ROWS], int k, const int q, const int bits,
@@ -45,45 +55,48 @@ ALWAYS_INLINE void chain_four(vf acc[TILE_ROWS][VECTORS], const vc four[VECTORS]
     }
 }
 
-/* Goes on with the chains over one step of the layout. */
-ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, const float *const x[TILE_ROWS],
-                              int k, struct ahead *ahead, const int bits, const int rows, const int vectors){
+/* Goes on with the chains over one step of the layout of each group. acc and x are [groups][rows]; the groups' codes lie `apart`. */
+ALWAYS_INLINE void chain_step(vf acc[TILE_ROWS][VECTORS], const uint8_t *p, size_t apart,
+                              const float *const x[TILE_ROWS], int k, struct ahead *ahead, const int bits,
+                              const int rows, const int vectors, const int groups)
+{
 #define CHAIN_QUAD(q)                                                                                        \
-    {                                                                                                        \
+    for (int g = 0; g < groups; g++) {                                                                       \
         vc four[VECTORS];                                                                                    \
         if (LAYOUT_BEGINS(q, bits)) fetch_ahead(ahead);                                                      \
-        for (int v = 0; v < vectors; v++) four[v] = quad_ready(p + 64 * v, q, bits);                         \
-        chain_four(acc, four, x, k + 4 * q, q, bits, rows, vectors);                                         \
+        for (int v = 0; v < vectors; v++) four[v] = quad_ready(p + (size_t)g * apart + 64 * v, q, bits);     \
+        chain_four(acc + g * rows, four, x + g * rows, k + 4 * q, q, bits, rows, vectors);                   \
     }
-    EACH_QUAD(bits, CHAIN_QUAD)}
+    EACH_QUAD(bits, CHAIN_QUAD)
+}
 
-/* chains [rows][64] = the chains over inputs [k0, k1), k0 at a step; codes are those of the tile's first
- * vector.
+/* chains [groups][rows][64] = the chains over n inputs from a step on; codes are those of the first group for the tile's first
+ * vector, x [groups][rows] the first inputs.
  *
  * An unfinished last step is filled up with -0 for x. Codes beyond the last input are 0, so these terms are
  * +0 * -0 = -0, the one number whose addition changes nothing, not even the sign of a zero. */
 ALWAYS_INLINE
-    void code_chains(const uint8_t *codes, const float *const x[TILE_ROWS], int k0, int k1, float *chains,
-                     struct ahead *ahead, const int bits, const int rows, const int vectors)
+void code_chains(const uint8_t *codes, size_t apart, const float *const x[TILE_ROWS], int n, float *chains,
+                 struct ahead *ahead, const int bits, const int rows, const int vectors, const int groups)
 {
-    const int step = LAYOUT_INPUTS(bits);
-    const uint8_t *p = codes + LAYOUT_BYTES(k0, bits);
+    const int step = LAYOUT_INPUTS(bits), each = groups * rows;
+    const uint8_t *p = codes;
     vf acc[TILE_ROWS][VECTORS];
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < each; r++)
         for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
-    int k = k0;
-    for (; k + step <= k1; k += step, p += LAYOUT_STEP(bits))
-        chain_step(acc, p, x, k, ahead, bits, rows, vectors);
-    if (k < k1) {
+    int k = 0;
+    for (; k + step <= n; k += step, p += LAYOUT_STEP(bits))
+        chain_step(acc, p, apart, x, k, ahead, bits, rows, vectors, groups);
+    if (k < n) {
         float filled[TILE_ROWS][LAYOUT_INPUTS_MAX];
         const float *last[TILE_ROWS];
-        for (int r = 0; r < rows; r++) {
-            for (int j = 0; j < step; j++) filled[r][j] = k + j < k1 ? x[r][k + j] : -0.0f;
+        for (int r = 0; r < each; r++) {
+            for (int j = 0; j < step; j++) filled[r][j] = k + j < n ? x[r][k + j] : -0.0f;
             last[r] = filled[r];
         }
-        chain_step(acc, p, last, 0, ahead, bits, rows, vectors);
+        chain_step(acc, p, apart, last, 0, ahead, bits, rows, vectors, groups);
     }
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < each; r++)
         for (int v = 0; v < vectors; v++) vf_store(chains + r * PANEL + 16 * v, acc[r][v]);
 }
 
@@ -115,23 +128,41 @@ ALWAYS_INLINE void finish_chains(const struct tile *t, int g, int groups, int v0
     }
 }
 
+/* Takes n groups from g on into the totals; codes are those of the panel. */
+ALWAYS_INLINE void groups_into(const struct tile *t, const uint8_t *codes,
+                               const float *const rows_at[TILE_ROWS], int g, int v0, float *totals,
+                               struct ahead *ahead, const int bits, const int rows, const int vectors,
+                               const int n)
+{
+    const int group = t->group;
+    const float *x[TILE_ROWS];
+    float chains[TILE_ROWS * PANEL];
+    for (int i = 0; i < n; i++)
+        for (int r = 0; r < rows; r++) x[i * rows + r] = rows_at[r] + (g + i) * group;
+    code_chains(codes + LAYOUT_BYTES(g * group, bits), LAYOUT_BYTES(group, bits), x, group, chains, ahead,
+                bits, rows, vectors, n);
+    for (int i = 0; i < n; i++)
+        finish_chains(t, g + i, t->groups, v0, chains + i * rows * PANEL, totals, bits, rows, vectors);
+}
+
 ALWAYS_INLINE void integer_tile(const struct tile *given, const int bits, const int rows, const int vectors)
 {
     struct tile_copy copy;
     const struct tile *t = tile_copied(&copy, given);
     const struct qtensor *w = t->w;
-    const int groups = t->groups, group = t->group;
+    const int groups = t->groups, together = GROUPS_TOGETHER(bits, rows);
+    const bool near = together > 1 && LAYOUT_BYTES(t->group, bits) <= TOGETHER_BYTES;
     const float *x[TILE_ROWS];
     for (int r = 0; r < rows; r++) x[r] = tile_input(t, r);
     for (int v0 = 0; v0 < VECTORS; v0 += vectors) {
         const uint8_t *codes = w->codes + (size_t)t->panel * w->panel_bytes + 64 * (size_t)v0;
         struct ahead ahead = t->ahead;
-        float chains[TILE_ROWS * PANEL], totals[TILE_ROWS * PANEL];
+        float totals[TILE_ROWS * PANEL];
+        int g = 0;
         memset(totals, 0, sizeof totals);
-        for (int g = 0; g < groups; g++) {
-            code_chains(codes, x, g * group, (g + 1) * group, chains, &ahead, bits, rows, vectors);
-            finish_chains(t, g, groups, v0, chains, totals, bits, rows, vectors);
-        }
+        for (; near && g + together <= groups; g += together)
+            groups_into(t, codes, x, g, v0, totals, &ahead, bits, rows, vectors, together);
+        for (; g < groups; g++) groups_into(t, codes, x, g, v0, totals, &ahead, bits, rows, vectors, 1);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++)
                 store_outputs(t, r, v0 + v, vf_load(totals + r * PANEL + 16 * v));

@@ -119,15 +119,17 @@ static void a_full_disk_leaves_nothing(void **state)
 static void an_interrupt_leaves_nothing(void **state)
 {
     (void)state;
-    static const char *const delays[] = {"0.02", "0.1"};
+#define GPTQ                                                                                                 \
+    "-q i4:g32:signed --method gptq --calibrate models/tales-7m/calibration.txt --calibrate-tokens 4096"
+    static const char *const delays[] = {"0.02", "0.1", "0.4"}, *const options[] = {"-q i4", "-q i4", GPTQ};
     for (size_t i = 0; i < sizeof delays / sizeof *delays; i++) {
         char format[1024];
         snprintf(format, sizeof format,
                  "--version >/dev/null; mkdir @/stop && { " WITH_SIGINT
                  "${GPT2Q:-./gpt2q} quantize -j 1 -m models/tales-7m "
-                 "-q i4 -o @/stop/model.gpt2q >/dev/null & } "
+                 "%s -o @/stop/model.gpt2q >/dev/null & } "
                  "&& sleep %s && kill -INT $! ; wait $!",
-                 delays[i]);
+                 options[i], delays[i]);
         struct cli c = cli_run("%s", in_directory(format));
         if (c.code != 0 && c.code != 130) fail_msg("exit code %d after %s s: %s", c.code, delays[i], c.error);
         assert_int_equal(unlink(in_directory("@/stop/model.gpt2q")), c.code ? -1 : 0);
