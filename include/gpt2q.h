@@ -192,7 +192,9 @@ typedef struct gpt2q_context_params {
     int32_t n_threads;
     const char
         *activations; /* "f32", "i16", "i8", "llm.int8[:T]", "static"; NULL: the default of the scheme */
-    const char *kv;   /* "f32" (exact), "f16", "i8"; NULL: f32 */
+    /* How keys and values are cached: "f32" (exact), "f16", "i16" or "i8" (codes with a scale for each
+     * position and head). NULL: i16 beside integer activations, which round more coarsely, else f32. */
+    const char *kv;
 } gpt2q_context_params;
 
 GPT2Q_API gpt2q_context_params gpt2q_context_params_default(void);

@@ -58,9 +58,11 @@ static void add_all(struct option_set *set, struct model_options *o)
                         'c', "ctx", OPTION_INTEGER, &o->ctx, "N",
                         "positions for prompt and completion together (default: the model's n_positions)", 1,
                         1 << 20});
-    option_add(set,
-               (struct option){0, "kv", OPTION_STRING, &o->kv, "f32|f16|i8",
-                               "how keys and values are cached: f32 (exact, the default), f16, i8", 0, 0});
+    option_add(set, (struct option){
+                        0, "kv", OPTION_STRING, &o->kv, "f32|f16|i16|i8",
+                        "how keys and values are cached: f32 (exact), f16, or codes with a scale for each "
+                        "position and head: i16, i8 (default: i16 with integer activations, else f32)",
+                        0, 0});
     option_add(set, (struct option){0, "quiet", OPTION_FLAG, &o->quiet, NULL,
                                     "say nothing on stderr but errors", 0, 0});
     option_add(set,

@@ -105,11 +105,20 @@ gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *
     return GPT2Q_OK;
 }
 
-static gpt2q_status kv_parse(const char *text, enum kv_format *out, gpt2q_error *err)
+static gpt2q_status kv_parse(const char *text, enum activations activations, enum kv_format *out,
+                             gpt2q_error *err)
 {
-    if (kv_format_parse(text, out)) return GPT2Q_OK;
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown cache format '%s': f32, f16 or i8 is expected",
-                     text);
+    if (kv_format_parse(text, activations, out)) return GPT2Q_OK;
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "unknown cache format '%s': f32, f16, i16 or i8 is expected", text);
+}
+
+gpt2q_status context_kv_format(const struct gpt2_weights *weights, const char *activations, const char *kv,
+                               enum kv_format *out, gpt2q_error *err)
+{
+    struct activation_mode mode;
+    gpt2q_status s = activation_mode_parse(activations, weights, &mode, err);
+    return s ? s : kv_parse(kv, mode.kind, out, err);
 }
 
 static void print_mode(const struct activation_mode *m, char text[ACTIVATIONS_TEXT])
@@ -157,7 +166,7 @@ static gpt2q_status build(gpt2q_context *ctx, const gpt2q_context_params *p, gpt
     enum kv_format kv;
     gpt2q_status s = activation_mode_parse(p->activations, w, &activations, err);
     if (!s) print_mode(&activations, ctx->activations);
-    if (!s) s = kv_parse(p->kv, &kv, err);
+    if (!s) s = kv_parse(p->kv, activations.kind, &kv, err);
     if (!s) s = kv_cache_create(&ctx->cache, kv, &w->config, p->n_seq_max, p->n_ctx, p->n_cache, err);
     if (!s)
         s = forward_create(&ctx->forward, w, ctx->model->isa, &ctx->cache, activations, p->n_batch,
@@ -211,6 +220,8 @@ const char *gpt2q_context_activations(const gpt2q_context *ctx)
     const struct activation_mode *m = &ctx->forward.activations;
     return m->threshold > 0.0f ? ctx->activations : m->fixed ? "static" : activations_print(m->kind);
 }
+
+const char *gpt2q_context_kv(const gpt2q_context *ctx) { return kv_format_names[ctx->cache.format]; }
 
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile) { ctx->forward.profile = profile; }
 

@@ -13,6 +13,11 @@ const char *activations_print(enum activations a);
 gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *weights,
                                    struct activation_mode *out, gpt2q_error *err);
 const char *gpt2q_context_activations(const gpt2q_context *ctx);
+/* How a context with these activations and this `kv` caches keys and values; NULL as in its parameters. */
+gpt2q_status context_kv_format(const struct gpt2_weights *weights, const char *activations, const char *kv,
+                               enum kv_format *out, gpt2q_error *err);
+/* "f32", "f16", "i16" or "i8". */
+const char *gpt2q_context_kv(const gpt2q_context *ctx);
 /* From now on each pass adds the time of its parts; NULL ends that. */
 void context_profile(gpt2q_context *ctx, struct forward_profile *profile);
 /* The batch of tokens as the scheduler builds it; argmax_only as of a batch. */

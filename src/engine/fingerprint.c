@@ -53,13 +53,12 @@ static uint32_t checksum(const struct gpt2_weights *w)
     return crc32_value(&c);
 }
 
-void fingerprint_make(const gpt2q_model *model, const gpt2q_context *ctx, const char *kv,
-                      char text[FINGERPRINT_TEXT])
+void fingerprint_make(const gpt2q_model *model, const gpt2q_context *ctx, char text[FINGERPRINT_TEXT])
 {
     char line[256], digest[SHA256_TEXT];
     struct sha256 sha;
     snprintf(line, sizeof line, "%08x %s %s %s %s", (unsigned)checksum(&model->weights),
-             gpt2q_model_scheme(model), gpt2q_context_activations(ctx), kv ? kv : "f32", NUMERICS);
+             gpt2q_model_scheme(model), gpt2q_context_activations(ctx), gpt2q_context_kv(ctx), NUMERICS);
     sha256_begin(&sha);
     sha256_add(&sha, line, strlen(line));
     snprintf(text, FINGERPRINT_TEXT, "fp_%.12s", sha256_print(&sha, digest));

@@ -8,7 +8,6 @@
 
 #define FINGERPRINT_TEXT 16
 /* "fp_" and 12 hexadecimal digits: of the SHA-256 over the weights as they are held, scheme, activations, format of keys and values, and
- * NUMERICS. Reads all weights. Same fingerprint, same request, same seed: the same answer. kv NULL: f32. */
-void fingerprint_make(const gpt2q_model *model, const gpt2q_context *ctx, const char *kv,
-                      char text[FINGERPRINT_TEXT]);
+ * NUMERICS. Reads all weights. Same fingerprint, same request, same seed: the same answer. */
+void fingerprint_make(const gpt2q_model *model, const gpt2q_context *ctx, char text[FINGERPRINT_TEXT]);
 #endif

@@ -2,15 +2,16 @@
  *
  * A pool holds blocks. A sequence is a table of block numbers: position t is lane t mod 16 of block
  * table[t / 16]. In the pool of one layer a block holds its heads one after another, and for each head
+ *     KV_I16, KV_I8: scales of keys [16] and of values [16], float: one per position and head, max|.| /
+ *                    32767 or 127
  *     keys   [head_dim][16]     so that q.k has its lanes over positions
  *     values [16][head_dim]     so that the weighted sum has its lanes over channels
- *     for KV_I8: scales of keys [16] and of values [16], float: one per position and head, max|.|/127
- * in f32, f16 or int8. A quantized cache is always read back, the current token included.
+ * in f32, f16, int16 or int8. A quantized cache is always read back, the current token included.
  *
  *     score(t) = (chain of fma over channels in increasing order, from +0) * scale
- *                (KV_I8: * k_scale(t) before * scale)
+ *                (with scales: * k_scale(t) before * scale)
  *     m = max over t <= position;  p(t) = exp(score(t) - m);  s = sum of p by the 16-lane rule (lane t mod 16)
- *     y(c) = (chain of fma(p(t), v(t,c), acc) over t = 0..position) / s    (KV_I8: p(t)*v_scale(t) for p(t))
+ *     y(c) = (chain of fma(p(t), v(t,c), acc) over t = 0..position) / s    (with scales: p(t)*v_scale(t) for p(t))
  *
  * Masked lanes are selected away and never multiplied by zero, because stale memory may hold NaN. */
 #ifndef KERNELS_ATTENTION_H
@@ -20,7 +21,7 @@
 
 #define KV_BLOCK 16 /* positions of a block */
 
-enum kv_format { KV_F32, KV_F16, KV_I8, KV_COUNT };
+enum kv_format { KV_F32, KV_F16, KV_I16, KV_I8, KV_COUNT };
 
 struct kv_view { /* one sequence in one layer */
     enum kv_format format;
@@ -30,11 +31,18 @@ struct kv_view { /* one sequence in one layer */
     const int32_t *table; /* block numbers of the sequence */
 };
 
+static inline size_t kv_element_bytes(enum kv_format format)
+{
+    return format == KV_F32 ? 4 : format == KV_I8 ? 1 : 2;
+}
+/* Of the scales of a head, before its keys. */
+static inline size_t kv_scales_bytes(enum kv_format format)
+{
+    return format == KV_I16 || format == KV_I8 ? 2 * KV_BLOCK * sizeof(float) : 0;
+}
 static inline size_t kv_head_bytes(enum kv_format format, int head_dim)
 {
-    static const size_t element[KV_COUNT] = {4, 2, 1};
-    size_t values = 2 * (size_t)KV_BLOCK * (size_t)head_dim * element[format];
-    return values + (format == KV_I8 ? 2 * KV_BLOCK * sizeof(float) : 0);
+    return kv_scales_bytes(format) + 2 * (size_t)KV_BLOCK * (size_t)head_dim * kv_element_bytes(format);
 }
 static inline size_t kv_block_bytes(enum kv_format format, int n_head, int head_dim)
 {

@@ -29,14 +29,11 @@
 
 /* ---- the cache, by format ---- */
 
-ALWAYS_INLINE size_t element_bytes(enum kv_format format)
-{
-    return format == KV_F32 ? 4 : format == KV_F16 ? 2 : 1;
-}
 ALWAYS_INLINE vf load_kv(enum kv_format format, const uint8_t *p)
 {
     if (format == KV_F32) return vf_load((const float *)(const void *)p);
     if (format == KV_F16) return vf_load_f16((const uint16_t *)(const void *)p);
+    if (format == KV_I16) return vf_load_i16((const int16_t *)(const void *)p);
     return vf_load_i8((const int8_t *)p);
 }
 ALWAYS_INLINE vf load_kv_n(enum kv_format format, const uint8_t *p, int n)
@@ -44,6 +41,7 @@ ALWAYS_INLINE vf load_kv_n(enum kv_format format, const uint8_t *p, int n)
     if (n == 16) return load_kv(format, p);
     if (format == KV_F32) return vf_load_n((const float *)(const void *)p, n);
     if (format == KV_F16) return vf_load_f16_n((const uint16_t *)(const void *)p, n);
+    if (format == KV_I16) return vf_load_i16_n((const int16_t *)(const void *)p, n);
     return vf_load_i8_n((const int8_t *)p, n);
 }
 
@@ -64,20 +62,24 @@ ALWAYS_INLINE const uint8_t *block_at(const struct attention_tile *w, int block)
 }
 ALWAYS_INLINE size_t values_offset(enum kv_format format, int head_dim)
 {
-    return (size_t)KV_BLOCK * (size_t)head_dim * element_bytes(format);
+    return kv_scales_bytes(format) + (size_t)KV_BLOCK * (size_t)head_dim * kv_element_bytes(format);
 }
 /* The first byte that block `block` of the keys, or values, fetches. */
 ALWAYS_INLINE const uint8_t *block_ahead(enum kv_format format, const struct attention_tile *w, int block,
                                          bool values)
 {
-    const int n = w->n_blocks, to = block + (n < AHEAD ? n : AHEAD);
-    const size_t part = values_offset(format, w->kv->head_dim);
-    return to < n ? block_at(w, to) + (values ? part : 0) : block_at(w, to - n) + (values ? 2 * part : part);
+    const int n = w->n_blocks, d = w->kv->head_dim, to = block + (n < AHEAD ? n : AHEAD);
+    const size_t v = values_offset(format, d);
+    if (to < n) return block_at(w, to) + (values ? v : kv_scales_bytes(format));
+    return block_at(w, to - n) + (values ? kv_head_bytes(format, d) + kv_scales_bytes(format) : v);
 }
-/* KV_I8: scales of keys [16], of values [16]. */
-ALWAYS_INLINE const float *scales_at(const uint8_t *block, int head_dim)
+/* With scales: those of keys [16], of values [16]. */
+ALWAYS_INLINE const float *scales_at(const uint8_t *block) { return (const float *)(const void *)block; }
+/* Fetches the scales before the keys at `ahead`. */
+ALWAYS_INLINE void fetch_scales(enum kv_format format, const uint8_t *ahead)
 {
-    return (const float *)(const void *)(block + 2 * values_offset(KV_I8, head_dim));
+    for (size_t i = 0; i < kv_scales_bytes(format); i += 64)
+        prefetch_far(ahead - kv_scales_bytes(format) + i);
 }
 
 /* ---- scores ---- */
@@ -88,13 +90,14 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
                               int row, int block, int end)
 {
     const int head_dim = w->kv->head_dim;
-    const size_t step = KV_BLOCK * element_bytes(format);
+    const size_t step = KV_BLOCK * kv_element_bytes(format);
     const uint8_t *key[CHUNK], *ahead[CHUNK];
     vf sum[8][CHUNK];
     for (int j = 0; j < across; j++) {
         int b = block + j < end ? block + j : end - 1;
-        key[j] = block_at(w, b);
+        key[j] = block_at(w, b) + kv_scales_bytes(format);
         ahead[j] = block_ahead(format, w, b, false);
+        if (rows == 1) fetch_scales(format, ahead[j]);
         for (int r = 0; r < rows; r++) sum[r][j] = vf_zero();
     }
     const float *q = w->q + (size_t)row * w->q_stride;
@@ -112,7 +115,7 @@ ALWAYS_INLINE void score_tile(enum kv_format format, int rows, int across, const
     for (int j = 0; j < across && block + j < end; j++)
         for (int r = 0; r < rows; r++) {
             vf s = sum[r][j];
-            if (format == KV_I8) s = vf_mul(s, vf_load(scales_at(key[j], head_dim)));
+            if (kv_scales_bytes(format)) s = vf_mul(s, vf_load(scales_at(key[j] - kv_scales_bytes(format))));
             vf_store(w->p + (size_t)(row + r) * w->p_stride + (size_t)(block + j) * KV_BLOCK,
                      vf_mul(s, vf_set1(w->scale)));
         }
@@ -137,7 +140,7 @@ ALWAYS_INLINE float largest_score(const struct attention_tile *w, int row)
 }
 
 /* Turns a row's scores into probabilities before division; `top` is the largest score. Returns their sum.
- * Positions after the row's own are not terms. KV_I8: the values' scales are multiplied in after the sum. */
+ * Positions after the row's own are not terms. The values' scales are multiplied in after the sum. */
 ALWAYS_INLINE float softmax(enum kv_format format, const struct attention_tile *w, int row, float top)
 {
     float *p = w->p + (size_t)row * w->p_stride;
@@ -146,7 +149,7 @@ ALWAYS_INLINE float softmax(enum kv_format format, const struct attention_tile *
     for (int b = 0; b <= last; b++) {
         vf e = vm_exp(vf_sub(vf_load(p + b * KV_BLOCK), largest));
         sum = vf_add(sum, b < last ? e : vf_first(rest, e, vf_zero()));
-        if (format == KV_I8) e = vf_mul(e, vf_load(scales_at(block_at(w, b), w->kv->head_dim) + KV_BLOCK));
+        if (kv_scales_bytes(format)) e = vf_mul(e, vf_load(scales_at(block_at(w, b)) + KV_BLOCK));
         vf_store(p + b * KV_BLOCK, e);
     }
     return vf_sum(sum);
@@ -159,7 +162,7 @@ ALWAYS_INLINE float softmax(enum kv_format format, const struct attention_tile *
 ALWAYS_INLINE void value_tile(enum kv_format format, int rows, int across, const struct attention_tile *w,
                               int row, int t0, int t1, int c, int lanes)
 {
-    const size_t channel = element_bytes(format), step = (size_t)w->kv->head_dim * channel;
+    const size_t channel = kv_element_bytes(format), step = (size_t)w->kv->head_dim * channel;
     const size_t offset = values_offset(format, w->kv->head_dim) + (size_t)c * channel;
     const float *p = w->p + (size_t)row * w->p_stride;
     float *y = w->y + (size_t)row * w->y_stride + c;
@@ -246,12 +249,13 @@ ALWAYS_INLINE void attend(enum kv_format format, const struct attention_tile *w)
 
 static void attend_f32(const struct attention_tile *w) { attend(KV_F32, w); }
 static void attend_f16(const struct attention_tile *w) { attend(KV_F16, w); }
+static void attend_i16(const struct attention_tile *w) { attend(KV_I16, w); }
 static void attend_i8(const struct attention_tile *w) { attend(KV_I8, w); }
 
 void ISA(attention)(const struct kv_view *kv, int head, const struct attention_rows *rows, float *scratch)
 {
     static void (*const by_format[KV_COUNT])(const struct attention_tile *) = {attend_f32, attend_f16,
-                                                                               attend_i8};
+                                                                               attend_i16, attend_i8};
     for (int r = 0; r < rows->n_rows; r += ATTENTION_TILE) {
         struct attention_tile w = {
             .kv = kv,

@@ -1,8 +1,8 @@
 /* Appends a key and a value to the cache. The key goes down a column of its block ([head_dim][16]), the
  * value along a row.
  *
- * KV_F16 rounds to nearest even. KV_I8: scale = max|x| / 127, code = rint(x / scale), clamped to
- * -127..127, since a subnormal scale is inexact. With scale 0 the codes are 0. If a value is not finite,
+ * KV_F16 rounds to nearest even. KV_I16 and KV_I8: with most = 32767 or 127, scale = max|x| / most and
+ * code = rint(x / scale), clamped to -most..most, since a subnormal scale is inexact. With scale 0 the codes are 0. If a value is not finite,
  * neither is the scale, so that later steps notice it. */
 #include "kernels/kernels_parts.isa.h"
 
@@ -23,23 +23,28 @@ static void append_f16(uint16_t *x, int step, int head_dim, const float *from)
 }
 
 /* Returns the scale. */
-static float append_i8(int8_t *x, int step, int head_dim, const float *from)
+ALWAYS_INLINE float append_codes(enum kv_format format, void *x, int step, int head_dim, const float *from)
 {
+    const float most = format == KV_I16 ? 32767.0f : 127.0f;
     vf top = vf_zero(), bad = vf_zero();
     for (int c = 0; c < head_dim; c += 16) {
         vf a = vf_load_n(from + c, head_dim - c < 16 ? head_dim - c : 16);
         top = vf_max(vf_abs(a), top);
         bad = vf_add(bad, vf_sub(a, a)); /* +0, or NaN */
     }
-    float scale = vf_hmax(top) / 127.0f + vf_sum(bad);
-    vf divisor = vf_set1(scale), limit = vf_set1(127.0f);
+    float scale = vf_hmax(top) / most + vf_sum(bad);
+    vf divisor = vf_set1(scale), limit = vf_set1(most);
     int32_t part[16];
     for (int c = 0; c < head_dim; c += 16) {
         int n = head_dim - c < 16 ? head_dim - c : 16;
         vf code = vf_zero();
         if (scale > 0.0f) code = vf_rint(vf_div(vf_load_n(from + c, n), divisor));
         vi_store(part, vf_to_int(vf_min(vf_max(code, vf_neg(limit)), limit)));
-        for (int i = 0; i < n; i++) x[(c + i) * step] = (int8_t)part[i];
+        for (int i = 0; i < n; i++)
+            if (format == KV_I16)
+                ((int16_t *)x)[(c + i) * step] = (int16_t)part[i];
+            else
+                ((int8_t *)x)[(c + i) * step] = (int8_t)part[i];
     }
     return scale;
 }
@@ -58,11 +63,16 @@ ALWAYS_INLINE void append_row(const struct kv_view *kv, uint8_t *block, int lane
         uint16_t *x = (uint16_t *)(void *)block;
         append_f16(x + lane, KV_BLOCK, d, k);
         append_f16(x + (KV_BLOCK + lane) * d, 1, d, v);
+    } else if (kv->format == KV_I16) {
+        float *scales = (float *)(void *)block;
+        int16_t *x = (int16_t *)(void *)(block + kv_scales_bytes(KV_I16));
+        scales[lane] = append_codes(KV_I16, x + lane, KV_BLOCK, d, k);
+        scales[KV_BLOCK + lane] = append_codes(KV_I16, x + (KV_BLOCK + lane) * d, 1, d, v);
     } else {
-        int8_t *x = (int8_t *)block;
-        float *scales = (float *)(void *)(block + 2 * (size_t)KV_BLOCK * (size_t)d);
-        scales[lane] = append_i8(x + lane, KV_BLOCK, d, k);
-        scales[KV_BLOCK + lane] = append_i8(x + (KV_BLOCK + lane) * d, 1, d, v);
+        float *scales = (float *)(void *)block;
+        int8_t *x = (int8_t *)(block + kv_scales_bytes(KV_I8));
+        scales[lane] = append_codes(KV_I8, x + lane, KV_BLOCK, d, k);
+        scales[KV_BLOCK + lane] = append_codes(KV_I8, x + (KV_BLOCK + lane) * d, 1, d, v);
     }
 }
 

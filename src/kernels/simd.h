@@ -23,6 +23,7 @@
  *     vi_set1 vi_zero vi_load vi_store vi_add vi_sub
  *     vf_load_f16(p) vf_load_bf16(p) vf_load_i8(p)          16 values of 2, 2, 1 bytes, any alignment
  *     vf_load_f16_n(p, n) vf_load_bf16_n(p, n) vf_load_i8_n(p, n)
+ *     vf_load_i16(p) vf_load_i16_n(p, n)
  *     vf_load_e4m3(p) vf_load_e5m2(p) vf_load_e8m0(p)       16 floats of a byte (float8.h); e4m3: times 2^-8. Codes of NaN
  *                                                           of e4m3 and e8m0 give some number
  *     vf_store_f16(p, v) vf_store_bf16(p, v)                round to nearest even

@@ -161,6 +161,17 @@ ALWAYS_INLINE vf vf_load_i8(const int8_t *p)
     return vf_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))));
 }
+ALWAYS_INLINE vf vf_load_i16(const int16_t *p)
+{
+    return vf_pair(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)p))),
+                   _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p + 8)))));
+}
+ALWAYS_INLINE vf vf_load_i16_n(const int16_t *p, int n)
+{
+    int16_t part[16] = {0};
+    memcpy(part, p, (size_t)n * sizeof *p);
+    return vf_load_i16(part);
+}
 ALWAYS_INLINE __m128i e4m3_words8(__m128i bytes) /* a sign extended to the bit below it is taken off there */
 {
     return _mm_and_si128(_mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7), _mm_set1_epi16((short)0xBF80));

@@ -93,6 +93,14 @@ ALWAYS_INLINE vf vf_load_i8(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
+ALWAYS_INLINE vf vf_load_i16(const int16_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)p)));
+}
+ALWAYS_INLINE vf vf_load_i16_n(const int16_t *p, int n)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(MASK_FIRST(n), p)));
+}
 /* A sign extended to the bit below it is taken off there. */
 ALWAYS_INLINE vf vf_load_e4m3(const uint8_t *p)
 {

@@ -78,6 +78,8 @@ ALWAYS_INLINE vf vf_load_f16_n(const uint16_t *p, int n) { VF_LANES(i < n ? floa
 ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p) { VF_LANES(float_from_bf16(p[i])); }
 ALWAYS_INLINE vf vf_load_bf16_n(const uint16_t *p, int n) { VF_LANES(i < n ? float_from_bf16(p[i]) : 0.0f); }
 ALWAYS_INLINE vf vf_load_i8(const int8_t *p) { VF_LANES((float)p[i]); }
+ALWAYS_INLINE vf vf_load_i16(const int16_t *p) { VF_LANES((float)p[i]); }
+ALWAYS_INLINE vf vf_load_i16_n(const int16_t *p, int n) { VF_LANES(i < n ? (float)p[i] : 0.0f); }
 ALWAYS_INLINE vf vf_load_e4m3(const uint8_t *p)
 {
     VF_LANES(float_from_f16((uint16_t)((p[i] & 0x80u) << 8 | (p[i] & 0x7Fu) << 7)));

@@ -4,11 +4,11 @@
 #include <assert.h>
 #include <string.h>
 
-const char *const kv_format_names[KV_COUNT] = {"f32", "f16", "i8"};
+const char *const kv_format_names[KV_COUNT] = {"f32", "f16", "i16", "i8"};
 
-bool kv_format_parse(const char *text, enum kv_format *out)
+bool kv_format_parse(const char *text, enum activations activations, enum kv_format *out)
 {
-    *out = KV_F32;
+    *out = activations == ACTIVATIONS_F32 ? KV_F32 : KV_I16;
     for (int i = 0; text && i < KV_COUNT; i++)
         if (!strcmp(text, kv_format_names[i])) return *out = (enum kv_format)i, true;
     return !text;

@@ -7,11 +7,13 @@
 #define MODEL_KV_CACHE_H
 #include "base/status.h"
 #include "model/kept_blocks.h"
+#include "qtensor/format.h"
 
-/* "f32", "f16", "i8". */
+/* "f32", "f16", "i16", "i8". */
 extern const char *const kv_format_names[KV_COUNT];
-/* NULL is f32. False where the text is none of these; *out is f32 then. */
-bool kv_format_parse(const char *text, enum kv_format *out);
+/* NULL: i16 beside integer activations, whose rounding costs more, else f32. False where the text is none of
+ * these; *out is what NULL gives then. */
+bool kv_format_parse(const char *text, enum activations activations, enum kv_format *out);
 
 struct kv_cache {
     enum kv_format format;

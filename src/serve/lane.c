@@ -1,31 +1,31 @@
 #include "serve/lane.h"
 #include "base/memory.h"
 #include "engine/context.h"
+#include "engine/model.h"
 #include "model/locate.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define KV_POSITIONS 16 /* a block of the cache */
-
 /* ---- what runs ---- */
 
-static int64_t value_bytes(const char *kv)
+/* Of keys and values in all layers. */
+static int64_t position_bytes(const struct lane *lane)
 {
-    return !kv || !strcmp(kv, "f32") ? 4 : 2; /* i8 has scales, too */
+    const gpt2q_config *c = gpt2q_model_config(lane->model);
+    return (int64_t)((size_t)c->n_layer * kv_block_bytes(lane->kv, c->n_head, c->n_embd / c->n_head) /
+                     KV_BLOCK);
 }
 
 /* Room for every row at its longest, unless that is more than a quarter of the memory that may be had. */
 static int64_t cache_positions(const struct lane *lane)
 {
     const struct serve_options *o = lane->options;
-    const gpt2q_config *c = gpt2q_model_config(lane->model);
-    int64_t row = (lane->n_ctx + KV_POSITIONS - 1) / KV_POSITIONS * KV_POSITIONS, all = o->rows * row;
-    int64_t most =
-        (int64_t)(memory_allowed("") / 4) / ((int64_t)c->n_layer * 2 * c->n_embd * (int64_t)sizeof(float));
+    int64_t row = (lane->n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK, all = o->rows * row;
+    int64_t most = (int64_t)(memory_allowed("") / 4) / position_bytes(lane);
     if (o->cache) return o->cache < row ? row : o->cache;
-    if (all > most) all = most / KV_POSITIONS * KV_POSITIONS;
+    if (all > most) all = most / KV_BLOCK * KV_BLOCK;
     return all < row ? row : all;
 }
 
@@ -110,10 +110,8 @@ static void name_lane(struct lane *lane, const struct lane *taken, size_t n)
 /* With the lanes before, and all connections. */
 static gpt2q_status check_memory(struct lane *lane, const struct lane *taken, size_t n, gpt2q_error *err)
 {
-    const gpt2q_config *c = gpt2q_model_config(lane->model);
     lane->plan.weights = gpt2q_model_bytes(lane->model);
-    lane->plan.cache =
-        (uint64_t)(cache_positions(lane) * c->n_layer * 2 * c->n_embd * value_bytes(lane->options->kv));
+    lane->plan.cache = (uint64_t)(cache_positions(lane) * position_bytes(lane));
     struct memory_plan all = lane->plan;
     for (size_t i = 0; i < n; i++) {
         all.weights += taken[i].plan.weights;
@@ -161,12 +159,13 @@ gpt2q_status lane_open(struct lane *lane, const struct serve_options *options, s
     date_model(lane);
     const int32_t most = gpt2q_model_config(lane->model)->n_positions;
     lane->n_ctx = options->ctx && options->ctx < most ? (int32_t)options->ctx : most;
-    s = check_memory(lane, taken, i, err);
+    s = context_kv_format(model_weights(lane->model), lane->own->activations, options->kv, &lane->kv, err);
+    if (!s) s = check_memory(lane, taken, i, err);
     if (!s) s = make_engine(lane, err);
     if (!s) s = warm_up(lane, err);
     if (s) return s;
     snprintf(lane->activations, sizeof lane->activations, "%s", gpt2q_context_activations(lane->ctx));
-    fingerprint_make(lane->model, lane->ctx, options->kv, lane->fingerprint);
+    fingerprint_make(lane->model, lane->ctx, lane->fingerprint);
     return GPT2Q_OK;
 }
 
@@ -245,7 +244,7 @@ void lane_describe(struct json_writer *w, const struct lane *lane)
     json_key(w, "meta"), json_open(w, '{');
     json_key(w, "scheme"), json_put_string(w, gpt2q_model_scheme(lane->model));
     json_key(w, "activations"), json_put_string(w, lane->activations);
-    json_key(w, "kv"), json_put_string(w, lane->options->kv ? lane->options->kv : "f32");
+    json_key(w, "kv"), json_put_string(w, kv_format_names[lane->kv]);
     json_key(w, "n_params"), json_put_unsigned(w, gpt2q_model_parameters(lane->model));
     json_key(w, "bytes"), json_put_unsigned(w, gpt2q_model_bytes(lane->model));
     json_key(w, "vocab_size"), json_put_integer(w, c->vocab_size);

@@ -7,6 +7,7 @@
 #define SERVE_LANE_H
 #include "base/json_writer.h"
 #include "engine/fingerprint.h"
+#include "model/kv_cache.h"
 #include "serve/histogram.h"
 #include "serve/memory_plan.h"
 #include "serve/options.h"
@@ -25,6 +26,7 @@ struct lane {
     gpt2q_model *model;
     char fingerprint[FINGERPRINT_TEXT];
     char activations[32];
+    enum kv_format kv;
     int32_t n_ctx;
     struct memory_plan plan; /* of this lane; connections 0 */
     int64_t created;         /* when the model's file was written, Unix seconds */

@@ -268,8 +268,7 @@ static void put_infos(struct text *t, const struct server *s, const struct snaps
             "gpt2q_model_info{model=\"%s\",scheme=\"%s\",activations=\"%s\",kv=\"%s\",fingerprint=\"%s\"} "
             "1\n",
             snapshots[i].model, escaped(gpt2q_model_scheme(s->lanes[i].model), a),
-            escaped(s->lanes[i].activations, b), s->options->kv ? s->options->kv : "f32",
-            s->lanes[i].fingerprint);
+            escaped(s->lanes[i].activations, b), kv_format_names[s->lanes[i].kv], s->lanes[i].fingerprint);
 }
 
 static void put_http(struct text *t, const struct server *s)

@@ -37,7 +37,7 @@ expect 'i8,f16 i8,f32 i8,fp8 ' compare --schemes i8,f
 expect 'i16 i8 ' compare --schemes f32,i8@i
 expect 'bf16 ' quantize --tensor 'h.0.*=b'
 expect 'i16 ' generate --activations i1
-expect 'f16 f32 i8 ' generate --kv=
+expect 'f16 f32 i16 i8 ' generate --kv=
 expect 'f16 f32 ' generate --kv=f
 expect 'gpt2 gpt2-large gpt2-medium gpt2-xl ' inspect --shape g
 expect 'error ' generate --truncate e

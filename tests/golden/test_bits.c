@@ -152,12 +152,38 @@ static void integer_schemes(void **state)
 static void cache_formats(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct setting setting = {.model = "tests/golden/data/tiny-odd",
-                                  .scheme = "f32",
-                                  .activations = "f32",
-                                  .kv = i ? "i8" : "f16"};
+    static const char *const formats[] = {"f16", "i16", "i8"};
+    for (int i = 0; i < 3; i++) {
+        struct setting setting = {
+            .model = "tests/golden/data/tiny-odd", .scheme = "f32", .activations = "f32", .kv = formats[i]};
         check_setting(&setting);
+    }
+}
+
+/* No `kv` is i16 beside integer activations, f32 beside floats. */
+static void the_default_cache(void **state)
+{
+    (void)state;
+    static const struct setting settings[] = {{"tests/golden/data/tiny-odd", "i8", NULL, "i16"},
+                                              {"tests/golden/data/tiny-odd", "i8", "i8", "i16"},
+                                              {"tests/golden/data/tiny-odd", "i8", "f32", "f32"},
+                                              {"tests/golden/data/tiny-odd", "f32", NULL, "f32"},
+                                              {"tests/golden/data/tiny-odd", "i8", "llm.int8", "i16"}};
+    int32_t ids[N_IDS], vocab_size = vocab_of(settings->model);
+    make_ids(ids, N_IDS, 3, vocab_size);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        float *logits[3]; /* by default, as expected, otherwise */
+        const char *const kv[3] = {NULL, settings[i].kv, strcmp(settings[i].kv, "f32") ? "f32" : "i16"};
+        for (int k = 0; k < 3; k++) {
+            struct setting s = settings[i];
+            s.kv = kv[k];
+            struct runner r = open_setting(&s, NULL, 1, 512);
+            logits[k] = logits_of(&r, ids, N_IDS, 0, vocab_size);
+            runner_close(&r);
+        }
+        expect_same(logits[1], logits[0], vocab_size, "the default cache", "any", 1, N_IDS, 0);
+        assert_memory_not_equal(logits[2], logits[0], (size_t)N_IDS * (size_t)vocab_size * sizeof(float));
+        for (int k = 0; k < 3; k++) free(logits[k]);
     }
 }
 
@@ -261,10 +287,13 @@ static void default_model(void **state)
 int main(void)
 {
     forward_use_every_thread(true); /* the models are small: their passes would run on one thread */
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiny_models),    cmocka_unit_test(integer_schemes),
-        cmocka_unit_test(cache_formats),  cmocka_unit_test(one_to_64_threads),
-        cmocka_unit_test(blocks_of_rows), cmocka_unit_test(an_observer_changes_nothing),
-        cmocka_unit_test(default_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models),
+                                       cmocka_unit_test(integer_schemes),
+                                       cmocka_unit_test(cache_formats),
+                                       cmocka_unit_test(the_default_cache),
+                                       cmocka_unit_test(one_to_64_threads),
+                                       cmocka_unit_test(blocks_of_rows),
+                                       cmocka_unit_test(an_observer_changes_nothing),
+                                       cmocka_unit_test(default_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,8 @@ static void models_are_listed(void **state)
     answer_free(&a);
     expect("GET", "/v1/models/tales-7m", "", NULL, 200, "\"id\":\"tales-7m\"");
     expect("GET", "/v1/models/tales-7m%3Af32%40f32", "", NULL, 200, "\"scheme\":\"f32\"");
+    expect("GET", "/v1/models/tales-7m", "", NULL, 200, "\"kv\":\"i16\"");
+    expect("GET", "/v1/models/tales-7m%3Af32%40f32", "", NULL, 200, "\"kv\":\"f32\"");
     expect("GET", "/models/small", "", NULL, 200, "\"aliases\":[\"small\"]");
     expect("GET", "/v1/models/none", "", NULL, 404, "\"code\":\"model_not_found\"");
 }

@@ -73,7 +73,7 @@ static void report(const char *isa, const char *name, void (*f)(void), double wo
 
 static void attention_cases(const char *isa)
 {
-    static const char *const names[KV_COUNT] = {"f32", "f16", "i8"};
+    static const char *const names[KV_COUNT] = {"f32", "f16", "i16", "i8"};
     static const int cases[][2] = {{15, 1},   {127, 1},  {1023, 1},  {1020, 4},
                                    {1016, 8}, {0, ROWS}, {512, ROWS}};
     for (enum kv_format format = 0; format < KV_COUNT; format++) {

@@ -95,7 +95,7 @@ static double stored(enum kv_format format, const float *x, int d, int c)
     if (format == KV_F16) return (double)float_from_f16(f16_from_float(x[c]));
     float top = 0.0f;
     for (int i = 0; i < d; i++) top = fmaxf(top, fabsf(x[i]));
-    float scale = top / 127.0f;
+    float scale = top / (format == KV_I16 ? 32767.0f : 127.0f);
     return (double)scale * (double)rintf(x[c] / scale);
 }
 
@@ -298,8 +298,8 @@ static void int8_codes_are_rounded_to_even(void **state)
     {
         struct kv_view kv = {KV_I8, 1, D, bytes, malloc(bytes), table};
         append(isa->kernels, &kv, 0, 3, k, zero);
-        const int8_t *codes = (const int8_t *)kv.pool;
-        const float *scales = (const float *)(const void *)(kv.pool + 2 * KV_BLOCK * D);
+        const int8_t *codes = (const int8_t *)(kv.pool + kv_scales_bytes(KV_I8));
+        const float *scales = (const float *)(const void *)kv.pool;
         for (int c = 0; c < D; c++) {
             assert_int_equal(codes[c * KV_BLOCK + 3], code[c]);
             assert_int_equal(codes[(KV_BLOCK + 3) * D + c], 0);
@@ -322,10 +322,40 @@ static void int8_codes_end_at_127(void **state)
     {
         struct kv_view kv = {KV_I8, 1, D, bytes, malloc(bytes), table};
         append(isa->kernels, &kv, 0, 3, k, k);
-        const int8_t *codes = (const int8_t *)kv.pool;
+        const int8_t *codes = (const int8_t *)(kv.pool + kv_scales_bytes(KV_I8));
         for (int c = 0; c < D; c++) {
             assert_int_equal(codes[c * KV_BLOCK + 3], code[c]);
             assert_int_equal(codes[(KV_BLOCK + 3) * D + c], code[c]);
+        }
+        free(kv.pool);
+    }
+}
+
+/* Ties to even, both ends, a scale of 0, and a subnormal scale, which is inexact: quotients end at the largest
+ * code. */
+static void int16_codes_are_rounded_to_even_and_end_at_32767(void **state)
+{
+    (void)state;
+    enum { D = 6 };
+    static const float k[3][D] = {{32767, 0.5f, 1.5f, -2.5f, -32766.5f, -32767},
+                                  {0, -0.0f},
+                                  {49000 * 0x1p-149f, -49000 * 0x1p-149f, 0x1p-149f}};
+    static const int16_t code[3][D] = {{32767, 0, 2, -2, -32766, -32767}, {0}, {32767, -32767, 1}};
+    static const float scale[3] = {1.0f, 0.0f, 0x1p-149f};
+    size_t bytes = kv_block_bytes(KV_I16, 1, D);
+    int32_t table[1] = {0};
+    for_each_isa(isa)
+    {
+        struct kv_view kv = {KV_I16, 1, D, bytes, malloc(bytes), table};
+        const float *scales = (const float *)(const void *)kv.pool;
+        const int16_t *codes = (const int16_t *)(const void *)(kv.pool + kv_scales_bytes(KV_I16));
+        for (int i = 0; i < 3; i++) {
+            append(isa->kernels, &kv, 0, 3, k[i], k[(i + 1) % 3]);
+            assert_true(scales[3] == scale[i] && scales[KV_BLOCK + 3] == scale[(i + 1) % 3]);
+            for (int c = 0; c < D; c++) {
+                assert_int_equal(codes[c * KV_BLOCK + 3], code[i][c]);
+                assert_int_equal(codes[(KV_BLOCK + 3) * D + c], code[(i + 1) % 3][c]);
+            }
         }
         free(kv.pool);
     }
@@ -362,6 +392,7 @@ int main(void)
         cmocka_unit_test(rows_are_appended_like_one_by_one),
         cmocka_unit_test(int8_codes_are_rounded_to_even),
         cmocka_unit_test(int8_codes_end_at_127),
+        cmocka_unit_test(int16_codes_are_rounded_to_even_and_end_at_32767),
         cmocka_unit_test(not_finite_stays_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,11 +31,12 @@ static gpt2q_scheduler_stats serve_with(struct settings set, struct question *al
 static void same_answers_in_every_pair_of_settings(void **state)
 {
     (void)state;
-    enum { N = 8, SCHEMES = 3, CACHES = 3 };
+    enum { N = 8, SCHEMES = 3, CACHES = 4 };
     enum { SPECULATE, BATCH, CHUNK, THREADS, ISA, SCHEME, CACHE, SHARING, N_FACTORS };
     static const int32_t speculate[] = {1, 2, 5, 64}, rows[] = {1, 2, 7}, chunks[] = {1, 6, 64},
                          threads[] = {1, 2, 3};
-    static const char *const schemes[] = {"f32", "i8", "i4:channel"}, *const caches[] = {"f32", "f16", "i8"};
+    static const char *const schemes[] = {"f32", "i8", "i4:channel"}, *const caches[] = {"f32", "f16", "i16",
+                                                                                         "i8"};
     const char *isas[MAX_VALUES];
     int n_isas = 0, v[MAX_FACTORS];
     for (size_t i = 0; i < isa_count(); i++)

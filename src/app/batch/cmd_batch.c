@@ -8,6 +8,7 @@
 #include "base/file_writer.h"
 #include "base/memory.h"
 #include "engine/context.h"
+#include "engine/model.h"
 #include "model/kv_cache.h"
 #include "model/locate.h"
 #include <inttypes.h>
@@ -125,21 +126,19 @@ static int check_options(int argc, char **argv, struct batch_shard *shard, enum 
 
 /* ---- the engine ---- */
 
-static size_t position_bytes(const gpt2q_config *c)
+static size_t position_bytes(const gpt2q_config *c, enum kv_format format)
 {
-    enum kv_format format;
-    kv_format_parse(opt.model.kv, &format); /* checked before */
     return (size_t)c->n_layer * kv_block_bytes(format, c->n_head, c->n_embd / c->n_head) / KV_BLOCK + 1;
 }
 
 /* Room for every row at its longest, unless that is more than half of the memory of this machine: then
  * requests wait for room. */
-static int64_t cache_positions(const gpt2q_config *c, int32_t n_ctx, bool padded)
+static int64_t cache_positions(const gpt2q_config *c, enum kv_format format, int32_t n_ctx, bool padded)
 {
     int64_t row = (n_ctx + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK + (padded ? KV_BLOCK : 0),
             all = opt.rows * row;
     int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) / 2 * (int64_t)sysconf(_SC_PAGESIZE),
-            most = memory / (int64_t)position_bytes(c);
+            most = memory / (int64_t)position_bytes(c, format);
     if (most > INT32_MAX) most = INT32_MAX;
     if (all > most) all = most / KV_BLOCK * KV_BLOCK;
     return all < row ? row : all;
@@ -158,12 +157,15 @@ static int make_scheduler(const gpt2q_model *model, bool padded, gpt2q_context *
     gpt2q_context_params p = gpt2q_context_params_default();
     gpt2q_scheduler_params sp = gpt2q_scheduler_params_default();
     int32_t rows = (int32_t)opt.rows;
+    enum kv_format format;
+    if (context_kv_format(model_weights(model), opt.model.activations, opt.model.kv, &format, &err))
+        return failed(&err);
     p.n_ctx = context_length(model);
     p.n_seq_max = padded ? 2 * rows : rows;
     p.n_batch = rows + (int32_t)opt.chunk;
     p.n_outputs = output_rows(&opt.generation, rows);
     if (p.n_outputs < OUTPUT_ROWS) p.n_outputs = OUTPUT_ROWS;
-    p.n_cache = cache_positions(c, p.n_ctx, padded);
+    p.n_cache = cache_positions(c, format, p.n_ctx, padded);
     p.n_threads = (int32_t)opt.model.threads;
     p.activations = opt.model.activations;
     p.kv = opt.model.kv;
@@ -198,11 +200,10 @@ static void describe_options(const gpt2q_model *model, const gpt2q_context *ctx,
              " ordered=%d ids=%d max_tokens=%" PRId64 " temperature=%.17g top_k=%" PRId64
              " top_p=%.17g min_p=%.17g repetition_penalty=%.17g seed=%" PRIu64 " samples=%" PRId64
              " stop=%016" PRIx64 " ignore_eos=%d logprobs=%" PRId64 " echo=%d truncate=%s",
-             gpt2q_model_scheme(model), overrides, gpt2q_context_activations(ctx),
-             opt.model.kv ? opt.model.kv : "f32", context_length(model), opt.format, shard->first + 1,
-             shard->step, !opt.unordered, g->ids, g->max_tokens, g->temperature, g->top_k, g->top_p, g->min_p,
-             g->repetition_penalty, g->seed, g->samples, hash_of_stops(), g->ignore_eos, g->logprobs, g->echo,
-             g->truncate);
+             gpt2q_model_scheme(model), overrides, gpt2q_context_activations(ctx), gpt2q_context_kv(ctx),
+             context_length(model), opt.format, shard->first + 1, shard->step, !opt.unordered, g->ids,
+             g->max_tokens, g->temperature, g->top_k, g->top_p, g->min_p, g->repetition_penalty, g->seed,
+             g->samples, hash_of_stops(), g->ignore_eos, g->logprobs, g->echo, g->truncate);
 }
 
 static gpt2q_status make_fingerprint(const struct batch_run *run, const gpt2q_context *ctx,

@@ -98,7 +98,6 @@ struct bench_plan {
     struct bench_test *tests;
     const int32_t *threads;
     int n_models, n_schemes, n_tests, n_threads, repeat, beside;
-    enum kv_format kv_format; /* of kv */
     bool all_logits, profile, quiet;
     struct tokenizer *tokenizer; /* of --tokenizer, and the text */
     char *text;

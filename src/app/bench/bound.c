@@ -60,8 +60,8 @@ struct bench_bound bench_bound(const struct bench_plan *plan, const struct bench
                                const struct gpt2_weights *weights, enum activations activations,
                                struct bench_rates rates)
 {
-    struct bound_sum s = {
-        .weights = weights, .activations = activations, .kv = plan->kv_format, .rates = rates};
+    struct bound_sum s = {.weights = weights, .activations = activations, .rates = rates};
+    kv_format_parse(plan->kv, activations, &s.kv); /* checked before */
     s.total.n_steps = test->kind == TEST_DECODE ? test->tokens : 1;
     if (test->kind == TEST_PREFILL)
         add_prefill(&s, test->tokens, plan->all_logits);

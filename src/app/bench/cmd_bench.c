@@ -284,7 +284,6 @@ static int run(int argc, char **argv)
                               .all_logits = opt.all_logits,
                               .profile = opt.profile,
                               .quiet = opt.model.quiet};
-    kv_format_parse(opt.model.kv, &plan.kv_format); /* checked before */
     const char *list = opt.schemes ? opt.schemes : opt.model.scheme;
     if (!list) list = !opt.shape && is_quantized_file(opt.model.model) ? "" : "f32,i8,i4";
     char *copy = mem_strdup(list);
