@@ -3,7 +3,7 @@ from collections import namedtuple
 
 Test = namedtuple("Test", "label lower_is_better batch")
 Peer = namedtuple("Peer", "label kind module variant packages")
-Own = namedtuple("Own", "label kind scheme kv")
+Own = namedtuple("Own", "label kind scheme kv")  # kv: None is the default
 
 PROMPT, POSITION, STEPS, FIRST_PROMPT = 512, 64, 48, 7
 TESTS = {
@@ -32,11 +32,11 @@ PEERS = {
 FIRST_TOKEN = ("ort-i8", "ct2-i8", "ov-i8", "llama-q8")  # start from a file of int8 weights, as gpt2q-i8 does
 TOKENIZERS = ("llama-q8",)
 OWN = {
-    "gpt2q-f32": Own("gpt2q f32", "f32", "f32", "f32"),
-    "gpt2q-i8": Own("gpt2q i8", "i8", "i8@i16", "f32"),
-    "gpt2q-i8@i8": Own("gpt2q i8, i8 activations", "i8", "i8@i8", "f32"),
+    "gpt2q-f32": Own("gpt2q f32", "f32", "f32", None),
+    "gpt2q-i8": Own("gpt2q i8", "i8", "i8@i16", None),
+    "gpt2q-i8@i8": Own("gpt2q i8, i8 activations", "i8", "i8@i8", None),
     "gpt2q-i8@i8-kv": Own("gpt2q i8, i8 activations and cache", "i8", "i8@i8", "i8"),
-    "gpt2q-i4": Own("gpt2q i4:g32", "i4", "i4:g32@i16", "f32"),
-    "gpt2q-i4@i8": Own("gpt2q i4:g32, i8 activations", "i4", "i4:g32@i8", "f32"),
+    "gpt2q-i4": Own("gpt2q i4:g32", "i4", "i4:g32@i16", None),
+    "gpt2q-i4@i8": Own("gpt2q i4:g32, i8 activations", "i4", "i4:g32@i8", None),
 }
 LABELS = {name: engine.label for name, engine in {**OWN, **PEERS}.items()}
