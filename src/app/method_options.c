@@ -247,6 +247,17 @@ static char *print_calibration(const struct calibration *c)
     return text;
 }
 
+int method_text(const struct method_options *o, const struct method_plan *plan, const char *model, bool quiet,
+                const struct quantizer *q, struct method_run *out)
+{
+    *out = (struct method_run){0};
+    if (!method_plan_needs_text(plan)) return EXIT_DONE;
+    const int code = open_texts(o, model, q, quiet, &out->text);
+    if (code) return code;
+    out->calibration = print_calibration(&out->text);
+    return out->calibration ? EXIT_DONE : failure("out of memory: metadata");
+}
+
 int method_run(const struct method_options *o, const struct method_plan *plan, const char *model, bool json,
                bool quiet, struct quantizer *q, struct method_run *out)
 {
@@ -258,18 +269,14 @@ int method_run(const struct method_options *o, const struct method_plan *plan, c
                                     .started_at = clock_seconds()};
     const struct methods_hooks hooks = {show_matrix, show_progress, &shown};
     const bool reads = method_plan_needs_text(plan);
-    *out = (struct method_run){0};
-    if (method_plan_is_plain(plan)) return EXIT_DONE;
-    int code = reads ? open_texts(o, model, q, quiet, &out->text) : EXIT_DONE;
-    if (code) return code;
+    const int code = method_text(o, plan, model, quiet, q, out);
+    if (code || method_plan_is_plain(plan)) return code;
     if (json) out->reports = cJSON_CreateArray();
     gpt2q_status s = methods_run(q, plan, reads ? &out->text : NULL, &hooks, &out->result, &err);
     clear_line(&shown);
     if (s == GPT2Q_CANCELLED) return signal_exit_code();
     if (s) return failed(&err);
     out->seconds = clock_seconds() - shown.started_at;
-    out->calibration = reads ? print_calibration(&out->text) : NULL;
-    if (reads && !out->calibration) return failure("out of memory: metadata");
     q->method = method_plan_print(plan, out->method, sizeof out->method);
     q->calibration = out->calibration;
     q->prepared = out->result.prepared;

@@ -28,6 +28,9 @@ struct method_run {
  * plain plan does nothing. */
 int method_run(const struct method_options *o, const struct method_plan *plan, const char *model, bool json,
                bool quiet, struct quantizer *q, struct method_run *out);
+/* Only the texts of a plan that reads some: out->text, out->calibration. For what had the methods run before. */
+int method_text(const struct method_options *o, const struct method_plan *plan, const char *model, bool quiet,
+                const struct quantizer *q, struct method_run *out);
 /* Adds "method", "calibration" and "losses" to the JSON report. */
 void method_run_json(struct method_run *r, cJSON *doc); /* takes the reports out of r */
 void method_run_free(struct method_run *r);

@@ -107,6 +107,13 @@ gpt2q_status checkpoint_write(const char *path, const struct trainer *t, const s
 
 /* ---- reading ---- */
 
+static bool is_of_run(const char *key, const struct run_option *options, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(key, options[i].key)) return true;
+    return !strcmp(key, KEY_FORMAT) || !strcmp(key, KEY_STEP);
+}
+
 static gpt2q_status check_options(const char *path, const struct safetensors *st,
                                   const struct run_option *options, size_t n, gpt2q_error *err)
 {
@@ -119,6 +126,13 @@ static gpt2q_status check_options(const char *path, const struct safetensors *st
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
                          "%s: is of a run with %s %s, not %s; a run goes on only as it began", path,
                          options[i].key, value ? value : "unset", options[i].value);
+    }
+    for (size_t i = 0; i < st->n_metadata; i++) {
+        const struct st_metadata *m = &st->metadata[i];
+        if (is_of_run(m->key, options, n)) continue;
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "%s: is of a run with %s %s, which is missing here; a run goes on only as it began",
+                         path, m->key, m->value);
     }
     return GPT2Q_OK;
 }

@@ -142,7 +142,7 @@ static void a_killed_run_goes_on_to_the_same_bytes(void **state)
     char first[SHA256_TEXT], resume[1200];
     int kills = 0;
     (void)state;
-    for (size_t r = 1; r < sizeof runs / sizeof *runs; r++) {
+    for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
         run(runs[r], "", in("out.gpt2q"));
         sum_of_file(in("out.gpt2q"), first);
         unlink(in("run.state"));
@@ -326,6 +326,66 @@ static void a_full_disk_loses_nothing(void **state)
     expect_sum(first, "kept.gpt2q", "without checkpoints");
 }
 
+/* A run of --from `from`, then --resume with what `change` has made of its file. */
+static void expect_refused_after(const char *from, void (*change)(void), const char *error)
+{
+    char options[2048];
+    unlink(in("run.state"));
+    snprintf(options, sizeof options, "%s -o %s --checkpoint %s", from, in("out.gpt2q"), in("run.state"));
+    struct cli c = cli_run("%s", words("%s", options));
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+    if (change) change();
+    snprintf(options, sizeof options, "%s -o %s --checkpoint %s --resume", from, in("x.gpt2q"),
+             in("run.state"));
+    expect_failure(1, error, words("%s", options));
+    assert_false(file_exists(in("x.gpt2q")));
+}
+
+static void make_start(const char *spec)
+{
+    struct cli c = cli_run("quantize -q %s -m %s -o %s --quiet --force", spec, directory, in("start.gpt2q"));
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+}
+
+static void other_start(void)
+{
+    struct cli c =
+        cli_run("quantize -q i4:g8:affine --method mse -m %s -o %s --quiet", directory, in("start.gpt2q"));
+    if (c.code) fail_msg("%s", c.error);
+    cli_free(&c);
+}
+
+static void other_calibration(void) { copy(in("b.txt"), "c.txt"); }
+
+/* Sets the last weight of the model. */
+static void set_weight(float value)
+{
+    gpt2q_error err;
+    char *data;
+    size_t n;
+    if (file_read(TINY "/model.safetensors", (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
+    memcpy(data + n - sizeof value, &value, sizeof value);
+    write_file(in("model.safetensors"), data, n);
+    mem_free(data);
+}
+static void other_model(void) { set_weight(0.25f); }
+
+static void files_of_a_run_count_by_their_content(void **state)
+{
+    char from[1024];
+    (void)state;
+    make_start("i4:g8:affine");
+    snprintf(from, sizeof from, "--from %s", in("start.gpt2q"));
+    expect_refused_after(from, other_start, "is of a run with --from a file with SHA-256");
+    copy(in("a.txt"), "c.txt");
+    snprintf(from, sizeof from, "-q i4:g8 --from gptq --calibrate %s --calibrate-tokens 512", in("c.txt"));
+    expect_refused_after(from, other_calibration, "is of a run with --calibrate 1 with SHA-256");
+    expect_refused_after("-q i8 --loss ce", other_model, "is of a run with model with SHA-256");
+    copy(TINY "/model.safetensors", "model.safetensors");
+}
+
 static void another_runs_checkpoint_is_refused(void **state)
 {
     char options[1024];
@@ -342,6 +402,15 @@ static void another_runs_checkpoint_is_refused(void **state)
     snprintf(options, sizeof options, "-q i8 --steps 21 -o %s --checkpoint %s --resume", in("x.gpt2q"),
              in("run.state"));
     expect_failure(1, "is of a run with --steps 20, not 21", words("%s", options));
+    unlink(in("run.state"));
+    snprintf(options, sizeof options, "--tensor wte.weight=i4:g8 --checkpoint %s", in("run.state"));
+    run("-q i8", options, in("out.gpt2q"));
+    snprintf(options, sizeof options, "-q i8 -o %s --checkpoint %s --resume", in("x.gpt2q"), in("run.state"));
+    expect_failure(1, "is of a run with --tensor 1 wte.weight=i4:g8, which is missing here",
+                   words("%s", options));
+    unlink(in("run.state"));
+    snprintf(options, sizeof options, "--checkpoint %s", in("run.state"));
+    run("-q i8", options, in("out.gpt2q"));
     assert_int_equal(file_read(in("run.state"), (size_t)1 << 28, &data, &n, &err), GPT2Q_OK);
     data[n - 5000] ^= 1;
     write_file(in("damaged.state"), data, n);
@@ -366,6 +435,7 @@ int main(void)
         cmocka_unit_test(divergence_keeps_the_last_good_weights),
         cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(another_runs_checkpoint_is_refused),
+        cmocka_unit_test(files_of_a_run_count_by_their_content),
         cmocka_unit_test(files_are_the_same_to_the_byte),
         cmocka_unit_test(a_killed_run_goes_on_to_the_same_bytes),
         cmocka_unit_test(an_interrupted_run_writes_what_there_is),

@@ -8,7 +8,6 @@
 #include "qtensor/dequantize.h"
 #include "qtensor/isa.h"
 #include "tokenizer/tokenizer.h"
-#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -229,6 +228,8 @@ static int begin(struct training *t, bool resumed)
     int code = EXIT_DONE;
     const bool plain = t->from_file || method_plan_is_plain(&t->plan) || resumed;
     t->plan.keep_rounded = true;
+    if (!t->from_file && resumed)
+        code = method_text(&t->o->method, &t->plan, t->path, true, &t->quantizer, &t->methods);
     if (!plain)
         code = method_run(&t->o->method, &t->plan, t->path, t->o->json, t->o->model.quiet, &t->quantizer,
                           &t->methods);
@@ -293,65 +294,6 @@ static int open_texts(struct training *t)
     return code;
 }
 
-/* ---- what a checkpoint is for ---- */
-
-__attribute__((format(printf, 3, 4))) static void note(struct training *t, const char *key,
-                                                       const char *format, ...)
-{
-    if (t->n_options == RUN_OPTIONS_MAX) return;
-    struct run_option *o = &t->options[t->n_options++];
-    va_list args;
-    snprintf(o->key, sizeof o->key, "%s", key);
-    va_start(args, format);
-    vsnprintf(o->value, sizeof o->value, format, args);
-    va_end(args);
-}
-
-static void note_options(struct training *t)
-{
-    const struct train_options *o = t->o;
-    const struct trainer_options *r = &t->trainer.options;
-    char plan[192], sum[SHA256_TEXT], scheme[SCHEME_TEXT_MAX], key[64];
-    struct sha256 hash;
-    note(t, "--loss", "%s", t->kl ? "kl" : "ce");
-    note(t, "--steps", "%d", r->steps);
-    note(t, "--batch-tokens", "%d", r->windows * r->window);
-    note(t, "--window", "%d", r->window);
-    note(t, "--warmup", "%d", r->warmup);
-    note(t, "--lr", "%.12g", r->rate);
-    note(t, "--scale-lr", "%.12g", r->scale_rate);
-    note(t, "--beta1", "%.12g", r->beta1);
-    note(t, "--beta2", "%.12g", r->beta2);
-    note(t, "--weight-decay", "%.12g", r->decay);
-    note(t, "--quantize", "%s", scheme_print(t->quantizer.base, scheme));
-    note(t, "scales", "%s", t->grids.learned ? "learned" : "recalibrated");
-    note(t, "--from", "%s",
-         t->from_file ? last_part(t->from_file) : method_plan_print(&t->plan, plan, sizeof plan));
-    for (size_t i = 0; i < o->model.overrides.n; i++) {
-        snprintf(key, sizeof key, "--tensor %zu", i + 1);
-        note(t, key, "%s", o->model.overrides.items[i]);
-    }
-    for (size_t i = 0; i < o->method.texts.n; i++) {
-        snprintf(key, sizeof key, "--calibrate %zu", i + 1);
-        note(t, key, "%s", last_part(o->method.texts.items[i]));
-    }
-    for (size_t i = 0; i < t->text.n_texts; i++) {
-        snprintf(key, sizeof key, "--text %zu with SHA-256", i + 1);
-        note(t, key, "%s", t->text.texts[i].sha256);
-    }
-    for (size_t i = 0; i < t->eval_text.n_texts; i++) {
-        snprintf(key, sizeof key, "--eval-text %zu with SHA-256", i + 1);
-        note(t, key, "%s", t->eval_text.texts[i].sha256);
-    }
-    if (t->eval_text.n_texts) note(t, "--eval-every", "%lld", (long long)o->eval_every);
-    if (t->eval_text.n_texts) note(t, "--eval-tokens", "%lld", (long long)o->eval_tokens);
-    if (t->from_file) note(t, "--from", "%s", last_part(t->from_file));
-    sha256_begin(&hash);
-    for (size_t i = 0; t->teacher.at && i < 1; i++)
-        sha256_add(&hash, t->teacher.at, t->teacher.params.floats * sizeof(float));
-    if (t->teacher.at) note(t, "model with SHA-256", "%s", sha256_print(&hash, sum));
-}
-
 /* ---- all of it ---- */
 
 double training_rate(const struct training *t)
@@ -413,9 +355,8 @@ int training_open(struct training *t)
     if (!code) code = open_texts(t); /* before the long work of a method */
     if (!code) code = begin(t, resumed);
     if (!code) code = create_trainer(t);
-    if (code) return code;
-    note_options(t);
-    return resumed ? resume(t) : EXIT_DONE;
+    if (!code) code = training_request(t);
+    return code || !resumed ? code : resume(t);
 }
 
 void training_close(struct training *t)

@@ -2,6 +2,7 @@
  *
  *     cmd_train.c   options and their checks
  *     start.c       where training begins: the model, the method or file, the grids, the texts
+ *     request.c     what a run was asked for, which its checkpoint holds
  *     run.c         the loop: steps, evaluations, checkpoints, what is shown
  *     save.c        the .gpt2q file, the exported directory, the CSV
  *     page.c        the page with the curve */
@@ -54,6 +55,9 @@ int training_open(struct training *t);
 int training_run(struct training *t);
 int training_save(struct training *t);
 void training_close(struct training *t);
+
+/* Notes in t->options all that the result depends on; files by their content. */
+int training_request(struct training *t);
 
 /* The default learning rate: of the fewest bits that are trained. */
 double training_rate(const struct training *t);
