@@ -239,6 +239,40 @@ static void exported_weights_are_those_behind_the_codes(void **state)
     cli_free(&y);
 }
 
+/* Every format with every grid: the same bytes on another machine, a file that is whole, and a divergence that falls. */
+static void every_grid_is_trained(void **state)
+{
+    static const char *const grids[] = {
+        "i4:tensor",     "i4:channel:affine --learn-scales",
+        "i3:g32",        "i3:g32:affine --learn-scales",
+        "i2:g16:signed", "i2:g16:minmax --learn-scales",
+        "i2:g16:affine", "i2:input:affine",
+        "nf4:g32",       "mxfp4",
+        "nvfp4",         "fp8:e4m3 --lr 1e-4",
+        "fp8:e5m2",      "i8:channel:minmax --learn-scales --lr 1e-4",
+    };
+    char options[1024], first[SHA256_TEXT];
+    (void)state;
+    for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
+        const bool fine = strstr(grids[i], "--lr") != NULL; /* so near that noise decides whether it falls */
+        snprintf(options, sizeof options,
+                 "-q %s%s --eval-text %s --eval-every 20 --eval-tokens 256 --json -o %s", grids[i],
+                 fine ? "" : " --lr 2e-3", in("a.txt"), in("out.gpt2q"));
+        cJSON *doc = expect_json(words("-j 3 %s", options));
+        const cJSON *e = item(doc, "evaluations");
+        const double before = number(cJSON_GetArrayItem(e, 0), "kl"),
+                     after = number(cJSON_GetArrayItem(e, 1), "kl");
+        if (!fine && !(after < before)) fail_msg("%s: from %g to %g", grids[i], before, after);
+        cJSON_Delete(doc);
+        sum_of_file(in("out.gpt2q"), first);
+        cJSON_Delete(expect_json(words("-j 1 --isa scalar %s", options)));
+        expect_sum(first, "out.gpt2q", grids[i]);
+        struct cli c = cli_run("inspect %s --check", in("out.gpt2q"));
+        if (c.code) fail_msg("%s: %s", grids[i], c.error);
+        cli_free(&c);
+    }
+}
+
 static void a_file_is_trained_on(void **state)
 {
     char options[1024];
@@ -293,6 +327,28 @@ static void bad_input_gets_a_sentence(void **state)
              in("x.gpt2q"));
     expect_failure(1, "is a directory where a", arguments);
     assert_false(file_exists(in("x.gpt2q")));
+}
+
+/* Sets the last weight of the model. */
+static void set_weight(float value)
+{
+    gpt2q_error err;
+    char *data;
+    size_t n;
+    if (file_read(TINY "/model.safetensors", (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
+    memcpy(data + n - sizeof value, &value, sizeof value);
+    write_file(in("model.safetensors"), data, n);
+    mem_free(data);
+}
+
+static void nan_is_refused_before_the_first_step(void **state)
+{
+    (void)state;
+    set_weight(NAN);
+    refuse(1, "wte.weight holds NaN", "-q i4:g8 -o %s", in("x.gpt2q"));
+    refuse(1, "wte.weight holds NaN", "-q f32 --loss ce -o %s", in("x.gpt2q"));
+    assert_false(file_exists(in("x.gpt2q")));
+    copy(TINY "/model.safetensors", "model.safetensors");
 }
 
 static void divergence_keeps_the_last_good_weights(void **state)
@@ -359,17 +415,6 @@ static void other_start(void)
 
 static void other_calibration(void) { copy(in("b.txt"), "c.txt"); }
 
-/* Sets the last weight of the model. */
-static void set_weight(float value)
-{
-    gpt2q_error err;
-    char *data;
-    size_t n;
-    if (file_read(TINY "/model.safetensors", (size_t)1 << 30, &data, &n, &err)) fail_msg("%s", err.message);
-    memcpy(data + n - sizeof value, &value, sizeof value);
-    write_file(in("model.safetensors"), data, n);
-    mem_free(data);
-}
 static void other_model(void) { set_weight(0.25f); }
 
 static void files_of_a_run_count_by_their_content(void **state)
@@ -430,8 +475,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_fall_and_are_told),
         cmocka_unit_test(exported_weights_are_those_behind_the_codes),
+        cmocka_unit_test(every_grid_is_trained),
         cmocka_unit_test(a_file_is_trained_on),
         cmocka_unit_test(bad_input_gets_a_sentence),
+        cmocka_unit_test(nan_is_refused_before_the_first_step),
         cmocka_unit_test(divergence_keeps_the_last_good_weights),
         cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(another_runs_checkpoint_is_refused),

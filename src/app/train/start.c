@@ -302,7 +302,7 @@ double training_rate(const struct training *t)
     if (t->o->rate > 0.0) return t->o->rate;
     for (int i = 0; i < t->grids.count; i++)
         if (scheme_bits(t->grids.list[i].scheme) < bits) bits = scheme_bits(t->grids.list[i].scheme);
-    return bits <= 2 ? 5e-4 : 2e-4;
+    return bits <= 2 ? 1e-3 : bits == 3 ? 4e-4 : 2e-4;
 }
 
 static int create_trainer(struct training *t)

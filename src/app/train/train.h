@@ -59,7 +59,8 @@ void training_close(struct training *t);
 /* Notes in t->options all that the result depends on; files by their content. */
 int training_request(struct training *t);
 
-/* The default learning rate: of the fewest bits that are trained. */
+/* The learning rate. Its default follows the fewest bits that are trained: with a bit less the bins are twice as wide, and weights have
+ * twice as far to go. */
 double training_rate(const struct training *t);
 /* "books.txt", of any path. */
 const char *last_part(const char *path);
