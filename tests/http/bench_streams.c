@@ -2,20 +2,26 @@
  * a connection of its own, and prints one JSON object: answers; those that were refused with 429; those that were otherwise not 200, or
  * not whole; events, seconds, and percentiles in milliseconds of the time to the first event, between events, and to a refusal.
  *
+ * A moment is when the kernel had the bytes for the client, not when this process came to read them: it shares the cores with the server,
+ * which the clients that it stands for do not. For the same reason it asks to run soon after it is woken (base/task.h).
+ *
  * CONNECTIONS are open at a time. With --rate there is no such number: R arrive a second, at random moments (Poisson), whatever is
  * still open. @FILE: a body a line, taken in turn. --seconds: no new ones after that. --pause: how long a client that was refused waits
  * before it is replaced by the next one. One thread, one epoll. For tools/bench_serve. */
+#include "base/task.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -25,7 +31,7 @@
 
 struct client {
     int fd;
-    double began, last;
+    double began, last, read_at;
     size_t n_head, matched, done; /* bytes of the status line; of "data: "; of "[DONE]" */
     char head[16];
     const char *request;
@@ -45,23 +51,35 @@ struct bench {
     uint64_t random;
 };
 
+static double seconds_of(struct timespec t) { return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec; }
+
+/* By the clock that the kernel stamps what arrives with. */
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return seconds_of(t);
+}
+
+static bool send_request(struct client *c)
+{
+    c->sent = write(c->fd, c->request, strlen(c->request)) == (ssize_t)strlen(c->request);
+    return c->sent;
 }
 
 static bool begin(struct bench *b, struct client *c)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)b->port)};
-    struct epoll_event e = {.events = EPOLLOUT | EPOLLIN | EPOLLRDHUP, .data.ptr = c};
+    struct epoll_event e = {.data.ptr = c};
+    const int on = 1;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     *c = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
                          .began = now(),
                          .request = b->requests[(size_t)b->started % b->n_requests]};
     if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS)) return false;
+    setsockopt(c->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     b->started++;
+    e.events = EPOLLIN | EPOLLRDHUP | (send_request(c) ? 0 : EPOLLOUT); /* loopback connects at once */
     return !epoll_ctl(b->epoll, EPOLL_CTL_ADD, c->fd, &e);
 }
 
@@ -70,9 +88,8 @@ static void match(const char *pattern, size_t n, char c, size_t *matched)
     if (*matched < n) *matched = c == pattern[*matched] ? *matched + 1 : c == pattern[0];
 }
 
-static void note_event(struct bench *b, struct client *c)
+static void note_event(struct bench *b, struct client *c, double t)
 {
-    double t = now();
     if (c->events++ == 0)
         b->first[b->n_first++] = t - c->began;
     else if (b->n_gaps < GAPS_MAX)
@@ -81,29 +98,52 @@ static void note_event(struct bench *b, struct client *c)
     b->events++;
 }
 
-static void take(struct bench *b, struct client *c, const char *bytes, size_t n)
+static void take(struct bench *b, struct client *c, const char *bytes, size_t n, double at)
 {
     for (size_t i = 0; i < n; i++) {
         if (c->n_head < sizeof c->head - 1) c->head[c->n_head++] = bytes[i];
         match("data: {", 7, bytes[i], &c->matched);
-        if (c->matched == 7) c->matched = 0, note_event(b, c);
+        if (c->matched == 7) c->matched = 0, note_event(b, c, at);
         match("[DONE]", 6, bytes[i], &c->done);
     }
+}
+
+/* Bytes, and when the last of them arrived. */
+static ssize_t receive(int fd, char *bytes, size_t n, double *at)
+{
+    union {
+        char bytes[256];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = bytes, .iov_len = n};
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(fd, &m, 0);
+    *at = now();
+    if (got <= 0) return got;
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+        if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec t;
+            memcpy(&t, CMSG_DATA(h), sizeof t);
+            *at = seconds_of(t);
+        }
+    return got;
 }
 
 static bool is_over(struct bench *b, struct client *c, uint32_t events)
 {
     static char bytes[1 << 16];
+    double at;
     if (!c->sent && (events & EPOLLOUT)) {
         struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = c};
-        c->sent = write(c->fd, c->request, strlen(c->request)) == (ssize_t)strlen(c->request);
         epoll_ctl(b->epoll, EPOLL_CTL_MOD, c->fd, &e);
-        if (!c->sent) return true;
+        if (!send_request(c)) return true;
     }
     if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return false;
-    ssize_t n = read(c->fd, bytes, sizeof bytes);
+    ssize_t n = receive(c->fd, bytes, sizeof bytes, &at);
     if (n < 0) return errno != EAGAIN;
-    take(b, c, bytes, (size_t)n);
+    c->read_at = at;
+    take(b, c, bytes, (size_t)n, at);
     return n == 0;
 }
 
@@ -114,7 +154,7 @@ static bool end(struct bench *b, struct client *c)
     close(c->fd);
     c->fd = -1;
     b->ended++;
-    if (refused) b->refusals[b->refused++] = now() - c->began;
+    if (refused) b->refusals[b->refused++] = c->read_at - c->began;
     b->bad += !refused && (strncmp(c->head, "HTTP/1.1 200", 12) != 0 || c->done != 6);
     if (refused && b->pause > 0) c->again_at = now() + b->pause;
     return c->again_at > 0;
@@ -168,6 +208,13 @@ static double next_gap(struct bench *b)
     return -log(((double)(b->random >> 11) + 0.5) / 9007199254740992.0) / b->rate;
 }
 
+static void await_events(const struct bench *b, double s)
+{
+    struct pollfd epoll = {.fd = b->epoll, .events = POLLIN};
+    struct timespec t = {.tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9)};
+    if (s > 0) ppoll(&epoll, 1, &t, NULL);
+}
+
 static void run_arrivals(struct bench *b, struct client *clients)
 {
     long live = 0;
@@ -178,8 +225,8 @@ static void run_arrivals(struct bench *b, struct client *clients)
             live++;
             next += next_gap(b);
         }
-        double wait = may_begin(b) ? next - now() : 1;
-        live -= take_events(b, wait < 0.001 ? 0 : (int)(wait * 1000), false);
+        await_events(b, may_begin(b) ? next - now() : 1);
+        live -= take_events(b, 0, false);
     }
 }
 
@@ -256,6 +303,8 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    task_runs_soon();
     long n = atol(argv[optind]);
     b.total = atol(argv[optind + 1]);
     b.port = atoi(argv[optind + 2]);
