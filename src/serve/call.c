@@ -305,6 +305,14 @@ static void answer_whole(struct call *c)
 
 /* ---- lives ---- */
 
+/* Where the scheduler was replaced meanwhile its steps begin anew. */
+static void note_freed(struct call *c)
+{
+    if (!c->cancelled || c->free_after < c->cancelled_after) return;
+    uint64_t steps = c->free_after - c->cancelled_after;
+    c->lane->freed[steps < 2 ? steps : 2]++;
+}
+
 static void free_if_done(struct call *c)
 {
     pthread_mutex_lock(&c->lock);
@@ -315,6 +323,7 @@ static void free_if_done(struct call *c)
     pthread_mutex_unlock(&c->host->news->lock);
     if (c->http || !over || enlisted) return;
     end_call(c);
+    note_freed(c);
     if (c->previous)
         c->previous->next = c->next;
     else
@@ -355,6 +364,8 @@ void calls_take_news(struct call_host *host)
 static void cancel_in_scheduler(struct call *c)
 {
     pthread_mutex_lock(&c->lane->lock);
+    c->cancelled = c->lane->scheduler != NULL;
+    if (c->cancelled) c->cancelled_after = gpt2q_scheduler_get_load(c->lane->scheduler).stats.steps;
     for (size_t i = 0; c->lane->scheduler && i < c->request.n_prompts; i++)
         gpt2q_scheduler_cancel(c->lane->scheduler, c->prompts[i].id);
     pthread_mutex_unlock(&c->lane->lock);

@@ -17,13 +17,16 @@ enum cancel_reason { CANCEL_DISCONNECT, CANCEL_SLOW, CANCEL_DEADLINE, CANCEL_SHU
 /* Calls with something new, from any thread to the I/O thread. */
 struct news {
     pthread_mutex_t lock;
+    pthread_cond_t taken;
     struct call *first;
     int event; /* an eventfd */
-    bool told;
+    bool told; /* and not taken yet */
 };
 bool news_open(struct news *n);
 void news_close(struct news *n);
-/* Wakes the I/O thread if something was enlisted since. */
+/* Wakes the I/O thread if something was enlisted since. Where it has not taken what it was told before, it waits for a core, and the caller
+ * gives way for a moment: it waits until the news are taken, NEWS_PATIENCE_S at most. */
+#define NEWS_PATIENCE_S 0.0001
 void news_tell(struct news *n);
 
 struct call_sample {
@@ -82,11 +85,13 @@ struct call {
     double first_token_at;
     size_t prefill_done, prefill_total;
     gpt2q_finish finish; /* of the last sample that ended */
+    uint64_t free_after; /* steps that had ended when its last sample did */
 
     /* the I/O thread's: */
     bool live; /* the scheduler has it, or had it */
     bool streams, answered, finished;
-    bool counted;
+    bool counted, cancelled;
+    uint64_t cancelled_after; /* steps that had ended then */
     int status;
     double arrived_at, wrote_at, told_prefill_at;
     size_t told_prefill;

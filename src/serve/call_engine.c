@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "openai/chat.h"
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- news ---- */
@@ -11,6 +12,7 @@ bool news_open(struct news *n)
 {
     *n = (struct news){.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     pthread_mutex_init(&n->lock, NULL);
+    pthread_cond_init(&n->taken, NULL);
     return n->event >= 0;
 }
 
@@ -18,6 +20,7 @@ void news_close(struct news *n)
 {
     if (n->event >= 0) close(n->event);
     pthread_mutex_destroy(&n->lock);
+    pthread_cond_destroy(&n->taken);
 }
 
 static void enlist(struct call *call)
@@ -32,9 +35,19 @@ static void enlist(struct call *call)
     pthread_mutex_unlock(&n->lock);
 }
 
+static void give_way(struct news *n)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(NEWS_PATIENCE_S * 1e9);
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    while (n->told && !pthread_cond_timedwait(&n->taken, &n->lock, &until)) continue;
+}
+
 void news_tell(struct news *n)
 {
     pthread_mutex_lock(&n->lock);
+    if (n->told) give_way(n);
     bool tell = n->first && !n->told;
     if (tell) n->told = true;
     pthread_mutex_unlock(&n->lock);
@@ -49,6 +62,7 @@ struct call *news_take(struct news *n)
     struct call *all = n->first;
     n->first = NULL;
     n->told = false;
+    pthread_cond_signal(&n->taken);
     pthread_mutex_unlock(&n->lock);
     return all;
 }
@@ -166,6 +180,7 @@ static void on_end(void *user, uint64_t request, int32_t sample, const gpt2q_res
     add_numbers(c, sample, r);
     take_result(p, sample, r);
     c->finish = r->finish;
+    c->free_after = gpt2q_scheduler_get_stats(c->lane->scheduler).steps;
     c->n_ended++;
     pthread_mutex_unlock(&c->lock);
     enlist(c);

@@ -9,7 +9,7 @@ static void answer(struct visit *v, struct http_request *r, int status, struct j
     struct reply reply;
     const struct reply_context context = visit_context(v);
     reply_begin(&reply, &context, "application/json");
-    if (status == 503) reply_header(&reply, "Retry-After", "1");
+    if (status == 503) reply_header(&reply, "Retry-After", "%d", v->server->state == SERVER_LOADING ? 2 : 1);
     v->status = reply_json(r, &reply, status, json_finish(w));
 }
 

@@ -79,6 +79,7 @@ static void when_loaded(void *user)
         error_set(&s->load_error, GPT2Q_OUT_OF_MEMORY, "the system gives no thread for the engine");
     if (s->load_error.status) return;
     s->engine_runs = true;
+    task_runs_soon(); /* threads inherit it, so the engine's is made before */
     if (s->state == SERVER_LOADING) s->state = SERVER_READY;
     say_ready(s);
     notify_systemd("READY=1");
@@ -90,12 +91,14 @@ static void log_numbers(struct server *s)
 {
     for (size_t i = 0; i < s->n_lanes; i++) {
         gpt2q_scheduler_load l = lane_load(&s->lanes[i]);
+        const uint64_t *freed = s->lanes[i].freed;
         log_event(&s->log, LOG_INFO, "numbers",
                   "%s: running %d, waiting %d, prompt tokens %llu, made %llu, steps %llu, cache %lld of "
-                  "%lld, connections %d",
+                  "%lld, connections %d, cancelled and free after 0, 1, more steps %llu, %llu, %llu",
                   s->lanes[i].id, (int)l.running, (int)l.waiting, (unsigned long long)l.stats.prompt_tokens,
                   (unsigned long long)l.stats.completion_tokens, (unsigned long long)l.stats.steps,
-                  (long long)l.cache_used, (long long)l.cache_positions, http_connections(s->http));
+                  (long long)l.cache_used, (long long)l.cache_positions, http_connections(s->http),
+                  (unsigned long long)freed[0], (unsigned long long)freed[1], (unsigned long long)freed[2]);
     }
 }
 
