@@ -1,8 +1,12 @@
 /* Parts of the server by themselves: when to come back, histograms, keys, origins. */
+#include "base/clock.h"
+#include "base/task.h"
+#include "serve/call_parts.h"
 #include "serve/guard.h"
-#include "serve/lane.h"
 #include "tests/support.h"
 #include <math.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void retry_after_is_honest(void **state)
@@ -143,9 +147,62 @@ static void memory_is_planned(void **state)
         err.message, "weights of 30 MB, caches of 20 MB and connections of 10 MB do not fit the 59 MB"));
 }
 
+/* The engine waits for a thread that has not taken what it was told, but not long; otherwise it does not wait, and tells once. */
+static void who_tells_gives_way(void **state)
+{
+    (void)state;
+    struct news n;
+    struct call call = {.in_news = true};
+    eventfd_t told = 0;
+    assert_true(news_open(&n));
+    n.first = &call;
+    news_tell(&n);
+    assert_true(n.told);
+    double began = clock_seconds();
+    news_tell(&n);
+    double waited = clock_seconds() - began;
+    assert_true(waited >= NEWS_PATIENCE_S * 0.9 && waited < 2);
+    assert_int_equal(eventfd_read(n.event, &told), 0);
+    assert_int_equal(told, 1);
+    assert_ptr_equal(news_take(&n), &call);
+    assert_false(n.told);
+    news_tell(&n);
+    assert_int_equal(eventfd_read(n.event, &told), -1); /* nothing new */
+    news_close(&n);
+}
+
+/* In ns, of the calling thread; 0 where the kernel has no slices to ask for. */
+static uint64_t slice(void)
+{
+    uint64_t attr[6] = {0};
+    return syscall(SYS_sched_getattr, 0, attr, (unsigned)sizeof attr, 0u) ? 0 : attr[3];
+}
+
+static void *soon(void *arg)
+{
+    uint64_t *slices = arg;
+    slices[0] = slice();
+    task_runs_soon();
+    slices[1] = slice();
+    return NULL;
+}
+
+static void slices_become_short(void **state)
+{
+    (void)state;
+    uint64_t slices[2], before = slice();
+    pthread_t task;
+    assert_true(task_start(&task, soon, slices));
+    task_join(task);
+    assert_int_equal(slice(), before); /* of that thread alone */
+    if (!slices[0]) skip();
+    assert_int_equal(slices[1], 100000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_tells_gives_way),      cmocka_unit_test(slices_become_short),
         cmocka_unit_test(memory_is_planned),        cmocka_unit_test(retry_after_is_honest),
         cmocka_unit_test(rates_are_of_ten_seconds), cmocka_unit_test(histograms_count_by_bounds),
         cmocka_unit_test(keys_are_compared_whole),  cmocka_unit_test(origins_and_hosts),
