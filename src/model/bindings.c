@@ -103,12 +103,24 @@ static gpt2q_status check_missing(const struct bindings *l, gpt2q_error *err)
         strcmp(first, "lm_head.weight") == 0 ? ", and config.json says that it is not tied to wte" : "");
 }
 
-/* A head that equals wte is tied to it: it is no tensor of its own. */
+const struct container_tensor *bindings_equal_head(const struct container *c)
+{
+    const struct container_tensor *of[PART_COUNT] = {0};
+    for (size_t f = 0; f < c->n_files; f++)
+        for (size_t i = 0; i < c->files[f].n_tensors; i++) {
+            const struct container_tensor *t = &c->files[f].tensors[i];
+            struct weight_id id;
+            if (weight_parse(weight_strip(t->name), &id) == NAME_WEIGHT) of[id.part] = t;
+        }
+    const struct container_tensor *head = of[PART_LM_HEAD], *wte = of[PART_WTE];
+    return head && wte && container_equal(head, wte) ? head : NULL;
+}
+
 static void tie_equal_head(struct bindings *l)
 {
     const struct binding *head = bound_to(l, PART_LM_HEAD), *wte = bound_to(l, PART_WTE);
     l->wte = *wte;
-    l->tied = !head || container_equal(head->tensor, wte->tensor);
+    l->tied = !head || head->tensor == bindings_equal_head(&l->container);
     if (!head || !l->tied) return;
     size_t at = (size_t)(head - l->items);
     memmove(&l->items[at], &l->items[at + 1], (l->n - at - 1) * sizeof *l->items);

@@ -32,6 +32,8 @@ gpt2q_status bindings_open(const char *directory, struct bindings *out, gpt2q_er
 void bindings_close(struct bindings *b);
 /* Adds a name to those of tensors that are no part of the model. */
 void bindings_leave_out(struct left_out *left, const char *name);
+/* The head that holds wte's numbers. It is tied to wte, and no weight of its own. NULL: there is none. */
+const struct container_tensor *bindings_equal_head(const struct container *c);
 /* Lists a second copy of a tied wte as the head. */
 void bindings_add_head(struct bindings *b);
 /* Calls fn for every tensor in the order of the files. It gets the numbers where they lie in the file, as

@@ -57,15 +57,15 @@ static void list_tensor(struct inventory *v, const char *file, const struct cont
     if (item->is_weight || !directory) v->parameters += item->elements;
 }
 
-/* A head that equals wte is not a weight of its own. */
 static void leave_out_equal_head(struct inventory *v)
 {
-    const struct inventory_tensor *found = inventory_find(v, "lm_head.weight");
-    const struct inventory_tensor *wte = inventory_find(v, "wte.weight");
-    if (!found || !wte || !container_equal(found->stored, wte->stored)) return;
-    struct inventory_tensor *head = &v->tensors[found - v->tensors];
-    head->is_weight = false;
-    v->parameters -= head->elements;
+    const struct container_tensor *head = bindings_equal_head(&v->container);
+    for (size_t i = 0; i < v->n_tensors && head; i++) {
+        struct inventory_tensor *item = &v->tensors[i];
+        if (item->stored != head) continue;
+        item->is_weight = false;
+        v->parameters -= item->elements;
+    }
 }
 
 static gpt2q_status list_files(struct inventory *v, gpt2q_error *err)
