@@ -43,25 +43,37 @@ static void offer_activations(const char *word, const char *before)
     }
 }
 
-/* Every SPEC of this build. Long forms come once a colon has been typed. */
+/* What may follow a format's name, after its colons. */
+static const char *const grans[] = {"", ":tensor", ":channel", ":input", ":g32", ":g64", ":g128"};
+static const char *const grids[] = {"", ":absmax", ":signed", ":minmax", ":affine"};
+
+/* The SPECs that begin with a format. Long forms come once a colon has been typed. */
+static void offer_format(const char *word, const char *before, const char *format)
+{
+    const char *colon = strchr(word + strlen(before), ':');
+    const size_t n_grans = colon ? sizeof grans / sizeof *grans : 1;
+    const size_t n_grids = colon && strchr(colon + 1, ':') ? sizeof grids / sizeof *grids : 1;
+    char spec[40];
+    for (size_t g = 0; g < n_grans; g++)
+        for (size_t z = 0; z < n_grids; z++) {
+            struct scheme scheme;
+            snprintf(spec, sizeof spec, "%s%s%s", format, grans[g], grids[z]);
+            if (!scheme_parse(spec, &scheme, NULL)) offer(word, before, spec, strlen(spec), NULL);
+        }
+}
+
+/* Every SPEC of this build. Of names that share a beginning up to a colon, as fp8:e4m3, that is offered first. */
 static void offer_schemes(const char *word, const char *before)
 {
-    static const char *const bases[] = {"f32", "f16", "bf16", "i8",    "i4",    "i3",
-                                        "i2",  "nf4", "fp8",  "mxfp4", "nvfp4", "notes"};
-    static const char *const grans[] = {"",     ":tensor", ":channel", ":input", ":g32",
-                                        ":g64", ":g128",   ":e4m3",    ":e5m2"};
-    static const char *const grids[] = {"", ":absmax", ":signed", ":minmax", ":affine"};
-    const char *colon = strchr(word + strlen(before), ':');
-    size_t n_grans = colon ? sizeof grans / sizeof *grans : 1;
-    size_t n_grids = colon && strchr(colon + 1, ':') ? sizeof grids / sizeof *grids : 1;
-    char spec[40];
-    for (size_t b = 0; b < sizeof bases / sizeof *bases; b++)
-        for (size_t g = 0; g < n_grans; g++)
-            for (size_t z = 0; z < n_grids; z++) {
-                struct scheme scheme;
-                snprintf(spec, sizeof spec, "%s%s%s", bases[b], grans[g], grids[z]);
-                if (!scheme_parse(spec, &scheme, NULL)) offer(word, before, spec, strlen(spec), NULL);
-            }
+    char family[40], last[40] = "";
+    for (int f = 0; f < QF_COUNT; f++) {
+        const char *name = format_facts[f].name;
+        snprintf(family, sizeof family, "%.*s", (int)strcspn(name, ":"), name);
+        if (strcmp(last, family)) offer_format(word, before, family);
+        if (strcmp(name, family) && strchr(word + strlen(before), ':')) offer_format(word, before, name);
+        memcpy(last, family, sizeof last);
+    }
+    offer_format(word, before, "notes");
 }
 
 /* The value of an option. It begins after `skip` bytes of `word`. A list goes on after its last comma. */
