@@ -148,14 +148,14 @@ static bool is_part(const char *s, size_t n)
     return true;
 }
 
-/* "name" or "owner/name". */
+/* Accepts "name" and "owner/name". */
 static bool is_repository(const char *s)
 {
     size_t n = strcspn(s, "/");
     return is_part(s, n) && (!s[n] || (is_part(s + n + 1, strlen(s + n + 1))));
 }
 
-/* A path within a repository. */
+/* Accepts a path within a repository. */
 static bool is_file(const char *s)
 {
     if (strlen(s) > NAME_MAX_IN) return false;
@@ -175,7 +175,7 @@ static bool is_revision(const char *s)
            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./")] == '\0';
 }
 
-/* The text of a token file, NULL if there is none; for mem_free. */
+/* Reads the text of a token file, for mem_free. NULL: there is none. */
 static char *token_of_file(const char *path)
 {
     char *text;
@@ -187,7 +187,7 @@ static char *token_of_file(const char *path)
     return NULL;
 }
 
-/* Where `hf auth login` leaves a token; for mem_free, NULL if that is nowhere. */
+/* The file in which `hf auth login` leaves a token, for mem_free. NULL: there is no such place. */
 static char *token_path(void)
 {
     if (variable("HF_TOKEN_PATH")) return mem_strdup(variable("HF_TOKEN_PATH"));
@@ -195,7 +195,7 @@ static char *token_path(void)
     return variable("HOME") ? path_join(variable("HOME"), ".cache/huggingface/token") : NULL;
 }
 
-/* $HF_TOKEN, else what `hf auth login` left; for mem_free, NULL if there is none. */
+/* The token: $HF_TOKEN, else what `hf auth login` left. For mem_free. NULL: there is none. */
 static char *find_token(void)
 {
     static const char *const variables[] = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"};
@@ -207,7 +207,7 @@ static char *find_token(void)
     return token;
 }
 
-/* Whether a token may go there: encrypted, or within this machine. */
+/* Whether a token may be sent there: the connection is encrypted, or stays within this machine. */
 static bool is_private(const char *url)
 {
     static const char *const here[] = {"http://localhost", "http://127.0.0.1", "http://[::1]"};
@@ -370,8 +370,9 @@ const struct command command_pull = {
     .arguments = "NAME[:FILE]",
     .summary = "fetch a model into the Hugging Face cache",
     .description = "NAME is a model of the hub, as gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or "
-                   "OWNER/NAME; with :FILE one file of "
-                   "it, as a GGUF. The files that gpt2q needs are fetched, checked against the sums that the "
+                   "OWNER/NAME. With :FILE one file of "
+                   "it is fetched, such as a GGUF. The files that gpt2q needs are fetched, checked against "
+                   "the sums that the "
                    "hub announces, and linked "
                    "into the cache as the Python library does it: each finds what the other fetched. An "
                    "interrupted pull goes on "

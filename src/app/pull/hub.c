@@ -10,7 +10,7 @@
 
 /* ---- addresses ---- */
 
-/* Appends text with everything escaped that is no letter, digit or one of "-._~" and `also`. False: no room. */
+/* Appends text. It escapes every byte but letters, digits, "-._~" and those in `also`. False: there is no room. */
 static bool append_escaped(char *url, const char *text, const char *also)
 {
     size_t n = strlen(url);
@@ -44,7 +44,7 @@ static size_t origin_length(const char *url)
     return host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
 }
 
-/* Where a redirection leads if it stays within the same origin: into url. False: it leads elsewhere. */
+/* Writes to url where a redirection within the same origin leads. False: it leads to another origin. */
 static bool follow_within(char url[TRANSFER_URL], const char *location)
 {
     size_t origin = origin_length(url), n = strlen(location);
@@ -58,7 +58,7 @@ static bool follow_within(char url[TRANSFER_URL], const char *location)
     return true;
 }
 
-/* Where a mirror leads that knows nothing of the file itself. */
+/* A mirror that knows nothing of the file itself leads to another server: writes its address to url. */
 static bool follow_elsewhere(char url[TRANSFER_URL], const char *location)
 {
     bool secure = !strncasecmp(location, "https://", 8);
@@ -78,7 +78,7 @@ static bool again_after(const struct hub *hub, enum transfer_end end, const stru
     return end == TRANSFER_DONE && (a->status == 429 || a->status == 408 || a->status >= 500);
 }
 
-/* Waits before attempt `n` (1, ..). False: there is none left, or the user stopped. */
+/* Waits before attempt `n` (1, ..). False: no attempt is left, or the user stopped. */
 static bool wait_before(struct hub *hub, int n, int64_t retry_after, const char *why)
 {
     int64_t seconds = retry_after >= 0 ? retry_after : n - 1;
@@ -110,7 +110,7 @@ static gpt2q_status refused(const struct hub *hub, const char *file, const struc
                      hub->endpoint, a->status);
 }
 
-/* A name for a file in the cache, and nothing that leaves a folder. */
+/* Whether this can name a file in the cache. Such a name never leads out of its folder. */
 static bool is_plain(const char *s, size_t least, size_t most)
 {
     size_t n = strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_");
@@ -139,7 +139,7 @@ static gpt2q_status broken(const struct hub *hub, const char *file, gpt2q_error 
     return error_set(err, inner.status, "%s: %s: %s", hub->repository, file, inner.message);
 }
 
-/* One answer that is no redirection within the hub; url changes on the way. The commit may stand in an earlier one. */
+/* Follows redirections within the hub to the last answer. url follows, too. An earlier answer may have named the commit. */
 static enum transfer_end ask(struct hub *hub, char url[TRANSFER_URL], struct transfer_answer *a,
                              gpt2q_error *err)
 {

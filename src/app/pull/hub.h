@@ -1,8 +1,8 @@
 /* What a hub of models (huggingface.co, or a mirror of it) says of one file.
  *
- * ENDPOINT/REPOSITORY/resolve/REVISION/FILE answers HEAD with the commit that the revision is (X-Repo-Commit), and with the
- * file's sum and size: X-Linked-Etag (SHA-256) and X-Linked-Size for large files, ETag (the name git gives the contents) and
- * Content-Length for others. Redirections within the hub lead to a model's new name; one to another host leads to the bytes. */
+ * ENDPOINT/REPOSITORY/resolve/REVISION/FILE answers HEAD. X-Repo-Commit is the commit of the revision. For large
+ * files X-Linked-Etag is the SHA-256 and X-Linked-Size the size. For others ETag is git's name of the contents and
+ * Content-Length the size. A redirection within the hub leads to a model's new name. One to another host leads to the bytes. */
 #ifndef PULL_HUB_H
 #define PULL_HUB_H
 #include "app/pull/transfer.h"
@@ -26,7 +26,7 @@ struct hub_file {
     int64_t size; /* bytes; -1: not said */
 };
 
-/* Errors name the model, and say what to do where the hub wants a token. */
+/* Errors name the model. Where the hub wants a token they say what to do. */
 gpt2q_status hub_describe(struct hub *hub, const char *file, struct hub_file *out, gpt2q_error *err);
 /* Fetches a file of `size` bytes (-1: not known) into `to`, which holds the first `have` bytes. A connection that breaks is tried
  * again. What has come stays in `to` after an error, too. */

@@ -26,7 +26,7 @@ static gpt2q_status add(struct pull *p, const char *name, const struct hub_file 
     return GPT2Q_OK;
 }
 
-/* Asks for a file and lists it where it is there. `needed`: it is an error if not. */
+/* Asks for a file and lists it if the hub has it. `needed`: else it is an error. */
 static gpt2q_status want(struct pull *p, const char *name, bool needed, bool *there, gpt2q_error *err)
 {
     struct hub_file what;
@@ -51,7 +51,7 @@ static gpt2q_status check_space(const char *path, int64_t needed, gpt2q_error *e
                      there / 1e6, (double)needed / 1e6);
 }
 
-/* Writes what is missing of an open blob, and checks it. */
+/* Writes what an open blob lacks, and checks it. */
 static gpt2q_status fill(struct pull *p, struct pull_file *f, struct blob *b, int64_t have, gpt2q_error *err)
 {
     gpt2q_status s = check_space(b->incomplete, f->size - have, err);
@@ -64,7 +64,7 @@ static gpt2q_status fill(struct pull *p, struct pull_file *f, struct blob *b, in
     return error_set(err, s, "%s: %s: %s", p->hub->repository, f->name, inner.message);
 }
 
-/* Bytes that turn out wrong may be those of an earlier pull: then all of the file is fetched once more. */
+/* Wrong bytes may come from an earlier pull. Then the whole file is fetched once more. */
 static gpt2q_status fetch(struct pull *p, const struct repository *r, struct pull_file *f, gpt2q_error *err)
 {
     struct blob b;

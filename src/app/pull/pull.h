@@ -1,10 +1,10 @@
-/* Which files of a model are fetched, in which order, and when they become visible.
+/* The files of a model that a pull fetches, their order, and when they become visible.
  *
- * Of a repository: config.json; the vocabulary (tokenizer.json, or vocab.json and merges.txt, and the small files beside them);
+ * Of a repository it fetches config.json; the vocabulary (tokenizer.json, or vocab.json and merges.txt, and the small files beside them);
  * and the weights in the first of these forms that is there: model.safetensors, model.safetensors.index.json with its shards,
  * pytorch_model.bin, pytorch_model.bin.index.json with its shards. With `file`, that file alone.
- * First every file is asked for, then each is fetched and checked, then all are linked into the snapshot, then the ref is
- * written: a pull that stops earlier leaves no model that is half there, only blobs that the next pull goes on with. */
+ * First it asks for every file. Then it fetches and checks each, links all into the snapshot, and writes the ref. A pull
+ * that stops earlier leaves no half of a model. It leaves blobs, and the next pull goes on with them. */
 #ifndef PULL_PULL_H
 #define PULL_PULL_H
 #include "app/pull/hub.h"
@@ -27,7 +27,7 @@ struct pull {
     const char *cache, *file; /* file: NULL for a whole model */
     /* What happens, for progress; all called with `user`. */
     void (*began)(void *user, const struct pull_file *f,
-                  int64_t have); /* a file, of which `have` bytes are here */
+                  int64_t have); /* a file begins; `have` of its bytes are here */
     void (*ended)(void *user, const struct pull_file *f);
     void (*waiting)(void *user); /* for another pull of the same file */
     void *user;
@@ -38,7 +38,7 @@ struct pull {
     char *path; /* of the snapshot, or of the one file; owned */
 };
 
-/* Fills the results. After an error, too, files[0..n) say what came; pull_free frees them. */
+/* Fills the results. files[0..n) say what came, also after an error. pull_free frees them. */
 gpt2q_status pull_run(struct pull *p, gpt2q_error *err);
 void pull_free(struct pull *p);
 #endif

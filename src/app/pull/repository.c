@@ -16,7 +16,7 @@
 
 /* ---- paths ---- */
 
-/* The parts joined by "/", for mem_free; NULL when memory is out. */
+/* Joins the parts by "/", for mem_free. NULL: memory is out. */
 static char *path_of(const char *a, const char *b, const char *c, const char *suffix)
 {
     size_t n = strlen(a) + strlen(b) + strlen(c) + strlen(suffix) + 3;
@@ -38,7 +38,7 @@ char *repository_blob(const struct repository *r, const char *etag)
     return path_of(r->folder, "blobs", etag, "");
 }
 
-/* mkdir -p of the folder, or of the folder that the path lies in. */
+/* Makes the folder, or the folder of a file, as mkdir -p does. */
 static gpt2q_status make_folders(const char *path, bool itself, gpt2q_error *err)
 {
     char *copy = mem_strdup(path);
@@ -92,7 +92,7 @@ static enum sum sum_of(const char *etag)
     return n == 64 ? SUM_SHA256 : n == 40 ? SUM_GIT : SUM_NONE;
 }
 
-/* Whether a file holds what its etag says; also its size. Where the etag is no sum, its size alone. */
+/* Whether a file holds what its etag says, and has its size. If the etag is no sum, only the size is compared. */
 static gpt2q_status holds(FILE *file, const char *path, const char *etag, int64_t size, bool *right,
                           gpt2q_error *err)
 {
@@ -139,7 +139,7 @@ static gpt2q_status lock(struct blob *b, const struct repository *r, const char 
     return s;
 }
 
-/* Whether the blob is there and whole. One that is not goes. */
+/* Whether the blob is there and whole. A damaged one is removed. */
 static gpt2q_status look(const struct blob *b, const char *etag, int64_t size, bool *there, gpt2q_error *err)
 {
     *there = false;
@@ -191,7 +191,7 @@ gpt2q_status blob_open(struct blob *b, const struct repository *r, const char *e
     return s;
 }
 
-/* Whether the file is what git keeps in the place of a large file: a server that has not the file itself sends that. */
+/* Whether the file is a pointer that git keeps in place of a large file. A server that lacks the file itself sends the pointer. */
 static bool is_pointer(FILE *file)
 {
     static const char head[] = "version https://git-lfs.github.com/spec/";
@@ -247,7 +247,7 @@ gpt2q_status repository_link(const struct repository *r, const char *commit, con
     char *beside = path ? path_of(path, "", "", temporary) : NULL;
     gpt2q_status s = beside ? make_folders(path, false, err) : error_memory(err, "a path", strlen(file));
     if (!s) {
-        /* path + "/" + ".link.PID" would lie within it. */
+        /* The temporary link lies beside the path, not within it. */
         snprintf(beside, strlen(path) + sizeof temporary, "%s%s", path, temporary);
         unlink(beside);
         if (symlink(target, beside) || rename(beside, path)) {

@@ -84,10 +84,10 @@ struct transfer {
     /* of the request under way */
     struct transfer_answer *answer;
     FILE *file;              /* NULL: HEAD */
-    int64_t begin, at, size; /* where the body is to begin, where the file ends, its whole size or -1 */
+    int64_t begin, at, size; /* where the body must begin; where the file ends now; its whole size, or -1 */
     int64_t range_begin;     /* of Content-Range; -1 */
     bool started, stopped;
-    gpt2q_error refused; /* what the write callback has against the body; "" */
+    gpt2q_error refused; /* why the write callback refused the body; "" */
 };
 
 gpt2q_status transfer_open(const struct transfer_options *options, struct transfer **out, gpt2q_error *err)
@@ -99,7 +99,7 @@ gpt2q_status transfer_open(const struct transfer_options *options, struct transf
     if (!t) return error_memory(err, "a transfer", sizeof *t);
     t->options = *options;
     t->curl = lib.init();
-    /* What libcurl would compress on the way would have other sizes than announced. */
+    /* A compressed body would not have the size that the server announced. */
     t->headers = lib.slist_append(NULL, "Accept-Encoding: identity");
     t->headers_with_token = lib.slist_append(NULL, "Accept-Encoding: identity");
     bool ok = t->curl && t->headers && t->headers_with_token;
@@ -128,7 +128,7 @@ void transfer_close(struct transfer *t)
     lib.global_cleanup();
 }
 
-/* The value of "Name: value" if the line has that name; its length without space and line end in *n. */
+/* The value of "Name: value" if the line has that name. *n is its length without spaces and line end. */
 static const char *header_value(const char *line, size_t length, const char *name, size_t *n)
 {
     size_t name_length = strlen(name);
@@ -143,12 +143,12 @@ static const char *header_value(const char *line, size_t length, const char *nam
 
 static void copy_value(char *to, size_t capacity, const char *value, size_t n)
 {
-    n = n < capacity ? n : 0; /* cut it would mean something else */
+    n = n < capacity ? n : 0; /* a value that is cut would mean something else */
     memcpy(to, value, n);
     to[n] = '\0';
 }
 
-/* An entity tag without W/ and quotes. */
+/* Copies an entity tag without W/ and quotes. */
 static void copy_etag(char *to, size_t capacity, const char *value, size_t n)
 {
     if (n >= 2 && !memcmp(value, "W/", 2)) value += 2, n -= 2;
@@ -167,7 +167,7 @@ static int64_t whole_number(const char *value, size_t n)
     return number;
 }
 
-/* "bytes 100-199/200": 100. */
+/* Of "bytes 100-199/200" the 100. */
 static int64_t range_begin(const char *value, size_t n)
 {
     if (n < 7 || strncasecmp(value, "bytes ", 6)) return -1;
@@ -183,7 +183,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *user)
     size_t n;
     (void)one;
     if (length >= 5 &&
-        !memcmp(line, "HTTP/", 5)) { /* another answer begins: what a redirection said of the file stays */
+        !memcmp(line, "HTTP/", 5)) { /* another answer begins; what a redirection said about the file stays */
         a->size = a->retry_after = t->range_begin = -1;
         a->etag[0] = a->error[0] = a->location[0] = '\0';
     } else if ((v = header_value(line, length, "content-length", &n))) {
@@ -208,7 +208,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *user)
     return length;
 }
 
-/* The body begins: where in the file? False: it is refused. */
+/* Finds where in the file the body begins. False: the body is refused. */
 static bool body_begins(struct transfer *t)
 {
     long status = 0;

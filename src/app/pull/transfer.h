@@ -1,7 +1,7 @@
-/* HTTP requests by libcurl. Knows nothing of models.
+/* HTTP requests by libcurl. It knows nothing about models.
  *
- * libcurl is loaded by the first transfer_open, not when the program starts: with its own libraries it would more than
- * double the time that every other command takes to start. A program built without libcurl's header refuses
+ * The first transfer_open loads libcurl. Loaded at the program's start, libcurl and its libraries would more than double the
+ * time that every other command takes to start. A program built without libcurl's header refuses
  * transfer_open with a sentence.
  *
  * libcurl itself heeds http_proxy, https_proxy, all_proxy and no_proxy. The certificates are those of SSL_CERT_FILE, else
@@ -22,7 +22,7 @@ struct transfer_options {
     void *user;
 };
 
-/* The headers of an answer that matter here; "" for what it does not have. */
+/* Headers of an answer. A text is "" if the answer lacks the header. */
 struct transfer_answer {
     long status;                      /* of HTTP */
     int64_t size, linked_size;        /* Content-Length, X-Linked-Size; -1 */
@@ -33,7 +33,7 @@ struct transfer_answer {
     char location[TRANSFER_URL];      /* as the server wrote it */
 };
 
-/* What a failed request means for the next one. */
+/* Whether another request may do better. */
 enum transfer_end {
     TRANSFER_DONE,
     TRANSFER_BROKEN, /* the connection failed or broke off: worth another attempt */
@@ -43,11 +43,11 @@ enum transfer_end {
 gpt2q_status transfer_open(const struct transfer_options *options, struct transfer **out, gpt2q_error *err);
 void transfer_close(struct transfer *t);
 
-/* HEAD, no redirection followed. TRANSFER_DONE for any answer, whatever its status; *err is filled otherwise. */
+/* HEAD, no redirection followed. Any answer is TRANSFER_DONE, whatever its status. Else *err is filled. */
 enum transfer_end transfer_head(struct transfer *t, const char *url, bool with_token,
                                 struct transfer_answer *answer, gpt2q_error *err);
-/* GET, redirections followed. `file` holds its first `have` bytes; the server is asked for the rest. One that sends all
- * of it, or refuses the range, makes the file begin anew. More than `size` bytes (-1: not known) are refused. */
+/* GET, redirections followed. `file` holds its first `have` bytes, and the server is asked for the rest. If the server sends
+ * all of it, or refuses the range, the file begins anew. More than `size` bytes (-1: not known) are refused. */
 enum transfer_end transfer_get(struct transfer *t, const char *url, FILE *file, int64_t have, int64_t size,
                                struct transfer_answer *answer, gpt2q_error *err);
 #endif
