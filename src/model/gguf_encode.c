@@ -1,5 +1,5 @@
 /* Scales are rounded to float16 after the codes were chosen with the unrounded ones, as in ggml. Products and sums are float32, each
- * rounded. Panels are shared out; a row's bytes depend on the row alone. */
+ * rounded. Threads share panels. A row's bytes depend on the row alone. */
 #include "model/gguf_encode.h"
 #include "base/checked.h"
 #include "base/memory.h"
@@ -119,7 +119,7 @@ static void encode_rows(void *arg, int share, int n)
             e->refused[share] = 1;
 }
 
-/* *refused: some row was. */
+/* *refused: some row could not be encoded. */
 static gpt2q_status encode_all(struct gguf_encoding *e, const char *name, const struct quantize_run *run,
                                bool *refused, gpt2q_error *err)
 {
@@ -196,7 +196,7 @@ gpt2q_status gguf_encode_exactly(const struct qtensor *w, const char *name, cons
 
 /* ---- ggml's rounding ---- */
 
-/* Toward zero. What is no number, where 1/d overflowed, is a code of a block whose scale is stored as 0. */
+/* Rounds toward zero. Where 1/d overflowed, x may be no number: then the scale is stored as 0 and any code will do. */
 static int truncate(float x, int most)
 {
     if (!(x > 0.0f)) return 0;
@@ -239,7 +239,7 @@ static float round_q8_0(const float *x, uint8_t *code)
     const float d = largest / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
     for (int i = 0; i < GGUF_GROUP; i++) {
         const float scaled = x[i] * inverse, size = fabsf(scaled) < 128.0f ? fabsf(scaled) : 0.0f;
-        const float whole = (float)(int)size; /* 128 and more: 1/d overflowed, where ggml's code is 0 */
+        const float whole = (float)(int)size; /* 128 and more: 1/d overflowed, and ggml's code is 0 */
         const int q = size - whole >= 0.5f ? (int)whole + 1 : (int)whole;
         code[i] = (uint8_t)(scaled < 0.0f ? -q : q);
     }
@@ -250,7 +250,7 @@ static bool encode_block(const struct gguf_type *type, const float *x, uint8_t *
 {
     uint8_t code[GGUF_GROUP];
     float d, min = 0.0f, sum = 0.0f;
-    for (int i = 0; i < GGUF_GROUP; i++) sum += 0.0f * x[i]; /* NaN where one is not finite */
+    for (int i = 0; i < GGUF_GROUP; i++) sum += 0.0f * x[i]; /* NaN if one is not finite */
     if (sum != 0.0f) return false;
     switch (type->id) {
     case ID_Q8_0: d = round_q8_0(x, code); break;

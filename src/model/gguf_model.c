@@ -83,7 +83,7 @@ static gpt2q_status check_kind(const struct gguf_file *f, gpt2q_error *err)
                      f->map.path, parts);
 }
 
-/* Reads a size of the model. `otherwise` 0: it must be there. */
+/* Reads a size of the model. Without the key it is `otherwise`; 0: the key must be there. */
 static gpt2q_status read_size(const struct gguf_file *f, const char *key, int64_t otherwise, int64_t *out,
                               gpt2q_error *err)
 {
@@ -94,7 +94,7 @@ static gpt2q_status read_size(const struct gguf_file *f, const char *key, int64_
     return error_set(err, GPT2Q_FORMAT, "%s: %s is missing", f->map.path, key);
 }
 
-/* The end of a text: an id of the vocabulary, which has `rows` entries, or else <|endoftext|>. */
+/* The id that ends a text. The vocabulary has `rows` entries. Without the key it is <|endoftext|>. */
 static gpt2q_status read_token(const struct gguf_file *f, const char *key, int64_t rows, int64_t *out,
                                gpt2q_error *err)
 {

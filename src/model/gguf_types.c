@@ -6,7 +6,7 @@
 #include <math.h>
 
 enum { ID_Q8_0 = 8, ID_Q2_K = 10, ID_Q3_K = 11, ID_Q6_K = 14, ID_MXFP4 = 39 };
-#define MXFP4_EXPONENT_MOST 252 /* of more, 6 times the scale is no float */
+#define MXFP4_EXPONENT_MOST 252 /* beyond this, 6 times the scale is no float */
 
 static float half_at(const uint8_t *p) { return float_from_f16((uint16_t)(p[0] | p[1] << 8)); }
 
@@ -133,7 +133,7 @@ const char *gguf_type_print(uint32_t id, char text[24])
 
 /* ---- exact schemes ---- */
 
-/* Whether one of 32 bytes is 0x80, code -128: eight bytes at once. A byte of z is 0 where there was one, and a 0 is what borrows. */
+/* Whether one of 32 bytes is 0x80, code -128. It looks at eight bytes at once. 0x80 makes a byte of z 0, and a 0 borrows. */
 static bool has_least_code(const uint8_t *code)
 {
     uint64_t any = 0;
@@ -155,7 +155,7 @@ static bool is_all_zero(const int8_t *code, int n)
 
 static bool half_is_finite(uint16_t half) { return (half & 0x7C00u) != 0x7C00u; }
 
-/* Scales that are float16 numbers, and so all but those of MXFP4, are looked at as such. */
+/* All scales but those of MXFP4 are float16 numbers, and are compared as such. */
 static struct gguf_findings look_at_halves(const struct gguf_type *type, const uint8_t *b, size_t n)
 {
     struct gguf_findings f = {0};
@@ -209,9 +209,9 @@ struct scheme gguf_scheme_of(const struct gguf_type *type, struct gguf_findings 
     struct qtensor_layout layout;
     s.grid = type->id == ID_MXFP4 ? QGRID_LEVELS : QGRID_SIGNED;
     if (!type->codes || !qtensor_layout(s, 1, cols, &layout)) return floats;
-    if (f.floats) return floats; /* who decodes what is not finite says so */
+    if (f.floats) return floats; /* decoding reports what is not finite */
     if (type->id == ID_MXFP4) return s;
-    /* absmax has no code -128, nor has its opposite a place; scales of groups in blocks of 256 have both signs */
+    /* absmax has no code -128, and negated it would be 128, which is no code; groups of blocks of 256 have scales of both signs */
     s.grid = type->has_min                                    ? QGRID_MINMAX
              : super || type->format == QF_I4 || f.least_code ? QGRID_SIGNED
                                                               : QGRID_ABSMAX;

@@ -41,7 +41,7 @@ void gguf_decode(const struct gguf_type *type, const uint8_t *block, float *valu
  * with scales in float32 Q2_K i2:g16:minmax, Q3_K i4:g16:signed, Q4_K i4:g32:minmax, Q5_K i8:g32:minmax, Q6_K
  * i8:g16:signed, IQ4_XS i8:g32:signed. Only the sign of a zero may be lost. An output has `cols` values. */
 struct scheme gguf_exact_scheme(const struct gguf_type *type, const uint8_t *blocks, size_t n, int cols);
-/* The same in parts: what is found in some blocks, and the scheme that follows from all findings together. */
+/* The same in parts: findings in some blocks of a type with codes, then the scheme that follows from all of them. */
 struct gguf_findings {
     bool floats;     /* a block that no scheme of codes holds */
     bool least_code; /* code -128 with a scale */

@@ -78,7 +78,7 @@ static int type_of(const struct vocabulary *v, uint64_t id)
     return v->types ? v->types->value[4 * id] : 1; /* types are small numbers */
 }
 
-/* Spelled in the byte alphabet as it stands. */
+/* Printable ASCII: the byte alphabet spells it as it stands. */
 static bool is_plain(struct gguf_string s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -169,8 +169,8 @@ static gpt2q_status make_merges(const struct vocabulary *v, struct text_builder 
     return GPT2Q_OK;
 }
 
-/* Writes added tokens in the form of tokenizer/added.h, in the file's own words if it has some; nothing if
- * <|endoftext|> is the only one. */
+/* Writes added tokens in the form of tokenizer/added.h. If the file has GGUF_OWN_EXTRAS, that text is used. If <|endoftext|>
+ * is the only added token, it writes nothing. */
 static gpt2q_status make_extras(const struct vocabulary *v, struct text_builder *t, gpt2q_error *err)
 {
     static const char *const truth[] = {"false", "true"};

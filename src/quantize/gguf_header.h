@@ -3,11 +3,11 @@
 #define QUANTIZE_GGUF_HEADER_H
 #include "model/gguf_file.h"
 
-struct gguf_header { /* all zero to begin with; data is for mem_free */
+struct gguf_header { /* begins as zeros; data is for mem_free */
     uint8_t *data;
     size_t n, room;
     uint64_t n_keys, n_tensors;
-    bool failed; /* memory was out: said at the end */
+    bool failed; /* memory was out; the end reports it */
 };
 
 void gguf_header_begin(struct gguf_header *h);
@@ -22,6 +22,6 @@ void gguf_put_u32(struct gguf_header *h, uint32_t value);
 /* Dimensions innermost first. */
 void gguf_put_tensor(struct gguf_header *h, const char *name, int n_dims, const uint64_t ne[],
                      const struct gguf_type *type, uint64_t offset);
-/* Fills up to a multiple of `alignment` and enters the counts. */
+/* Pads to a multiple of `alignment` and enters the counts. */
 gpt2q_status gguf_header_end(struct gguf_header *h, size_t alignment, gpt2q_error *err);
 #endif

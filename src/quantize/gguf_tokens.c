@@ -1,4 +1,4 @@
-/* A token has one name: added tokens and names outside the byte alphabet stand as they are, all others are spelled in it. */
+/* A token has one name. Added tokens and names outside the byte alphabet stand as they are. All others are spelled in it. */
 #include "quantize/gguf_tokens.h"
 #include "base/memory.h"
 #include "tokenizer/merges.h"
@@ -87,7 +87,7 @@ static gpt2q_status check_distinct(const struct names *n, const char *model, gpt
 
 /* ---- merges ---- */
 
-/* Appends a part to the text of a merge. False where a reader would not find it: it is an added token of another name. */
+/* Appends a part to the text of a merge. False: it is an added token of another name, and no reader would find it. */
 static bool put_part(struct names *n, int32_t id)
 {
     size_t length;
@@ -99,7 +99,7 @@ static bool put_part(struct names *n, int32_t id)
     return same;
 }
 
-/* Each is spelled behind the names, where the last one stood. */
+/* Each merge is spelled behind the names. The next one takes its place. */
 static gpt2q_status put_merges(struct gguf_header *h, struct names *n, const char *model, gpt2q_error *err)
 {
     uint32_t count;

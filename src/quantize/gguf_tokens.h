@@ -4,8 +4,8 @@
 #include "quantize/gguf_header.h"
 #include "tokenizer/tokenizer.h"
 
-/* Tokens, their types and merges, for `rows` rows of token_embd: rows without a token are unused ones called [PAD0] and so on. Refused:
- * tokens beyond the rows, two tokens of one name (a GGUF file tells them apart by nothing else). `model` is for messages. */
+/* Tokens, their types and merges, for `rows` rows of token_embd. Rows without a token become unused ones called [PAD0] and so on. It
+ * refuses tokens beyond the rows, and two tokens of one name, since a GGUF file knows tokens by their names. `model` is for messages. */
 gpt2q_status gguf_put_tokens(struct gguf_header *h, const struct tokenizer *t, int32_t rows,
                              const char *model, gpt2q_error *err);
 #endif

@@ -82,7 +82,7 @@ static gpt2q_status choose_types(struct gguf_writer *w, gpt2q_error *err)
 
 /* ---- keys ---- */
 
-/* llama.cpp's number of a mixture that is mostly of one type; all F32 where no other is there. */
+/* llama.cpp's number for a file that is mostly of one type. Without another type it is all F32. */
 static uint32_t file_type(const struct gguf_writer *w)
 {
     static const struct {
@@ -121,7 +121,7 @@ static void put_config(struct gguf_writer *w, const gpt2q_config *c, const char 
     gguf_put_float(h, "gpt2.attention.layer_norm_epsilon", c->layer_norm_epsilon);
 }
 
-/* What other readers do not know. Keys that say what is true without them are left out. */
+/* Keys that other readers do not know. A key is left out if its absence means the same. */
 static void put_own(struct gguf_header *h, const struct quantizer *q, const struct tokenizer_text *extras)
 {
     const gpt2q_config *c = &q->bindings.config;

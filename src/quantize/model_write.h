@@ -3,13 +3,13 @@
 #define QUANTIZE_MODEL_WRITE_H
 #include "quantize/quantizer.h"
 
-struct model_writer { /* all zero: none is open */
+struct model_writer { /* zeros: no writer is open */
     struct gpt2q_writer *gpt2q;
     struct gguf_writer *gguf;
 };
 
 bool model_path_is_gguf(const char *path);
-/* As gpt2q_writer_ and gguf_writer_ (gguf_write.h) say it; `force` is of the latter. */
+/* They do what gpt2q_writer_ and gguf_writer_ (gguf_write.h) say. Only the latter use `force`. */
 gpt2q_status model_writer_open(const char *path, struct quantizer *q, const char *source, bool force,
                                struct model_writer *out, gpt2q_error *err);
 gpt2q_status model_writer_put(const struct model_writer *w, const struct quantized *q, gpt2q_error *err);

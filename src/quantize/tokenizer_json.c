@@ -107,7 +107,7 @@ static void put_around(struct json_writer *w, const struct extras *e)
 
 /* ---- the model ---- */
 
-/* The name of a token with bytes: spelled in the alphabet if its bytes are known as it, else as it stands. `text` has room. */
+/* The name of a token with bytes. It is spelled in the byte alphabet if the token is found by its bytes, else it stands as it is. `text` has room. */
 static size_t name_token(const struct tokenizer *t, int32_t id, char *text)
 {
     size_t n;
@@ -119,7 +119,7 @@ static size_t name_token(const struct tokenizer *t, int32_t id, char *text)
     return n;
 }
 
-/* Whether an id is a token of an added token alone. */
+/* Whether only an added token has this id. */
 static bool is_only_added(const struct tokenizer *t, int32_t id)
 {
     size_t n;

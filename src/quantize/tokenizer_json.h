@@ -6,6 +6,6 @@
 /* Vocabulary, merges, added tokens with their flags, the space before a text and the ids around it. For mem_free; NULL when memory
  * is out. */
 char *tokenizer_json_print(const struct tokenizer *t);
-/* What tokenizer_config.json has to say beside it. */
+/* The text of the tokenizer_config.json that belongs to it. */
 char *tokenizer_config_print(const struct tokenizer *t);
 #endif
