@@ -131,7 +131,7 @@ static void leave_live(struct call *c)
     c->live = false;
 }
 
-/* All prompts or none. The call is alive before it is submitted, for the engine may answer at once. */
+/* Submits all prompts or none. The call is alive before that, because the engine may answer at once. */
 static gpt2q_status submit(struct call *c, struct openai_error *error)
 {
     const size_t n = c->request.n_prompts;
@@ -177,7 +177,7 @@ static void call_free(struct call *c)
     mem_free(c);
 }
 
-/* Text becomes ids here, where nobody waits for it; the scheduler would do it under its lane's lock. */
+/* Makes ids of the texts here, where no other request waits. The scheduler would do it under its lane's lock. */
 static bool tokenize_prompts(struct call *c, struct openai_error *error)
 {
     gpt2q_error why;
@@ -372,7 +372,7 @@ static void cancel_in_scheduler(struct call *c)
     engine_wake(c->host->engine);
 }
 
-/* Who has left wants nothing more; who waited too long, or whose server ends, is told so. */
+/* A client that has left gets nothing more. One that waited too long, or whose server ends, is told so. */
 void call_cancel(struct call *c, enum cancel_reason reason)
 {
     pthread_mutex_lock(&c->lock);

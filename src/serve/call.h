@@ -1,8 +1,8 @@
 /* A request to /v1/completions (or a chat) from its body to the last byte of its answer.
  *
- * Two threads meet here. The engine's thread calls back: tokens, text, the end of a sample; that goes into the samples, under the
- * call's lock, and the call is enlisted as news. The I/O thread takes the news, once a step, and answers. Nothing is written by the
- * engine's thread. What a slow client does not read waits in the samples, joined, up to a bound.
+ * Two threads meet here. The engine's thread brings tokens, text and the end of a sample. It puts them into the samples, under the
+ * call's lock, and enlists the call as news. It writes to no client. The I/O thread takes the news once a step and answers. Text
+ * that a slow client has not read waits in the samples, joined, up to a bound.
  *
  * A call lives until its connection has let go of it and the scheduler has ended all of its samples. */
 #ifndef SERVE_CALL_H
@@ -24,8 +24,8 @@ struct news {
 };
 bool news_open(struct news *n);
 void news_close(struct news *n);
-/* Wakes the I/O thread if something was enlisted since. Where it has not taken what it was told before, it waits for a core, and the caller
- * gives way for a moment: it waits until the news are taken, NEWS_PATIENCE_S at most. */
+/* Wakes the I/O thread if a call was enlisted since the last time. If the I/O thread has not taken the news before, it is waiting for a core: the
+ * caller then gives way until the news are taken, NEWS_PATIENCE_S at most. */
 #define NEWS_PATIENCE_S 0.0001
 void news_tell(struct news *n);
 
@@ -38,11 +38,11 @@ struct call_prompt {
     struct call *call;
     size_t index;
     uint64_t id;  /* the scheduler's */
-    int32_t *ids; /* of its text, until it is submitted; NULL: the scheduler makes them */
+    int32_t *ids; /* of its text, until they are submitted; NULL: the scheduler makes them */
     size_t n_ids;
 };
 
-struct call_host { /* what a call needs of the server; its strings stay */
+struct call_host { /* what calls need from the server; its strings outlive them */
     const struct serve_options *options;
     struct lane *lanes;
     size_t n_lanes;
@@ -50,8 +50,8 @@ struct call_host { /* what a call needs of the server; its strings stay */
     struct news *news;
     struct call *calls; /* all of them; the I/O thread's */
     uint64_t stream_events;
-    struct json_writer event; /* what events of streams are written with */
-    /* The call is answered, or its client has left: for the log and the numbers. */
+    struct json_writer event; /* the writer of all streams' events */
+    /* Called when a call is answered or its client has left, for the log and the metrics. */
     void (*ended)(void *user, struct call *call);
     void *user;
 };
@@ -77,7 +77,7 @@ struct call {
 
     pthread_mutex_t lock; /* of what follows */
     size_t n_ended;
-    bool left;                 /* nobody wants the rest */
+    bool left;                 /* no client wants the rest */
     struct openai_error error; /* code NULL: none */
     struct openai_usage usage;
     struct openai_timings timings;
@@ -99,18 +99,18 @@ struct call {
     size_t n_out, out_at, out_capacity;
 };
 
-/* Reads the body, n bytes, and chooses the lane. NULL: *error says why not; *lane is the one it would have had, or NULL. It may run in any
- * thread. tokenize: the ids of texts are made here, too. */
+/* Reads the body, n bytes, and chooses the lane. NULL: *error says why, and *lane is the lane it would have had, or NULL. It may run
+ * in any thread. tokenize: it also makes the ids of texts. */
 struct call *call_read(struct call_host *host, const char *body, size_t n, bool chat, bool tokenize,
                        struct openai_error *error, struct lane **lane);
-/* Hands all prompts to the lane's scheduler, or none: then it is freed, and *error says why. */
+/* Hands all prompts to the lane's scheduler, or none. Then it frees the call, and *error says why. */
 bool call_begin(struct call *c, struct http_request *r, const struct reply_context *context,
                 struct openai_error *error);
-/* Instead of call_begin: nobody waits for it any more. */
+/* Called instead of call_begin if the client has left meanwhile. */
 void call_discard(struct call *c);
-/* The lane of this id or alias; NULL and *error where there is none. NULL model: the first. */
+/* The lane of this id or alias. NULL: there is none, and *error says so. model NULL: the first lane. */
 struct lane *lane_find(const struct call_host *host, const char *model, struct openai_error *error);
-/* What the I/O thread does: with news; once in a while; when the client has left; when the connection has let go. */
+/* For the I/O thread: to take news; once in a while; when the client has left; when the connection has let go. */
 void calls_take_news(struct call_host *host);
 void calls_tick(struct call_host *host, double now);
 void call_cancel(struct call *call, enum cancel_reason reason);

@@ -1,4 +1,4 @@
-/* News, and what the scheduler calls, on the engine's thread. */
+/* News, and the scheduler's callbacks on the engine's thread. */
 #include "serve/call_parts.h"
 #include "base/clock.h"
 #include "openai/chat.h"

@@ -1,4 +1,4 @@
-/* The events of a stream: what waits in the samples becomes text for the client, on the I/O thread. */
+/* The events of a stream. On the I/O thread, tokens and text that wait in the samples become events for the client. */
 #include "serve/call_parts.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -46,7 +46,7 @@ static void put_event(struct call *c, struct json_writer *w)
     c->host->stream_events++;
 }
 
-/* The writer of events, empty: one for all calls, for they are written by one thread. */
+/* The writer of events, emptied. All calls share it, because one thread writes all events. */
 static struct json_writer *begin_event(struct call *c)
 {
     json_restart(&c->host->event);
@@ -103,7 +103,7 @@ static void put_samples(struct call *c)
     }
 }
 
-/* Everything that waits becomes events. Under the call's lock. */
+/* Makes events of all that waits. Under the call's lock. */
 static void put_all(struct call *c)
 {
     if (c->finished) return;

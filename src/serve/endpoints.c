@@ -1,4 +1,4 @@
-/* What is answered under each path: completions, models, health, version. */
+/* The answers of each path: completions, models, health, version. */
 #include "base/memory.h"
 #include "qtensor/isa.h"
 #include "serve/routes.h"

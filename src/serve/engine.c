@@ -3,7 +3,7 @@
 #include "base/task.h"
 #include "serve/call.h"
 
-/* A step does not wait for who holds the lock: the next one tells the same. */
+/* A step does not wait for another thread that holds the lock: the next step tells the same. */
 static void note_step(struct lane *lane, double seconds, uint64_t rows)
 {
     histogram_add(&lane->fresh.step_seconds, HISTOGRAM_SECONDS, seconds);
@@ -13,7 +13,7 @@ static void note_step(struct lane *lane, double seconds, uint64_t rows)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* Everything the scheduler had ends with this error; what it was is replaced. */
+/* All requests of the scheduler end with this error. A new context and scheduler replace the old ones. */
 static void replace(struct lane *lane, const gpt2q_error *why)
 {
     gpt2q_error err;
@@ -23,7 +23,7 @@ static void replace(struct lane *lane, const gpt2q_error *why)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* One pass; true: something is left to do. The scheduler is replaced by this thread alone, so that it needs no lock here. */
+/* Makes one pass. True: something is left to do. Only this thread replaces the scheduler, so reading it needs no lock here. */
 static bool step(struct lane *lane)
 {
     bool busy = false;

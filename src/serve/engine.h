@@ -1,5 +1,5 @@
-/* The engine's thread: steps the lanes in turn, sleeps while nothing is to do. A lane whose pass fails fails its own requests, gets
- * a new context, and goes on. */
+/* The engine's thread steps the lanes in turn, and sleeps while there is nothing to do. If a lane's pass fails, its own requests
+ * fail. It gets a new context and goes on. */
 #ifndef SERVE_ENGINE_H
 #define SERVE_ENGINE_H
 #include "serve/lane.h"
@@ -19,7 +19,7 @@ struct engine {
 
 bool engine_start(struct engine *e, struct lane *lanes, size_t n, struct news *news);
 void engine_stop(struct engine *e);
-/* There may be something to do. Any thread. */
+/* Says that there may be something to do. Any thread may call it. */
 void engine_wake(struct engine *e);
 /* Seconds since the engine last finished a step or slept; for the watchdog. */
 double engine_silent_s(struct engine *e);

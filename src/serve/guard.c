@@ -77,7 +77,7 @@ void guard_close(struct guard *g)
     g->n_keys = 0;
 }
 
-/* Every byte of what was given is looked at, whatever the key. */
+/* Looks at every byte of the given text, whatever the key. */
 static unsigned differs(const char *given, size_t n, const char *key)
 {
     size_t m = strlen(key);

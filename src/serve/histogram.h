@@ -1,4 +1,4 @@
-/* Counts by size, as Prometheus has them: bucket i counts what is at most bounds[i]. */
+/* Counts by size, as Prometheus has them. Bucket i counts values of at most bounds[i]. */
 #ifndef SERVE_HISTOGRAM_H
 #define SERVE_HISTOGRAM_H
 #include <stddef.h>
@@ -7,7 +7,8 @@
 #define HISTOGRAM_BUCKETS 16
 
 struct histogram {
-    uint64_t counts[HISTOGRAM_BUCKETS]; /* of each bucket alone; the last: what is beyond all bounds */
+    uint64_t
+        counts[HISTOGRAM_BUCKETS]; /* of each bucket alone; the last one counts values beyond all bounds */
     uint64_t n;
     double sum;
 };

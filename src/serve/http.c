@@ -1,4 +1,4 @@
-/* A request from its first line to its end, and connections: what libmicrohttpd calls. */
+/* Requests from the first line to the end, and connections. libmicrohttpd calls these functions. */
 #include "serve/http_parts.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -174,7 +174,7 @@ static bool of_one_ip(const struct connection *c)
     return n > s->limits.connections_of_ip;
 }
 
-/* A client that leaves is seen by our own epoll. libmicrohttpd looks at no socket of a suspended connection, and where a client sends
+/* Our own epoll sees that a client leaves. libmicrohttpd looks at no socket of a suspended connection. If a client sends
  * half of a request and leaves at once, it reads the half and waits for the rest. */
 static void watch_client(struct connection *c)
 {

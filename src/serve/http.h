@@ -1,11 +1,11 @@
-/* HTTP/1.1 by libmicrohttpd in an epoll loop of our own, on one thread. It knows nothing of models and of JSON: it hands whole
- * requests to its user, who answers now or later, with bytes or with a stream.
+/* HTTP/1.1 by libmicrohttpd in an epoll loop of our own, on one thread. It knows nothing about models and JSON. It hands whole
+ * requests to its user. The user answers now or later, with bytes or with a stream.
  *
- * What libmicrohttpd 0.9.75 does not do, this file does: requests that could be framed in two ways are refused (two lengths, a
- * length with chunks, two hosts); headers, bodies and answers have deadlines; a client that leaves is noticed at once, also while
- * its request waits; a connection too many is told so. See http.c, where each has its reason.
+ * This layer does four things that libmicrohttpd 0.9.75 does not. It refuses requests that could be framed in two ways (two lengths, a
+ * length with chunks, two hosts). Headers, bodies and answers have deadlines. It notices at once that a client leaves, also while
+ * its request waits. A connection too many is told so. http.c has the reasons.
  *
- * All functions are for the thread that turns the loop. */
+ * Only the thread that turns the loop may call these functions. */
 #ifndef SERVE_HTTP_H
 #define SERVE_HTTP_H
 #include "base/status.h"
@@ -31,18 +31,18 @@ struct http_header {
 };
 
 #define HTTP_END   (-1) /* the stream ends well */
-#define HTTP_BREAK (-2) /* it is cut: the client sees that something is missing */
-/* Bytes for the client, at most `max`; 0: none yet, http_wake will tell. */
+#define HTTP_BREAK (-2) /* the stream is cut; the client sees that something is missing */
+/* Gives at most `max` bytes for the client. 0: none yet; http_wake follows when there are some. */
 typedef ssize_t http_read_fn(void *user, char *to, size_t max);
 
 struct http_events {
-    /* The headers are there, the body is not. May answer (a refusal): then the body is not read and the connection ends. */
+    /* The headers have come, the body has not. It may refuse by an answer. Then the body is not read and the connection ends. */
     void (*begin)(void *user, struct http_request *r);
-    /* The request is there. Answers now or later. */
+    /* The whole request has come. It answers now or later. */
     void (*complete)(void *user, struct http_request *r);
-    /* The client has left; what runs for it can be stopped. `ended` follows. */
+    /* The client has left. Its work can be stopped. `ended` follows. */
     void (*gone)(void *user, struct http_request *r);
-    /* The answer is out, or will never be. The request is not valid afterwards. */
+    /* The answer is sent, or never will be. The request is not valid afterwards. */
     void (*ended)(void *user, struct http_request *r, bool whole);
     /* The body of a refusal that this layer makes, as text, at most `max` bytes; r may be NULL. */
     size_t (*refusal)(void *user, struct http_request *r, const char *code, const char *message, char *to,
@@ -59,10 +59,10 @@ void http_close(struct http_server *s);
 void http_turn(struct http_server *s, int ms);
 /* fn(user) on this loop's thread when fd can be read. False: no memory. */
 bool http_watch(struct http_server *s, int fd, void (*fn)(void *user), void *user);
-/* Listens no more; answers from now on end their connections. */
+/* Stops listening. From now on an answer ends its connection. */
 void http_quiesce(struct http_server *s);
 int http_connections(const struct http_server *s);
-/* Answered requests that were refused here, by reason; for counting. NULL-terminated names. */
+/* Counts of requests that this layer refused, by reason. The list of names ends with NULL. */
 uint64_t http_refused(const struct http_server *s, const char *code);
 
 const char *http_method(const struct http_request *r);
@@ -81,7 +81,7 @@ void *http_user(const struct http_request *r);
 /* Answers with a copy of n bytes. A second answer is ignored. */
 void http_answer(struct http_request *r, int status, const struct http_header *headers, size_t n_headers,
                  const char *body, size_t n);
-/* Answers with what `read` gives, chunked. */
+/* Answers with the bytes that `read` gives, chunked. */
 void http_stream(struct http_request *r, int status, const struct http_header *headers, size_t n_headers,
                  http_read_fn *read, void *user);
 /* The stream has news. */

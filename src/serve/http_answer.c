@@ -1,4 +1,4 @@
-/* What a request says, and what is answered: whole, as a stream, or by a refusal of this layer. */
+/* The parts of a request, and answers: whole, as a stream, or a refusal of this layer. */
 #include "serve/http_parts.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -98,7 +98,7 @@ void http_answer(struct http_request *r, int status, const struct http_header *h
                  headers, n_headers);
 }
 
-/* Data are on their way from the moment the reader gives some until it is asked again. */
+/* Bytes are on their way from the moment the reader gives some until it is asked again. */
 static ssize_t read_stream(void *cls, uint64_t at, char *to, size_t max)
 {
     struct http_request *r = cls;
@@ -169,8 +169,8 @@ static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
-/* Two servers must never read the end of a request in two ways: where a proxy took the other length, what it sends next would be
- * a request of somebody's own making. */
+/* Two servers must never see the end of a request in two places. If a proxy took the other length, an attacker could hide a
+ * request of his own in the body. */
 static bool refuses_framing(struct http_request *r)
 {
     struct framing f = {0};

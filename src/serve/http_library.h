@@ -1,4 +1,4 @@
-/* libmicrohttpd's functions, loaded when the server starts: linked, the library and those it needs would take 2 ms of every
+/* libmicrohttpd's functions, loaded when the server starts. Linked, the library and those it needs would add 2 ms to every
  * start of the program. */
 #ifndef SERVE_HTTP_LIBRARY_H
 #define SERVE_HTTP_LIBRARY_H

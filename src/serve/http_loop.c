@@ -12,7 +12,7 @@
 
 /* ---- deadlines ---- */
 
-/* During an upload libmicrohttpd takes no answer; nothing of one was sent, so it may be written beside it. */
+/* During an upload libmicrohttpd takes no answer. No byte of an answer was sent yet, so it may be written to the socket directly. */
 static void time_out(struct http_request *r)
 {
     struct http_server *s = r->connection->server;
@@ -37,7 +37,7 @@ void http_tell_gone(struct http_request *r)
     http_resume(r);
 }
 
-/* Of an answer in one piece only the socket's queue shows whether the client reads. */
+/* For an answer in one piece only the socket's queue shows whether the client reads. */
 static void look_for_progress(struct http_request *r, double now)
 {
     int queued = 0;
@@ -53,7 +53,7 @@ static void check_connection(struct connection *c, double now)
     const struct http_limits *l = &c->server->limits;
     struct http_request *r = c->request;
     if (r) look_for_progress(r, now);
-    if (c->left && (!r || !r->complete)) { /* what it sent was read: the rest never comes */
+    if (c->left && (!r || !r->complete)) { /* all it sent was read; the rest never comes */
         shutdown(c->fd, SHUT_RDWR);
     } else if (!r) {
         if (now - c->idle_since > (c->served ? l->idle_s : l->header_s)) shutdown(c->fd, SHUT_RDWR);

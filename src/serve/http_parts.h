@@ -1,5 +1,5 @@
-/* The insides of http.h, shared by its files: http.c (a request from its first line to its end, and connections), http_answer.c (what
- * a request says, and what is answered), http_loop.c (deadlines, the loop, opening and closing). */
+/* The insides of http.h, shared by its files: http.c (a request from its first line to its end, and connections), http_answer.c (the
+ * parts of a request, and answers), http_loop.c (deadlines, the loop, opening and closing). */
 #ifndef SERVE_HTTP_PARTS_H
 #define SERVE_HTTP_PARTS_H
 #include "serve/http.h"
@@ -14,13 +14,13 @@
     ((size_t)16384) /* nearly all that an idle connection costs; the header block is at most half of it */
 #define SPARE_CONNECTIONS                                                                                    \
     64 /* beyond the limit, to be told so: libmicrohttpd would leave them waiting without a word */
-#define SWALLOW     ((size_t)65536) /* of a body that is too large, so that the answer can be sent */
+#define SWALLOW     ((size_t)65536) /* read from a body that is too large, so that the answer can be sent */
 #define SWEEP_S     0.25
 #define REFUSAL_MAX 1024
 
 enum watched { WATCHED_DAEMON, WATCHED_FD, WATCHED_CLIENT };
 
-struct watch { /* what an event of our epoll points to */
+struct watch { /* an event of our epoll points to one */
     enum watched kind;
     void (*fn)(void *user);
     void *user;
@@ -76,13 +76,13 @@ struct http_server {
 void http_resume(struct http_request *r);
 void http_suspend(struct http_request *r);
 void http_count_refusal(struct http_server *s, const char *code);
-/* Refusals of this layer, as JSON. The second looks at the headers: true if it has refused. */
+/* Refusals of this layer, as JSON. The second looks at the headers. True: it has refused. */
 void http_refuse(struct http_request *r, int status, const char *code, const char *message);
 bool http_refuses_early(struct http_request *r);
-/* The client has left, or is given up. */
+/* The client has left, or the server gives it up. */
 void http_tell_gone(struct http_request *r);
 
-/* What libmicrohttpd calls. */
+/* libmicrohttpd calls these. */
 enum MHD_Result http_handle(void *cls, struct MHD_Connection *mhd, const char *path, const char *method,
                             const char *version, const char *data, size_t *n, void **state);
 void *http_request_new(void *cls, const char *uri, struct MHD_Connection *mhd);

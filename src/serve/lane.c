@@ -92,7 +92,7 @@ static bool id_is_taken(const struct lane *lane, const struct lane *taken, size_
     return false;
 }
 
-/* NAME for the first lane of a model; NAME:SPEC for others, NAME:SPEC@ACT where that is taken, too. */
+/* NAME for the first lane of a model. NAME:SPEC for others, or NAME:SPEC@ACT if that is taken, too. */
 static void name_lane(struct lane *lane, const struct lane *taken, size_t n)
 {
     const char *name = gpt2q_model_name(lane->model);
@@ -107,7 +107,7 @@ static void name_lane(struct lane *lane, const struct lane *taken, size_t n)
         snprintf(lane->id, sizeof lane->id, "%.90s:%.40s#%d", name, scheme, i);
 }
 
-/* With the lanes before, and all connections. */
+/* The memory of this lane, of the lanes before, and of all connections. */
 static gpt2q_status check_memory(struct lane *lane, const struct lane *taken, size_t n, gpt2q_error *err)
 {
     lane->plan.weights = gpt2q_model_bytes(lane->model);
@@ -212,7 +212,7 @@ double lane_rate(const struct lane *lane)
 int retry_after(int64_t tokens, double tokens_per_s)
 {
     if (tokens <= 0) return 1;
-    if (!(tokens_per_s > 0)) return 2; /* nothing is known yet */
+    if (!(tokens_per_s > 0)) return 2; /* no rate is known yet */
     double s = ceil((double)tokens / tokens_per_s);
     return s < 1 ? 1 : s > 60 ? 60 : (int)s;
 }

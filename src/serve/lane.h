@@ -1,8 +1,8 @@
-/* A lane: a model in one scheme with one kind of activations, and what runs it: context, scheduler and queue of its own. One engine
+/* A lane is a model in one scheme with one kind of activations. It has a context, a scheduler and a queue of its own. One engine
  * thread steps the lanes in turn, so that they share the cores fairly.
  *
- * The model never changes. Context and scheduler do after a failed pass: the lane's lock keeps others from meeting a scheduler that
- * is being replaced. */
+ * The model never changes. After a failed pass the context and the scheduler are replaced. The lane's lock keeps other threads
+ * from the scheduler meanwhile. */
 #ifndef SERVE_LANE_H
 #define SERVE_LANE_H
 #include "base/json_writer.h"
@@ -44,20 +44,20 @@ struct lane {
         completion_tokens;
     uint64_t finished[4];  /* by gpt2q_finish */
     uint64_t cancelled[4]; /* by enum cancel_reason */
-    uint64_t freed[3];     /* of these, by the steps that ended before all they had was free: 0, 1, more */
-    double rate_at[11];    /* what was done by then, a second apart: for Retry-After */
+    uint64_t freed[3];     /* of the cancelled, by the steps that ended before all they had was free: 0, 1, more */
+    double rate_at[11];    /* tokens done by then, a second apart, for Retry-After */
     uint64_t rate_tokens[11];
     size_t n_rates;
 };
 
-/* Opens the model and makes what runs it, warm by one pass. `taken`: the lanes before, whose ids are taken. */
+/* Opens the model, makes its context and scheduler, and makes one pass to warm up. The ids of the lanes in `taken` are taken. */
 gpt2q_status lane_open(struct lane *lane, const struct serve_options *options, size_t i,
                        const struct lane *taken, gpt2q_error *err);
 void lane_close(struct lane *lane);
-/* A new context and scheduler in place of failed ones; under the lock. */
+/* Makes a new context and scheduler in place of failed ones. Under the lock. */
 gpt2q_status lane_renew(struct lane *lane, gpt2q_error *err);
 gpt2q_scheduler_load lane_load(struct lane *lane);
-/* Once a second: remembers what was done, for the rate of the last ten. */
+/* Called once a second. It remembers the tokens done, for the rate of the last ten seconds. */
 void lane_note_rate(struct lane *lane, double now);
 /* Tokens per second of the last ten seconds; 0: not known. */
 double lane_rate(const struct lane *lane);

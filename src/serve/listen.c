@@ -91,7 +91,7 @@ static gpt2q_status open_tcp(struct listening *l, const char *host, const char *
 
 /* ---- Unix ---- */
 
-/* A socket that somebody answers on is somebody's; one that nobody does is what a killed server left. */
+/* A socket that answers belongs to a server that runs. One that does not was left by a killed server. */
 static bool is_answered(const struct sockaddr_un *a)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -1,4 +1,4 @@
-/* Sockets to listen on: TCP, a Unix path, or those that systemd hands over. */
+/* Sockets to listen on: TCP, a Unix path, or sockets that systemd hands over. */
 #ifndef SERVE_LISTEN_H
 #define SERVE_LISTEN_H
 #include "base/status.h"
@@ -17,6 +17,6 @@ struct listening {
 gpt2q_status listen_open(struct listening *l, const struct serve_options *o, gpt2q_error *err);
 /* Removes the Unix socket and, if the HTTP layer has not taken them, closes the rest. */
 void listen_close(struct listening *l, bool close_fds);
-/* Tells systemd, where it asked: "READY=1". Others hear nothing. */
+/* Tells systemd "READY=1" if it asked for it. */
 void notify_systemd(const char *text);
 #endif

@@ -35,7 +35,7 @@ void log_reopen(struct log *l)
 {
     if (!l->path) return;
     int fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
-    if (fd < 0) return; /* the old one is better than none */
+    if (fd < 0) return; /* the old file is better than none */
     close(l->fd);
     l->fd = fd;
 }

@@ -1,4 +1,4 @@
-/* The log: a line when a request ends, none per token. It never blocks: a line that cannot be written now is dropped and counted. */
+/* The log has a line for each request, written when it ends. It never blocks. A line that cannot be written now is dropped and counted. */
 #ifndef SERVE_LOG_H
 #define SERVE_LOG_H
 #include "base/json_writer.h"
@@ -14,8 +14,8 @@ struct log {
     uint64_t dropped;
 };
 
-/* path: NULL or "stderr", "-" for standard output, or a file that is written on. format: "text", "json", or NULL by what standard error is; level: "error", "warning", "info", "debug". False: not opened, errno
- * says why. */
+/* path: NULL or "stderr" for standard error, "-" for standard output, or a file to append to. format: "text" or "json"; NULL: text on a
+ * terminal, else JSON. level: "error", "warning", "info" or "debug". False: the log is not open, and errno says why. */
 bool log_open(struct log *l, const char *path, const char *format, const char *level);
 /* Opens the file again, as after a rotation. */
 void log_reopen(struct log *l);

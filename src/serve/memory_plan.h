@@ -1,4 +1,4 @@
-/* What a server may take, and what it will. */
+/* The memory that a server may take, and the memory that it will take. */
 #ifndef SERVE_MEMORY_PLAN_H
 #define SERVE_MEMORY_PLAN_H
 #include "base/status.h"
@@ -12,6 +12,6 @@ struct memory_plan {
 /* Bytes that this process may have: the least of this machine's memory, RLIMIT_AS, and its control groups' limit (systemd's
  * MemoryMax). root: "" but for tests. */
 uint64_t memory_allowed(const char *root);
-/* Refuses what cannot fit, with the numbers. */
+/* Refuses a plan that cannot fit, with the numbers. */
 gpt2q_status memory_plan_check(const struct memory_plan *plan, uint64_t allowed, gpt2q_error *err);
 #endif

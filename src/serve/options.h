@@ -1,4 +1,4 @@
-/* What an operator asks of the server. The command fills it and owns its strings. */
+/* The options of the server. The command fills them in and owns the strings. */
 #ifndef SERVE_OPTIONS_H
 #define SERVE_OPTIONS_H
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* The page: four files that the Makefile makes part of the program. It asks nobody but this server. */
+/* The page is four files. The Makefile makes them part of the program. The page asks no other server. */
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "serve/routes.h"

@@ -42,7 +42,7 @@ int reply_json(struct http_request *r, struct reply *reply, int status, char *js
     return status;
 }
 
-/* The same request would fail again: clients that try every 5xx twice should not. */
+/* The same request would fail again. This tells clients that repeat every 5xx not to. */
 static bool is_final(const char *code)
 {
     return !strcmp(code, "non_finite") || !strcmp(code, "deadline_exceeded") || !strcmp(code, "internal");

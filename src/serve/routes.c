@@ -1,4 +1,4 @@
-/* Which request goes where, who may ask, and what is noted at its end. */
+/* Leads requests to their endpoints, checks who may ask, and logs and counts them at their end. */
 #include "serve/routes.h"
 #include "base/memory.h"
 #include <ctype.h>
@@ -128,7 +128,7 @@ static int method_of(const struct http_request *r)
 
 static bool needs_key(const struct server *s, const struct visit *v)
 {
-    if (!v->route) return true; /* what exists is not told either */
+    if (!v->route) return true; /* without a key nobody learns which paths exist */
     return v->route->key && !(v->route->endpoint == endpoint_metrics && s->options->open_metrics);
 }
 
@@ -316,7 +316,7 @@ static void note_call(struct visit *v, struct call *c, bool whole)
     l->queue_ms = c->timings.queue_ms;
     l->prefill_ms = c->timings.prefill_ms;
     l->decode_ms = c->timings.decode_ms;
-    /* A client that has all of its answer may be gone before that is noticed. */
+    /* A client may have all of its answer and be gone before the server notices. */
     const bool over = whole || c->n_ended == c->n_samples;
     l->finish = c->error.code ? "error" : over ? finishes[c->finish] : "cancelled";
     pthread_mutex_unlock(&c->lock);

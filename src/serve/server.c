@@ -16,11 +16,11 @@
 
 #define TICK_S     0.1
 #define URI_MAX    2048
-#define LAST_S     1.0 /* for what is cut to be told so */
+#define LAST_S     1.0 /* for clients whose answers are cut to be told so */
 #define WATCHDOG_S 5.0
-#define STUCK_S    60.0 /* a pass that takes longer is none */
+#define STUCK_S    60.0 /* an engine that makes no step for so long is stuck */
 
-/* ---- loading: a thread of its own, so that probes are answered meanwhile ---- */
+/* ---- loading, on a thread of its own: probes are answered meanwhile ---- */
 
 static void *load(void *arg)
 {
@@ -118,7 +118,7 @@ static void begin_stop(struct server *s, int signal)
     if (s->n_stops > 1) return;
     s->stop_signal = signal;
     s->stop_at = clock_seconds();
-    if (s->state == SERVER_LOADING) { /* nothing was promised yet */
+    if (s->state == SERVER_LOADING) { /* no request was accepted yet */
         listen_close(&s->listening, false);
         _exit(128 + signal);
     }
@@ -172,7 +172,7 @@ static void tell_drain(struct server *s, double now)
     log_event(&s->log, LOG_INFO, "drain", "draining: %zu requests are left", calls_count(&s->host));
 }
 
-/* True: it is over. */
+/* True: draining is over. */
 static bool drain(struct server *s, double now)
 {
     double since = now - s->stop_at;

@@ -1,4 +1,4 @@
-/* The server as a whole: it loads, serves, drains and ends. One I/O thread (the caller's), one engine thread. */
+/* The server as a whole. It loads, serves, drains and ends. It has one I/O thread, the caller's, and one engine thread. */
 #ifndef SERVE_SERVER_H
 #define SERVE_SERVER_H
 #include "serve/call.h"
