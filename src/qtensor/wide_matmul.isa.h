@@ -3,7 +3,7 @@
  * token's codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by
  * J.
  *
- * A piece is a group, or as many consecutive inputs of one as int32 has room for (qtensor_piece): its sums
+ * A piece is a group, or the longest run of its inputs whose sums fit an int32 (qtensor_piece). So its sums
  * are right in any order of additions modulo 2^32. The pieces of a larger group, or of a whole row, are added
  * as doubles, exactly. A panel is walked in stretches that fit the first-level cache: some groups, or a part
  * of a piece, whose sums rest in memory as integers between its stretches.
