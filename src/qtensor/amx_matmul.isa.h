@@ -7,10 +7,10 @@
  *                                     vectors of a panel's outputs
  *     more                            16 tokens' planes, or 32 tokens of i8, times two vectors
  *
- * Bytes are taken where they lie (copied together, they are no faster to load). Smaller codes are made bytes, a
- * stretch of inputs at a time, which all tokens take before the next: some whole groups, or a part of one,
- * whose sums go on in memory. Of the schemes that are used most they are made signed ones, so that sums begin
- * with nothing. */
+ * Codes of 8 bits are read where they lie; a copy side by side would load no faster. Smaller codes become bytes first,
+ * one stretch of inputs at a time. All tokens take a stretch before the next one. A stretch is some whole groups, or a
+ * part of one; then its sums go on in memory. For the most used schemes the bytes are signed, so that sums begin with
+ * zero. */
 #ifndef QTENSOR_AMX_MATMUL_H
 #define QTENSOR_AMX_MATMUL_H
 #include "kernels/amx.h"
@@ -25,8 +25,8 @@ struct amx_sums {
     int32_t tile[4][AMX_ROWS * 16];
 };
 
-/* What is fetched meanwhile, some lines with every step: the next panel or, for few rows, which wait for
- * memory, the bytes a little ahead, as near as they will be needed. */
+/* Every step fetches some lines ahead. They are those of the next panel. Few rows wait for memory; for them the lines
+ * are those that are needed soon. */
 struct amx_ahead {
     const uint8_t *at;
     int lines;
@@ -42,8 +42,8 @@ struct amx_panel {
     vf totals[AMX_TOKENS * VECTORS]; /* [tokens][vectors], of groups */
 };
 
-/* Inputs [k0, k0 + count * inputs), `count` whole groups from `group` on or a part of one, times vectors from
- * v0 on. */
+/* A stretch: inputs [k0, k0 + count * inputs) times the vectors from v0 on. It is `count` whole groups from `group` on,
+ * or a part of one. */
 struct amx_stretch {
     int v0, k0, group, count, inputs;
     bool begins, ends; /* the group, or groups */
@@ -144,7 +144,7 @@ struct amx_done {
     int group, v0;
 };
 
-/* They become outputs or, of groups, go into the tokens' totals. */
+/* Complete sums become outputs. Sums of a group go into the tokens' totals. */
 ALWAYS_INLINE void amx_finish(struct amx_panel *p, const struct amx_done *d, enum qgran gran, enum qgrid grid,
                               int group, const int bits, const bool two_planes, const bool few,
                               const bool is_signed)
@@ -243,7 +243,7 @@ ALWAYS_INLINE struct amx_block amx_block_at(const struct amx_panel *p, int token
     return b;
 }
 
-/* What is complete is finished after the next products have begun, which do not need the vector registers. */
+/* Complete sums are finished after the next products have begun, because those need no vector registers. */
 ALWAYS_INLINE void amx_stretch_run(struct amx_panel *p, const struct amx_stretch *s, int configured[2],
                                    amx_products_fn *products, amx_finish_fn *finish, const bool two_planes,
                                    const bool few)

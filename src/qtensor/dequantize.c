@@ -1,8 +1,8 @@
 /* Dequantization, in the arithmetic of golden/make_goldens.py: each product and each sum is rounded to float.
  *     absmax, signed  s*q        affine  (q - z)*s        minmax, notes  (q + 2^(bits-1))*s + m
  *     levels          s*level
- * A format with codes says where the code of an input lies, in code_NAME; the rest follows from it.
- * By rows for whoever wants an output's weights; by panels, in memory's own order, for whoever wants all. */
+ * code_NAME says where a format has the code of an input. The rest follows from it. Rows give the weights of one
+ * output. Panels give all weights, in memory's order. */
 #include "qtensor/dequantize.h"
 #include "kernels/float8.h"
 #include "qtensor/levels.h"

@@ -1,12 +1,12 @@
-/* One row per format. Everything that is a fact about a format follows from it: SPECs, sizes, the file's element, which
- * activations it takes, the tables of kernels, the tests' lists.
+/* One row per format. All facts about a format follow from its row: SPECs, completion, sizes, the file's element, the
+ * activations that it takes, the tables of kernels, the tests' lists.
  *
  *     X(ENUM, name, kind, bits, inputs, bytes, dtype, granularity, group, spec)
  *
  *     kind     FLOATS: an element is a float. CODES: integer codes. LEVELS: codes that stand for the levels of a book
  *              (levels.h). Both of these have kernels for integer activations, too. FLOAT8: codes that are floats of a byte.
  *     bits     of a code or a float
- *     inputs, bytes    an output holds so many consecutive inputs in so many bytes of a step; a step of the panel is
+ *     inputs, bytes    a step holds this many consecutive inputs of an output, in this many bytes. A panel's step is
  *              PANEL * bytes
  *     dtype    of the file's element, as safetensors spells it
  *     granularity, group    of a SPEC that names none

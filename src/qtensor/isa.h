@@ -1,4 +1,4 @@
-/* Instruction sets: one row each, chosen once, at load. */
+/* Instruction sets, one row each. One is chosen when the library is loaded. */
 #ifndef QTENSOR_ISA_H
 #define QTENSOR_ISA_H
 #include "base/status.h"

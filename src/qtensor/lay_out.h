@@ -1,4 +1,4 @@
-/* Writing a quantized tensor part by part, for those who have its codes and scales already. */
+/* Writes a quantized tensor part by part, from codes and scales that exist already. */
 #ifndef QTENSOR_LAY_OUT_H
 #define QTENSOR_LAY_OUT_H
 #include "qtensor/qtensor.h"
@@ -9,11 +9,12 @@ struct qtensor_parts {
     void *scale, *zero; /* NULL: the scheme has none */
     float *factor;
 };
-/* Points *out and *parts into memory, qtensor_memory bytes of the caller's. False where the scheme does not fit the shape. */
+/* Points *out and *parts into memory: qtensor_memory bytes, the caller's. False: the scheme does not fit the shape. */
 bool qtensor_lay_out(struct scheme scheme, int rows, int cols, void *memory, struct qtensor *out,
                      struct qtensor_parts *parts);
 
-/* n codes of output o of a panel, stored from 0 on, from input k on, of i8, i4 or i2; k and n are multiples of 8 and of a step. */
+/* Writes n stored codes (0 and more) of output o of a panel, from input k on. The format is i8, i4 or i2. k and n are multiples of 8 and of a
+ * step. */
 static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, int panel, int o, int k, int n,
                                      const uint8_t *from)
 {
@@ -33,7 +34,7 @@ static inline void qtensor_put_codes(const struct qtensor *w, uint8_t *codes, in
     }
 }
 
-/* The same backwards, of i8 or i4: n stored codes of an output from input k on. */
+/* Reads n stored codes of an output from input k on. The format is i8 or i4. */
 static inline void qtensor_get_codes(const struct qtensor *w, int row, int k, int n, uint8_t *to)
 {
     const int step = format_facts[w->scheme.format].inputs;

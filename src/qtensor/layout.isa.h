@@ -1,8 +1,8 @@
-/* Where the codes of a panel lie, by the constant `bits` (qtensor.h has the layout), for all products with codes. For formats of
- * levels it is the constant of their book, BOOK_NF4 or BOOK_E2M1; their codes lie as those of four bits, and stand for int8 levels.
+/* The places of a panel's codes, for all products with codes, by the constant `bits` (qtensor.h has the layout). Formats of
+ * levels pass their book, BOOK_NF4 or BOOK_E2M1, as `bits`. Their codes lie as codes of four bits do, and stand for int8 levels.
  *
- * A step is what follows after another in a panel: LAYOUT_INPUTS inputs in LAYOUT_LINES lines of 256 bytes, [64 outputs][4]. A
- * quad is four consecutive inputs of it. p points to a step's first line at some vector of outputs.
+ * A panel is a sequence of steps. A step has LAYOUT_INPUTS inputs in LAYOUT_LINES lines of 256 bytes, [64 outputs][4]. A
+ * quad is four consecutive inputs of a step. p points to a step's first line at some vector of outputs.
  *
  *   quad_stored(p, q, bits)    quad q's stored codes, 0..2^bits - 1; of a book, its int8 levels + 128
  *   quad_ready(p, q, bits)     what quad_float takes; in a loop it is made once
@@ -16,7 +16,7 @@
 #define BOOK_E2M1         0x24
 #define HAS_BOOK(bits)    ((bits) > 8)
 #define LAYOUT_BITS(bits) (HAS_BOOK(bits) ? 4 : (bits))
-/* Of the integers that integer activations are multiplied with; half of their range is added to them. */
+/* Bits of the integers that meet integer activations. Half of their range is added to them. */
 #define PRODUCT_BITS(bits) (HAS_BOOK(bits) ? 8 : (bits))
 #define PRODUCT_HALF(bits) (1 << (PRODUCT_BITS(bits) - 1))
 
@@ -37,7 +37,7 @@ ALWAYS_INLINE const struct code_book *book_at(const int bits)
 /* Whether a line begins with quad q: time to fetch another one ahead. */
 #define LAYOUT_BEGINS(q, bits) ((bits) == 3 ? (q) % 3 == 0 : (q) == 0)
 
-/* DO(q) for every quad of a step: a loop that the compiler cannot leave as one, for q is to be a constant. */
+/* DO(q) for every quad of a step. It is no loop, because q must be a constant for the compiler. */
 #define EACH_QUAD(bits, DO)                                                                                  \
     DO(0)                                                                                                    \
     if (LAYOUT_QUADS(bits) > 1) {                                                                            \
@@ -50,7 +50,7 @@ ALWAYS_INLINE const struct code_book *book_at(const int bits)
         DO(4) DO(5) DO(6) DO(7)                                                                              \
     }
 
-/* Of i3, quads 0 to 3 have their low two bits in the first line, 4 to 7 in the second, all their high bits in the third. */
+/* i3: the first line has the low two bits of quads 0 to 3, the second those of 4 to 7, the third all high bits. */
 ALWAYS_INLINE vc quad_stored(const uint8_t *p, int q, const int bits)
 {
     switch (bits) {

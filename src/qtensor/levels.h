@@ -4,8 +4,8 @@
  *     nf4    the 16 float32 numbers that bitsandbytes publishes: quantiles of the normal distribution, -1 to 1
  *     e2m1   floats of four bits, of the MX specification: 0 0.5 1 1.5 2 3 4 6 and their negatives. mxfp4 and nvfp4
  *
- * With integer activations the levels are int8, too: rint(level / unit). Of nf4 the unit is 1/127, and their error is half of
- * it; of e2m1 it is 1/2, which is exact.
+ * With integer activations the levels are int8, too: rint(level / unit). nf4's unit is 1/127, and the error at most half of
+ * it. e2m1's unit is 1/2, and there is no error.
  *
  * Scales, from the weights' largest magnitude m:
  *     nf4     float16(m)
@@ -50,7 +50,7 @@ static const struct code_book book_e2m1 = {
     .n = 7,
 };
 
-/* Whether integer activations round the levels: some are no multiples of the unit. */
+/* Whether integer activations round the levels: some levels are no multiple of the unit. */
 bool format_rounds_levels(enum qformat format);
 /* The level of a code. */
 float format_level(enum qformat format, int code);

@@ -78,7 +78,7 @@ static void pack_read(const struct qsource *src, int panel, int k0, int k1, floa
 
 /* ---- ranges ---- */
 
-/* x*0 is 0 for finite x and NaN else, and a sum keeps a NaN. */
+/* x*0 is 0 for a finite x, else NaN. A sum keeps a NaN. */
 static bool pack_range(const float *block, size_t stride, int k, struct range *r)
 {
     vf lo[VECTORS], hi[VECTORS], strange[VECTORS];
