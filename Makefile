@@ -190,7 +190,7 @@ $(BUILD)/cmocka: $(BUILD)/flags
 	@tools/need-libraries --tests $(CC) $(ALL_CFLAGS) && touch $@
 
 .PHONY: test test-load test-clients torture torture-minute test-long sweep test-build bench-kernels sanitize tsan tsan-http http-run fuzz fuzz-run
-test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(PROGRAM)
+test-build: $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(BENCH_BIN) $(PROGRAM)
 test: test-build ## all tests; the last line counts them
 	@CONFIG=$(CONFIG) BUILD=$(BUILD) GPT2Q=$(PROGRAM) CC='$(CC)' tools/run-tests $(TEST_BIN) $(TORTURE_BIN) $(FLIPS_BIN) $(TEST_SCRIPT)
 test-long: ## all tests with all their rounds

@@ -39,7 +39,7 @@
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
     DOT_AMX_TAKES(bits)                                                                                      \
     if (group_takes(w, x)) {                                                                                 \
-        for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_groups);                                  \
+        for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_groups);                         \
         return;                                                                                              \
     }
 #else

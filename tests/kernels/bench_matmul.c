@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "kernels/limits.h"
 #include "qtensor/isa.h"
+#include "qtensor/qinput.h"
 #include "qtensor/quantize.h"
 #include <stdio.h>
 #include <stdlib.h>

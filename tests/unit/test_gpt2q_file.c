@@ -455,7 +455,7 @@ static void the_same_fingerprint(void **state)
             if (gpt2q_model_open(stored ? path : repo_path(MODEL), &p, &model, &err))
                 fail_msg("%s", err.message);
             if (gpt2q_context_create(model, &c, &ctx, &err)) fail_msg("%s", err.message);
-            fingerprint_make(model, ctx, NULL, text[stored]);
+            fingerprint_make(model, ctx, text[stored]);
             gpt2q_context_free(ctx);
             gpt2q_model_close(model);
         }
