@@ -44,9 +44,8 @@ struct lane {
         completion_tokens;
     uint64_t finished[4];  /* by gpt2q_finish */
     uint64_t cancelled[4]; /* by enum cancel_reason */
-    uint64_t
-        freed[3]; /* of the cancelled, by the steps that ended before all they had was free: 0, 1, more */
-    double rate_at[11]; /* tokens done by then, a second apart, for Retry-After */
+    uint64_t freed[3];     /* of the cancelled, by steps until all was free: 0, 1, more */
+    double rate_at[11];    /* tokens done by then, a second apart, for Retry-After */
     uint64_t rate_tokens[11];
     size_t n_rates;
 };
