@@ -163,7 +163,8 @@ static void print_line(const struct lesson_line *line)
         return;
     }
     printf("  %-60s", line->label);
-    for (int i = 0; i < line->n; i++) printf(line->whole ? " %7.0f" : " %9.5g", line->values[i]);
+    for (int i = 0; i < line->n; i++)
+        printf(line->whole ? " %7.0f" : " %9.5g", line->values[i] + 0.0); /* + 0.0: no zero prints as -0 */
     putchar('\n');
 }
 

@@ -265,6 +265,11 @@ static void methods_are_explained(void **state)
         if (!(error > 0 && error < 0.08)) fail_msg("%s: mean error %g", others[i], error);
         cJSON_Delete(doc);
     }
+    struct cli c = cli_run("explain --method gptq");
+    assert_int_equal(c.code, 0);
+    assert_non_null(strstr(c.out, "row 0                             0         0 "));
+    assert_null(strstr(c.out, " -0 ")); /* x has a zero and negative elements */
+    cli_free(&c);
     expect_failure(2, "unknown method", "explain --method gtpq");
 }
 
