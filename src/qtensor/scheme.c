@@ -97,7 +97,7 @@ static void nearest_spec(const char *wanted, struct nearest *best)
                 const int n = snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name,
                                        grans[g], grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
                 nearest_try(best, candidate);
-                if (format_facts[f].has_levels || grans[g][1] != 'g') continue;
+                if (format_facts[f].has_levels || strncmp(grans[g], ":g", 2) != 0) continue;
                 snprintf(candidate + n, sizeof candidate - (size_t)n, ":f32");
                 nearest_try(best, candidate);
             }
