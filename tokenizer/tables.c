@@ -45,7 +45,8 @@ bool byte_table_create(struct byte_table *table, size_t count)
     return true;
 }
 
-static uint32_t *slot_of(struct byte_table *table, const struct token_bytes *tokens, int32_t id, uint64_t *h)
+static uint32_t *slot_of(const struct byte_table *table, const struct token_bytes *tokens, int32_t id,
+                         uint64_t *h)
 {
     size_t n;
     const uint8_t *bytes = token_find(tokens, id, &n);
@@ -63,10 +64,10 @@ int32_t byte_table_insert(struct byte_table *table, const struct token_bytes *to
     return NO_TOKEN;
 }
 
-void byte_table_mark_word(struct byte_table *table, const struct token_bytes *tokens, int32_t id)
+void byte_table_mark_word(const struct byte_table *table, const struct token_bytes *tokens, int32_t id)
 {
     uint64_t h;
-    *slot_of(table, tokens, id, &h) |= WORD_BIT;
+    __atomic_fetch_or(slot_of(table, tokens, id, &h), WORD_BIT, __ATOMIC_RELAXED);
 }
 
 bool tables_are_short(const struct pair_table *pairs, const struct byte_table *bytes)

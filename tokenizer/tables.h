@@ -1,5 +1,5 @@
 /* The two hash tables of a tokenizer: pairs of ids to ranks, and bytes to ids. They are flat, with linear
- * probing, at most four fifths full, and do not change after loading. Both sizes are known beforehand, so
+ * probing, at most four fifths full. After loading, nothing but the marks of words changes. Both sizes are known beforehand, so
  * they never grow.
  *
  * They may lie in a mapped file, so their contents are not trusted: a probe ends after TABLE_PROBES steps at
@@ -114,8 +114,8 @@ bool tables_are_short(const struct pair_table *pairs, const struct byte_table *b
 bool byte_table_create(struct byte_table *table, size_t count);
 /* Enters a token. Returns the token that has the same bytes already, or NO_TOKEN if it is new. */
 int32_t byte_table_insert(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
-/* Marks a token of the table as a word. */
-void byte_table_mark_word(struct byte_table *table, const struct token_bytes *tokens, int32_t id);
+/* Marks a token of the table as a word. Others may look up meanwhile. */
+void byte_table_mark_word(const struct byte_table *table, const struct token_bytes *tokens, int32_t id);
 
 static inline uint64_t hash_load(const uint8_t *p, size_t n)
 {
@@ -138,6 +138,11 @@ static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
 
 static inline uint32_t hash_tag(uint64_t h) { return (uint32_t)h & TAG_MASK; }
 
+static inline uint32_t byte_slot_load(const uint32_t *slot)
+{
+    return __atomic_load_n(slot, __ATOMIC_RELAXED); /* words are marked while others read */
+}
+
 /* The slot of the token with these bytes, or the empty one where it would be. NULL if a full table has
  * neither. */
 static inline uint32_t *byte_table_slot(const struct byte_table *table, const struct token_bytes *tokens,
@@ -145,7 +150,7 @@ static inline uint32_t *byte_table_slot(const struct byte_table *table, const st
 {
     size_t i = (size_t)(h >> table->shift), length;
     for (size_t steps = 0; steps < table->probes; steps++, i = (i + 1) & table->mask) {
-        uint32_t slot = table->slots[i];
+        uint32_t slot = byte_slot_load(&table->slots[i]);
         if (slot == EMPTY_BYTE) return &table->slots[i];
         if ((slot & TAG_MASK) != hash_tag(h)) continue;
         const uint8_t *found = token_find(tokens, (int32_t)(slot & ID_MASK), &length);
@@ -159,7 +164,7 @@ static inline uint32_t byte_table_look_up(const struct byte_table *table, const 
                                           const uint8_t *bytes, size_t n)
 {
     const uint32_t *slot = byte_table_slot(table, tokens, bytes, n, hash_bytes(bytes, n));
-    return slot ? *slot : EMPTY_BYTE;
+    return slot ? byte_slot_load(slot) : EMPTY_BYTE;
 }
 
 /* The token with these bytes, or NO_TOKEN. */
@@ -168,13 +173,5 @@ static inline int32_t byte_table_find(const struct byte_table *table, const stru
 {
     uint32_t slot = byte_table_look_up(table, tokens, bytes, n);
     return slot == EMPTY_BYTE ? NO_TOKEN : (int32_t)(slot & ID_MASK);
-}
-
-/* The same, among words only. */
-static inline int32_t byte_table_find_word(const struct byte_table *table, const struct token_bytes *tokens,
-                                           const uint8_t *bytes, size_t n)
-{
-    uint32_t slot = byte_table_look_up(table, tokens, bytes, n);
-    return slot != EMPTY_BYTE && slot & WORD_BIT ? (int32_t)(slot & ID_MASK) : NO_TOKEN;
 }
 #endif

@@ -13,9 +13,9 @@ static size_t lacks_byte(const struct tokenizer *t, const char *text, size_t n)
     return i;
 }
 
-/* Finds the words: the tokens that are the encoding of their own bytes. In a trained vocabulary nearly all
- * are. But merges may not reach a token; then a piece spelled like it gets other ids. */
-static gpt2q_status find_words(struct tokenizer *t, gpt2q_error *err)
+/* In a trained vocabulary nearly all tokens are words. But merges may not reach a token; then a piece spelled like it gets other
+ * ids. */
+gpt2q_status tokenizer_find_words(struct tokenizer *t, gpt2q_error *err)
 {
     for (int32_t id = 0; id < t->bytes.n; id++) {
         size_t n;
@@ -39,7 +39,7 @@ static gpt2q_status make(struct tokenizer *t, const struct tokenizer_texts *x, g
         s = vocabulary_read(t, x->vocab.text, x->vocab.size, x->vocab.name, x->merges.text, x->merges.size,
                             x->merges.name, extras, err);
     if (!s && !extras) s = extras_plain(t->end_of_text, &t->extras, err);
-    return s ? s : find_words(t, err);
+    return s;
 }
 
 gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
@@ -99,6 +99,24 @@ const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len)
     return (const char *)token_find(&t->bytes, id, len);
 }
 
+/* A word is marked when it first occurs: to try all tokens takes a third of the time that a vocabulary takes to read. */
+static gpt2q_status encode_piece(const struct tokenizer *t, const uint8_t *piece, size_t n,
+                                 struct encoding *e, gpt2q_error *err)
+{
+    const uint32_t entry =
+        n <= t->bytes.longest ? byte_table_look_up(&t->tokens, &t->bytes, piece, n) : EMPTY_BYTE;
+    const int32_t token = entry == EMPTY_BYTE ? NO_TOKEN : (int32_t)(entry & ID_MASK);
+    if (token != NO_TOKEN && entry & WORD_BIT) {
+        encoding_put(e, token);
+        return GPT2Q_OK;
+    }
+    const size_t before = e->n;
+    gpt2q_status s = bpe_encode(t, piece, n, e, err);
+    const bool word = !s && token != NO_TOKEN && e->n == before + 1; /* no other token has these bytes */
+    if (word && !t->mapped) byte_table_mark_word(&t->tokens, &t->bytes, token);
+    return s;
+}
+
 static gpt2q_status encode_pieces(const struct tokenizer *t, const char *text, size_t len, struct encoding *e,
                                   gpt2q_error *err)
 {
@@ -109,14 +127,7 @@ static gpt2q_status encode_pieces(const struct tokenizer *t, const char *text, s
                          (unsigned)(unsigned char)text[lacking]);
     while (len > 0) {
         size_t n = pretokenizer_next(text, len);
-        const uint8_t *piece = (const uint8_t *)text;
-        int32_t word =
-            n <= t->bytes.longest ? byte_table_find_word(&t->tokens, &t->bytes, piece, n) : NO_TOKEN;
-        gpt2q_status s = GPT2Q_OK;
-        if (word != NO_TOKEN)
-            encoding_put(e, word);
-        else
-            s = bpe_encode(t, piece, n, e, err);
+        gpt2q_status s = encode_piece(t, (const uint8_t *)text, n, e, err);
         if (s) return s;
         text += n;
         len -= n;

@@ -47,6 +47,8 @@ struct tokenizer_table {
     const void *data;
     size_t n; /* elements */
 };
+/* Marks all words, as stored tables have them. Without it a word is marked when a text first has it. Only memory can fail. */
+gpt2q_status tokenizer_find_words(struct tokenizer *t, gpt2q_error *err);
 void tokenizer_tables(const struct tokenizer *t, struct tokenizer_table tables[TOKENIZER_TABLES]);
 /* Whether look-ups in tables that were read from a file find what is there (TABLE_PROBES, tables.h): false where
  * tokens were chosen to collide. */

@@ -13,7 +13,7 @@
 struct tokenizer {
     struct token_bytes bytes;
     /* Its words are the tokens that are the encoding of their own bytes: a piece that is a word needs no
-     * merging. */
+     * merging. A word has its mark from the file, or from when it first occurred. */
     struct byte_table tokens;
     struct pair_table pairs;
     uint32_t *merged;     /* (pairs.n_ranks): the id that a pair becomes */

@@ -165,6 +165,7 @@ gpt2q_status gpt2q_tokenizer_check(const struct safetensors *st, gpt2q_error *er
     if (s || !texts.vocab) return s;
     s = read_texts(st, &texts, &t, err);
     if (s) return s;
+    s = tokenizer_find_words(t, err);
     tokenizer_tables(t, expected);
     for (int i = 0; present && i < TOKENIZER_TABLES && !s; i++) {
         struct st_declaration d = tokenizer_table_declare(i, expected[i].n);

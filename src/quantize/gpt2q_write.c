@@ -135,8 +135,9 @@ static gpt2q_status make_tables(struct gpt2q_writer *w, gpt2q_error *err)
 {
     if (!w->source.texts.vocab.text) return GPT2Q_OK;
     gpt2q_status s = tokenizer_from_texts(&w->source.texts, &w->tokenizer, err);
-    if (s || (tokenizer_size(w->tokenizer) >= GPT2Q_TABLES_MIN && tokenizer_tables_fit(w->tokenizer)))
-        return s;
+    if (s) return s;
+    if (tokenizer_size(w->tokenizer) >= GPT2Q_TABLES_MIN && tokenizer_tables_fit(w->tokenizer))
+        return tokenizer_find_words(w->tokenizer, err);
     tokenizer_free(w->tokenizer);
     w->tokenizer = NULL;
     return GPT2Q_OK;

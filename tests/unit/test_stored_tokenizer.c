@@ -78,6 +78,7 @@ static void same_tokens(const struct tokenizer *a, const struct tokenizer *b)
 static void same_ids(const char *directory, int rounds)
 {
     struct tokenizer *a = opened(directory), *b;
+    assert_int_equal(tokenizer_find_words(a, NULL), GPT2Q_OK);
     struct copy c = copy_tables(a);
     struct rng rng = {17};
     assert_int_equal(tokenizer_from_tables(c.tables, NULL, "tables", &b, NULL), GPT2Q_OK);
@@ -135,6 +136,7 @@ static void damaged_tables(void **state)
     struct tokenizer *whole = opened(repo_path("models/tales-7m"));
     struct rng rng = {23};
     int refused = 0;
+    assert_int_equal(tokenizer_find_words(whole, NULL), GPT2Q_OK);
     for (int round = 0; round < 200; round++) {
         struct copy c = copy_tables(whole);
         int table = (int)rng_below(&rng, TOKENIZER_TABLES);
@@ -424,6 +426,54 @@ static void full_tables(void **state)
     assert_false(tables_are_short(&p, &b));
 }
 
+/* ---- marks of words ---- */
+
+static size_t marks(const struct tokenizer *t)
+{
+    struct tokenizer_table tables[TOKENIZER_TABLES];
+    tokenizer_tables(t, tables);
+    const uint32_t *slots = tables[TOKENIZER_TOKENS].data;
+    size_t n = 0;
+    for (size_t i = 0; i < tables[TOKENIZER_TOKENS].n; i++)
+        n += slots[i] != EMPTY_BYTE && slots[i] & WORD_BIT;
+    return n;
+}
+
+static size_t encoded(const struct tokenizer *t, const char *text, int32_t ids[16])
+{
+    size_t n;
+    assert_int_equal(tokenizer_encode(t, text, strlen(text), false, ids, 16, &n, NULL), GPT2Q_OK);
+    return n;
+}
+
+/* When a word is marked changes no id, and not what is stored. Tables that lie in a file are not written to. */
+static void words_are_marked_when_they_occur(void **state)
+{
+    (void)state;
+    static const char text[] = "Once upon a time, zqxzqx";
+    struct tokenizer *t = opened(repo_path("models/tales-7m")), *all = opened(repo_path("models/tales-7m")),
+                     *mapped;
+    struct tokenizer_table tables[2][TOKENIZER_TABLES];
+    int32_t first[16], again[16];
+    assert_int_equal(marks(t), 0);
+    tokenizer_tables(t, tables[0]);
+    assert_int_equal(tokenizer_from_tables(tables[0], NULL, "F", &mapped, NULL), GPT2Q_OK);
+    const size_t n = encoded(mapped, text, first);
+    assert_int_equal(marks(t), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(encoded(i < 2 ? t : all, text, again), n);
+        assert_memory_equal(again, first, n * sizeof *again);
+        assert_int_equal(marks(t), 5); /* the last piece is no token */
+        if (i == 1) assert_int_equal(tokenizer_find_words(all, NULL), GPT2Q_OK);
+    }
+    assert_int_equal(tokenizer_find_words(t, NULL), GPT2Q_OK);
+    tokenizer_tables(t, tables[0]), tokenizer_tables(all, tables[1]);
+    assert_true(marks(t) > 1000);
+    assert_memory_equal(tables[0][TOKENIZER_TOKENS].data, tables[1][TOKENIZER_TOKENS].data,
+                        tables[0][TOKENIZER_TOKENS].n * sizeof(uint32_t));
+    tokenizer_free(mapped), tokenizer_free(t), tokenizer_free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +485,7 @@ int main(void)
         cmocka_unit_test(files_hold_added_tokens),
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(full_tables),
+        cmocka_unit_test(words_are_marked_when_they_occur),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
