@@ -171,9 +171,9 @@ gpt2q_status file_writer_write(struct file_writer *w, const void *data, size_t n
 
 gpt2q_status file_writer_commit(struct file_writer *w, gpt2q_error *err)
 {
-    errno = EIO; /* where a write failed long ago */
-    bool ok =
-        !ferror(w->stream) && fflush(w->stream) == 0 && (!w->temporary || fsync(fileno(w->stream)) == 0);
+    const bool failed = ferror(w->stream);
+    errno = EIO; /* where a write failed before, and the next one cannot say why */
+    bool ok = fflush(w->stream) == 0 && !failed && (!w->temporary || fsync(fileno(w->stream)) == 0);
     int reason = errno;
     if (fclose(w->stream) && ok) ok = false, reason = errno;
     if (ok && w->temporary && rename(w->temporary, w->target)) ok = false, reason = errno;
