@@ -1,4 +1,4 @@
-/* The grids of CALIBRATED rounding in double: scale and zero point of weights that share them, from their
+/* The grids of calibrated rounding, in double. Weights that share a scale and a zero point get both from their
  * range. Codes are unsigned, 0 .. 2^bits - 1, and w' = (code - zero) * scale.
  *
  *     absmax  s = max|w| / (2^(bits-1) - 1), zero = 2^(bits-1), code 0 unused

@@ -33,7 +33,7 @@ static void begin_group(const struct hqq_job *job, const float *w, size_t at)
     job->z[at] = -least * job->r[at];
 }
 
-/* |d| less |d|^-0.3 / 10: a smaller |d| shrinks to 0. Few weights have errors so large that the power matters. */
+/* |d| - |d|^-0.3 / 10, or 0 where that is negative. For most weights the error is so small that it is 0. */
 static double shrink(double d)
 {
     const double a = fabs(d);

@@ -9,7 +9,7 @@ enum method {
     METHOD_IMATRIX,
     METHOD_GPTQ,
     METHOD_HQQ,
-    METHOD_AWQ, /* from here on: they fold factors into the model; something else rounds it */
+    METHOD_AWQ, /* this and the next fold factors into the model; another method rounds it */
     METHOD_SMOOTHQUANT,
     METHOD_COUNT
 };
@@ -40,7 +40,7 @@ bool method_plan_needs_text(const struct method_plan *p);
 /* Writes "awq gptq damp=0.01 ..." with every option that matters into text (size bytes), for the file's
  * metadata. Returns text. */
 const char *method_plan_print(const struct method_plan *p, char *text, size_t size);
-/* Whether that text, a file's, names a method that folds factors into other tensors. */
+/* Whether such a text of a file names a method that folds factors into other tensors. */
 bool method_text_folds(const char *text);
 static inline bool method_plan_is_plain(const struct method_plan *p)
 {

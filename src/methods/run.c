@@ -106,7 +106,7 @@ static gpt2q_status open_session(struct session *s, gpt2q_error *err)
     return reading_create(&s->reading, &s->out->model, s->text, &s->w, err);
 }
 
-/* Hands over what folding changed: the file does not have it. */
+/* Hands over the weights that folding changed: the model's file does not have them. */
 static void hand_on_floats(struct session *s)
 {
     const struct bindings *b = &s->q->bindings;
@@ -150,7 +150,7 @@ static gpt2q_status run_session(struct session *s, gpt2q_error *err)
     return status ? status : round_all(s, err);
 }
 
-/* Nobody reads the weights as they were any more. */
+/* From here on nothing reads the weights as they were. */
 static void take_rounded(struct methods_result *out)
 {
     memcpy(out->model.at, out->rounded, out->model.params.floats * sizeof(float));
