@@ -92,6 +92,9 @@ static bool set_value(const struct option *o, const char *text)
     case OPTION_FLAG: *(bool *)o->value = true; return true;
     case OPTION_STRING: *(const char **)o->value = text; return true;
     case OPTION_INTEGER: return parse_integer(o, text, o->value) || bad_value(o, text);
+    case OPTION_EVERY:
+        if (!text) return *(int64_t *)o->value = 1, true;
+        return parse_integer(o, text, o->value) || bad_value(o, text);
     case OPTION_PERCENT:
         if (!text) return *(double *)o->value = 100.0, true;
         return parse_number(o, text, o->value) || bad_value(o, text);
@@ -121,6 +124,9 @@ static bool unknown(const struct option_set *set, const char *name)
     return false;
 }
 
+/* Whether --name needs no value. The next word is one where it begins with a digit. */
+static bool stands_alone(enum option_type type) { return type == OPTION_PERCENT || type == OPTION_EVERY; }
+
 /* "--name", "--name=value" or "--name value". *i moves past the words that were used. */
 static bool parse_long(const struct option_set *set, int argc, char **argv, int *i, bool *help)
 {
@@ -138,7 +144,7 @@ static bool parse_long(const struct option_set *set, int argc, char **argv, int 
             return false;
         }
         if (equals) return set_value(o, equals + 1);
-        if (o->type == OPTION_PERCENT && (*i + 1 >= argc || argv[*i + 1][0] < '0' || argv[*i + 1][0] > '9'))
+        if (stands_alone(o->type) && (*i + 1 >= argc || argv[*i + 1][0] < '0' || argv[*i + 1][0] > '9'))
             return set_value(o, NULL);
         if (*i + 1 < argc) return set_value(o, argv[++*i]);
         usage_error("--%s needs a value: %s", name, o->metavar);

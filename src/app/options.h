@@ -15,6 +15,7 @@ enum option_type {
     OPTION_NUMBER,  /* double, within [min, max] */
     OPTION_SEED,    /* uint64_t */
     OPTION_PERCENT, /* double: --name alone is 100, --name=P or --name P within [min, max] */
+    OPTION_EVERY,   /* int64_t: --name alone is 1, --name=N or --name N within [min, max] */
     OPTION_LIST     /* struct string_list, repeatable */
 };
 

@@ -1,5 +1,5 @@
-/* The grids of calibrated rounding, in double. Weights that share a scale and a zero point get both from their
- * range. Codes are unsigned, 0 .. 2^bits - 1, and w' = (code - zero) * scale.
+/* The grids of calibrated rounding, in double. Weights that share a scale and a zero point get both from
+ * their range. Codes are unsigned, 0 .. 2^bits - 1, and w' = (code - zero) * scale.
  *
  *     absmax  s = max|w| / (2^(bits-1) - 1), zero = 2^(bits-1), code 0 unused
  *     signed  s = e / -2^(bits-1), zero = 2^(bits-1); e: the end of larger magnitude, the lower one at a tie

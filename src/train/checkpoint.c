@@ -154,13 +154,14 @@ static gpt2q_status read_step(const char *path, const struct safetensors *st, in
     return GPT2Q_OK;
 }
 
-/* The sizes of losses and evaluations are the file's, within what there is room for. */
+/* The file says how many losses and evaluations there are; it may not say more than there is room for. */
 static gpt2q_status read_sizes(const char *path, const struct safetensors *st, int step, struct history *h,
                                gpt2q_error *err)
 {
     const struct st_tensor *e = safetensors_find(st, "evaluations");
     if (!e || e->size % sizeof *h->evaluations || e->size / sizeof *h->evaluations > (size_t)h->steps + 1)
-        return error_set(err, GPT2Q_FORMAT, "%s: evaluations is not as a checkpoint has it", path);
+        return error_set(err, GPT2Q_FORMAT, "%s: evaluations has a size that no checkpoint of this run has",
+                         path);
     h->n_losses = step;
     h->n_evaluations = (int)(e->size / sizeof *h->evaluations);
     return GPT2Q_OK;

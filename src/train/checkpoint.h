@@ -1,5 +1,6 @@
-/* The state of a run in a file, so that it can go on to the same bytes: a valid safetensors file with latent weights, Adam's moments,
- * learned scales, the losses so far, and a checksum. Its metadata holds what the run was asked for. */
+/* The state of a run in a file, so that it can go on to the same bytes. It is a valid safetensors file
+ * with the latent weights, Adam's moments, learned or kept scales, the losses so far and a checksum. Its
+ * metadata holds what the run was asked for. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 #include "model/safetensors.h"
@@ -24,8 +25,9 @@ struct run_option {
 
 gpt2q_status checkpoint_write(const char *path, const struct trainer *t, const struct history *h,
                               const struct run_option *options, size_t n, gpt2q_error *err);
-/* Into a trainer and a history that were made for the same run. Refused: another run's (by the first option that differs), and a file
- * that is not whole. Nothing has changed then but the trainer's blocks. */
+/* Reads into a trainer and a history that were made for the same run. Another run's file is refused by
+ * the first option that differs, and so is a file that is not whole. A refusal changes nothing but the
+ * trainer's blocks. */
 gpt2q_status checkpoint_read(const char *path, struct trainer *t, struct history *h,
                              const struct run_option *options, size_t n, gpt2q_error *err);
 #endif

@@ -12,16 +12,16 @@ bool scheme_can_learn(struct scheme s)
     return scheme_has_grid(s) && !scheme_is_notes(s) && (s.gran == QG_CHANNEL || s.gran == QG_GROUP);
 }
 
-static gpt2q_status check(const struct param *p, struct scheme s, bool learned, gpt2q_error *err)
+static gpt2q_status check(const struct param *p, struct scheme s, int every, gpt2q_error *err)
 {
     char text[SCHEME_TEXT_MAX];
     if (scheme_is_notes(s))
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
                          "%s: the scheme notes rounds vectors, too, and is not trained", p->name);
-    if (learned && scheme_has_codes(s) && !scheme_can_learn(s))
+    if (every != 1 && scheme_has_codes(s) && !scheme_can_learn(s))
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "%s: scales are learned for integer codes by group or channel, not for %s", p->name,
-                         scheme_print(s, text));
+                         "%s: scales are %s for integer codes by group or channel, not for %s", p->name,
+                         every ? "kept between steps" : "learned", scheme_print(s, text));
     if (s.gran == QG_GROUP && scheme_has_codes(s) && p->cols % s.group)
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
                          "%s: %s does not fit its %d inputs; the group must divide them", p->name,
@@ -40,17 +40,17 @@ static gpt2q_status allocate(struct grids *g, gpt2q_error *err)
 }
 
 gpt2q_status grids_create(struct grids *g, const struct param_list *p, const struct scheme *schemes,
-                          bool learned, const struct quantize_run *run, gpt2q_error *err)
+                          int every, const struct quantize_run *run, gpt2q_error *err)
 {
-    *g = (struct grids){.params = p, .learned = learned, .run = *run};
+    *g = (struct grids){.params = p, .every = every, .run = *run};
     g->list = mem_zarray((size_t)p->count, sizeof *g->list);
     gpt2q_status s = g->list ? GPT2Q_OK : error_memory(err, "a table of matrices", sizeof *g->list);
     for (int i = 0; i < p->count && !s; i++) {
         if (!p->list[i].matrix || schemes[i].format == QF_F32) continue;
-        s = check(&p->list[i], schemes[i], learned, err);
+        s = check(&p->list[i], schemes[i], every, err);
         struct grid_matrix *m = &g->list[g->count++];
         *m = (struct grid_matrix){.which = i, .scheme = schemes[i], .at = g->n_scales};
-        if (!learned || !scheme_has_codes(schemes[i])) continue;
+        if (every == 1 || !scheme_has_codes(schemes[i])) continue;
         m->groups = schemes[i].gran == QG_GROUP ? p->list[i].cols / schemes[i].group : 1;
         g->n_scales += (size_t)p->list[i].rows * (size_t)m->groups;
     }
@@ -67,7 +67,7 @@ void grids_free(struct grids *g)
     *g = (struct grids){0};
 }
 
-/* ---- learned ---- */
+/* ---- learned, or kept for a while ---- */
 
 static float as_stored(struct scheme s, float x)
 {
@@ -98,12 +98,11 @@ static void store(struct grids *g, const struct grid_matrix *m, int row)
     }
 }
 
-void grids_begin(struct grids *g, int i, const struct qtensor *w, float *latent)
+static void take_scales(struct grids *g, const struct grid_matrix *m, const struct qtensor *w)
 {
-    const struct grid_matrix *m = &g->list[i];
     const struct param *p = &g->params->list[m->which];
     const int group = m->groups ? p->cols / m->groups : 0;
-    for (int row = 0; row < p->rows && m->groups; row++) {
+    for (int row = 0; row < p->rows && m->groups; row++)
         for (int j = 0; j < m->groups; j++) {
             const size_t at = m->at + (size_t)row * (size_t)m->groups + (size_t)j,
                          from = qtensor_parameter_of(w, row, j * group);
@@ -114,6 +113,15 @@ void grids_begin(struct grids *g, int i, const struct qtensor *w, float *latent)
                           : scheme_zero(m->scheme) == QZERO_MINIMUM ? (s != 0.0f ? -zero / s : 0.0f)
                                                                     : 0.0f;
         }
+}
+
+void grids_begin(struct grids *g, int i, const struct qtensor *w, float *latent)
+{
+    const struct grid_matrix *m = &g->list[i];
+    const struct param *p = &g->params->list[m->which];
+    const int group = m->groups ? p->cols / m->groups : 0;
+    take_scales(g, m, w);
+    for (int row = 0; row < p->rows && m->groups; row++) {
         store(g, m, row);
         const struct landing l = landing_of(g, m, row);
         float *x = latent + p->at + (size_t)row * (size_t)p->cols;
@@ -178,8 +186,9 @@ static void backward_item(void *arg, int64_t item, int thread)
     for (int row = r0; row < r1; row++) {
         const size_t at = p->at + (size_t)row * (size_t)p->cols;
         const struct landing l = landing_of(k->g, k->m, row);
-        k->c->ops->land_backward(&l, k->latent + at, p->cols, k->out + at,
-                                 k->g->gradient + k->m->at + (size_t)row * (size_t)k->m->groups);
+        k->c->ops->land_backward(
+            &l, k->latent + at, p->cols, k->out + at,
+            k->g->every ? NULL : k->g->gradient + k->m->at + (size_t)row * (size_t)k->m->groups);
     }
 }
 
@@ -188,12 +197,28 @@ static void each_row(struct grid_job *k, crew_fn *fn)
     crew_each(k->c, (k->g->params->list[k->m->which].rows + ROWS_OF_ITEM - 1) / ROWS_OF_ITEM, fn, k);
 }
 
-static gpt2q_status recalibrate(const struct grids *g, const struct grid_matrix *m, const float *latent,
-                                struct qtensor *out, gpt2q_error *err)
+static gpt2q_status quantize(const struct grids *g, const struct grid_matrix *m, const float *latent,
+                             struct qtensor *out, gpt2q_error *err)
 {
     const struct param *p = &g->params->list[m->which];
     const struct qsource src = param_source(p, latent);
     return qtensor_quantize(&src, m->scheme, &g->run, out, err);
+}
+
+static bool is_due(const struct grids *g, int step) { return g->every && step % g->every == 0; }
+
+gpt2q_status grids_recalibrate(struct grids *g, int step, const float *latent, gpt2q_error *err)
+{
+    for (int i = 0; i < g->count && is_due(g, step); i++) {
+        const struct grid_matrix *m = &g->list[i];
+        struct qtensor w = {0};
+        if (!m->groups) continue;
+        gpt2q_status s = quantize(g, m, latent, &w, err);
+        if (s) return s;
+        take_scales(g, m, &w);
+        qtensor_free(&w);
+    }
+    return GPT2Q_OK;
 }
 
 gpt2q_status grids_land(struct grids *g, const struct crew *c, const float *latent, float *effective,
@@ -204,7 +229,7 @@ gpt2q_status grids_land(struct grids *g, const struct crew *c, const float *late
         struct grid_job k = {.g = g, .c = c, .m = &g->list[i], .latent = latent, .out = effective};
         struct qtensor w = {0};
         if (!k.m->groups) {
-            gpt2q_status s = recalibrate(g, k.m, latent, &w, err);
+            gpt2q_status s = quantize(g, k.m, latent, &w, err);
             if (s) return s;
             k.w = &w;
         }
@@ -214,9 +239,9 @@ gpt2q_status grids_land(struct grids *g, const struct crew *c, const float *late
     return GPT2Q_OK;
 }
 
-void grids_backward(struct grids *g, const struct crew *c, const float *latent, float *gradient)
+void grids_backward(struct grids *g, const struct crew *c, int step, const float *latent, float *gradient)
 {
-    for (int i = 0; i < g->count; i++) {
+    for (int i = 0; i < g->count && !is_due(g, step); i++) {
         struct grid_job k = {.g = g, .c = c, .m = &g->list[i], .latent = latent, .out = gradient};
         if (k.m->groups) each_row(&k, backward_item);
     }
@@ -240,7 +265,7 @@ gpt2q_status grids_pack(struct grids *g, int i, const float *latent, struct qten
 {
     const struct grid_matrix *m = &g->list[i];
     const struct param *p = &g->params->list[m->which];
-    if (!m->groups) return recalibrate(g, m, latent, out, err);
+    if (!m->groups) return quantize(g, m, latent, out, err);
     const size_t n = (size_t)p->rows * (size_t)m->groups;
     uint8_t *codes = mem_array((size_t)p->rows, (size_t)p->cols);
     float *zero = mem_array(n, sizeof *zero);

@@ -16,9 +16,13 @@ struct adam_step { /* see adam.h */
     float beta1, beta2, rate, root_correction, epsilon, decay;
 };
 
-/* How a row of weights becomes codes: u = clamp(rint((w - shift) / scale) + offset, least, most), w' = (u - offset) * scale + shift,
- * with scale 1 in the quotient where it is 0. Each group has its own; offset or shift NULL: `middle`, 0. A shift is -zero * scale of
- * a zero that stays: w' = (u - zero) * scale; the gradient of the scale knows it. */
+/* How a row of weights becomes codes, and what they stand for:
+ *
+ *     u = clamp(rint((w - shift) / scale) + offset, least, most)      w' = (u - offset) * scale + shift
+ *
+ * A scale of 0 divides as 1. Each group has its own scale, offset and shift. offset NULL: `middle`. shift
+ * NULL: 0. Otherwise shift = -zero * scale, and zero stays as it is: w' = (u - zero) * scale. The
+ * gradient of the scale is that of this formula. */
 struct landing {
     const float *scale, *offset, *shift, *zero;
     float middle, least, most;
@@ -50,8 +54,9 @@ struct train_ops {
                                   float factor);
     /* s (n) = exp(s - shift) * factor: the gradient of log-softmax without the target's own -factor. */
     void (*entropy_backward)(float *s, float shift, size_t n, float factor);
-    /* A row of weights as its codes say, and the backward pass of that, see grids.h. g (n) becomes the gradient of w; d_scale
-     * (n / group) that of the scales, 16 lanes and the tree each, or is NULL where scales are not learned. */
+    /* land: out (n) = w' of a row of weights. land_backward: g (n), the gradient of w', becomes that of
+     * w; d_scale (n / group) becomes that of the scales, each a sum of 16 lanes and the tree. d_scale
+     * NULL: scales are not learned. See grids.h. */
     void (*land)(const struct landing *l, const float *w, int n, float *out);
     void (*land_backward)(const struct landing *l, const float *w, int n, float *g, float *d_scale);
     /* Adam on n parameters, see adam.h. */

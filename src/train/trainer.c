@@ -12,7 +12,8 @@ static gpt2q_status create_blocks(struct trainer *t, gpt2q_error *err)
     t->effective = t->grids->count ? mem_zarray(n, sizeof(float)) : t->latent;
     t->good.latent = mem_array(n, sizeof(float));
     t->good.scale = mem_array(scales ? scales : 1, sizeof(float));
-    if (t->gradient && t->effective && t->good.latent && t->good.scale) return GPT2Q_OK;
+    t->good.zero = mem_array(scales ? scales : 1, sizeof(float));
+    if (t->gradient && t->effective && t->good.latent && t->good.scale && t->good.zero) return GPT2Q_OK;
     return error_memory(err, "the weights in training", 3 * n * sizeof(float));
 }
 
@@ -31,6 +32,7 @@ gpt2q_status trainer_create(struct trainer *t, const struct param_list *p, struc
     if (!s) s = adam_create(&t->adam, p->floats, o->beta1, o->beta2, o->epsilon, err);
     if (!s) s = adam_create(&t->scale_adam, scales, o->beta1, o->beta2, o->epsilon, err);
     if (!s) s = create_blocks(t, err);
+    if (!s) s = grids_recalibrate(g, 0, latent, err);
     if (s) trainer_free(t);
     return s;
 }
@@ -47,6 +49,7 @@ void trainer_free(struct trainer *t)
     if (t->effective != t->latent) mem_free(t->effective);
     mem_free(t->good.latent);
     mem_free(t->good.scale);
+    mem_free(t->good.zero);
     *t = (struct trainer){0};
 }
 
@@ -74,7 +77,7 @@ static void update(struct trainer *t)
         adam_update(&t->adam, &t->crew, p->at, param_floats(p), t->latent + p->at, t->gradient + p->at,
                     o->rate * share, p->matrix ? o->decay : 0.0);
     }
-    if (t->grids->n_scales) {
+    if (t->grids->n_scales && !t->grids->every) {
         adam_begin(&t->scale_adam);
         adam_update(&t->scale_adam, &t->crew, 0, t->grids->n_scales, t->grids->scale, t->grids->gradient,
                     o->scale_rate * share, 0.0);
@@ -93,12 +96,12 @@ gpt2q_status trainer_step(struct trainer *t, const int32_t *tokens, double *loss
                      t->gradient);
     if (!isfinite(*loss)) return GPT2Q_OK;
     pass_backward(&t->student, &t->crew, t->effective, tokens, t->gradient);
-    grids_backward(t->grids, &t->crew, t->latent, t->gradient);
+    grids_backward(t->grids, &t->crew, t->step, t->latent, t->gradient);
     update(t);
-    return GPT2Q_OK;
+    return grids_recalibrate(t->grids, t->step, t->latent, err);
 }
 
-/* The student's pass reads so many windows from now on; there is room for options.windows. */
+/* From now on the pass reads so many windows. There is room for options.windows. */
 static void set_windows(struct train_pass *t, int windows)
 {
     t->windows = windows;
@@ -134,6 +137,7 @@ void trainer_keep(struct trainer *t)
 {
     memcpy(t->good.latent, t->latent, t->params->floats * sizeof(float));
     memcpy(t->good.scale, t->grids->scale, t->grids->n_scales * sizeof(float));
+    memcpy(t->good.zero, t->grids->zero, t->grids->n_scales * sizeof(float));
     t->good.step = t->step;
 }
 
@@ -142,6 +146,7 @@ bool trainer_return(struct trainer *t)
     if (t->good.step < 0) return false;
     memcpy(t->latent, t->good.latent, t->params->floats * sizeof(float));
     memcpy(t->grids->scale, t->good.scale, t->grids->n_scales * sizeof(float));
+    memcpy(t->grids->zero, t->good.zero, t->grids->n_scales * sizeof(float));
     t->step = t->good.step;
     return true;
 }

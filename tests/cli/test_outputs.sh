@@ -219,6 +219,25 @@ grep -q "cannot be written: File too large" err || fail "a file that is too larg
 diff -r folder folder.copy >err || fail "a failed export changed the folder"
 none_left
 
+# train: the weights are kept where another output finds the disk full
+train="train -m model --text model/calibration.txt --steps 1 --batch-tokens 64 --window 64 --quiet -q i4"
+# shellcheck disable=SC2086
+for option in --csv --html; do
+    rm -f t.gpt2q
+    expect 1 "/dev/full: cannot be written: No space left on device" $train -o t.gpt2q $option /dev/full
+    expect 0 "" inspect t.gpt2q --check
+done
+rm -f t.gpt2q
+code=0
+# shellcheck disable=SC2086
+(ulimit -f 12000 && "$program" $train -o t.gpt2q --export folder >out 2>err) || code=$?
+[ $code = 1 ] || fail "train: an export that is too large: exit code $code"
+[ "$(wc -l <err)" = 1 ] || fail "train: an export that is too large: more than one line"
+grep -q "cannot be written: File too large" err || fail "train: an export that is too large: no sentence"
+diff -r folder folder.copy >err || fail "a failed export of train changed the folder"
+expect 0 "" inspect t.gpt2q --check
+none_left
+
 # signals: what is half-written goes; what is ignored stays so. `ignored` is what the shell's trap ignores.
 mkfifo slow
 run_until() {

@@ -76,7 +76,8 @@ static void expect_sum(const char *want, const char *name, const char *what)
 
 static const char *const runs[] = {"-q i4:g8:signed --from gptq --calibrate-tokens 512",
                                    "-q i8 --learn-scales --loss ce --weight-decay 0.01",
-                                   "-q i4:g16:affine --tensor wte.weight=i8:input", "-q f32 --loss ce"};
+                                   "-q i4:g16:affine --tensor wte.weight=i8:input", "-q f32 --loss ce",
+                                   "-q i4:g8:minmax --recalibrate 7"};
 
 static void run(const char *options, const char *more, const char *out)
 {
@@ -273,6 +274,87 @@ static void every_grid_is_trained(void **state)
     }
 }
 
+static void expect_same_answer(const char *a, const char *b)
+{
+    struct cli x = cli_run("generate -n 20 --ids '1 2 3' --logprobs 2 --json --quiet -m %s", a),
+               y = cli_run("generate -n 20 --ids '1 2 3' --logprobs 2 --json --quiet -m %s", b);
+    assert_int_equal(x.code, 0);
+    assert_int_equal(y.code, 0);
+    cJSON *p = cJSON_Parse(x.out), *q = cJSON_Parse(y.out);
+    if (!cJSON_Compare(item(p, "logprobs"), item(q, "logprobs"), true)) fail_msg("%s, %s: differ", a, b);
+    cJSON_Delete(p);
+    cJSON_Delete(q);
+    cli_free(&x);
+    cli_free(&y);
+}
+
+/* With every N scales follow from the weights at steps 0, N, 2N, ..., as quantize has them. Between, they stay. */
+static void scales_are_recalibrated_every_n_steps(void **state)
+{
+    static const char *const schemes[] = {"i4:g8", "i3:g32:signed", "i4:g16:affine", "i4:g8:minmax",
+                                          "i8:channel:absmax"};
+    char options[1024], every[SHA256_TEXT];
+    (void)state;
+    run("-q i4:g8", "", in("every.gpt2q"));
+    sum_of_file(in("every.gpt2q"), every);
+    run("-q i4:g8", "--recalibrate", in("out.gpt2q"));
+    expect_sum(every, "out.gpt2q", "--recalibrate alone");
+    run("-q i4:g8", "--recalibrate=1", in("out.gpt2q"));
+    expect_sum(every, "out.gpt2q", "--recalibrate=1");
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        snprintf(options, sizeof options, "--recalibrate 10 --lr 3e-3 --export %s", in("latent"));
+        char q[64];
+        snprintf(q, sizeof q, "-q %s", schemes[i]);
+        run(q, options, in("out.gpt2q"));
+        struct cli c = cli_run("quantize %s -m %s -o %s --quiet --force", q, in("latent"), in("again.gpt2q"));
+        if (c.code) fail_msg("%s", c.error);
+        cli_free(&c);
+        expect_same_answer(in("out.gpt2q"), in("again.gpt2q"));
+    }
+    snprintf(options, sizeof options, "-q i4:g8 --lr 3e-3 --recalibrate 7 --json -o %s", in("out.gpt2q"));
+    cJSON *seven = expect_json(words("%s", options));
+    snprintf(options, sizeof options, "-q i4:g8 --lr 3e-3 --json -o %s", in("every.gpt2q"));
+    cJSON *one = expect_json(words("%s", options));
+    const cJSON *a = item(seven, "losses"), *b = item(one, "losses");
+    assert_true(cJSON_GetArrayItem(a, 0)->valuedouble == cJSON_GetArrayItem(b, 0)->valuedouble);
+    assert_true(cJSON_GetArrayItem(a, 5)->valuedouble != cJSON_GetArrayItem(b, 5)->valuedouble);
+    assert_int_equal(number(seven, "recalibrate"), 7);
+    assert_int_equal(number(one, "recalibrate"), 1);
+    cJSON_Delete(seven);
+    cJSON_Delete(one);
+    struct cli c = cli_run("inspect %s", in("out.gpt2q"));
+    if (!strstr(c.out, "scales=recalibrated every 7 steps")) fail_msg("%s", c.out);
+    cli_free(&c);
+}
+
+/* The latent weights begin at the centres of the file's bins. Its zero points stay. */
+static void a_file_begins_at_its_own_codes(void **state)
+{
+    static const char *const schemes[] = {"i4:g8:affine", "i4:g8:minmax", "i3:g32:signed"};
+    char options[1024];
+    (void)state;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct cli c =
+            cli_run("quantize -q %s --method gptq --calibrate %s --calibrate-tokens 512 -m %s -o %s "
+                    "--quiet --force",
+                    schemes[i], in("a.txt"), directory, in("start.gpt2q"));
+        if (schemes[i][6] != 'm' && c.code) fail_msg("%s", c.error);
+        cli_free(&c);
+        if (schemes[i][6] == 'm') {
+            c = cli_run("quantize -q %s -m %s -o %s --quiet --force", schemes[i], directory,
+                        in("start.gpt2q"));
+            if (c.code) fail_msg("%s", c.error);
+            cli_free(&c);
+        }
+        snprintf(options, sizeof options, "--from %s --lr 1e-12 --scale-lr 1e-12 -o %s", in("start.gpt2q"),
+                 in("out.gpt2q"));
+        c = cli_run("%s", words("%s", options));
+        if (c.code) fail_msg("%s", c.error);
+        cli_free(&c);
+        expect_same_answer(in("start.gpt2q"), in("out.gpt2q"));
+    }
+}
+
 static void a_file_is_trained_on(void **state)
 {
     char options[1024];
@@ -306,6 +388,9 @@ static void bad_input_gets_a_sentence(void **state)
     refuse(2, "--quantize SPEC is needed", "-o %s", in("x.gpt2q"));
     refuse(2, "gptq lets the model read a text", "-q i4:g8 --from gptq -o %s", in("x.gpt2q"));
     refuse(2, "exclude each other", "-q i4:g8 --learn-scales --recalibrate -o %s", in("x.gpt2q"));
+    refuse(2, "--recalibrate is '0'", "-q i4:g8 --recalibrate 0 -o %s", in("x.gpt2q"));
+    refuse(1, "scales are kept between steps for integer codes by group or channel, not for nf4:g32",
+           "-q nf4:g32 --recalibrate 2 -o %s", in("x.gpt2q"));
     refuse(2, "--loss is 'mse'", "-q i4:g8 --loss mse -o %s", in("x.gpt2q"));
     refuse(2, "--resume needs --checkpoint", "-q i4:g8 --resume -o %s", in("x.gpt2q"));
     refuse(2, "the model has 64 positions", "-q i4:g8 --batch-tokens 512 --window 128 -o %s", in("x.gpt2q"));
@@ -444,6 +529,10 @@ static void another_runs_checkpoint_is_refused(void **state)
     snprintf(options, sizeof options, "-q i8 --lr 0.5 -o %s --checkpoint %s --resume", in("x.gpt2q"),
              in("run.state"));
     expect_failure(1, "is of a run with --lr 0.0002, not 0.5", words("%s", options));
+    snprintf(options, sizeof options, "-q i8 --recalibrate 2 -o %s --checkpoint %s --resume", in("x.gpt2q"),
+             in("run.state"));
+    expect_failure(1, "is of a run with scales recalibrated, not recalibrated every 2 steps",
+                   words("%s", options));
     snprintf(options, sizeof options, "-q i8 --steps 21 -o %s --checkpoint %s --resume", in("x.gpt2q"),
              in("run.state"));
     expect_failure(1, "is of a run with --steps 20, not 21", words("%s", options));
@@ -476,6 +565,8 @@ int main(void)
         cmocka_unit_test(losses_fall_and_are_told),
         cmocka_unit_test(exported_weights_are_those_behind_the_codes),
         cmocka_unit_test(every_grid_is_trained),
+        cmocka_unit_test(scales_are_recalibrated_every_n_steps),
+        cmocka_unit_test(a_file_begins_at_its_own_codes),
         cmocka_unit_test(a_file_is_trained_on),
         cmocka_unit_test(bad_input_gets_a_sentence),
         cmocka_unit_test(nan_is_refused_before_the_first_step),

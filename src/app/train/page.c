@@ -112,7 +112,7 @@ static void write_name(FILE *f, const char *name) { html_text(f, name, strlen(na
 
 static void write_head(FILE *f, const struct training *t)
 {
-    char scheme[SCHEME_TEXT_MAX], plan[192];
+    char scheme[SCHEME_TEXT_MAX], plan[192], scales[64];
     const struct trainer_options *o = &t->trainer.options;
     fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>",
@@ -127,10 +127,7 @@ static void write_head(FILE *f, const struct training *t)
     write_name(f, t->from_file                     ? last_part(t->from_file)
                   : method_plan_is_plain(&t->plan) ? "the weights as they are"
                                                    : method_plan_print(&t->plan, plan, sizeof plan));
-    fprintf(f, "; scales %s; learning rate %g",
-            !t->grids.count    ? "none"
-            : t->grids.learned ? "learned"
-                               : "from the weights at every step",
+    fprintf(f, "; scales %s; learning rate %g", t->grids.count ? training_scales(t, scales) : "none",
             o->rate);
     for (size_t i = 0; i < t->text.n_texts; i++) {
         fputs(i ? ", " : "; text: ", f);

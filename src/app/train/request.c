@@ -1,4 +1,5 @@
-/* What a checkpoint is for: every option and every file that the result depends on, in words. Files count by their content. */
+/* What a checkpoint is for: every option and every file that the result depends on, in words. A file
+ * counts by its content. */
 #include "app/train/train.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -32,15 +33,23 @@ static void note_optimizer(struct training *t)
     note(t, "--weight-decay", "%.12g", r->decay);
 }
 
+const char *training_scales(const struct training *t, char text[64])
+{
+    if (t->grids.every == 0) return "learned";
+    if (t->grids.every == 1) return "recalibrated";
+    snprintf(text, 64, "recalibrated every %d steps", t->grids.every);
+    return text;
+}
+
 static void note_schemes(struct training *t)
 {
-    char scheme[SCHEME_TEXT_MAX], key[64];
+    char scheme[SCHEME_TEXT_MAX], key[64], scales[64];
     note(t, "--quantize", "%s", scheme_print(t->quantizer.base, scheme));
     for (size_t i = 0; i < t->o->model.overrides.n; i++) {
         snprintf(key, sizeof key, "--tensor %zu", i + 1);
         note(t, key, "%s", t->o->model.overrides.items[i]);
     }
-    note(t, "scales", "%s", t->grids.learned ? "learned" : "recalibrated");
+    note(t, "scales", "%s", training_scales(t, scales));
 }
 
 static void note_texts(struct training *t, const char *option, const struct calibration *c)

@@ -1,4 +1,5 @@
-/* The loop. The order of a step: evaluation, checkpoint, update, so that what a checkpoint holds is what had happened. */
+/* The loop. The order of a step is evaluation, checkpoint, update. So a checkpoint holds all that
+ * happened before it. */
 #include "app/train/train.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -94,7 +95,8 @@ static gpt2q_status evaluate(struct training *t, struct train_progress *shown, g
     return GPT2Q_OK;
 }
 
-/* A disk that is full ends no run: the last checkpoint stays as it was, and there may be room when the next is due. */
+/* A full disk does not end the run. The last checkpoint stays as it was, and there may be room when the
+ * next is due. */
 static void keep_checkpoint(struct training *t, const struct train_progress *shown)
 {
     gpt2q_error err;
@@ -190,6 +192,7 @@ static gpt2q_status loop(struct training *t, int32_t *ids, struct train_progress
 int training_run(struct training *t)
 {
     gpt2q_error err;
+    char scales[64];
     struct train_progress shown = {.terminal = isatty(STDERR_FILENO)};
     const struct trainer_options *o = &t->trainer.options;
     int32_t *ids = mem_array((size_t)o->windows, (size_t)o->window * sizeof *ids);
@@ -200,9 +203,7 @@ int training_run(struct training *t)
     if (!t->o->model.quiet)
         fprintf(stderr, "%d step%s of %d tokens, learning rate %g, scales %s\n", o->steps,
                 o->steps == 1 ? "" : "s", o->windows * o->window, o->rate,
-                !t->grids.count    ? "none"
-                : t->grids.learned ? "learned"
-                                   : "from the weights at every step");
+                t->grids.count ? training_scales(t, scales) : "none");
     t->started_at = shown.at = clock_seconds();
     gpt2q_status s = loop(t, ids, &shown, &err);
     t->seconds = clock_seconds() - t->started_at;

@@ -16,7 +16,7 @@
 static int describe(struct training *t)
 {
     const struct trainer_options *o = &t->trainer.options;
-    char plan[192] = "";
+    char plan[192] = "", scales[64];
     size_t size = 256, n;
     if (t->from_file)
         snprintf(plan, sizeof plan, "%.160s, ", last_part(t->from_file));
@@ -26,7 +26,7 @@ static int describe(struct training *t)
     }
     snprintf(t->method, sizeof t->method, "%strain loss=%s steps=%d of %d tokens=%d lr=%g scales=%s", plan,
              t->kl ? "kl" : "ce", t->trainer.step, o->steps, o->windows * o->window, o->rate,
-             t->grids.learned ? "learned" : "recalibrated");
+             training_scales(t, scales));
     for (size_t i = 0; i < t->text.n_texts; i++)
         size += strlen(last_part(t->text.texts[i].path)) + SHA256_TEXT + 16;
     if (t->methods.calibration) size += strlen(t->methods.calibration);
@@ -56,7 +56,7 @@ static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err
     return s->writer ? gpt2q_writer_put(s->writer, q, err) : exporter_put(s->exporter, q, err);
 }
 
-/* By slot: the latent weights, and the codes of learned scales. */
+/* By slot: the latent weights, and the codes where scales are learned or kept. */
 static gpt2q_status prepare(struct training *t, bool with_codes, struct prepared *prepared, gpt2q_error *err)
 {
     const struct bindings *b = &t->quantizer.bindings;
@@ -190,9 +190,12 @@ void training_json(const struct training *t)
                           t->from_file ? path_json(t->from_file)
                                        : cJSON_CreateString(method_plan_print(&t->plan, plan, sizeof plan)));
     cJSON_AddStringToObject(doc, "scales",
-                            !t->grids.count    ? "none"
-                            : t->grids.learned ? "learned"
-                                               : "recalibrated");
+                            !t->grids.count       ? "none"
+                            : t->grids.every == 0 ? "learned"
+                                                  : "recalibrated");
+    cJSON_AddItemToObject(doc, "recalibrate",
+                          t->grids.count && t->grids.every ? cJSON_CreateNumber(t->grids.every)
+                                                           : cJSON_CreateNull());
     cJSON_AddStringToObject(doc, "loss", t->kl ? "kl" : "ce");
     cJSON_AddNumberToObject(doc, "steps", o->steps);
     cJSON_AddNumberToObject(doc, "steps_done", t->trainer.step);
@@ -230,7 +233,7 @@ static void report(const struct training *t)
     if (t->o->directory) printf("%s: the float32 weights\n", t->o->directory);
 }
 
-/* One sentence, which also says where the weights are where they are in a checkpoint. */
+/* One sentence. If a checkpoint holds the weights, it says so. */
 static int save_failed(const struct training *t, const gpt2q_error *err)
 {
     if (!t->o->checkpoint || t->checkpoint_failed) return failed(err);
@@ -245,12 +248,10 @@ int training_save(struct training *t)
     if (code) return code;
     if (t->o->output && save_file(t, &err)) code = save_failed(t, &err);
     if (t->o->directory && save_directory(t, &err)) code = save_failed(t, &err);
+    const bool saved = !code;
     if (t->o->csv && training_write_csv(t)) code = EXIT_FAILED;
     if (t->o->html && training_write_page(t)) code = EXIT_FAILED;
-    if (code || t->checkpoint_failed) return EXIT_FAILED;
-    if (t->o->json)
-        training_json(t);
-    else
-        report(t);
-    return EXIT_DONE;
+    if (saved && t->o->json) training_json(t);
+    if (saved && !t->o->json) report(t);
+    return code || t->checkpoint_failed ? EXIT_FAILED : EXIT_DONE;
 }

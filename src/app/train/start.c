@@ -208,6 +208,13 @@ static bool learns(const struct training *t)
     return true;
 }
 
+/* Steps from one choice of the scales to the next; 0 where they are learned. */
+static int recalibrates_every(const struct training *t)
+{
+    if (learns(t)) return 0;
+    return t->o->recalibrate ? (int)t->o->recalibrate : 1;
+}
+
 static int create_grids(struct training *t)
 {
     gpt2q_error err;
@@ -216,12 +223,13 @@ static int create_grids(struct training *t)
     if (!schemes) return failure("out of memory: a table of schemes");
     for (size_t i = 0; i < t->quantizer.bindings.n; i++)
         schemes[which_of(t, i)] = quantizer_scheme(&t->quantizer, i);
-    gpt2q_status s = grids_create(&t->grids, p, schemes, learns(t), &t->quantizer.run, &err);
+    gpt2q_status s = grids_create(&t->grids, p, schemes, recalibrates_every(t), &t->quantizer.run, &err);
     mem_free(schemes);
     return s ? failed(&err) : EXIT_DONE;
 }
 
-/* The model's floats, folded where the plan folds; then scales. A resumed run has all of it in its checkpoint. */
+/* The model's floats, folded where the plan folds; then scales. A resumed run finds all of it in its
+ * checkpoint. */
 static int begin(struct training *t, bool resumed)
 {
     gpt2q_error err;
@@ -245,8 +253,8 @@ static int begin(struct training *t, bool resumed)
     }
     code = create_grids(t);
     if (code || resumed) return code;
-    if (t->from_file) return begin_with_file(t, t->grids.learned);
-    return t->grids.learned ? begin_with_codes(t) : EXIT_DONE;
+    if (t->from_file) return begin_with_file(t, !t->grids.every);
+    return !t->grids.every ? begin_with_codes(t) : EXIT_DONE;
 }
 
 /* ---- texts ---- */

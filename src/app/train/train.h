@@ -17,8 +17,9 @@ struct train_options {
     struct string_list texts, eval_texts;
     const char *output, *directory, *csv, *html, *checkpoint, *loss;
     int64_t steps, batch_tokens, window, warmup, eval_every, eval_tokens, checkpoint_every;
+    int64_t recalibrate; /* every N steps; 0: not asked for */
     double rate, scale_rate, beta1, beta2, decay;
-    bool learn_scales, recalibrate, resume, json;
+    bool learn_scales, resume, json;
 };
 
 #define RUN_OPTIONS_MAX 96
@@ -56,12 +57,14 @@ int training_run(struct training *t);
 int training_save(struct training *t);
 void training_close(struct training *t);
 
-/* Notes in t->options all that the result depends on; files by their content. */
+/* Lists in t->options all that the result depends on. A file is listed by its content. */
 int training_request(struct training *t);
 
-/* The learning rate. Its default follows the fewest bits that are trained: with a bit less the bins are twice as wide, and weights have
- * twice as far to go. */
+/* The learning rate. Its default follows from the fewest bits that are trained. With one bit less the
+ * bins are twice as wide, so weights have twice as far to go. */
 double training_rate(const struct training *t);
+/* "learned", "recalibrated" or "recalibrated every 10 steps". */
+const char *training_scales(const struct training *t, char text[64]);
 /* "books.txt", of any path. */
 const char *last_part(const char *path);
 /* A document on stdout. */
