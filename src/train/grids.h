@@ -3,7 +3,8 @@
  *
  *     recalibrated   The scales follow from the weights, as `quantize` rounds to nearest. This happens at
  *                    step 0 and at every N-th step after it. Such a step clamps nothing, so the whole
- *                    gradient passes. N = 1: any scheme that the quantizer has.
+ *                    gradient passes.
+ *                    N = 1: any scheme that the quantizer has.
  *                    N > 1: integer codes by channel or group. Between two such steps the scales stay. A
  *                    weight that has left their range is clamped and gets no gradient.
  *     learned        Scales are parameters (LSQ, Esser et al. 2020), and zero points stay as they began:
