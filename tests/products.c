@@ -84,19 +84,7 @@ enum activations last_kind(const struct qtensor *w)
 
 int code_at(const struct qtensor *w, int o, int k)
 {
-    const uint8_t *lane = w->codes + (size_t)(o / PANEL) * w->panel_bytes + o % PANEL * 4 + k % 4;
-    const int byte = w->scheme.format == QF_I8   ? lane[k / 4 * 256]
-                     : w->scheme.format == QF_I4 ? lane[k / 8 * 256]
-                     : w->scheme.format == QF_I2 ? lane[k / 16 * 256]
-                                                 : lane[(k / 32 * 3 + k % 32 / 16) * 256];
-    switch (w->scheme.format) {
-    case QF_I8: return byte - 128;
-    case QF_I4: return (k % 8 < 4 ? byte & 15 : byte >> 4) - 8;
-    case QF_I2: return (byte >> k % 16 / 4 * 2 & 3) - 2;
-    default:
-        assert_int_equal(w->scheme.format, QF_I3);
-        return (byte >> k % 16 / 4 * 2 & 3) + (lane[(k / 32 * 3 + 2) * 256] >> k % 32 / 4 & 1) * 4 - 4;
-    }
+    return qtensor_stored_code(w, o, k) - scheme_middle(w->scheme);
 }
 
 float token_codes(const float *x, int n, int qmax, int *codes)

@@ -1,5 +1,5 @@
 /* What the tests of products share: a weight whose codes end at a guard page, its input, a product, and
- * codes read and made by formulas written out here. */
+ * codes of a token made by formulas written out here. */
 #ifndef TESTS_PRODUCTS_H
 #define TESTS_PRODUCTS_H
 #include "qtensor/isa.h"
@@ -31,7 +31,7 @@ void product_of_rows(const struct isa *isa, const struct qtensor *w, enum activa
 /* The last kind of activations that the weight's scheme takes. */
 enum activations last_kind(const struct qtensor *w);
 
-/* The code of output o and input k, read through the layout that qtensor.h states. */
+/* The code of output o and input k; test_quantize compares the layouts with what qtensor.h states. */
 int code_at(const struct qtensor *w, int o, int k);
 /* The codes of one token as the goldens make them. Returns the scale. */
 float token_codes(const float *x, int n, int qmax, int *codes);

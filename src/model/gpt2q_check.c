@@ -23,16 +23,25 @@ static gpt2q_status bad_code(const struct subject *s, int row, int k, const char
                      row, k, s->name, code, why);
 }
 
-/* The first of n bytes that holds a code stored as 0; n if there is none. */
+/* The first of n bytes that holds a code stored as 0, in formats of one or two codes a byte; n if there is none. */
 static size_t find_lowest(const uint8_t *codes, size_t n, enum qformat format)
 {
-    if (format == QF_I8) {
+    if (format_facts[format].bits == 8) {
         const uint8_t *at = memchr(codes, 0, n);
         return at ? (size_t)(at - codes) : n;
     }
     size_t i = 0;
     while (i < n && (codes[i] & 15) && codes[i] >> 4) i++;
     return i;
+}
+
+/* absmax uses no code that is stored as 0. This is the way for a layout that only its format knows. */
+static gpt2q_status check_each_code(const struct subject *s)
+{
+    for (int row = 0; row < s->w->rows; row++)
+        for (int k = 0; k < s->w->cols; k++)
+            if (!qtensor_stored_code(s->w, row, k)) return bad_code(s, row, k, "which absmax does not use");
+    return GPT2Q_OK;
 }
 
 /* Floats of a byte may be no numbers. */
@@ -54,6 +63,7 @@ gpt2q_status qtensor_check_codes(const struct qtensor *w, const char *file, cons
         return check_floats(&s);
     if (!scheme_has_codes(w->scheme) || w->scheme.grid != QGRID_ABSMAX)
         return GPT2Q_OK; /* every code is valid */
+    if (format_facts[w->scheme.format].own_layout) return check_each_code(&s);
     size_t n = (size_t)qtensor_panels(w) * w->panel_bytes;
     for (size_t i = 0; (i += find_lowest(w->codes + i, n - i, w->scheme.format)) < n; i++) {
         size_t within = i % w->panel_bytes;

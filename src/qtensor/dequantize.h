@@ -9,6 +9,11 @@
 QFORMATS(DEQUANTIZE_ROW)
 #undef DEQUANTIZE_ROW
 
+/* Of formats with a layout of their own, in their file: the stored code of input k of the output whose bytes begin at `lane`. */
+#define OWN_CODE_OF(format, name, kind, ...) OF_OWN(kind)(unsigned code_##name(const uint8_t *lane, int k);)
+QFORMATS(OWN_CODE_OF)
+#undef OWN_CODE_OF
+
 /* Scales (values = w->scale) and zero points or minima (values = w->zero) as they are stored. There are
  * qtensor_parameters of them, padding included. Number i as a float; and the number that element (row, k)
  * has. Formats with codes only. */

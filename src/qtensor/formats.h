@@ -5,6 +5,7 @@
  *
  *     kind     FLOATS: an element is a float. CODES: integer codes. LEVELS: codes that stand for the levels of a book
  *              (levels.h). Both of these have kernels for integer activations, too. FLOAT8: codes that are floats of a byte.
+ *              OWN: integer codes of a grid, with float activations alone, in a layout that NAME.isa.c states
  *     bits     of a code or a float
  *     inputs, bytes    a step holds this many consecutive inputs of an output, in this many bytes. A panel's step is
  *              PANEL * bytes
@@ -12,8 +13,9 @@
  *     granularity, group    of a SPEC that names none
  *     spec     the name in a SPEC
  *
- * A new format is a row here, NAME.isa.c with matmul_NAME (and NAME.dot.isa.c with matmul_q_NAME where it takes integer activations)
- * and, in dequantize.c, dequantize_row_NAME or, for codes, code_NAME. */
+ * A new format of the kind OWN is a row here and NAME.isa.c, which own_layout.isa.h describes. One of another kind is a row, NAME.isa.c
+ * with matmul_NAME (and NAME.dot.isa.c with matmul_q_NAME where it takes integer activations) and, in dequantize.c,
+ * dequantize_row_NAME or, for codes, code_NAME. */
 #ifndef QTENSOR_FORMATS_H
 #define QTENSOR_FORMATS_H
 
@@ -40,5 +42,13 @@
 #define OF_CODES_CODES  FORMAT_KEEP
 #define OF_CODES_LEVELS FORMAT_KEEP
 #define OF_CODES_FLOAT8 FORMAT_KEEP
+#define OF_CODES_OWN    FORMAT_KEEP
 #define OF_CODES(kind)  FORMAT_PASTE(OF_CODES_, kind)
+/* Likewise for OWN alone. */
+#define OF_OWN_FLOATS FORMAT_DROP
+#define OF_OWN_CODES  FORMAT_DROP
+#define OF_OWN_LEVELS FORMAT_DROP
+#define OF_OWN_FLOAT8 FORMAT_DROP
+#define OF_OWN_OWN    FORMAT_KEEP
+#define OF_OWN(kind)  FORMAT_PASTE(OF_OWN_, kind)
 #endif

@@ -17,6 +17,11 @@
     {                                                                                                        \
         [ACTIVATIONS_I16] = WIDE_CODES, [ACTIVATIONS_I8] = WIDE_CODES && (bits) == 8                         \
     }
+/* Sums for zero points and minima, but no codes of inputs. */
+#define OPS_OWN(name, bits)                                                                                  \
+    {                                                                                                        \
+#name, dequantize_row_##name, BASE(matmul_##name), NULL, ISA(prepare), { false }                     \
+    }
 #define OPS_LEVELS(name, bits)                 OPS_CODES(name, 8)
 #define OPS_FLOAT8(name, bits)                 OPS_FLOATS(name, bits)
 #define OPS_ROW(format, name, kind, bits, ...) [format] = OPS_##kind(name, bits),

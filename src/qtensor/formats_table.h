@@ -22,8 +22,9 @@ QTENSOR_TABLES(amx)
 #include "kernels/simd.h"
 typedef void matmul_fn(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride, int p0,
                        int p1);
-#define FORMAT_KERNELS(format, name, ...)                                                                    \
-    matmul_fn BASE(matmul_##name), ISA(matmul_##name), ISA(matmul_q_##name);
+#define FORMAT_KERNELS(format, name, kind, ...)                                                              \
+    matmul_fn BASE(matmul_##name), ISA(matmul_##name), ISA(matmul_q_##name);                                 \
+    OF_OWN(kind)(encode_fn ISA(encode_##name);)
 QFORMATS(FORMAT_KERNELS)
 #undef FORMAT_KERNELS
 void ISA(prepare)(const struct qtensor *w, struct qinput *x, int r0, int r1);

@@ -1,7 +1,7 @@
 /* The quantizer's inner loops (pack.h): lanes are outputs, so nothing is reduced across lanes but the range
  * of an input. */
 #include "qtensor/formats_table.h"
-#include "qtensor/layout.isa.h"
+#include "qtensor/stored_code.isa.h"
 
 #define VECTORS (PANEL / 16)
 
@@ -120,51 +120,6 @@ static bool pack_input_range(const float *block, size_t stride, int k, float *lo
 
 /* ---- codes ---- */
 
-ALWAYS_INLINE vf truncated(vf t)
-{
-    vf r = vf_rint(t); /* t >= 0 */
-    return vf_select_lt(t, r, vf_sub(r, vf_set1(1.0f)), r);
-}
-
-struct lanes {
-    vf divisor, shift, offset, least, most;
-};
-
-ALWAYS_INLINE struct lanes lanes_at(const struct coding *c, int v)
-{
-    return (struct lanes){vf_load(c->divisor + v), vf_load(c->shift + v), vf_load(c->offset + v),
-                          vf_set1(c->least), vf_set1(c->most)};
-}
-
-/* The numbers of the levels that are nearest to t. */
-ALWAYS_INLINE vf level_code(vf t, const struct code_book *book)
-{
-    const bool signs = book->n < BOOK_LEVELS - 1;
-    const vf size = signs ? vf_abs(t) : t;
-    vf code = signs ? vf_select_lt(t, vf_zero(), vf_set1(8.0f), vf_zero()) : vf_zero();
-    for (int i = 0; i < book->n; i++)
-        code = vf_add(code, vf_select_lt(vf_set1(book->below[i]), size, vf_set1(1.0f), vf_zero()));
-    return code;
-}
-
-/* Stored codes, as floats, of 16 outputs of input i; beyond the last input the code of 0. */
-ALWAYS_INLINE vf stored_code(const float *block, size_t stride, int i, int k, const struct coding *c,
-                             struct lanes l, float zero, const int bits, const bool by_input,
-                             const bool truncate)
-{
-    if (HAS_BOOK(bits))
-        return level_code(vf_div(vf_load(block + (size_t)i * stride), l.divisor), book_at(bits));
-    if (i >= k) return vf_set1(zero);
-    if (by_input) {
-        l.divisor = vf_set1(c->input_divisor[i]);
-        l.shift = vf_set1(c->input_shift[i]);
-        l.offset = vf_set1(c->input_offset[i]);
-    }
-    vf t = vf_div(vf_sub(vf_load(block + (size_t)i * stride), l.shift), l.divisor);
-    if (truncate) return truncated(vf_min(vf_max(t, l.least), l.most));
-    return vf_min(vf_max(vf_add(vf_rint(t), l.offset), l.least), l.most);
-}
-
 /* A byte of each line of a step, as floats, 16 outputs: input j of every quad. */
 ALWAYS_INLINE void step_bytes(const float *w, size_t stride, int i, int k, const struct coding *c,
                               struct lanes l, vf byte[LAYOUT_LINES_MAX], const int bits, const bool by_input,
@@ -232,6 +187,7 @@ ALWAYS_INLINE void encode_choosing(const float *block, size_t stride, int k, con
 #define ENCODE_CODES(name, bits)  encode_choosing(block, stride, k, c, codes, bits)
 #define ENCODE_LEVELS(name, bits) encode_choosing(block, stride, k, c, codes, BOOK_##name)
 #define ENCODE_FLOAT8(name, bits) encode_float8(block, stride, k, c, codes, ROUND_##name)
+#define ENCODE_OWN(name, bits)    ISA(encode_##name)(block, stride, k, c, codes)
 #define ENCODE(format, name, kind, bits, ...)                                                                \
     OF_CODES(kind)                                                                                           \
     (static void encode_##name(const float *block, size_t stride, int k, const struct coding *c,             \

@@ -48,6 +48,7 @@ struct format_facts {
     bool has_codes;    /* codes with scales; else floats */
     bool has_levels;   /* the codes stand for levels of the format's own, not for integers of a grid */
     bool takes_codes;  /* has products with integer activations */
+    bool own_layout;   /* only the format's file knows where a code lies */
     enum qgran gran;   /* of a SPEC that names none */
     int group;
 };

@@ -16,16 +16,25 @@
 #define CODES_CODES  true
 #define CODES_LEVELS true
 #define CODES_FLOAT8 true
+#define CODES_OWN    true
 #define HAS_FLOATS   false
 #define HAS_CODES    false
 #define HAS_LEVELS   true
 #define HAS_FLOAT8   true
+#define HAS_OWN      false
 #define TAKES_FLOATS false
 #define TAKES_CODES  true
 #define TAKES_LEVELS true
 #define TAKES_FLOAT8 false
+#define TAKES_OWN    false
+#define OWN_FLOATS   false
+#define OWN_CODES    false
+#define OWN_LEVELS   false
+#define OWN_FLOAT8   false
+#define OWN_OWN      true
 #define FORMAT_FACTS(format, name, kind, bits, inputs, bytes, dtype, gran, group, spec)                      \
-    [format] = {spec, dtype, bits, inputs, bytes, CODES_##kind, HAS_##kind, TAKES_##kind, gran, group},
+    [format] = {spec,       dtype,        bits,       inputs, bytes, CODES_##kind,                           \
+                HAS_##kind, TAKES_##kind, OWN_##kind, gran,   group},
 const struct format_facts format_facts[QF_COUNT] = {QFORMATS(FORMAT_FACTS)};
 const char *const gran_names[QG_GROUP] = {"tensor", "channel", "input"};
 const char *const grid_names[QGRID_COUNT] = {"absmax", "signed", "minmax", "affine", "notes", "levels"};

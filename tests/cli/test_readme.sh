@@ -19,7 +19,15 @@ awk -v dir="$dir" '
 count=$(ls "$dir" | grep -c '\.command$')
 [ "$count" -eq 10 ] || { echo "ten commands are expected in README.md, $count are there"; exit 1; }
 
+# Every format of the program stands in the section about SPEC.
 failed=0
+formats=$("$program" generate -q none-of-them x 2>&1 | sed -n 's/.* a scheme is //p' | sed 's/\[[^]]*\]//g; s/,/ /g; s/ or / /')
+[ "$(echo $formats | wc -w)" -ge 13 ] || { echo "the program names these formats: $formats"; failed=1; }
+for format in $formats; do
+    sed -n '/^## How weights are held/,/^## Fewer/p' "$root/README.md" | grep -qF "\`$format" ||
+        { echo "README.md does not say what the format $format is"; failed=1; }
+done
+
 for n in 1 2 3 4 5 6 7 8 9 10; do
     (cd "$dir" && sed "s|\./gpt2q|$program|g" "$n.command" | sh >"$n.actual" 2>"$n.error") || { echo "command $n failed:"; cat "$dir/$n.error"; failed=1; }
     awk -v expected="$dir/$n.expected" '

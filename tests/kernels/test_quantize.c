@@ -10,38 +10,14 @@
 #include "qtensor/levels.h"
 #include "qtensor/quantize.h"
 #include "qtensor/zero_points.h"
+#include "tests/products.h"
 #include "tests/schemes.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 
-static struct scheme scheme_of(const char *spec)
-{
-    struct scheme s;
-    assert_int_equal(scheme_parse(spec, &s, NULL), GPT2Q_OK);
-    return s;
-}
-
 static const struct format_ops *scalar_ops(const struct qtensor *w)
 {
     return &isa_at(0)->formats[w->scheme.format];
-}
-
-/* The signed code of (o, i), through the layout that qtensor.h states. */
-static int code_at(const struct qtensor *w, int o, int i)
-{
-    const uint8_t *lane = w->codes + (size_t)(o / PANEL) * w->panel_bytes + o % PANEL * 4 + i % 4;
-    const int byte = w->scheme.format == QF_I8   ? lane[i / 4 * 256]
-                     : w->scheme.format == QF_I4 ? lane[i / 8 * 256]
-                     : w->scheme.format == QF_I2 ? lane[i / 16 * 256]
-                                                 : lane[(i / 32 * 3 + i % 32 / 16) * 256];
-    switch (w->scheme.format) {
-    case QF_I8: return byte - 128;
-    case QF_I4: return (i % 8 < 4 ? byte & 15 : byte >> 4) - 8;
-    case QF_I2: return (byte >> i % 16 / 4 * 2 & 3) - 2;
-    default:
-        assert_int_equal(w->scheme.format, QF_I3);
-        return (byte >> i % 16 / 4 * 2 & 3) + (lane[(i / 32 * 3 + 2) * 256] >> i % 32 / 4 & 1) * 4 - 4;
-    }
 }
 
 /* Zero point number n, through the layout that zero_points.h states. */
@@ -113,7 +89,7 @@ static void compare_zero(const struct qtensor *w, const cJSON *golden, int n)
 {
     double zero = number_at(golden, "zero_first", n), s = (double)parameter_at(w, w->scale, n);
     float stored = parameter_at(w, w->zero, n);
-    double qmin = w->scheme.format == QF_I8 ? -128.0 : -8.0;
+    double qmin = -(double)scheme_middle(w->scheme);
     if (scheme_zero(w->scheme) != QZERO_MINIMUM)
         assert_true((double)stored == zero);
     else
@@ -257,12 +233,6 @@ static void test_genuine_weights(void **state)
 static const char *const *schemes; /* every_scheme's */
 static size_t n_schemes;
 
-static bool fits(const char *spec, int cols)
-{
-    const struct scheme s = scheme_of(spec);
-    return !scheme_has_codes(s) || s.gran != QG_GROUP || cols % s.group == 0;
-}
-
 static void quantized_equal(const struct qtensor *a, const struct qtensor *b)
 {
     struct qtensor_layout l;
@@ -304,7 +274,7 @@ static void test_isas_threads_and_orientations_agree(void **state)
     struct qsource misaligned = {"m", DT_F32, turned_bytes + 1, ROWS, COLS, 1, ROWS};
     for (size_t s = 0; s < n_schemes; s++) {
         struct qtensor expected, w;
-        if (!fits(schemes[s], COLS)) continue;
+        if (!scheme_fits(scheme_of(schemes[s]), COLS)) continue;
         quantize_with(&by_row, schemes[s], isa_at(0), 1, &expected);
         for (size_t i = 0; i < isa_count(); i++) {
             if (!isa_at(i)->supported()) continue;
@@ -338,13 +308,46 @@ static void test_half_sources(void **state)
         struct qsource narrow = {"m", bf16 ? DT_BF16 : DT_F16, half, ROWS, COLS, COLS, 1};
         for (size_t s = 0; s < n_schemes; s++) {
             struct qtensor a, b;
-            if (!fits(schemes[s], COLS)) continue;
+            if (!scheme_fits(scheme_of(schemes[s]), COLS)) continue;
             quantize_ok(&wide, schemes[s], 1, &a);
             quantize_ok(&narrow, schemes[s], 1, &b);
             quantized_equal(&a, &b);
             qtensor_free(&a);
             qtensor_free(&b);
         }
+    }
+}
+
+/* ---- layouts ---- */
+
+/* The stored code of input k of the output at `lane`, as the head of qtensor.h states the layouts. */
+static int stated_code(const uint8_t *lane, enum qformat format, int k)
+{
+    lane += k % 4;
+    switch (format) {
+    case QF_I8: return lane[k / 4 * 256];
+    case QF_I2: return lane[k / 16 * 256] >> k % 16 / 4 * 2 & 3;
+    case QF_I3:
+        return (lane[(k / 32 * 3 + k % 32 / 16) * 256] >> k % 16 / 4 * 2 & 3) +
+               (lane[(k / 32 * 3 + 2) * 256] >> k % 32 / 4 & 1) * 4;
+    default: return k % 8 < 4 ? lane[k / 8 * 256] & 15 : lane[k / 8 * 256] >> 4;
+    }
+}
+
+static void test_layouts_as_stated(void **state)
+{
+    (void)state;
+    enum { ROWS = 70, COLS = 192 };
+    static const char *const specs[] = {"i8", "i4", "i3", "i2", "nf4", "mxfp4", "nvfp4"};
+    for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
+        struct weight w = weight_create(specs[s], ROWS, COLS, 13);
+        for (int o = 0; o < ROWS; o++)
+            for (int k = 0; k < COLS; k++)
+                assert_int_equal(
+                    stated_code(w.w.codes + (size_t)(o / PANEL) * w.w.panel_bytes + o % PANEL * 4,
+                                w.w.scheme.format, k),
+                    qtensor_stored_code(&w.w, o, k));
+        weight_free(&w);
     }
 }
 
@@ -415,7 +418,7 @@ static void test_special_matrices(void **state)
     lattice[15] = lattice[31] = 7.0f;
     for (size_t s = 0; s < n_schemes; s++) {
         const struct scheme scheme = scheme_of(schemes[s]);
-        if (!fits(schemes[s], 16)) continue;
+        if (!scheme_fits(scheme_of(schemes[s]), 16)) continue;
         assert_true(largest_error(zero, schemes[s]) == 0.0);
         const int bits = scheme_bits(scheme) < 8 ? scheme_bits(scheme) : 8;
         double step = 6.0 / (scheme_zero(scheme) == QZERO_NONE ? (1 << (bits - 1)) - 1 : (1 << bits) - 1);
@@ -535,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_genuine_weights),
         cmocka_unit_test(test_isas_threads_and_orientations_agree),
         cmocka_unit_test(test_half_sources),
+        cmocka_unit_test(test_layouts_as_stated),
         cmocka_unit_test(test_signed_grid),
         cmocka_unit_test(test_special_matrices),
         cmocka_unit_test(test_ties_and_extremes),
