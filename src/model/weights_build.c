@@ -56,15 +56,18 @@ gpt2q_status weights_begin(struct weights_builder *b, struct gpt2_weights *w, co
     return s ? weights_end(b, s) : GPT2Q_OK;
 }
 
+void weights_strides(struct qsource *src, bool turned)
+{
+    src->row_stride = turned ? 1 : (size_t)src->cols;
+    src->col_stride = turned ? (size_t)src->rows : 1;
+}
+
 struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
                               enum dtype dtype, const void *data, bool turned)
 {
     struct qsource src = {.name = name, .dtype = dtype, .data = data};
     weight_rows_cols(config, id.part, &src.rows, &src.cols);
-    if (weight_is_conv1d(id.part) && !turned)
-        src.row_stride = 1, src.col_stride = (size_t)src.rows;
-    else
-        src.row_stride = (size_t)src.cols, src.col_stride = 1;
+    weights_strides(&src, weight_is_conv1d(id.part) && !turned);
     return src;
 }
 

@@ -23,6 +23,8 @@ bool weights_head_apart(const struct weights_builder *b);
  * row. Conv1D's weights lie as (in, out), or with `turned` as (out, in). */
 struct qsource weights_source(const gpt2q_config *config, struct weight_id id, const char *name,
                               enum dtype dtype, const void *data, bool turned);
+/* The strides of a matrix whose numbers lie output by output or, with `turned`, input by input. */
+void weights_strides(struct qsource *src, bool turned);
 /* Holds a tensor in its scheme, apart from src, and reports it as tensors[index]. If `blocks` is not NULL,
  * the matrix is held as the blocks say, and src has no data. */
 struct container_tensor;

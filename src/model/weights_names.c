@@ -145,13 +145,18 @@ const float **weight_floats(struct gpt2_weights *w, struct weight_id id)
     }
 }
 
+void weight_shape_rows_cols(enum weight_part part, int n_dims, const uint64_t shape[2], int *rows, int *cols)
+{
+    bool turned = weight_is_conv1d(part);
+    *rows = n_dims == 1 ? 1 : (int)shape[turned ? 1 : 0];
+    *cols = (int)shape[n_dims == 1 || turned ? 0 : 1];
+}
+
 void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols)
 {
     uint64_t shape[2];
     int n_dims = weight_shape(config, part, shape);
-    bool turned = weight_is_conv1d(part);
-    *rows = n_dims == 1 ? 1 : (int)shape[turned ? 1 : 0];
-    *cols = (int)shape[n_dims == 1 || turned ? 0 : 1];
+    weight_shape_rows_cols(part, n_dims, shape, rows, cols);
 }
 
 void weights_borrow_matrix(struct gpt2_weights *w, const struct gpt2_weights *from, const char *name)

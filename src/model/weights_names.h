@@ -64,4 +64,6 @@ struct qtensor *weight_matrix(struct gpt2_weights *w, struct weight_id id);
 const float **weight_floats(struct gpt2_weights *w, struct weight_id id);
 /* W's outputs and inputs as the engine sees a matrix. A vector has one output. */
 void weight_rows_cols(const gpt2q_config *config, enum weight_part part, int *rows, int *cols);
+/* The same of a tensor with this shape, in the checkpoint's order. */
+void weight_shape_rows_cols(enum weight_part part, int n_dims, const uint64_t shape[2], int *rows, int *cols);
 #endif

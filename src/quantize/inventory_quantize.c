@@ -1,5 +1,6 @@
 /* What a scheme would do to the tensors of an inventory. */
 #include "base/memory.h"
+#include "model/weights_build.h"
 #include "model/weights_schemes.h"
 #include "quantize/inventory.h"
 #include "quantize/parameters.h"
@@ -13,9 +14,7 @@ bool inventory_source(const struct inventory_tensor *t, bool turn, const float *
     *out = (struct qsource){.name = t->name,
                             .data = floats ? (const void *)floats : t->stored->data,
                             .rows = (int)rows,
-                            .cols = (int)cols,
-                            .row_stride = (size_t)cols,
-                            .col_stride = 1};
+                            .cols = (int)cols};
     switch (floats ? ST_F32 : t->stored->dtype) {
     case ST_F32: out->dtype = DT_F32; break;
     case ST_F16: out->dtype = DT_F16; break;
@@ -23,11 +22,8 @@ bool inventory_source(const struct inventory_tensor *t, bool turn, const float *
     default: return false;
     }
     const bool conv1d = t->is_weight && weight_is_conv1d(t->id.part) && t->n_dims == 2;
-    if (conv1d && turn) out->rows = (int)cols, out->cols = (int)rows;
-    if (conv1d && turn != t->stored->turned) /* the numbers do not lie in the order that is asked for */
-        out->row_stride = 1, out->col_stride = (size_t)out->rows;
-    else
-        out->row_stride = (size_t)out->cols;
+    if (conv1d && turn) weight_shape_rows_cols(t->id.part, 2, t->shape, &out->rows, &out->cols);
+    weights_strides(out, conv1d && turn != t->stored->turned);
     return true;
 }
 
@@ -36,12 +32,12 @@ static gpt2q_status size_only(struct inventory_tensor *t, gpt2q_error *err)
 {
     struct qtensor_layout layout;
     char scheme[SCHEME_TEXT_MAX];
-    bool matrix = weight_is_matrix(t->id.part), turned = weight_is_conv1d(t->id.part);
-    if (!matrix) {
+    int rows, cols;
+    if (!weight_is_matrix(t->id.part)) {
         t->bytes = t->scheme.format == QF_F32 ? t->elements * sizeof(float) : t->elements + 2 * sizeof(float);
         return GPT2Q_OK;
     }
-    int rows = (int)t->shape[turned ? 1 : 0], cols = (int)t->shape[turned ? 0 : 1];
+    weight_shape_rows_cols(t->id.part, 2, t->shape, &rows, &cols);
     if (!qtensor_layout(t->scheme, rows, cols, &layout))
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: %s does not fit its %d outputs by %d inputs",
                          t->name, scheme_print(t->scheme, scheme), rows, cols);

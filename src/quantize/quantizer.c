@@ -4,6 +4,7 @@
 #include "model/gguf_encode.h"
 #include "model/gpt2q_file.h"
 #include "model/stored.h"
+#include "model/weights_build.h"
 #include "model/weights_schemes.h"
 #include <math.h>
 #include <string.h>
@@ -181,7 +182,8 @@ static gpt2q_status hold_blocks(const struct container_tensor *t, const struct q
     gpt2q_status s;
     if (!scheme_has_codes(scheme)) {
         s = container_floats(t, src->name, &values, err);
-        floats.data = values, floats.row_stride = (size_t)src->cols, floats.col_stride = 1;
+        floats.data = values;
+        weights_strides(&floats, false);
         if (!s) s = qtensor_quantize(&floats, scheme, run, out, err);
         mem_free(values);
         return s;
@@ -244,8 +246,7 @@ static gpt2q_status quantize_one(void *user, size_t i, const struct qsource *sto
     if (prepared && prepared->floats) {
         src.dtype = DT_F32;
         src.data = prepared->floats;
-        src.row_stride = (size_t)src.cols;
-        src.col_stride = 1;
+        weights_strides(&src, false);
     }
     gpt2q_status s = q->rounded_as && weight_is_matrix(id.part) ? take_rounded(q, &src, &result, err)
                      : prepared && prepared->matrix.codes
