@@ -2,6 +2,7 @@
 #include "tests/batch_files.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -253,15 +254,27 @@ static long peak_of(int n_lines)
     return usage.ru_maxrss;
 }
 
+/* Whether `many` lines take at most `allowed` KB more than `few`. A peak also counts what the system maps of files and libraries,
+ * up to a megabyte by chance. So the runs may be repeated: the most that few lines took, the least that many took. */
+static void assert_peaks_alike(long peak(int), int few_lines, int many_lines, long allowed)
+{
+    const char *config = getenv("CONFIG");
+    if (config && (!strcmp(config, "sanitize") || !strcmp(config, "tsan")))
+        skip(); /* their memory is not ours */
+    long few = 0, many = LONG_MAX;
+    for (int i = 0; i < 5 && many > few + allowed; i++) {
+        long p = peak(few_lines), q = peak(many_lines);
+        few = p > few ? p : few, many = q < many ? q : many;
+    }
+    if (many > few + allowed)
+        fail_msg("%ld KB for %d lines, %ld KB for %d", few, few_lines, many, many_lines);
+}
+
 /* 20,000 lines, or a million, take no more memory than 1,000. */
 static void memory_does_not_grow_with_the_file(void **state)
 {
     (void)state;
-    const char *config = getenv("CONFIG");
-    if (config && (!strcmp(config, "sanitize") || !strcmp(config, "tsan")))
-        skip(); /* their memory is not ours */
-    long few = peak_of(1000), many = peak_of(getenv("GPT2Q_TEST_LONG") ? 1000000 : 20000);
-    if (many > few + 1024) fail_msg("%ld KB for a thousand lines, %ld KB for many", few, many);
+    assert_peaks_alike(peak_of, 1000, getenv("GPT2Q_TEST_LONG") ? 1000000 : 20000, 1024);
 }
 
 /* The peak of OpenAI lines, all under way at once, whose "user" and "metadata" have a megabyte each; of every second one the prompt has
@@ -290,10 +303,7 @@ static long peak_of_large_lines(int n_lines)
 static void memory_does_not_grow_with_large_lines(void **state)
 {
     (void)state;
-    const char *config = getenv("CONFIG");
-    if (config && (!strcmp(config, "sanitize") || !strcmp(config, "tsan"))) skip();
-    long few = peak_of_large_lines(4), many = peak_of_large_lines(32);
-    if (many > few + 4 * 1024) fail_msg("%ld KB for 4 large lines, %ld KB for 32", few, many);
+    assert_peaks_alike(peak_of_large_lines, 4, 32, 4 * 1024);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, batch_set_up, batch_tear_down)
