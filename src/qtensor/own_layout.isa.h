@@ -1,6 +1,6 @@
-/* A whole format in one file: integer codes of a grid, with float activations alone (the kind OWN in formats.h), in a layout that its
- * file states. The file says where a code lies, and all else follows: its floats, its quantizer, its products. The sums
- * are those of integer_matmul.isa.h, so their bits do not depend on the layout. NAME.isa.c is
+/* A whole format in one file, NAME.isa.c: integer codes of a grid, with float activations alone (the kind OWN in formats.h). The file
+ * says where a code lies. Its floats, its quantizer and its products follow from that. The sums are those of
+ * integer_matmul.isa.h, so their bits do not depend on the layout. NAME.isa.c is
  *
  *     #define OWN_FORMAT NAME
  *     #include "qtensor/own_layout.isa.h"
@@ -9,8 +9,9 @@
  *     OWN_FUNCTIONS(NAME)
  *
  * Layout. A panel is a sequence of steps; a step is lines of 256 bytes, [64 outputs][4]. `lane` is an output's first byte in
- * the panel, so its byte b of line l is lane[256 * l + b], b = 0 to 3. The row says how many inputs a step has (4, 8, 16 or 32),
- * and in how many bytes of an output (4 a line). Codes have 2, 3, 4 or 8 bits, as zero points of groups do. Code 0 is stored as 2^(bits-1).
+ * the panel, so its byte b of line l is lane[256 * l + b], b = 0 to 3. All steps are laid out alike. The row says how many inputs
+ * a step has (4, 8, 16 or 32), and in how many bytes of an output (4 a line). Codes have 2, 3, 4 or 8 bits, as zero points of
+ * groups do. Code 0 is stored as 2^(bits-1).
  *
  * Codes are read one by one, on every instruction set. A format that must be fast has words of vectors in layout.isa.h instead. */
 #ifndef QTENSOR_OWN_LAYOUT_H
@@ -21,14 +22,16 @@
 #define OWN_WORD ALWAYS_INLINE
 
 #define OWN_FACTS(format, name, kind, bits, inputs, bytes, ...)                                              \
-    enum { BITS_##name = bits, INPUTS_##name = inputs, LINES_##name = (bytes) / 4 };
+    enum { BITS_##name = bits, INPUTS_##name = inputs, BYTES_##name = bytes };
 QFORMATS(OWN_FACTS)
 #undef OWN_FACTS
 #define OWN_BITS   FORMAT_PASTE(BITS_, OWN_FORMAT)
 #define OWN_INPUTS FORMAT_PASTE(INPUTS_, OWN_FORMAT)
-#define OWN_LINES  FORMAT_PASTE(LINES_, OWN_FORMAT)
+#define OWN_BYTES  FORMAT_PASTE(BYTES_, OWN_FORMAT)
+#define OWN_LINES  (OWN_BYTES / 4)
 _Static_assert(OWN_BITS == 2 || OWN_BITS == 3 || OWN_BITS == 4 || OWN_BITS == 8, "zero_points.h knows these");
-_Static_assert(OWN_LINES >= 1, "an output has four bytes of each line");
+_Static_assert(OWN_BYTES >= 4 && OWN_BYTES % 4 == 0, "an output has four bytes of each line");
+_Static_assert(OWN_INPUTS *OWN_BITS <= OWN_BYTES * 8, "a step has room for its codes");
 _Static_assert(OWN_INPUTS == 4 || OWN_INPUTS == 8 || OWN_INPUTS == 16 || OWN_INPUTS == 32,
                "inputs of a step");
 
@@ -66,7 +69,7 @@ ALWAYS_INLINE void own_encode(const float *block, size_t stride, int k, const st
     }
 }
 
-/* The definition's: code_NAME is made once. */
+/* code_NAME has one definition for all instruction sets. */
 #if defined(GPT2Q_ISA_scalar)
 #define OWN_CODE(name)                                                                                       \
     unsigned code_##name(const uint8_t *lane, int k) { return own_code(lane, k); }
