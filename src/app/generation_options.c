@@ -158,7 +158,7 @@ gpt2q_status ids_of_text(const char *text, int32_t **ids, size_t *n, gpt2q_error
             mem_free(*ids);
             *ids = NULL;
             return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                             "'%.20s' in the ids is not a whole number of a token", p);
+                             "'%.20s' is no token id: ids are whole numbers from 0 on", p);
         }
         (*ids)[(*n)++] = (int32_t)v;
         p = end;

@@ -151,8 +151,8 @@ int model_options_check(const struct model_options *o)
     }
     const bool integer = scheme_takes(scheme, ACTIVATIONS_I16);
     if (o->scheme && o->activations && strcmp(o->activations, "f32") && !integer)
-        return usage_error("activations %s go with integer codes only, not with %s", o->activations,
-                           o->scheme);
+        return usage_error("activations %s do not go with %s, which takes f32 activations only",
+                           o->activations, o->scheme);
     return EXIT_DONE;
 }
 

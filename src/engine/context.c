@@ -50,6 +50,14 @@ bool gpt2q_batch_add(gpt2q_batch *b, int32_t token, int32_t position, int32_t se
 static const char *const activation_names[ACTIVATIONS_COUNT] = {"f32", "i16", "i8"};
 const char *activations_print(enum activations a) { return activation_names[a]; }
 
+static gpt2q_status activations_refuse(const char *text, struct scheme scheme, gpt2q_error *err)
+{
+    char name[SCHEME_TEXT_MAX];
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "activations %s do not go with %s, which takes f32 activations only", text,
+                     scheme_print(scheme, name));
+}
+
 /* The scheme that decides: that of the blocks' matrices, which are alike but for overrides. */
 gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, enum activations *out,
                                gpt2q_error *err)
@@ -60,12 +68,7 @@ gpt2q_status activations_parse(const char *text, const struct gpt2_weights *w, e
     }
     for (int i = 0; i < ACTIVATIONS_COUNT; i++) {
         if (strcmp(text, activation_names[i])) continue;
-        if (!scheme_takes(w->scheme, (enum activations)i)) {
-            char scheme[SCHEME_TEXT_MAX];
-            return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                             "activations %s go with integer codes only, not with %s", text,
-                             scheme_print(w->scheme, scheme));
-        }
+        if (!scheme_takes(w->scheme, (enum activations)i)) return activations_refuse(text, w->scheme, err);
         *out = (enum activations)i;
         return GPT2Q_OK;
     }
@@ -92,11 +95,7 @@ gpt2q_status activation_mode_parse(const char *text, const struct gpt2_weights *
     const bool fixed = text && !strcmp(text, "static");
     const float threshold = text ? outlier_threshold(text) : 0.0f;
     if (!fixed && threshold == 0.0f) return activations_parse(text, w, &out->kind, err);
-    char scheme[SCHEME_TEXT_MAX];
-    if (!scheme_takes(w->scheme, ACTIVATIONS_I8))
-        return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "activations %s go with integer codes only, not with %s", text,
-                         scheme_print(w->scheme, scheme));
+    if (!scheme_takes(w->scheme, ACTIVATIONS_I8)) return activations_refuse(text, w->scheme, err);
     if (fixed && w->lm_head_input_scale == 0.0f)
         return error_set(
             err, GPT2Q_INVALID_ARGUMENT,

@@ -61,7 +61,7 @@ static void ids_and_empty_inputs(void **state)
     cJSON *all = answers(1, arguments);
     assert_int_equal(cJSON_GetArraySize(field(all, "0.ids")), 3);
     assert_string_equal(text_at(all, "2.error.message"),
-                        "line 3: 'x' in the ids is not a whole number of a token");
+                        "line 3: 'x' is no token id: ids are whole numbers from 0 on");
     assert_string_equal(text_at(all, "3.error.message"),
                         "line 4: id 99999 of the prompt is outside the vocabulary of 8193");
     cJSON_Delete(all);

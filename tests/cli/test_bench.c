@@ -140,7 +140,7 @@ static void wrong_usage(void **state)
     expect_failure(2, "separated by commas", "bench --shape 2x64x4 --batch 0");
     expect_failure(2, "separated by commas", "bench --shape 2x64x4 --threads two");
     expect_failure(2, "did you mean", "bench --shape 2x64x4 --schemes f32,i9");
-    expect_failure(2, "integer codes only", "bench --shape 2x64x4 --schemes f32@i8");
+    expect_failure(2, "which takes f32 activations only", "bench --shape 2x64x4 --schemes f32@i8");
     expect_failure(2, "--activations is 'i7'", "bench --shape 2x64x4 --schemes i8@i7");
     expect_failure(2, "--kv is", "bench --shape 2x64x4 --kv f8");
     expect_failure(2, "exclude each other", "bench --shape 2x64x4 --json --csv");

@@ -338,7 +338,7 @@ static void what_is_refused(void **state)
 {
     (void)state;
     expect_failure(2, "did you mean", "compare --schemes f32,i9");
-    expect_failure(2, "integer codes only", "compare --schemes f32@i8");
+    expect_failure(2, "which takes f32 activations only", "compare --schemes f32@i8");
     expect_failure(2, "--activations is 'i9'", "compare --schemes i8@i9");
     expect_failure(2, "unknown option '-q'", "compare -q i8");
     expect_failure(1, "more than the model's context of 512", "compare --window 1000");

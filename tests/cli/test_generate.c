@@ -151,7 +151,7 @@ static void ids_need_no_vocabulary(void **state)
     cJSON_Delete(doc);
     expect_failure(1, "outside the vocabulary of 257",
                    "generate -m tests/golden/data/tiny-relu --ids --quiet '1 999'");
-    expect_failure(2, "is not a whole number", "generate -m tests/golden/data/tiny-relu --ids --quiet '1 x'");
+    expect_failure(2, "'x' is no token id", "generate -m tests/golden/data/tiny-relu --ids --quiet '1 x'");
 }
 
 static void context_limits(void **state)
@@ -189,8 +189,9 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "--json takes no value", "generate --json=1 x");
     expect_failure(2, "did you mean", "generate -q i9 x");
     expect_failure(2, "did you mean", "generate -q i8:chanel x");
-    expect_failure(2, "integer codes only", "generate -q f32 -a i16 x");
-    expect_failure(2, "integer codes only, not with fp8:e5m2", "generate -q fp8:e5m2 -a i8 x");
+    expect_failure(2, "which takes f32 activations only", "generate -q f32 -a i16 x");
+    expect_failure(2, "i8 do not go with fp8:e5m2, which takes f32 activations only",
+                   "generate -q fp8:e5m2 -a i8 x");
     expect_failure(2, "--kv is 'f8'", "generate --kv f8 x");
     expect_failure(2, "unknown instruction set", "generate --isa avx1024 x");
     expect_failure(2, "--truncate is 'right'", "generate --truncate right x");
