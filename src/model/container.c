@@ -3,10 +3,10 @@
 #include "model/container.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "model/model_files.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_INDEX  ((size_t)16 << 20)
 #define MAX_SHARDS 1024
 
 /* ---- one file ---- */
@@ -112,7 +112,7 @@ static gpt2q_status open_index(const char *directory, const char *index, struct 
 {
     char *text;
     size_t size;
-    gpt2q_status s = file_read_regular(index, MAX_INDEX, &text, &size, err);
+    gpt2q_status s = file_read_regular(index, MODEL_INDEX_MAX, &text, &size, err);
     if (s) return s;
     cJSON *root = NULL;
     const char **names = mem_array(MAX_SHARDS, sizeof *names);

@@ -5,8 +5,6 @@
 #include "tokenizer/directory.h"
 #include <string.h>
 
-#define MAX_INDEX ((size_t)16 << 20)
-
 static const char *const configs[] = {"config.json", "generation_config.json"};
 static const char *const weights[] = {"model.safetensors", "pytorch_model.bin"};
 static const char *const indexes[] = {"model.safetensors.index.json", "pytorch_model.bin.index.json"};
@@ -41,7 +39,7 @@ static gpt2q_status visit_shards(const struct file_walk *w, const char *index)
     size_t n;
     char *path = path_join(w->directory, index), *text = NULL;
     if (!path) return error_memory(w->err, "a path", strlen(index));
-    if (file_exists(path) && !file_read_regular(path, MAX_INDEX, &text, &n, &ignored))
+    if (file_exists(path) && !file_read_regular(path, MODEL_INDEX_MAX, &text, &n, &ignored))
         json_parse(text, n, index, &root, &ignored);
     mem_free(text);
     mem_free(path);

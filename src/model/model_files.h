@@ -3,6 +3,9 @@
 #define MODEL_MODEL_FILES_H
 #include "base/status.h"
 
+/* Bytes of an index, which names the shards of a model. */
+#define MODEL_INDEX_MAX ((size_t)16 << 20)
+
 typedef gpt2q_status model_file_fn(void *user, const char *path, gpt2q_error *err);
 /* Of a file, itself. Of a Hugging Face directory config.json, generation_config.json, what the tokenizer is read from, model.safetensors,
  * pytorch_model.bin, their indexes and the shards that these name: those that are there, and those that would be read if they were.

@@ -3,10 +3,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "model/model_files.h"
 #include <string.h>
 #include <sys/statvfs.h>
-
-#define INDEX_BYTES ((size_t)16 << 20)
 
 /* ---- asking ---- */
 
@@ -141,7 +140,7 @@ static gpt2q_status want_indexed(struct pull *p, const struct repository *r, con
     gpt2q_status s = fetch(p, r, f, err);
     char *path = s ? NULL : repository_blob(r, f->etag);
     if (!s && !path) s = error_memory(err, "a path", strlen(index));
-    if (!s) s = file_read_regular(path, INDEX_BYTES, &text, &n, err);
+    if (!s) s = file_read_regular(path, MODEL_INDEX_MAX, &text, &n, err);
     if (!s) s = want_shards(p, index, text, n, err);
     mem_free(text);
     mem_free(path);
