@@ -20,8 +20,8 @@
 
 enum failure { FAILURE_NONE, FAILURE_NOT_FINITE, FAILURE_SCALE, FAILURE_RANGE };
 
-/* What a thread owns. It is allocated before the threads start. */
-struct worker {
+/* What a thread owns. Packers are allocated before the threads start. */
+struct packer {
     float *block;               /* [cols][64] */
     float *input_lo, *input_hi; /* [cols], QG_INPUT */
     float lo, hi;               /* QG_TENSOR */
@@ -39,7 +39,7 @@ struct packing {
     void *scale, *zero;
     float *factor;           /* of all scales; NULL: the scheme has none */
     const struct qtensor *w; /* the result, for run->on_panel */
-    struct worker *workers;
+    struct packer *packers;
     struct coding coding; /* for all panels; panels with scales of their own fill in those */
     float *input_divisor, *input_shift, *input_offset; /* [cols], QG_INPUT */
 };
@@ -54,7 +54,7 @@ static struct coding coding_create(struct scheme s)
                            .truncate = m->truncate};
 }
 
-static struct choice choose(const struct packing *job, float lo, float hi, struct worker *self)
+static struct choice choose(const struct packing *job, float lo, float hi, struct packer *self)
 {
     bool half = scheme_scale(job->scheme) == QSCALE_F16;
     struct choice c = scheme_has_grid(job->scheme)
@@ -98,7 +98,7 @@ static struct range range_empty(void)
     return r;
 }
 
-static void tensor_range(const struct packing *job, struct worker *self, int64_t p0, int64_t p1)
+static void tensor_range(const struct packing *job, struct packer *self, int64_t p0, int64_t p1)
 {
     struct range r = range_empty();
     for (int64_t p = p0; p < p1; p++) {
@@ -118,14 +118,14 @@ static void tensor_choose(struct packing *job, int n_threads)
     struct coding *c = &job->coding;
     float lo = INFINITY, hi = -INFINITY;
     for (int t = 0; t < n_threads; t++) {
-        lo = job->workers[t].lo < lo ? job->workers[t].lo : lo;
-        hi = job->workers[t].hi > hi ? job->workers[t].hi : hi;
+        lo = job->packers[t].lo < lo ? job->packers[t].lo : lo;
+        hi = job->packers[t].hi > hi ? job->packers[t].hi : hi;
     }
     if (job->factor) {
         *job->factor = level_factor(lo, hi);
         return;
     }
-    struct choice chosen = choose(job, lo, hi, &job->workers[0]);
+    struct choice chosen = choose(job, lo, hi, &job->packers[0]);
     store_parameters(job, 0, chosen);
     for (int o = 0; o < PANEL; o++) {
         c->divisor[o] = chosen.divisor;
@@ -134,7 +134,7 @@ static void tensor_choose(struct packing *job, int n_threads)
     }
 }
 
-static void input_range(const struct packing *job, struct worker *self, int64_t p0, int64_t p1)
+static void input_range(const struct packing *job, struct packer *self, int64_t p0, int64_t p1)
 {
     for (int k = 0; k < job->cols; k++) self->input_lo[k] = INFINITY, self->input_hi[k] = -INFINITY;
     for (int64_t p = p0; p < p1; p++) {
@@ -144,15 +144,15 @@ static void input_range(const struct packing *job, struct worker *self, int64_t 
     }
 }
 
-static void input_choose(const struct packing *job, struct worker *self, int thread, int n_threads)
+static void input_choose(const struct packing *job, struct packer *self, int thread, int n_threads)
 {
     int64_t k0, k1;
     threads_split(job->cols, thread, n_threads, &k0, &k1);
     for (int64_t k = k0; k < k1; k++) {
         float lo = INFINITY, hi = -INFINITY;
         for (int t = 0; t < n_threads; t++) {
-            lo = job->workers[t].input_lo[k] < lo ? job->workers[t].input_lo[k] : lo;
-            hi = job->workers[t].input_hi[k] > hi ? job->workers[t].input_hi[k] : hi;
+            lo = job->packers[t].input_lo[k] < lo ? job->packers[t].input_lo[k] : lo;
+            hi = job->packers[t].input_hi[k] > hi ? job->packers[t].input_hi[k] : hi;
         }
         struct choice c = choose(job, lo, hi, self);
         store_parameters(job, (size_t)k, c);
@@ -164,7 +164,7 @@ static void input_choose(const struct packing *job, struct worker *self, int thr
 
 /* ---- one panel ---- */
 
-static void encode(const struct packing *job, const struct worker *self, int k0, int k,
+static void encode(const struct packing *job, const struct packer *self, int k0, int k,
                    const struct coding *c, uint8_t *codes)
 {
     const float *block = self->block + (size_t)k0 * PANEL;
@@ -175,7 +175,7 @@ static void encode(const struct packing *job, const struct worker *self, int k0,
 
 /* Encodes inputs [k0, k0 + k) of a panel with scales of their own. Their parameters begin at number
  * `first`. */
-static void encode_own(const struct packing *job, struct worker *self, int k0, int k, size_t first,
+static void encode_own(const struct packing *job, struct packer *self, int k0, int k, size_t first,
                        uint8_t *codes, struct coding *c)
 {
     const float *block = self->block + (size_t)k0 * PANEL;
@@ -191,7 +191,7 @@ static void encode_own(const struct packing *job, struct worker *self, int k0, i
     encode(job, self, k0, k, c, codes);
 }
 
-static const float *integer_panel(const struct packing *job, struct worker *self, int panel, struct coding *c)
+static const float *integer_panel(const struct packing *job, struct packer *self, int panel, struct coding *c)
 {
     uint8_t *codes = job->codes + (size_t)panel * job->layout.panel_bytes;
     job->ops->read(job->src, panel, 0, job->cols, self->block);
@@ -214,7 +214,7 @@ static const float *integer_panel(const struct packing *job, struct worker *self
 static float largest_of(enum qformat format) { return format == QF_F16 ? 65504.0f : 0x1.feffffp127f; }
 
 /* Returns the panel's weights as floats. */
-static const float *float_panel(const struct packing *job, struct worker *self, int panel)
+static const float *float_panel(const struct packing *job, struct packer *self, int panel)
 {
     uint8_t *out = job->codes + (size_t)panel * job->layout.panel_bytes;
     size_t n = (size_t)job->cols * PANEL;
@@ -235,26 +235,26 @@ static const float *float_panel(const struct packing *job, struct worker *self, 
     return self->block;
 }
 
-/* ---- the runs; a share is some panels, or inputs, with a worker of its own ---- */
+/* ---- the runs; a share is some panels, or inputs, with a packer of its own ---- */
 
 static void find_ranges(void *arg, int share, int n)
 {
     const struct packing *job = arg;
     int64_t p0, p1;
     threads_split(job->panels, share, n, &p0, &p1);
-    (job->scheme.gran == QG_INPUT ? input_range : tensor_range)(job, &job->workers[share], p0, p1);
+    (job->scheme.gran == QG_INPUT ? input_range : tensor_range)(job, &job->packers[share], p0, p1);
 }
 
 static void choose_inputs(void *arg, int share, int n)
 {
     const struct packing *job = arg;
-    input_choose(job, &job->workers[share], share, n);
+    input_choose(job, &job->packers[share], share, n);
 }
 
 static void encode_panels(void *arg, int share, int n)
 {
     const struct packing *job = arg;
-    struct worker *self = &job->workers[share];
+    struct packer *self = &job->packers[share];
     struct coding c = job->coding;
     bool integer = scheme_has_codes(job->scheme);
     int64_t p0, p1;
@@ -278,7 +278,7 @@ static void quantize_job(struct packing *job, int n_threads)
     if (inputs || tensor) threads_run(n_threads, find_ranges, job);
     if (inputs) threads_run(n_threads, choose_inputs, job);
     if (tensor) tensor_choose(job, n_threads);
-    if (job->workers[0].failure) return;
+    if (job->packers[0].failure) return;
     threads_run(n_threads, encode_panels, job);
 }
 
@@ -305,8 +305,8 @@ static gpt2q_status report(const struct packing *job, int n_threads, gpt2q_error
     char scheme[SCHEME_TEXT_MAX];
     enum failure failure = FAILURE_NONE;
     for (int t = 0; t < n_threads; t++)
-        if (job->workers[t].failure && (!failure || job->workers[t].failure < failure))
-            failure = job->workers[t].failure;
+        if (job->packers[t].failure && (!failure || job->packers[t].failure < failure))
+            failure = job->packers[t].failure;
     scheme_print(job->scheme, scheme);
     switch (failure) {
     case FAILURE_NOT_FINITE: return element_failure(job, err, 0x1.fffffep127f, "which has no integer code");
@@ -322,23 +322,23 @@ static gpt2q_status report(const struct packing *job, int n_threads, gpt2q_error
     }
 }
 
-/* The threads' memory: n workers, each with its block and ranges, and the codings of inputs. NULL: memory
+/* The threads' memory: n packers, each with its block and ranges, and the codings of inputs. NULL: memory
  * is out. */
 static void *workspace(struct packing *job, int n_threads)
 {
     size_t cols = (size_t)job->cols, n = (size_t)n_threads;
     size_t inputs = job->scheme.gran == QG_INPUT && scheme_has_codes(job->scheme) ? cols : 0;
     size_t each = cols * PANEL + 2 * round_up(inputs, 16),
-           workers_bytes = round_up(n * sizeof(struct worker), MEM_ALIGN);
+           packers_bytes = round_up(n * sizeof(struct packer), MEM_ALIGN);
     size_t bytes;
     if (!checked_mul(n, each, &bytes) || !checked_add(bytes, 3 * inputs, &bytes)) return NULL;
-    if (!checked_mul(bytes, sizeof(float), &bytes) || !checked_add(bytes, workers_bytes, &bytes)) return NULL;
+    if (!checked_mul(bytes, sizeof(float), &bytes) || !checked_add(bytes, packers_bytes, &bytes)) return NULL;
     char *memory = mem_alloc(bytes);
     if (!memory) return NULL;
-    job->workers = (struct worker *)memory;
-    float *floats = (float *)(memory + workers_bytes);
+    job->packers = (struct packer *)memory;
+    float *floats = (float *)(memory + packers_bytes);
     for (size_t t = 0; t < n; t++, floats += each)
-        job->workers[t] = (struct worker){.block = floats,
+        job->packers[t] = (struct packer){.block = floats,
                                           .input_lo = floats + cols * PANEL,
                                           .input_hi = floats + cols * PANEL + round_up(inputs, 16)};
     job->input_divisor = floats;

@@ -1,4 +1,4 @@
-/* The products of code_matmul.isa.h where codes are multiplied as 16-bit integers (wide.h), instantiated by
+/* The products of code_matmul.isa.h where codes are multiplied as 16-bit integers (wide.isa.h), instantiated by
  * the *.dot.isa.c of formats with codes through the constant `bits`. The formulas, and so the bits, are the same: a
  * token's codes are not split into planes, and S, D and U come out as one exact integer each, rounded once by
  * J.
