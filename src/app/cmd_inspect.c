@@ -89,7 +89,7 @@ static int run(int argc, char **argv)
         return usage_error("a file is named twice: '%s' and --model '%s'", argv[0], opt.model);
     const char *named = argc ? argv[0] : opt.model;
     if (named && opt.shape) return usage_error("a path and --shape exclude each other");
-    if (opt.check && opt.shape) return usage_error("--check looks at numbers and a --shape has none");
+    if (opt.check && opt.shape) return usage_error("--check looks at numbers, and a --shape has none");
     if (opt.shape) return inspect_shape();
     if (model_locate(named, &path, &err)) return failed(&err);
     int code = inspect_path(path);

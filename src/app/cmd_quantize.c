@@ -290,7 +290,7 @@ static int check_gguf_type(void)
     if (!opt.gguf_type) return EXIT_DONE;
     if (!gguf_type_named(opt.gguf_type))
         return usage_error("--gguf-type is '%s', expected %s", opt.gguf_type, gguf_type_names);
-    if (!gguf) return usage_error("--gguf-type is of a GGUF file: --output FILE.gguf is needed");
+    if (!gguf) return usage_error("--gguf-type is for GGUF files: --output FILE.gguf is needed");
     if (opt.model.scheme || opt.model.overrides.n)
         return usage_error("--gguf-type and %s exclude each other: both say how matrices are held",
                            opt.model.scheme ? "--quantize" : "--tensor");

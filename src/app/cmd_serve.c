@@ -329,7 +329,7 @@ static int check_options(void)
     if (!code && !strcmp(o->port, "none") && !o->unix_path)
         code = usage_error("--port none needs --unix PATH: there is nothing to listen on");
     if (!code && o->chunk + o->rows > 1 << 16)
-        code = usage_error("--chunk and --batch-size are %d together where %d is possible",
+        code = usage_error("--chunk and --batch-size are %d together where at most %d is possible",
                            (int)(o->chunk + o->rows), 1 << 16);
     return code ? code : make_lanes();
 }

@@ -106,7 +106,7 @@ static int write_trace(const struct trace *t)
     return code;
 }
 
-/* The first value that is no number, of the first intermediate that has one: a file is written all the same, to look at. */
+/* Names the first value that is no number, in the first intermediate that has one. The file is written all the same, to look at. */
 static int check_finite(const struct trace *t)
 {
     for (size_t i = 0; i < t->n_items; i++) {

@@ -26,7 +26,7 @@ int model_options_check(const struct model_options *o);
 /* Opens the model the options name. An exit code; *out is NULL unless it is EXIT_DONE. */
 int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out);
 struct left_out;
-/* Says on stderr, once, what of a model's files is not as one might expect: tensors that were left out. */
+/* Says on stderr, once, which tensors of a model's files were left out. */
 void say_left_out(const struct left_out *left);
 /* A context for n_rows sequences; n_outputs rows of logits (0: n_rows). */
 int create_context(const struct model_options *o, const gpt2q_model *model, int32_t n_rows, int32_t n_outputs,

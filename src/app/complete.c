@@ -62,7 +62,7 @@ static void offer_format(const char *word, const char *before, const char *forma
         }
 }
 
-/* Every SPEC of this build. Of names that share a beginning up to a colon, as fp8:e4m3, that is offered first. */
+/* Every SPEC of this build. Where names share a beginning up to a colon, as fp8:e4m3 and fp8:e5m2 do, it is offered first. */
 static void offer_schemes(const char *word, const char *before)
 {
     char family[40], last[40] = "";

@@ -216,7 +216,7 @@ int inspect_one(const struct inventory *inventory, const char *name, const struc
     if (inventory->kind == INVENTORY_GPT2Q && scheme)
         return failure("%s is quantized already; inspect the original model", v.tensor->name);
     if (inventory->kind == INVENTORY_GPT2Q) return show_stored(inventory, &v, json);
-    if (!v.tensor->stored) return failure("%s is of a shape only and holds no numbers", v.tensor->name);
+    if (!v.tensor->stored) return failure("%s is a shape only and holds no numbers", v.tensor->name);
     if (container_needs_floats(v.tensor->stored) &&
         container_floats(v.tensor->stored, v.tensor->file, &v.floats, &err))
         return failed(&err);

@@ -28,7 +28,7 @@ struct method_run {
  * plain plan does nothing. */
 int method_run(const struct method_options *o, const struct method_plan *plan, const char *model, bool json,
                bool quiet, struct quantizer *q, struct method_run *out);
-/* Only the texts of a plan that reads some: out->text, out->calibration. For what had the methods run before. */
+/* Reads only the texts, into out->text and out->calibration, if the plan reads some. For callers whose methods ran before. */
 int method_text(const struct method_options *o, const struct method_plan *plan, const char *model, bool quiet,
                 const struct quantizer *q, struct method_run *out);
 /* Adds "method", "calibration" and "losses" to the JSON report. */

@@ -1,6 +1,6 @@
 /* Answers of /v1/completions: a choice per sample, the legacy log-probabilities, usage, and the object around them (OpenAI's
- * "The completion object"; seed, stop_reason, ids and prompt_logprobs as in vLLM). Values are written into a json_writer; what
- * memory could not hold shows there. */
+ * "The completion object"; seed, stop_reason, ids and prompt_logprobs as in vLLM). Values are written into a json_writer,
+ * which also says whether memory was out. */
 #ifndef OPENAI_ANSWER_H
 #define OPENAI_ANSWER_H
 #include "base/json_writer.h"

@@ -38,7 +38,7 @@ static bool room(struct openai_stream *s, void **p, size_t n, size_t more, size_
     return true;
 }
 
-/* Pointers of the positions into `top` are made when an event is written, for both move. */
+/* `top` and the positions move when they grow. So pointers into `top` are made only when an event is written. */
 static void take_positions(struct openai_stream *s, const gpt2q_position *p, size_t n)
 {
     const size_t k = (size_t)s->request->request.n_logprobs;

@@ -35,7 +35,7 @@ void openai_stream_begin(struct openai_stream *s, const gpt2q_model *model,
                          const struct openai_request *request, size_t prompt, int32_t sample, bool chat);
 void openai_stream_free(struct openai_stream *s);
 
-/* The sample was given a row: its prompt after truncation. More than once is once. */
+/* The sample was given a row, and this is its prompt after truncation. Further calls change nothing. */
 void openai_stream_prompt(struct openai_stream *s, const int32_t *ids, size_t n);
 void openai_stream_token(struct openai_stream *s, const gpt2q_position *position);
 void openai_stream_text(struct openai_stream *s, const char *text, size_t n);

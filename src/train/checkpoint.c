@@ -124,15 +124,16 @@ static gpt2q_status check_options(const char *path, const struct safetensors *st
         const char *value = safetensors_metadata(st, options[i].key);
         if (value && !strcmp(value, options[i].value)) continue;
         return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "%s: is of a run with %s %s, not %s; a run goes on only as it began", path,
+                         "%s: belongs to a run with %s %s, not %s; a run goes on only as it began", path,
                          options[i].key, value ? value : "unset", options[i].value);
     }
     for (size_t i = 0; i < st->n_metadata; i++) {
         const struct st_metadata *m = &st->metadata[i];
         if (is_of_run(m->key, options, n)) continue;
-        return error_set(err, GPT2Q_INVALID_ARGUMENT,
-                         "%s: is of a run with %s %s, which is missing here; a run goes on only as it began",
-                         path, m->key, m->value);
+        return error_set(
+            err, GPT2Q_INVALID_ARGUMENT,
+            "%s: belongs to a run with %s %s, which is missing here; a run goes on only as it began", path,
+            m->key, m->value);
     }
     return GPT2Q_OK;
 }

@@ -508,11 +508,11 @@ static void files_of_a_run_count_by_their_content(void **state)
     (void)state;
     make_start("i4:g8:affine");
     snprintf(from, sizeof from, "--from %s", in("start.gpt2q"));
-    expect_refused_after(from, other_start, "is of a run with --from a file with SHA-256");
+    expect_refused_after(from, other_start, "belongs to a run with --from a file with SHA-256");
     copy(in("a.txt"), "c.txt");
     snprintf(from, sizeof from, "-q i4:g8 --from gptq --calibrate %s --calibrate-tokens 512", in("c.txt"));
-    expect_refused_after(from, other_calibration, "is of a run with --calibrate 1 with SHA-256");
-    expect_refused_after("-q i8 --loss ce", other_model, "is of a run with model with SHA-256");
+    expect_refused_after(from, other_calibration, "belongs to a run with --calibrate 1 with SHA-256");
+    expect_refused_after("-q i8 --loss ce", other_model, "belongs to a run with model with SHA-256");
     copy(TINY "/model.safetensors", "model.safetensors");
 }
 
@@ -528,19 +528,19 @@ static void another_runs_checkpoint_is_refused(void **state)
     run("-q i8", options, in("out.gpt2q"));
     snprintf(options, sizeof options, "-q i8 --lr 0.5 -o %s --checkpoint %s --resume", in("x.gpt2q"),
              in("run.state"));
-    expect_failure(1, "is of a run with --lr 0.0002, not 0.5", words("%s", options));
+    expect_failure(1, "belongs to a run with --lr 0.0002, not 0.5", words("%s", options));
     snprintf(options, sizeof options, "-q i8 --recalibrate 2 -o %s --checkpoint %s --resume", in("x.gpt2q"),
              in("run.state"));
-    expect_failure(1, "is of a run with scales recalibrated, not recalibrated every 2 steps",
+    expect_failure(1, "belongs to a run with scales recalibrated, not recalibrated every 2 steps",
                    words("%s", options));
     snprintf(options, sizeof options, "-q i8 --steps 21 -o %s --checkpoint %s --resume", in("x.gpt2q"),
              in("run.state"));
-    expect_failure(1, "is of a run with --steps 20, not 21", words("%s", options));
+    expect_failure(1, "belongs to a run with --steps 20, not 21", words("%s", options));
     unlink(in("run.state"));
     snprintf(options, sizeof options, "--tensor wte.weight=i4:g8 --checkpoint %s", in("run.state"));
     run("-q i8", options, in("out.gpt2q"));
     snprintf(options, sizeof options, "-q i8 -o %s --checkpoint %s --resume", in("x.gpt2q"), in("run.state"));
-    expect_failure(1, "is of a run with --tensor 1 wte.weight=i4:g8, which is missing here",
+    expect_failure(1, "belongs to a run with --tensor 1 wte.weight=i4:g8, which is missing here",
                    words("%s", options));
     unlink(in("run.state"));
     snprintf(options, sizeof options, "--checkpoint %s", in("run.state"));

@@ -1,4 +1,4 @@
-/* gpt2q batch: continue a file of prompts. Options, and what a run needs; batch_run.c serves. */
+/* gpt2q batch: continue a file of prompts. Options, and what a run needs; run.c serves. */
 #include "app/batch/fingerprint.h"
 #include "app/batch/run.h"
 #include "app/commands.h"

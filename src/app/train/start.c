@@ -42,8 +42,7 @@ static int check_file(const struct training *t, const struct gpt2_weights *w)
         fprintf(stderr, "%s: its scales for -a static do not fit the trained weights and are left out\n",
                 t->from_file);
     if (!same_shape(&w->config, &t->quantizer.bindings.config))
-        return failure("%s: is another shape of model than %s, which it is to learn from", t->from_file,
-                       t->path);
+        return failure("%s: has another shape than %s, the model that it learns from", t->from_file, t->path);
     return EXIT_DONE;
 }
 
@@ -143,10 +142,10 @@ static int copy_schemes(struct training *t)
     struct gpt2_weights w;
     if (weights_of_file(t->from_file, &w, &err)) return failed(&err);
     const struct bindings *b = &t->quantizer.bindings;
-    int code = same_shape(&w.config, &b->config) && w.lm_head_is_wte == b->tied
-                   ? EXIT_DONE
-                   : failure("%s: is another shape of model than %s, which it is to learn from", t->from_file,
-                             t->path);
+    int code =
+        same_shape(&w.config, &b->config) && w.lm_head_is_wte == b->tied
+            ? EXIT_DONE
+            : failure("%s: has another shape than %s, the model that it learns from", t->from_file, t->path);
     for (size_t i = 0; i < b->n && !code; i++)
         if (weight_is_matrix(b->items[i].id.part))
             t->quantizer.schemes[weight_slot(&b->config, b->items[i].id)] =
