@@ -76,9 +76,9 @@ static void takes_paths_as_they_are(void **state)
     write_file(below("file.gpt2q"), "x", 1);
     located(below("file.gpt2q"), below("file.gpt2q"));
     located("/", "/");
-    not_located(below("nothing"), "nothing: there is no such file or directory");
-    not_located("./nothing", "no such file or directory");
-    not_located("../../nothing", "no such file or directory");
+    not_located(below("no-such-model"), "no-such-model: there is no such file or directory");
+    not_located("./no-such-model", "no such file or directory");
+    not_located("../../no-such-model", "no such file or directory");
     not_located("a/b/c", "no such file or directory");
     not_located("a/", "no such file or directory");
 }
