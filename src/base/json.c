@@ -298,6 +298,12 @@ static gpt2q_status recognize(const char *text, size_t size, const char *name, b
 {
     struct scanner scanner = {.text = (const unsigned char *)text, .size = size, .wild = wild};
     if (scan_document(&scanner)) return GPT2Q_OK;
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < scanner.at && i < size; i++, column++)
+        if (text[i] == '\n') line++, column = 0;
+    if (line > 1)
+        return error_set(err, GPT2Q_FORMAT, "%s%snot valid JSON: %s at line %zu, column %zu",
+                         name ? name : "", name ? ": " : "", scanner.wrong, line, column);
     return error_set(err, GPT2Q_FORMAT, "%s%snot valid JSON: %s at byte %zu of %zu", name ? name : "",
                      name ? ": " : "", scanner.wrong, scanner.at, size);
 }

@@ -77,9 +77,8 @@ static gpt2q_status read_body(struct call *c, const char *body, size_t n, struct
     return s;
 }
 
-static gpt2q_status check_ids(const struct call *c, struct openai_error *error)
+static gpt2q_status check_prompt_ids(const struct call *c, int32_t size, struct openai_error *error)
 {
-    const int32_t size = gpt2q_model_config(c->lane->model)->vocab_size;
     for (size_t i = 0; i < c->request.n_prompts; i++)
         for (size_t k = 0; k < c->request.prompts[i].n_ids; k++)
             if (c->request.prompts[i].ids[k] >= size) {
@@ -93,6 +92,50 @@ static gpt2q_status check_ids(const struct call *c, struct openai_error *error)
                                         (int)c->request.prompts[i].ids[k]);
             }
     return GPT2Q_OK;
+}
+
+static gpt2q_status check_list(const char *field, const int32_t *ids, size_t n, int32_t size,
+                               struct openai_error *error)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] >= size)
+            return openai_error_set(error, GPT2Q_FORMAT, "invalid_value", field,
+                                    "%s must have ids below %d, but entry %zu is %d", field, (int)size, i + 1,
+                                    (int)ids[i]);
+    return GPT2Q_OK;
+}
+
+static gpt2q_status check_bias(const gpt2q_request *r, int32_t size, struct openai_error *error)
+{
+    for (size_t i = 0; i < r->n_logit_bias; i++)
+        if (r->logit_bias[i].id >= size) {
+            char path[32];
+            snprintf(path, sizeof path, "logit_bias.%d", (int)r->logit_bias[i].id);
+            return openai_error_set(error, GPT2Q_FORMAT, "invalid_value", path, "%s: the id must be below %d",
+                                    path, (int)size);
+        }
+    return GPT2Q_OK;
+}
+
+/* What is known once the lane is: its vocabulary, its context, and how many prompts its queue ever takes. More could be sent again for
+ * ever. */
+static gpt2q_status check_lane(const struct call *c, struct openai_error *error)
+{
+    const gpt2q_request *r = &c->request.request;
+    const int32_t size = gpt2q_model_config(c->lane->model)->vocab_size;
+    gpt2q_status s = check_prompt_ids(c, size, error);
+    if (!s) s = check_list("stop_token_ids", r->stop_ids, r->n_stop_ids, size, error);
+    if (!s) s = check_list("allowed_token_ids", r->allowed, r->n_allowed, size, error);
+    if (!s) s = check_bias(r, size, error);
+    if (!s && r->keep_last > c->lane->n_ctx)
+        s = openai_error_set(error, GPT2Q_FORMAT, "invalid_value", "truncate_prompt_tokens",
+                             "truncate_prompt_tokens must be at most the context, %d, not %d",
+                             (int)c->lane->n_ctx, (int)r->keep_last);
+    if (!s && c->request.n_prompts > (size_t)c->host->options->queue)
+        s = openai_error_set(error, GPT2Q_FORMAT, "too_many", "prompt",
+                             "prompt has %zu entries where the server's queue holds %d", c->request.n_prompts,
+                             (int)c->host->options->queue);
+    return s;
 }
 
 static bool make_samples(struct call *c)
@@ -222,7 +265,7 @@ struct call *call_read(struct call_host *host, const char *body, size_t n, bool 
     make_id(c);
     bool ok = !read_body(c, body, n, error) && (c->lane = lane_find(host, c->request.model, error)) != NULL;
     *lane = c->lane;
-    ok = ok && !check_ids(c, error);
+    ok = ok && !check_lane(c, error);
     c->streams = c->request.stream;
     if (ok) {
         c->model = mem_strdup(c->request.model ? c->request.model : c->lane->id);

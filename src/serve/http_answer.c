@@ -8,8 +8,9 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-static const char *const refusals[] = {"framing",        "transfer_encoding", "too_many_connections",
-                                       "body_too_large", "request_timeout",   "uri_too_long"};
+static const char *const refusals[] = {"framing",          "transfer_encoding", "too_many_connections",
+                                       "body_too_large",   "request_timeout",   "uri_too_long",
+                                       "headers_too_large"};
 
 uint64_t http_refused(const struct http_server *s, const char *code)
 {
@@ -154,13 +155,16 @@ void http_refuse(struct http_request *r, int status, const char *code, const cha
 }
 
 struct framing {
-    int lengths, encodings, other_encodings, hosts;
+    int lengths, encodings, other_encodings, hosts, fields;
+    size_t bytes; /* of names and values, as they stood in their lines */
 };
 
 static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
 {
     struct framing *f = cls;
     (void)kind;
+    f->fields++;
+    f->bytes += strlen(name) + (value ? strlen(value) : 0) + strlen(": \r\n");
     if (!strcasecmp(name, "content-length")) f->lengths++;
     if (!strcasecmp(name, "host")) f->hosts++;
     if (strcasecmp(name, "transfer-encoding")) return MHD_YES;
@@ -190,6 +194,12 @@ static bool refuses_framing(struct http_request *r)
         snprintf(message, sizeof message, "the path and query have more than the %zu bytes that are possible",
                  r->connection->server->limits.uri);
         http_refuse(r, 414, "uri_too_long", message);
+    } else if (f.fields > HEADERS_MAX || f.bytes > HEADER_MAX) {
+        char message[120];
+        snprintf(message, sizeof message,
+                 "the request has %d header fields of %zu bytes where %d of %zu are possible", f.fields,
+                 f.bytes, HEADERS_MAX, HEADER_MAX);
+        http_refuse(r, 431, "headers_too_large", message);
     } else {
         return false;
     }

@@ -14,6 +14,8 @@
     ((size_t)16384) /* nearly all that an idle connection costs; the header block is at most half of it */
 #define SPARE_CONNECTIONS                                                                                    \
     64 /* beyond the limit, to be told so: libmicrohttpd would leave them waiting without a word */
+#define HEADERS_MAX 100             /* fields, */
+#define HEADER_MAX  ((size_t)8192)  /* bytes of a request */
 #define SWALLOW     ((size_t)65536) /* read from a body that is too large, so that the answer can be sent */
 #define SWEEP_S     0.25
 #define REFUSAL_MAX 1024
@@ -69,7 +71,7 @@ struct http_server {
     int n_connections;
     bool draining, ended_one;
     double swept_at;
-    uint64_t refused[6];
+    uint64_t refused[7];
 };
 
 /* A suspended connection is taken up again in the next MHD_run. Then the handler, or the reader, is called. */

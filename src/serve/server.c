@@ -62,7 +62,8 @@ static void say_ready(struct server *s)
         if (!s->options->quiet)
             fprintf(stderr, "listening on %s (%s, %s@%s, %d rows%s)\n", s->listening.where[i], l->id,
                     gpt2q_model_scheme(l->model), l->activations, (int)s->options->rows, more);
-        log_event(&s->log, LOG_DEBUG, "ready", "listening on %s", s->listening.where[i]);
+        log_event(&s->log, s->log.path || s->log.json ? LOG_INFO : LOG_DEBUG, "ready", "listening on %s",
+                  s->listening.where[i]);
     }
 }
 

@@ -279,8 +279,11 @@ static void what_is_wrong_is_named(void **state)
          400},
         {"{\"prompt\":\"a\",\"n\":20,\"best_of\":20,\"max_tokens\":100000}", "too_many", "max_tokens", 400},
         {"{\"prompt\":\"a\",\"logit_bias\":{\"x\":1}}", "invalid_value", "logit_bias.x", 400},
-        {"{\"prompt\":\"a\",\"logit_bias\":{\"99999\":1}}", "invalid_value", NULL, 400},
+        {"{\"prompt\":\"a\",\"logit_bias\":{\"99999\":1}}", "invalid_value", "logit_bias.99999", 400},
         {"{\"prompt\":\"a\",\"allowed_token_ids\":[8192],\"min_tokens\":2}", "invalid_value", NULL, 400},
+        {"{\"prompt\":\"a\",\"allowed_token_ids\":[1,8193]}", "invalid_value", "allowed_token_ids", 400},
+        {"{\"prompt\":\"a\",\"stop_token_ids\":[8193]}", "invalid_value", "stop_token_ids", 400},
+        {"{\"prompt\":\"a\",\"truncate_prompt_tokens\":513}", "invalid_value", "truncate_prompt_tokens", 400},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct answer a = http_post(&server, "/v1/completions", cases[i].body);

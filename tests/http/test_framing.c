@@ -89,6 +89,31 @@ static void malformed_requests(void **state)
     answer_free(&a);
 }
 
+/* One more field, or one more byte, than a request's header may have. */
+static void long_headers_are_told(void **state)
+{
+    (void)state;
+    char *text = malloc(20000);
+    for (int more = 0; more < 2; more++) {
+        int n = sprintf(text, "GET /health HTTP/1.1\r\nHost: x\r\n");
+        for (int i = 0; i < 99 + more; i++) n += sprintf(text + n, "X%d: v\r\n", i);
+        n += sprintf(text + n, "\r\n");
+        struct answer a = http_raw(&server, text, (size_t)n, 4);
+        assert_int_equal(a.status, more ? 431 : 200);
+        if (more) assert_non_null(strstr(a.body, "\"code\":\"headers_too_large\""));
+        answer_free(&a);
+        n = sprintf(text, "GET /health HTTP/1.1\r\nHost: x\r\nX: ");
+        const int rest = 8192 - (int)strlen("Host: x\r\nX: \r\n") + more;
+        memset(text + n, 'a', (size_t)rest);
+        n += rest;
+        n += sprintf(text + n, "\r\n\r\n");
+        a = http_raw(&server, text, (size_t)n, 4);
+        assert_int_equal(a.status, more ? 431 : 200);
+        answer_free(&a);
+    }
+    free(text);
+}
+
 /* Trap: two requests of which a proxy sees one. Nothing behind the refused one may be answered. */
 static void nothing_is_smuggled(void **state)
 {
@@ -252,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_requests),
+        cmocka_unit_test(long_headers_are_told),
         cmocka_unit_test(nothing_is_smuggled),
         cmocka_unit_test(refusals_come_once),
         cmocka_unit_test(connections_are_kept),

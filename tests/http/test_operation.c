@@ -193,8 +193,12 @@ static void logs_are_lines(void **state)
     a = http_get(&s, "/health");
     answer_free(&a);
     sleep_s(0.1);
-    char *text = text_of(path);
+    char *text = text_of(path), *second = strchr(text, '\n');
     cJSON *line = cJSON_Parse(text);
+    assert_string_equal(item(line, "event")->valuestring, "ready");
+    cJSON_Delete(line);
+    assert_non_null(second);
+    line = cJSON_Parse(second + 1);
     assert_non_null(line);
     assert_string_equal(item(line, "request_id")->valuestring, "mine");
     assert_string_equal(item(line, "event")->valuestring, "request");

@@ -66,6 +66,7 @@ static void refuses_what_cjson_lets_pass(void **state)
     } cases[] = {{"", "expected a value at byte 0 of 0"},
                  {"  ", "expected a value"},
                  {"{\"a\":1}x", "follows the document at byte 7"},
+                 {"{\"a\":1,\n\n \"b\":x}", "expected a value at line 3, column 6"},
                  {"01", "begins with 0"},
                  {"1.", "digit"},
                  {"-.5", "digit"},
