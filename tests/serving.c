@@ -1,4 +1,5 @@
 #include "tests/serving.h"
+#include "engine/scheduler.h"
 
 #define MODEL "tests/golden/data/tiny-odd"
 
@@ -30,6 +31,7 @@ struct engine engine_open(struct settings set)
         gpt2q_context_create(e.model, &cp, &e.ctx, &err) ||
         gpt2q_scheduler_create(e.ctx, &sp, &e.scheduler, &err))
         fail_msg("%s", err.message);
+    if (set.first) scheduler_prompts_first(e.scheduler);
     return e;
 }
 

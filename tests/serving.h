@@ -11,7 +11,7 @@
 struct settings {
     const char *scheme, *activations, *isa, *kv;
     int32_t rows, chunk, threads, n_cache, speculate;
-    bool padded, no_sharing, keep;
+    bool padded, no_sharing, keep, first;
 };
 
 struct engine {

@@ -2,7 +2,8 @@
  * threads of its own and no printing.
  *
  * A step of the ragged batch is one pass: admit what fits, list a token of every decoding row and then chunks
- * of prompts in order of arrival up to the budget, run that list, draw tokens, let finished rows go. A step
+ * of prompts in order of arrival up to the budget, run that list, draw tokens, let finished rows go. With
+ * prompts_first the list is of prompts alone, until the budget is used, and then of decoding rows alone. A step
  * of the padded batch is one turn of the notes' loop: prefill what fits as a batch of its own, merge it,
  * decode a token of every row, filter, left-truncate.
  *
@@ -23,6 +24,8 @@ void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user)
     s->on_step = fn;
     s->on_step_user = user;
 }
+
+void scheduler_prompts_first(gpt2q_scheduler *s) { s->prompts_first = !s->padded; }
 
 /* What other threads may know from now on. */
 static void publish(gpt2q_scheduler *s)
@@ -271,8 +274,7 @@ static gpt2q_status step_ragged(gpt2q_scheduler *s, gpt2q_error *err)
     filter(s, &s->running); /* what was cancelled makes room */
     scheduler_admit(s);
     filter(s, &s->running); /* what needs no pass */
-    scheduler_list_decoding(s);
-    scheduler_list_chunks(s);
+    scheduler_list_ragged(s);
     gpt2q_status status = scheduler_run_listed(s, err);
     if (status) return status;
     measure(s);

@@ -13,7 +13,7 @@
 struct gpt2q_scheduler {
     gpt2q_context *ctx;
     int32_t n_rows, n_chunk, n_samplers;
-    bool share_prefixes, keep_prefixes, padded;
+    bool share_prefixes, keep_prefixes, prompts_first, padded;
     struct job_queue queue;
     struct row *rows;                    /* (n_rows); row i uses sequence i of the context */
     struct batched_cache running, fresh; /* fresh: admitted in this step */
@@ -21,6 +21,7 @@ struct gpt2q_scheduler {
     struct batch_token *tokens;          /* of the pass or passes of a step */
     int32_t *token_row;                  /* the row of each, or NO_ROW */
     int32_t n_tokens, n_decoding;        /* n_decoding: tokens that continue a completion */
+    int32_t n_before; /* prompts_first: tokens of prompts computed since the rows had their last token */
     int32_t *output_token, *output_id; /* (n_outputs): the token whose logits they are, and what was drawn */
     int32_t n_outputs;
     int32_t *admitted, *n_prompts, *ended; /* (n_rows) */
@@ -48,8 +49,8 @@ bool scheduler_waits_for_prefix(gpt2q_scheduler *s, int32_t k);
 
 /* Lists a token of every running row that decodes, in place of what was listed. */
 void scheduler_list_decoding(gpt2q_scheduler *s);
-/* Lists, behind these, tokens of prompts, in order of arrival up to the budget. */
-void scheduler_list_chunks(gpt2q_scheduler *s);
+/* Lists what the pass of a ragged step takes: these, and tokens of prompts in order of arrival; or one of both. */
+void scheduler_list_ragged(gpt2q_scheduler *s);
 /* Lists the rectangle of the fresh batch, padding included, in place of what was listed. */
 void scheduler_list_rectangle(gpt2q_scheduler *s);
 /* Runs the listed tokens, draws what comes next and hands it to the rows: one pass, or several where a

@@ -70,14 +70,36 @@ void scheduler_list_decoding(gpt2q_scheduler *s)
     s->n_decoding = s->n_tokens;
 }
 
-void scheduler_list_chunks(gpt2q_scheduler *s)
+/* Of another prompt only while fewer than `enough` tokens are listed. */
+static void list_chunks(gpt2q_scheduler *s, int32_t budget, int32_t enough)
 {
-    int32_t budget = s->n_chunk;
-    for (int32_t k = 0; k < s->running.n_rows && budget > 0; k++) {
+    for (int32_t k = 0; k < s->running.n_rows && budget > 0 && s->n_tokens < enough; k++) {
         struct row *r = row_at(s, &s->running, k);
         if (r->done || row_decodes(r) || scheduler_waits_for_prefix(s, k)) continue;
         budget -= list_prompt(s, r, budget, true);
     }
+}
+
+/* Prompts alone, as long as the decoding rows can wait: a row counts two and a half tokens of n_chunk (its own takes as long as
+ * two tokens of a prompt), but a quarter is always left. A pass of short prompts ends when it has a quarter, so that the first of many have their tokens early. Who arrives
+ * during a pass waits for the rest of that pass only, and no first token waits for the rows' next ones. */
+static bool list_prompts_first(gpt2q_scheduler *s)
+{
+    const int32_t quarter = (s->n_chunk + 3) / 4;
+    int32_t n = 0;
+    for (int32_t k = 0; k < s->running.n_rows; k++) n += row_decodes(row_at(s, &s->running, k));
+    const int32_t left = s->n_chunk - 5 * n / 2;
+    s->n_tokens = s->n_outputs = s->n_decoding = 0;
+    list_chunks(s, (left > quarter ? left : quarter) - s->n_before, quarter);
+    s->n_before = s->n_tokens && n ? s->n_before + s->n_tokens : 0;
+    return s->n_tokens > 0;
+}
+
+void scheduler_list_ragged(gpt2q_scheduler *s)
+{
+    if (s->prompts_first && list_prompts_first(s)) return;
+    scheduler_list_decoding(s);
+    if (!s->prompts_first) list_chunks(s, s->n_chunk, INT32_MAX);
 }
 
 void scheduler_list_rectangle(gpt2q_scheduler *s)

@@ -57,8 +57,10 @@ static void *run(void *arg)
         pthread_mutex_unlock(&e->lock);
         if (stopping) return NULL;
         busy = false;
-        for (size_t i = 0; i < e->n_lanes; i++) busy = step(&e->lanes[i]) || busy;
-        news_tell(e->news);
+        for (size_t i = 0; i < e->n_lanes; i++) {
+            busy = step(&e->lanes[i]) || busy;
+            news_tell(e->news);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ struct news;
 struct engine {
     struct lane *lanes;
     size_t n_lanes;
-    struct news *news; /* told once a step */
+    struct news *news; /* told after each lane's step */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "engine/context.h"
 #include "engine/model.h"
+#include "engine/scheduler.h"
 #include "model/locate.h"
 #include <math.h>
 #include <stdio.h>
@@ -49,7 +50,9 @@ static gpt2q_status make_engine(struct lane *lane, gpt2q_error *err)
     sp.n_queue = (int32_t)o->queue;
     sp.n_queue_tokens = o->queue_tokens;
     gpt2q_status s = gpt2q_context_create(lane->model, &p, &lane->ctx, err);
-    return s ? s : gpt2q_scheduler_create(lane->ctx, &sp, &lane->scheduler, err);
+    if (!s) s = gpt2q_scheduler_create(lane->ctx, &sp, &lane->scheduler, err);
+    if (!s) scheduler_prompts_first(lane->scheduler);
+    return s;
 }
 
 static void add_stats(gpt2q_scheduler_stats *to, const gpt2q_scheduler_stats *s)

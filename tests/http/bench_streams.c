@@ -7,7 +7,8 @@
  *
  * CONNECTIONS are open at a time. With --rate there is no such number: R arrive a second, at random moments (Poisson), whatever is
  * still open. @FILE: a body a line, taken in turn. --seconds: no new ones after that. --pause: how long a client that was refused waits
- * before it is replaced by the next one. One thread, one epoll. For tools/bench_serve. */
+ * before it is replaced by the next one, in the mean; half of it to one and a half, so that those who were refused together do not come back
+ * together. One thread, one epoll. For tools/bench_serve. */
 #include "base/task.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -147,6 +148,15 @@ static bool is_over(struct bench *b, struct client *c, uint32_t events)
     return n == 0;
 }
 
+/* Between 0 and 1. */
+static double draw(struct bench *b)
+{
+    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+    return ((double)(b->random >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static double next_gap(struct bench *b) { return -log(draw(b)) / b->rate; }
+
 /* True: the client stays as it is, waiting for its next turn. */
 static bool end(struct bench *b, struct client *c)
 {
@@ -156,7 +166,7 @@ static bool end(struct bench *b, struct client *c)
     b->ended++;
     if (refused) b->refusals[b->refused++] = c->read_at - c->began;
     b->bad += !refused && (strncmp(c->head, "HTTP/1.1 200", 12) != 0 || c->done != 6);
-    if (refused && b->pause > 0) c->again_at = now() + b->pause;
+    if (refused && b->pause > 0) c->again_at = now() + b->pause * (0.5 + draw(b));
     return c->again_at > 0;
 }
 
@@ -197,15 +207,9 @@ static void run(struct bench *b, struct client *clients, long n)
     for (; live < n && live < b->total; live++)
         if (!begin(b, &clients[live])) exit(1);
     while (live > 0) {
-        live -= take_events(b, b->pause > 0 ? 10 : 60000, true);
+        live -= take_events(b, b->pause > 0 ? 1 : 60000, true);
         if (b->pause > 0) live -= try_again(b, clients, n);
     }
-}
-
-static double next_gap(struct bench *b)
-{
-    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
-    return -log(((double)(b->random >> 11) + 0.5) / 9007199254740992.0) / b->rate;
 }
 
 static void await_events(const struct bench *b, double s)

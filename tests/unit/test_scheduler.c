@@ -30,7 +30,7 @@ static void same_bits_in_every_pair_of_settings(void **state)
             want[s], N,
             (struct settings){.scheme = schemes[s][0], .activations = schemes[s][1], .isa = "scalar"});
     }
-    struct covering c = {.n_factors = N_FACTORS, .n_values = {6, 4, 3, n_isas, N_SCHEMES, 2, 2}};
+    struct covering c = {.n_factors = N_FACTORS, .n_values = {6, 4, 3, n_isas, N_SCHEMES, 2, 3}};
     for (struct rng rng = {12}; covering_next(&c, &rng, v); n_runs++) {
         char what[128];
         struct settings set = {.scheme = schemes[v[SCHEME]][0],
@@ -39,11 +39,15 @@ static void same_bits_in_every_pair_of_settings(void **state)
                                .rows = batch_sizes[v[BATCH]],
                                .chunk = chunks[v[CHUNK]],
                                .threads = threads[v[THREADS]],
-                               .padded = v[CACHE],
+                               .padded = v[CACHE] == 1,
+                               .first = v[CACHE] == 2,
                                .no_sharing = v[SHARING]};
         snprintf(what, sizeof what, "%s@%s %s, batch %d, chunk %d, %d threads, %s, %s", set.scheme,
                  set.activations, set.isa, (int)set.rows, (int)set.chunk, (int)set.threads,
-                 set.padded ? "padded" : "ragged", set.no_sharing ? "nothing shared" : "prefixes shared");
+                 set.padded  ? "padded"
+                 : set.first ? "prompts first"
+                             : "ragged",
+                 set.no_sharing ? "nothing shared" : "prefixes shared");
         struct engine e = engine_open(set);
         forget_answers(got, N);
         serve(&e, got, N, false);
@@ -260,6 +264,55 @@ static void a_long_prompt_stops_nobody(void **state)
     }
     assert_int_equal(got.at[11].n_decoded, 2);
     assert_int_equal(got.at[11].n_prefilled, 0);
+    engine_close(&e);
+}
+
+static void submit(struct engine *e, struct question *q)
+{
+    gpt2q_error err;
+    assert_int_equal(gpt2q_scheduler_submit(e->scheduler, &q->request, NULL, &err), GPT2Q_OK);
+}
+
+/* With scheduler_prompts_first a step is of prompts or of decoding rows. Prompts begin at the next step. While a row
+ * decodes, 14 tokens of a chunk of 16 come between two of its tokens. */
+static void prompts_go_first(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    static struct steps got;
+    struct rng rng = {52};
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = N, .chunk = 16, .first = true});
+    struct question q[N] = {{.request = {0}}};
+    struct answer a[N] = {{.n_ends = 0}};
+    gpt2q_error err;
+    bool busy;
+    for (int i = 0; i < N; i++) {
+        ask(&q[i], &rng, (int32_t[]){12, 5, 3, 20}[i], (int32_t[]){20, 1, 1, 4}[i]);
+        q[i].request.ignore_eos = true;
+        q[i].answers = &a[i];
+    }
+    got.n = 0;
+    scheduler_on_step(e.scheduler, record, &got);
+    submit(&e, &q[0]);
+    for (int i = 0; i < 2; i++) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    submit(&e, &q[1]);
+    submit(&e, &q[2]);
+    for (int i = 1; i < 3;
+         i++) { /* the first has a quarter of a chunk, so its token does not wait for the second */
+        assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+        assert_int_equal(a[1].n_ends + a[2].n_ends, i);
+    }
+    submit(&e, &q[3]);
+    busy = true;
+    while (busy) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    /* 12 tokens where nothing decodes; a token; 5, 3, and 6 of 20, then 14 are used up; a token; the other 14 */
+    static const char want[] = "PDPPPDPDDD";
+    for (size_t i = 0; want[i]; i++) {
+        assert_int_equal(got.at[i].n_prefilled, want[i] == 'P');
+        assert_int_equal(got.at[i].n_decoded, want[i] == 'P' ? 0 : i < 7 ? 1 : 2);
+    }
+    assert_int_equal(a[0].n_ids, 20);
+    assert_int_equal(a[3].n_ids, 4);
     engine_close(&e);
 }
 
@@ -490,6 +543,7 @@ int main(void)
                                        cmocka_unit_test(as_many_tokens_as_asked_for),
                                        cmocka_unit_test(padded_batch_replays_the_notes),
                                        cmocka_unit_test(a_long_prompt_stops_nobody),
+                                       cmocka_unit_test(prompts_go_first),
                                        cmocka_unit_test(common_prefixes_are_computed_once),
                                        cmocka_unit_test(refuses_what_can_never_run),
                                        cmocka_unit_test(cancels_where_it_waits_and_where_it_runs),
