@@ -16,8 +16,9 @@ struct scheduler_step {
 typedef void scheduler_step_fn(void *user, const struct scheduler_step *step);
 void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user);
 
-/* From now on prompts have passes of their own, before the next token of the rows that decode. First tokens come sooner. All together takes a
- * little longer where a pass is bound by reading the weights. The more rows decode the fewer tokens of prompts come
- * between two of their tokens: n_chunk less 5/2 a row, but at least a quarter. The answers are the same. It changes nothing for a padded cache. */
+/* From now on prompts have passes of their own, before the next token of the rows that decode. First tokens come
+ * sooner. A few rows of a large model are a little slower in all, for the weights are read once more. The more rows
+ * decode the fewer tokens of prompts come between two of their tokens: n_chunk less 5/2 a row, but at least a
+ * quarter. The answers are the same. It changes nothing for a padded cache. */
 void scheduler_prompts_first(gpt2q_scheduler *s);
 #endif

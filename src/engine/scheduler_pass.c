@@ -80,9 +80,10 @@ static void list_chunks(gpt2q_scheduler *s, int32_t budget, int32_t enough)
     }
 }
 
-/* Prompts alone, as long as the decoding rows can wait: a row counts two and a half tokens of n_chunk (its own takes as long as
- * two tokens of a prompt), but a quarter is always left. A pass of short prompts ends when it has a quarter, so that the first of many have their tokens early. Who arrives
- * during a pass waits for the rest of that pass only, and no first token waits for the rows' next ones. */
+/* Prompts alone, as long as the decoding rows can wait. A row counts two and a half tokens of n_chunk (its own
+ * takes as long as two tokens of a prompt), but a quarter is always left. A pass of short prompts ends when it
+ * has a quarter, so that the first of many have their tokens early. Who arrives during a pass waits for the rest
+ * of that pass only, and no first token waits for the rows' next ones. */
 static bool list_prompts_first(gpt2q_scheduler *s)
 {
     const int32_t quarter = (s->n_chunk + 3) / 4;
