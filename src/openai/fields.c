@@ -152,8 +152,9 @@ static gpt2q_status no_prompt(const struct fields *f, const char *path)
                             "%s must be a text or an array of ids", path);
 }
 
-static gpt2q_status read_ids(const struct fields *f, const char *path, const cJSON *array, int32_t vocab_size,
-                             struct prompt *p)
+/* `expected`: what the field may be, "an array of ids". */
+static gpt2q_status read_ids(const struct fields *f, const char *path, const char *expected,
+                             const cJSON *array, int32_t vocab_size, struct prompt *p)
 {
     size_t n = (size_t)cJSON_GetArraySize(array);
     p->ids = mem_array(n, sizeof *p->ids);
@@ -161,9 +162,9 @@ static gpt2q_status read_ids(const struct fields *f, const char *path, const cJS
     for (const cJSON *item = array->child; item; item = item->next) {
         double v = item->valuedouble;
         if (!cJSON_IsNumber(item) || v < 0 || v > INT32_MAX || v != (double)(int32_t)v)
-            return openai_error_set(
-                f->err, GPT2Q_FORMAT, cJSON_IsNumber(item) ? "invalid_value" : "invalid_type", path,
-                "%s must be a text or an array of ids, entry %zu is no id", path, p->n_ids + 1);
+            return openai_error_set(f->err, GPT2Q_FORMAT,
+                                    cJSON_IsNumber(item) ? "invalid_value" : "invalid_type", path,
+                                    "%s must be %s, entry %zu is no id", path, expected, p->n_ids + 1);
         if (vocab_size && v >= vocab_size)
             return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", path,
                                     "%s must have ids below %d, but entry %zu is %.0f", path, (int)vocab_size,
@@ -184,7 +185,7 @@ static gpt2q_status read_prompt(const struct fields *f, const char *path, const 
     if (!cJSON_IsArray(item)) return no_prompt(f, path);
     if (rules->many && !item->child)
         return openai_error_set(f->err, GPT2Q_FORMAT, "invalid_value", path, "%s is an empty array", path);
-    return read_ids(f, path, item, rules->vocab_size, p);
+    return read_ids(f, path, "a text or an array of ids", item, rules->vocab_size, p);
 }
 
 gpt2q_status field_prompts(const struct fields *f, const char *key, const struct prompt_rules *rules,
@@ -239,7 +240,7 @@ gpt2q_status field_ids(const struct fields *f, const char *key, size_t most, int
     if (given > most)
         return openai_error_set(f->err, GPT2Q_FORMAT, "too_many", key,
                                 "%s has %zu entries where %zu are possible", key, given, most);
-    gpt2q_status s = read_ids(f, key, item, vocab_size, &p);
+    gpt2q_status s = read_ids(f, key, "an array of ids", item, vocab_size, &p);
     *ids = p.ids;
     *n = p.n_ids;
     return s;

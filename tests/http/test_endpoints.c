@@ -78,6 +78,8 @@ static void tokens_go_both_ways(void **state)
            "\"count\":");
     expect("POST", "/tokenize", JSON, "{\"prompt\":\"a\",\"with_pieces\":true}", 200, "\"piece\":\"a\"");
     expect("POST", "/tokenize", JSON, "{}", 400, "prompt is missing");
+    expect("POST", "/detokenize", JSON, "{\"tokens\":[1,\"a\"]}", 400,
+           "tokens must be an array of ids, entry 2 is no id");
     expect("POST", "/detokenize", JSON, "{\"tokens\":[8192]}", 200, "\"prompt\":\"<|endoftext|>\"");
     expect("POST", "/detokenize", JSON, "{\"tokens\":[8193]}", 400, "\"code\":\"invalid_value\"");
     expect("GET", "/tokenizer_info", "", NULL, 200, "\"eos_token\":\"<|endoftext|>\"");
