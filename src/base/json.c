@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH          100
+#define MAX_DEPTH          64
 #define MAX_VALUES         ((size_t)4 << 20)
 #define MAX_INTEGER        0x1p53
 #define MAX_INTEGER_DIGITS "9007199254740992"
@@ -145,7 +145,7 @@ static bool scan_value(struct scanner *s, int depth);
 
 static bool scan_items(struct scanner *s, int depth, bool object, char end)
 {
-    if (depth > MAX_DEPTH) return fail(s, "nested deeper than 100");
+    if (depth > MAX_DEPTH) return fail(s, "nested deeper than 64");
     s->at++;
     skip_space(s);
     if (accept(s, end)) return true;

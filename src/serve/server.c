@@ -45,6 +45,12 @@ static gpt2q_status write_port(const struct server *s, gpt2q_error *err)
     return status;
 }
 
+/* Of what the terminal is told anyway, or need not be. */
+static enum log_level level_of_file(const struct server *s)
+{
+    return s->log.path || s->log.json ? LOG_INFO : LOG_DEBUG;
+}
+
 static void say_ready(struct server *s)
 {
     struct memory_plan all = {0};
@@ -62,8 +68,7 @@ static void say_ready(struct server *s)
         if (!s->options->quiet)
             fprintf(stderr, "listening on %s (%s, %s@%s, %d rows%s)\n", s->listening.where[i], l->id,
                     gpt2q_model_scheme(l->model), l->activations, (int)s->options->rows, more);
-        log_event(&s->log, s->log.path || s->log.json ? LOG_INFO : LOG_DEBUG, "ready", "listening on %s",
-                  s->listening.where[i]);
+        log_event(&s->log, level_of_file(s), "ready", "listening on %s", s->listening.where[i]);
     }
 }
 
@@ -286,7 +291,9 @@ static gpt2q_status open_server(struct server *s, gpt2q_error *err)
         return error_set(err, GPT2Q_IO, "no file descriptors are left");
     s->worker_runs = worker_start(&s->worker);
     if (!s->worker_runs) return error_set(err, GPT2Q_OUT_OF_MEMORY, "the system gives no thread");
-    return open_http(s, err) ? GPT2Q_OK : GPT2Q_IO;
+    if (!open_http(s, err)) return GPT2Q_IO;
+    log_event(&s->log, level_of_file(s), "start", "gpt2q %s, process %ld", gpt2q_version(), (long)getpid());
+    return GPT2Q_OK;
 }
 
 static void close_server(struct server *s)

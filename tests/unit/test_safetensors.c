@@ -147,7 +147,7 @@ static void refuses_malformed_headers(void **state)
     refused("{}x", 0, "follows the document");
     char deep[512] = "{\"a\":";
     for (int i = 0; i < 200; i++) strcat(deep, "[");
-    refused(deep, 0, "nested deeper than 100");
+    refused(deep, 0, "nested deeper than 64");
 }
 
 static void refuses_lengths_that_are_not_there(void **state)
