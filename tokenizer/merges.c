@@ -53,7 +53,8 @@ bool alphabet_decode(const char *name, size_t n, uint8_t *bytes, size_t capacity
 {
     *length = 0;
     for (size_t i = 0; i < n;) {
-        struct utf8_step step = utf8_next(name + i, n - i);
+        struct utf8_step step = {UTF8_WHOLE, (unsigned char)name[i], 1};
+        if (step.code_point >= 0x80) step = utf8_next(name + i, n - i);
         int byte = step.kind == UTF8_WHOLE ? alphabet_byte(step.code_point) : -1;
         if (byte < 0) {
             *foreign = step.kind == UTF8_WHOLE ? step.code_point : 0xFFFD;

@@ -30,31 +30,47 @@ gpt2q_status tokenizer_find_words(struct tokenizer *t, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-static gpt2q_status make(struct tokenizer *t, const struct tokenizer_texts *x, gpt2q_error *err)
+/* Of the texts, or of the names. */
+static gpt2q_status make(struct tokenizer *t, const struct tokenizer_texts *x,
+                         const struct tokenizer_names *names, gpt2q_error *err)
 {
-    bool extras = x->extras.text;
+    const struct tokenizer_text *text = names ? &names->extras : &x->extras;
+    const bool extras = text->text;
     gpt2q_status s = GPT2Q_OK;
-    if (extras) s = extras_parse(x->extras.text, x->extras.size, x->extras.name, &t->extras, err);
-    if (!s)
+    if (extras) s = extras_parse(text->text, text->size, text->name, &t->extras, err);
+    if (!s && names) s = vocabulary_read_names(t, names, extras, err);
+    if (!s && !names)
         s = vocabulary_read(t, x->vocab.text, x->vocab.size, x->vocab.name, x->merges.text, x->merges.size,
                             x->merges.name, extras, err);
     if (!s && !extras) s = extras_plain(t->end_of_text, &t->extras, err);
     return s;
 }
 
-gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
-                                  gpt2q_error *err)
+static gpt2q_status create(const struct tokenizer_texts *texts, const struct tokenizer_names *names,
+                           struct tokenizer **out, gpt2q_error *err)
 {
     *out = NULL;
     struct tokenizer *t = mem_zalloc(sizeof *t);
     if (!t) return error_memory(err, "the tokenizer", sizeof *t);
-    gpt2q_status s = make(t, texts, err);
+    gpt2q_status s = make(t, texts, names, err);
     if (s) {
         tokenizer_free(t);
         return s;
     }
     *out = t;
     return GPT2Q_OK;
+}
+
+gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
+                                  gpt2q_error *err)
+{
+    return create(texts, NULL, out, err);
+}
+
+gpt2q_status tokenizer_from_names(const struct tokenizer_names *names, struct tokenizer **out,
+                                  gpt2q_error *err)
+{
+    return create(NULL, names, out, err);
 }
 
 gpt2q_status tokenizer_from_memory(const char *vocab, size_t vocab_size, const char *vocab_name,

@@ -30,6 +30,21 @@ struct tokenizer_texts {
 };
 gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
                                   gpt2q_error *err);
+/* A vocabulary as lists of names in the byte alphabet, for a file that has no text of it. They are UTF-8 without zero bytes, need
+ * no zero at the end, and nothing of them is kept. Ids increase. Two tokens with the same name are refused. */
+struct tokenizer_name {
+    const char *text;
+    size_t n;
+    int32_t id; /* of a token */
+};
+struct tokenizer_names {
+    const struct tokenizer_name *tokens, *merges; /* merges: "left right" */
+    size_t n_tokens, n_merges;
+    const char *tokens_name, *merges_name; /* for messages */
+    struct tokenizer_text extras;
+};
+gpt2q_status tokenizer_from_names(const struct tokenizer_names *names, struct tokenizer **out,
+                                  gpt2q_error *err);
 void tokenizer_free(struct tokenizer *t);
 
 /* A tokenizer's arrays, as a file holds them. ARCHITECTURE.md ("The .gpt2q file") describes their

@@ -1,4 +1,4 @@
-/* Reads vocab.json + merges.txt, or tokenizer.json. Refused, because ids would be wrong or missing: ids
+/* Reads vocab.json + merges.txt, or tokenizer.json, or lists of names. Refused, because ids would be wrong or missing: ids
  * that are not integers or are too large; a byte, or a merge, whose token's id another name has; a
  * tokenizer.json that asks for more than GPT-2's byte-level BPE. Allowed: gaps between ids, which
  * fine-tuned models leave; bytes without a token; names outside the byte alphabet, which are texts as they
@@ -10,8 +10,9 @@
 #include "tokenizer/merges.h"
 
 struct entry {
-    const char *name; /* in the JSON tree */
-    size_t length;    /* of the token, in bytes */
+    const char *name; /* in the JSON tree or the caller's list */
+    size_t n_name;
+    size_t length; /* of the token, in bytes */
     int32_t id;
     bool literal; /* the name is the token's text, not spelled in the byte alphabet */
 };
@@ -20,6 +21,7 @@ struct vocabulary_reader {
     struct tokenizer *t;
     const char *file;
     const cJSON *vocab, *added, *merges; /* added and merges: only of tokenizer.json */
+    const struct tokenizer_names *names; /* instead of a tree, or NULL */
     bool extras;                         /* the added tokens are those of the extras */
     struct entry *entries;
     size_t n_entries, n_vocab; /* n_vocab: those of the vocabulary, which come first */
@@ -95,14 +97,14 @@ static gpt2q_status read_id(const struct vocabulary_reader *r, const char *name,
 }
 
 /* Adds a token to the entries. */
-static gpt2q_status add_entry(struct vocabulary_reader *r, const char *name, gpt2q_error *err)
+static gpt2q_status add_entry(struct vocabulary_reader *r, const char *name, size_t n, gpt2q_error *err)
 {
     struct entry *entry = &r->entries[r->n_entries++];
-    size_t n = strlen(name), length;
+    size_t length;
     uint32_t foreign = 0;
-    if (!*name) return error_set(err, GPT2Q_FORMAT, "%s: a token has an empty name", r->file);
+    if (!n) return error_set(err, GPT2Q_FORMAT, "%s: a token has an empty name", r->file);
     bool literal = !alphabet_decode(name, n, NULL, 0, &length, &foreign);
-    *entry = (struct entry){.name = name, .length = literal ? n : length, .literal = literal};
+    *entry = (struct entry){name, n, literal ? n : length, NO_TOKEN, literal};
     return GPT2Q_OK;
 }
 
@@ -117,21 +119,39 @@ static gpt2q_status add_numbered(struct vocabulary_reader *r, const char *name, 
                                  gpt2q_error *err)
 {
     int32_t id = NO_TOKEN;
-    gpt2q_status s = add_entry(r, name, err);
+    gpt2q_status s = add_entry(r, name, strlen(name), err);
     if (!s) s = read_id(r, name, number, &id, err);
     return s ? s : number_entry(r, id);
+}
+
+/* The tokens of a list. Offsets of their bytes have 32 bits. */
+static gpt2q_status add_names(struct vocabulary_reader *r, gpt2q_error *err)
+{
+    size_t bytes = 0;
+    gpt2q_status s = GPT2Q_OK;
+    for (size_t i = 0; r->names && i < r->names->n_tokens && !s; i++) {
+        const struct tokenizer_name *token = &r->names->tokens[i];
+        bytes += token->n;
+        if (token->id < 0 || token->id > MAX_ID || bytes > VOCABULARY_MAX_BYTES)
+            return error_set(err, GPT2Q_FORMAT,
+                             "%s: token %d is beyond the %d ids or %zu bytes that a vocabulary may have",
+                             r->file, (int)token->id, MAX_ID + 1, VOCABULARY_MAX_BYTES);
+        s = add_entry(r, token->text, token->n, err);
+        if (!s) s = number_entry(r, token->id);
+    }
+    return s;
 }
 
 static gpt2q_status collect_entries(struct vocabulary_reader *r, gpt2q_error *err)
 {
     const struct extras *extras = &r->t->extras;
     const cJSON *item;
-    size_t count = r->extras ? extras->n : 0;
+    size_t count = (r->extras ? extras->n : 0) + (r->names ? r->names->n_tokens : 0);
     cJSON_ArrayForEach(item, r->vocab) count++;
     cJSON_ArrayForEach(item, r->added) count++;
     r->entries = mem_array(count, sizeof *r->entries);
     if (!r->entries) return error_memory(err, "the vocabulary", count * sizeof *r->entries);
-    gpt2q_status s = GPT2Q_OK;
+    gpt2q_status s = add_names(r, err);
     cJSON_ArrayForEach(item, r->vocab) if (!s) s = add_numbered(r, item->string, item, err);
     r->n_vocab = r->n_entries;
     cJSON_ArrayForEach(item, r->added)
@@ -143,7 +163,7 @@ static gpt2q_status collect_entries(struct vocabulary_reader *r, gpt2q_error *er
         if (!s) s = add_numbered(r, content->valuestring, field(item, "id"), err);
     }
     for (size_t i = 0; r->extras && i < extras->n && !s; i++) {
-        s = add_entry(r, extras->tokens[i].content, err);
+        s = add_entry(r, extras->tokens[i].content, strlen(extras->tokens[i].content), err);
         if (!s) s = number_entry(r, extras->tokens[i].id);
     }
     return s;
@@ -151,6 +171,11 @@ static gpt2q_status collect_entries(struct vocabulary_reader *r, gpt2q_error *er
 
 /* A second name of an id is never found by its bytes. That does no harm if only an added token has it. */
 static bool is_one_byte(const struct entry *entry) { return !entry->literal && entry->length == 1; }
+
+static bool is_named(const struct entry *entry, const char *name, size_t n)
+{
+    return entry->n_name == n && !memcmp(entry->name, name, n);
+}
 
 /* Gives every id its entry: the added tokens' last one, else the first. */
 static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
@@ -163,11 +188,12 @@ static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
         const struct entry *entry = &r->entries[i];
         int32_t *place = &r->entry_of[entry->id];
         const struct entry *taken = *place == NO_ENTRY ? NULL : &r->entries[*place];
-        bool again = taken && !strcmp(taken->name, entry->name);
+        bool again = taken && is_named(taken, entry->name, entry->n_name);
         if (taken && !again && (is_one_byte(taken) || is_one_byte(entry)))
-            return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%s\" and \"%s\" both have id %d", r->file,
-                             taken->name, entry->name, (int)entry->id);
-        bool end = taken && !r->extras && !strcmp(entry->name, END_OF_TEXT);
+            return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%.*s\" and \"%.*s\" both have id %d", r->file,
+                             (int)taken->n_name, taken->name, (int)entry->n_name, entry->name,
+                             (int)entry->id);
+        bool end = taken && !r->extras && is_named(entry, END_OF_TEXT, strlen(END_OF_TEXT));
         if (!taken || (!again && (i >= r->n_vocab || end))) *place = (int32_t)i;
     }
     return GPT2Q_OK;
@@ -195,11 +221,33 @@ static gpt2q_status lay_out(struct vocabulary_reader *r, size_t *count, gpt2q_er
     return bytes->data ? GPT2Q_OK : error_memory(err, "the vocabulary", bytes->size);
 }
 
+static gpt2q_status enter(const struct vocabulary_reader *r, struct byte_table *table, int32_t id,
+                          gpt2q_error *err)
+{
+    const struct entry *entry = &r->entries[r->entry_of[id]];
+    const int32_t same = byte_table_insert(table, &r->t->bytes, id);
+    if (same == NO_TOKEN) return GPT2Q_OK;
+    return error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%.*s\"", r->file,
+                     (int)same, (int)id, (int)entry->n_name, entry->name);
+}
+
+/* A token that no merge makes is not found by its bytes. JSON has each key once, and a list is looked through for it. */
+static gpt2q_status place_literal(const struct vocabulary_reader *r, struct byte_table *literals, int32_t id,
+                                  gpt2q_error *err)
+{
+    const size_t n = r->n_vocab;
+    if (!r->names || (size_t)r->entry_of[id] >= n) return GPT2Q_OK;
+    if (!literals->slots && !byte_table_create(literals, n))
+        return error_memory(err, "the vocabulary", n * sizeof *literals->slots);
+    return enter(r, literals, id, err);
+}
+
 /* Enters them in the order of ids, so that the table is always the same. */
 static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
 {
     struct tokenizer *t = r->t;
     size_t count = 0, length;
+    struct byte_table literals = {0};
     gpt2q_status s = lay_out(r, &count, err);
     if (!s && !byte_table_create(&t->tokens, count))
         s = error_memory(err, "the vocabulary", count * sizeof *t->tokens.slots);
@@ -210,14 +258,13 @@ static gpt2q_status place_bytes(struct vocabulary_reader *r, gpt2q_error *err)
         uint32_t foreign;
         if (entry->literal) {
             memcpy(bytes, entry->name, entry->length);
-            continue; /* not found by its bytes, since no merge makes it */
+            s = place_literal(r, &literals, id, err);
+        } else {
+            alphabet_decode(entry->name, entry->n_name, bytes, entry->length, &length, &foreign);
+            s = enter(r, &t->tokens, id, err);
         }
-        alphabet_decode(entry->name, strlen(entry->name), bytes, entry->length, &length, &foreign);
-        int32_t same = byte_table_insert(&t->tokens, &t->bytes, id);
-        if (same != NO_TOKEN)
-            s = error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%s\"", r->file,
-                          (int)same, (int)id, entry->name);
     }
+    mem_free(literals.slots);
     return s;
 }
 
@@ -263,6 +310,15 @@ static gpt2q_status read_merges_array(struct merge_reader *m, const cJSON *merge
     return s;
 }
 
+static gpt2q_status read_merge_names(struct merge_reader *m, const struct tokenizer_names *names,
+                                     gpt2q_error *err)
+{
+    gpt2q_status s = merge_reader_create(m, names->n_merges, err);
+    for (size_t i = 0; i < names->n_merges && !s; i++)
+        s = merge_reader_line(m, names->merges[i].text, names->merges[i].n, err);
+    return s;
+}
+
 static gpt2q_status read_tables(struct vocabulary_reader *r, const char *merges, size_t merges_size,
                                 const char *merges_name, gpt2q_error *err)
 {
@@ -272,7 +328,10 @@ static gpt2q_status read_tables(struct vocabulary_reader *r, const char *merges,
     if (!s) s = vocabulary_find_ends(r->t, r->file, err);
     if (s) return s;
     struct merge_reader m = {.t = r->t, .capacity = r->t->bytes.longest};
-    if (merges) {
+    if (r->names) {
+        m.file = r->names->merges_name, m.unit = "merge";
+        s = read_merge_names(&m, r->names, err);
+    } else if (merges) {
         m.file = merges_name, m.unit = "line", m.number = 1;
         s = merges_read_text(&m, merges, merges_size, err);
     } else {
@@ -300,5 +359,15 @@ gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t voca
     mem_free(r.entries);
     mem_free(r.entry_of);
     cJSON_Delete(root);
+    return s;
+}
+
+gpt2q_status vocabulary_read_names(struct tokenizer *t, const struct tokenizer_names *names, bool extras,
+                                   gpt2q_error *err)
+{
+    struct vocabulary_reader r = {.t = t, .file = names->tokens_name, .names = names, .extras = extras};
+    gpt2q_status s = read_tables(&r, NULL, 0, NULL, err);
+    mem_free(r.entries);
+    mem_free(r.entry_of);
     return s;
 }

@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "tokenizer/added.h"
 #include "tokenizer/tables.h"
+#include "tokenizer/tokenizer.h"
 
 /* GPT-2's larger file has 1 MB. A file far beyond that is not a vocabulary. So offsets fit into 32 bits. */
 #define VOCABULARY_MAX_BYTES ((size_t)64 << 20)
@@ -31,6 +32,10 @@ struct tokenizer {
 gpt2q_status vocabulary_read(struct tokenizer *t, const char *vocab, size_t vocab_size,
                              const char *vocab_name, const char *merges, size_t merges_size,
                              const char *merges_name, bool extras, gpt2q_error *err);
+
+/* The same from lists of names. */
+gpt2q_status vocabulary_read_names(struct tokenizer *t, const struct tokenizer_names *names, bool extras,
+                                   gpt2q_error *err);
 
 /* Looks up other tokens by their bytes: byte_id and end_of_text. At least one byte must have a token,
  * because merging begins there. `file` is for the message. */

@@ -1,4 +1,4 @@
-/* tokenizer.ggml.* as the texts that the tokenizer reads. Both spell tokens alike, in the byte alphabet.
+/* tokenizer.ggml.* as lists of names, and as the texts of a directory. All spell tokens alike, in the byte alphabet.
  * Control and user-defined tokens other than <|endoftext|> are plain text and become added tokens. Unused
  * ones are rows without a token. */
 #include "base/checked.h"
@@ -92,6 +92,12 @@ static bool is_added(const struct vocabulary *v, uint64_t id, struct gguf_string
     return (type == TOKEN_CONTROL || type == TOKEN_USER) && !is_end_of_text(token);
 }
 
+/* Whether the vocabulary proper has it: neither unused nor an added token. */
+static bool is_entry(const struct vocabulary *v, uint64_t id, struct gguf_string token)
+{
+    return type_of(v, id) != TOKEN_UNUSED && (!is_added(v, id, token) || (v->extras.text && is_plain(token)));
+}
+
 /* ---- texts ---- */
 
 struct text_builder {
@@ -141,8 +147,7 @@ static gpt2q_status make_vocab(const struct vocabulary *v, struct text_builder *
     put(t, "{", 1);
     for (uint64_t i = 0; i < v->tokens->count; i++) {
         const struct gguf_string token = gguf_next_string(&at);
-        const bool apart = is_added(v, i, token) && !(v->extras.text && is_plain(token));
-        if (type_of(v, i) == TOKEN_UNUSED || apart) continue;
+        if (!is_entry(v, i, token)) continue;
         if (t->n > 1) put(t, ",\n", 2);
         put_json(t, token);
         put(t, id, (size_t)sprintf(id, ": %" PRIu64, i));
@@ -237,12 +242,51 @@ gpt2q_status gguf_texts(const struct gguf_file *f, struct directory_texts *out, 
     return GPT2Q_OK;
 }
 
+/* ---- names ---- */
+
+/* The strings of an array, or of the tokens those that are entries, for mem_free. */
+static gpt2q_status list(const struct vocabulary *v, const struct gguf_key *k, struct tokenizer_name **out,
+                         size_t *n, gpt2q_error *err)
+{
+    const uint8_t *at = k->value;
+    struct tokenizer_name *names = *out = mem_array((size_t)k->count, sizeof *names);
+    *n = 0;
+    if (!names) return error_memory(err, "the vocabulary", (size_t)k->count * sizeof *names);
+    for (uint64_t i = 0; i < k->count; i++) {
+        const struct gguf_string s = gguf_next_string(&at);
+        if (k == v->tokens && !is_entry(v, i, s)) continue;
+        names[(*n)++] = (struct tokenizer_name){s.text, s.n, (int32_t)i};
+    }
+    return GPT2Q_OK;
+}
+
+static gpt2q_status make_tokenizer(const struct vocabulary *v, struct tokenizer **out, gpt2q_error *err)
+{
+    struct tokenizer_name *tokens = NULL, *merges = NULL;
+    struct text_builder extras = {0};
+    char *tokens_name = name_of(v->f, "tokenizer.ggml.tokens"),
+         *merges_name = name_of(v->f, "tokenizer.ggml.merges");
+    struct tokenizer_names names = {.tokens_name = tokens_name, .merges_name = merges_name};
+    gpt2q_status s = GPT2Q_OK;
+    if (!tokens_name || !merges_name) s = error_memory(err, "a path", strlen(v->f->map.path));
+    if (!s) s = list(v, v->tokens, &tokens, &names.n_tokens, err);
+    if (!s) s = list(v, v->merges, &merges, &names.n_merges, err);
+    if (!s) s = make_extras(v, &extras, err);
+    names.tokens = tokens, names.merges = merges;
+    if (extras.at) names.extras = (struct tokenizer_text){extras.at, extras.n, tokens_name};
+    if (!s) s = tokenizer_from_names(&names, out, err);
+    mem_free(tokens);
+    mem_free(merges);
+    mem_free(extras.at);
+    mem_free(tokens_name);
+    mem_free(merges_name);
+    return s;
+}
+
 gpt2q_status gguf_tokenizer_open(const struct gguf_file *f, struct tokenizer **out, gpt2q_error *err)
 {
-    struct directory_texts texts;
+    struct vocabulary v;
     *out = NULL;
-    gpt2q_status s = gguf_texts(f, &texts, err);
-    if (!s && texts.texts.vocab.text) s = tokenizer_from_texts(&texts.texts, out, err);
-    directory_free(&texts);
-    return s;
+    gpt2q_status s = find_vocabulary(f, &v, err);
+    return s || !v.tokens ? s : make_tokenizer(&v, out, err);
 }

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "tests/tiny_vocabulary.h"
 #include "tokenizer/directory.h"
+#include "tokenizer/merges.h"
 #include <unistd.h>
 
 static char vocab[1 << 14], whole[1 << 15];
@@ -360,16 +361,128 @@ static void damaged_texts(void **state)
     }
 }
 
+/* ---- lists of names ---- */
+
+/* The bytes' names, not terminated, and further tokens from id 256 on. */
+static struct tokenizer_names names_with(const char *const *more, size_t n, const char *const *merges,
+                                         size_t n_merges)
+{
+    static char spelled[512];
+    static struct tokenizer_name tokens[300], pairs[8];
+    char *at = spelled;
+    for (int32_t b = 0; b < 256; b++, at += tokens[b - 1].n) {
+        const char byte = (char)b;
+        tokens[b] = (struct tokenizer_name){at, alphabet_spell(&byte, 1, at), b};
+    }
+    for (size_t i = 0; i < n; i++)
+        tokens[256 + i] = (struct tokenizer_name){more[i], strlen(more[i]), 256 + (int32_t)i};
+    for (size_t i = 0; i < n_merges; i++) pairs[i] = (struct tokenizer_name){merges[i], strlen(merges[i]), 0};
+    return (struct tokenizer_names){.tokens = tokens,
+                                    .merges = pairs,
+                                    .n_tokens = 256 + n,
+                                    .n_merges = n_merges,
+                                    .tokens_name = "T",
+                                    .merges_name = "M"};
+}
+
+static void names_are_refused(const struct tokenizer_names *names, const char *message)
+{
+    struct tokenizer *t;
+    gpt2q_error err;
+    assert_int_equal(tokenizer_from_names(names, &t, &err), GPT2Q_FORMAT);
+    assert_null(t);
+    if (!strstr(err.message, message)) fail_msg("'%s' where '%s' was expected", err.message, message);
+}
+
+/* Lists make the tables that the texts make, a name outside the alphabet and <|endoftext|> included. */
+static void names_make_the_same(void **state)
+{
+    (void)state;
+    static const char *const more[] = {"ab", "abc", "a b", "<|endoftext|>"}, *const merges[] = {"a b",
+                                                                                                "ab c"};
+    const struct tokenizer_names names = names_with(more, 4, merges, 2);
+    struct tokenizer *from_texts =
+        opened(vocab_with(",\"ab\":256,\"abc\":257,\"a b\":258,\"<|endoftext|>\":259"), "a b\nab c");
+    struct tokenizer *t;
+    gpt2q_error err;
+    if (tokenizer_from_names(&names, &t, &err)) fail_msg("%s", err.message);
+    static const size_t sizes[TOKENIZER_TABLES] = {1, 4, 4, 4, 8, 4};
+    struct tokenizer_table a[TOKENIZER_TABLES], b[TOKENIZER_TABLES];
+    tokenizer_tables(from_texts, a), tokenizer_tables(t, b);
+    for (int i = 0; i < TOKENIZER_TABLES; i++) {
+        assert_int_equal(a[i].n, b[i].n);
+        assert_memory_equal(a[i].data, b[i].data, a[i].n * sizes[i]);
+    }
+    ENCODES(t, "abcab<|endoftext|>", TOKENIZER_SPECIAL, 257, 256, 259);
+    assert_int_equal(tokenizer_end_of_text(t), 259);
+    tokenizer_free(from_texts);
+    tokenizer_free(t);
+}
+
+static void bad_names(void **state)
+{
+    (void)state;
+    static const char *const twice[] = {"ab", "ab"}, *const literals[] = {"a b", "a b"},
+                             *const empty[] = {""}, *const ab[] = {"ab"}, *const one[] = {"a"},
+                             *const other[] = {"b a"}, *const lines[] = {"a b", "a\nb c"};
+    struct tokenizer_names names = names_with(twice, 2, NULL, 0);
+    names_are_refused(&names, "T: tokens 256 and 257 have the same text, \"ab\"");
+    names = names_with(literals, 2, NULL, 0);
+    names_are_refused(&names, "T: tokens 256 and 257 have the same text, \"a b\"");
+    names = names_with(empty, 1, NULL, 0);
+    names_are_refused(&names, "T: a token has an empty name");
+    names = names_with(ab, 1, one, 1);
+    names_are_refused(&names, "M: merge 0: two tokens with exactly one space");
+    names = names_with(ab, 1, other, 1);
+    names_are_refused(&names, "M: merge 0: the result \"ba\" is not in the vocabulary");
+    names = names_with(ab, 1, lines, 2);
+    names_are_refused(&names, "M: merge 1: U+000A is no character of the byte alphabet");
+    names.n_tokens = 0;
+    names_are_refused(&names, "T: no byte has a token");
+    const struct tokenizer_name far = {"ab", 2, 1048575};
+    names.tokens = &far, names.n_tokens = 1;
+    names_are_refused(&names, "T: token 1048575 is beyond the 1048575 ids or 67108864 bytes");
+}
+
+/* Each allocation fails in turn, with a literal, whose table is made when it is needed. */
+static void memory_for_names_runs_out(void **state)
+{
+    (void)state;
+    static const char *const more[] = {"ab", "a b"}, *const merges[] = {"a b"};
+    const struct tokenizer_names names = names_with(more, 2, merges, 1);
+    gpt2q_status s = GPT2Q_OUT_OF_MEMORY;
+    int64_t allowed = 0;
+    for (; s; allowed++) {
+        struct tokenizer *t;
+        gpt2q_error err = {0};
+        mem_fail_after(allowed);
+        s = tokenizer_from_names(&names, &t, &err);
+        mem_fail_after(-1);
+        assert_true(!s || (s == GPT2Q_OUT_OF_MEMORY && !t));
+        tokenizer_free(t);
+    }
+    assert_in_range(allowed, 10, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_vocabularies),      cmocka_unit_test(bad_merges),
-        cmocka_unit_test(bad_documents),         cmocka_unit_test(both_shapes_agree),
-        cmocka_unit_test(names_that_are_texts),  cmocka_unit_test(unreachable_tokens),
-        cmocka_unit_test(directories),           cmocka_unit_test(broken_links),
-        cmocka_unit_test(refused_beside),        cmocka_unit_test(missing_bytes),
-        cmocka_unit_test(merges_from_elsewhere), cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(bad_vocabularies),
+        cmocka_unit_test(bad_merges),
+        cmocka_unit_test(bad_documents),
+        cmocka_unit_test(both_shapes_agree),
+        cmocka_unit_test(names_that_are_texts),
+        cmocka_unit_test(unreachable_tokens),
+        cmocka_unit_test(directories),
+        cmocka_unit_test(broken_links),
+        cmocka_unit_test(refused_beside),
+        cmocka_unit_test(missing_bytes),
+        cmocka_unit_test(merges_from_elsewhere),
+        cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(damaged_texts),
+        cmocka_unit_test(names_make_the_same),
+        cmocka_unit_test(bad_names),
+        cmocka_unit_test(memory_for_names_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
