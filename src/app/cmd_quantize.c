@@ -356,8 +356,8 @@ const struct command command_quantize = {
                    "a directory, with the same numbers.\n"
                    "\n"
                    "A GGUF file holds exactly f32, f16, bf16, i8:g32:absmax (Q8_0, the default\n"
-                   "there), i4:g32:absmax or signed (Q4_0) and i4:g32:minmax (Q4_1). Other schemes\n"
-                   "are refused. --gguf-type rounds as llama-quantize does.\n",
+                   "there), i4:g32:absmax or signed (Q4_0), i4:g32:minmax (Q4_1) and mxfp4 (MXFP4).\n"
+                   "Other schemes are refused. --gguf-type rounds as llama-quantize does.\n",
     .examples = "  gpt2q quantize gpt2 -q i4:g32 -o gpt2-i4.gpt2q\n"
                 "  gpt2q quantize gpt2 --gguf-type q4_0 -o gpt2-q4_0.gguf\n"
                 "  gpt2q quantize -q i8 --tensor wte.weight=f32 --tensor lm_head.weight=i8 -o mixed.gpt2q\n"
