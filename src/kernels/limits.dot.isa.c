@@ -108,6 +108,10 @@ typedef __m512i codes;
 /* One instruction: gcc 12 copies registers around the intrinsic. */
 #define DOT_STEP(acc, x, y) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
 #define DOT_FOLD(acc)       ((uint64_t)_mm512_reduce_or_epi32(acc))
+#ifndef GPT2Q_ISA_amx
+/* in 16 bits, half of the products by sums, with one multiplication for two (qtensor/pair_sums.dot.isa.c) */
+#define I16_PRODUCTS 1.5
+#endif
 #elif defined(GPT2Q_ISA_avx512)
 typedef __m512i codes; /* widened to 16 bits: the 8-bit product of this set saturates */
 #define DOT_MACS            32

@@ -15,7 +15,7 @@ struct limits {
      * of the set. */
     uint64_t (*dot)(size_t steps);
     double fma_flops, dot_ops;
-    int i16_products; /* int8 products that stand for one with an i16 activation */
+    double i16_products; /* int8 products that stand for one with an i16 activation */
 };
 
 /* The row of an instruction set by its name; NULL if the name is not compiled in. */

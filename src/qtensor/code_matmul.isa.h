@@ -23,6 +23,8 @@
 
 #define PAIRED_INPUTS 32 /* of which sums of nibbles, or less, in pairs are exact */
 
+#define PARAMS_AHEAD 8 /* groups: the parameters so far ahead are fetched, where a panel has one tile */
+
 /* Byte rows (a plane of a token) and vectors of outputs in registers. */
 #if defined(GPT2Q_ISA_scalar)
 #define CODE_ROWS          2
@@ -144,6 +146,9 @@ ALWAYS_INLINE void group_tile(const struct tile *t, int g, int v0, const uint8_t
                               const int bits, const int rows, const int vectors)
 {
     const int group = t->group, k1 = (g + 1) * group;
+    /* Large tiles have no registers for it. */
+    if ((two_planes || rows < 5) && v0 == 0 && t->row == t->x->begin)
+        fetch_params(t, g, t->ahead.is_share ? t->groups : PARAMS_AHEAD, bits);
     EACH_SUM(SUM_DECLARE)
 #define SUM(r, v) s##r##v
     if (PRODUCT_BITS(bits) == 8) {

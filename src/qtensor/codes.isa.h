@@ -30,8 +30,9 @@ typedef __m512i vc;
 ALWAYS_INLINE vc vc_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 ALWAYS_INLINE void vc_store(uint8_t *p, vc a) { _mm512_storeu_si512(p, a); }
 ALWAYS_INLINE vc vc_fill(int byte) { return _mm512_set1_epi8((char)byte); }
-ALWAYS_INLINE vc vc_sub(vc a, vc b) { return _mm512_sub_epi8(a, b); }   /* of this set only */
-ALWAYS_INLINE vi vi_times_256(vi a) { return _mm512_slli_epi32(a, 8); } /* the same */
+ALWAYS_INLINE vc vc_sub(vc a, vc b) { return _mm512_sub_epi8(a, b); }  /* of this set only */
+ALWAYS_INLINE vi vi_over_256(vi a) { return _mm512_srai_epi32(a, 8); } /* the same; rounded down */
+ALWAYS_INLINE vi vi_modulo_256(vi a) { return _mm512_and_si512(a, _mm512_set1_epi32(255)); }
 ALWAYS_INLINE vc vc_signed(vc a) { return _mm512_xor_si512(a, vc_fill(0x80)); }
 ALWAYS_INLINE vc vc_signed_high(vc a)
 {

@@ -19,6 +19,7 @@
     }
 #elif defined(GPT2Q_ISA_avx512vnni)
 #include "qtensor/group_matmul.isa.h"
+#include "qtensor/pair_matmul.isa.h"
 
 #if defined(GPT2Q_ISA_amx)
 #include "qtensor/amx_matmul.isa.h"
@@ -35,9 +36,14 @@
 
 #define DOT_OTHER(name, bits)                                                                                \
     DOT_AMX(bits)                                                                                            \
-    static void name##_groups(const struct tile *t, int rows) { group_rows(t, rows, bits); }
+    static void name##_groups(const struct tile *t, int rows) { group_rows(t, rows, bits); }                 \
+    static void name##_pairs(const struct tile *t, int rows) { pair_rows(t, rows, bits); }
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
     DOT_AMX_TAKES(bits)                                                                                      \
+    if (pairs_take(w, x)) {                                                                                  \
+        for_tiles(w, x, y, y_stride, p0, p1, PAIR_ROWS, PAIR_TILE, name##_pairs);                            \
+        return;                                                                                              \
+    }                                                                                                        \
     if (group_takes(w, x)) {                                                                                 \
         for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_groups);                         \
         return;                                                                                              \

@@ -1,4 +1,4 @@
-/* The products of groups of codes with integer activations for several rows, by the formulas of code_matmul.isa.h, instantiated by the
+/* The products of groups of codes with 8-bit activations for several rows, by the formulas of code_matmul.isa.h, instantiated by the
  * *.dot.isa.c of formats with codes through the constant `bits`.
  *
  * With groups of 32 inputs, what ends a group costs as much as its products, and unpacking half as much. So the codes of a panel are
@@ -11,14 +11,12 @@
 #include "qtensor/params.isa.h"
 
 #define GROUP_INPUTS 1024 /* unpacked together, at most: 64 KB, of the second-level cache */
-#define GROUP_COUNT  32   /* groups unpacked together, at most */
 #define GROUP_ROWS   96   /* rows that share them, at most */
 #define GROUP_LEAST  48   /* rows: for fewer, unpacking costs as much as it saves */
 
-/* Whether a group's sums fit int32, those of i16 as well. */
 ALWAYS_INLINE bool group_takes(const struct qtensor *w, const struct qinput *x)
 {
-    return w->scheme.gran == QG_GROUP && w->scheme.group <= GROUP_INPUTS &&
+    return x->kind == ACTIVATIONS_I8 && w->scheme.gran == QG_GROUP && w->scheme.group <= GROUP_INPUTS &&
            x->end - x->begin >= GROUP_LEAST && qtensor_piece(w, x->kind) == w->scheme.group;
 }
 
@@ -26,6 +24,7 @@ struct group_panel {
     _Alignas(64) uint8_t codes[2][GROUP_INPUTS * PANEL / 2];
     struct group_params params[GROUP_COUNT];
     float totals[GROUP_ROWS][PANEL];
+    int32_t starts[GROUP_ROWS][GROUP_COUNT];
 };
 
 /* Unpacks `count` groups from group g on. */
@@ -42,15 +41,24 @@ ALWAYS_INLINE void group_unpack(const struct tile *t, struct group_panel *to, in
     out += 128;
         EACH_QUAD(bits, UNPACK_QUAD)
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        fetch_params(t, g + i, t->groups, bits);
         for (int v = 0; v < VECTORS; v++) {
             const struct params q = product_params_at(t, g + i, v, bits);
-            vi start = vi_set1(zero == QZERO_MINIMUM ? 0 : -PRODUCT_HALF(bits));
-            if (zero == QZERO_POINT) start = vi_sub(start, vf_to_int(q.z));
             vf_store(to->params[i].s + 16 * v, q.s);
             vf_store(to->params[i].m + 16 * v, q.z);
-            vi_store(to->params[i].start + 16 * v, start);
+            if (zero == QZERO_POINT) vi_store(to->params[i].z + 16 * v, vf_to_int(q.z));
         }
+    }
+}
+
+/* What the sums of n rows begin with, from group g on. */
+ALWAYS_INLINE void group_starts(int32_t (*to)[GROUP_COUNT], const struct group_block *b, int n,
+                                const int bits)
+{
+    const int32_t h = b->zero == QZERO_MINIMUM ? 0 : PRODUCT_HALF(bits);
+    for (int r = 0; r < n; r++)
+        for (int i = 0; i < b->count; i++) to[r][i] = -h * b->sums[(size_t)r * b->sums_stride + (size_t)i];
 }
 
 /* One panel times n rows. */
@@ -68,11 +76,11 @@ ALWAYS_INLINE void group_rows(const struct tile *given, int n, const int bits)
                             .params = panel.params,
                             .zero = scheme_zero(t->w->scheme),
                             .group = t->group,
-                            .hi = x->hi + (size_t)t->row * stride,
+                            .x = x->hi + (size_t)t->row * stride,
                             .x_stride = stride,
-                            .lo = x->lo ? x->lo - x->hi : 0,
                             .sums = x->code_sums + (size_t)t->row * 2 * (size_t)t->groups,
-                            .groups = t->groups,
+                            .sums_stride = 2 * (size_t)t->groups,
+                            .starts = panel.starts,
                             .totals = panel.totals,
                             .ahead = t->ahead.at};
     /* One block of rows, too, fetches the next panel: its own is unpacked long before it is done. */
@@ -82,8 +90,9 @@ ALWAYS_INLINE void group_rows(const struct tile *given, int n, const int bits)
     for (int g = 0; g < t->groups; g += b.count) {
         b.count = t->groups - g < most ? t->groups - g : most;
         group_unpack(t, &panel, g, b.count, bits);
+        group_starts(panel.starts, &b, n, bits);
         ISA(group_sums)(&b, n);
-        b.hi += b.count * t->group;
+        b.x += b.count * t->group;
         b.sums += b.count;
         b.ahead += b.ahead_step * (size_t)(tiles / t->groups * b.count);
     }

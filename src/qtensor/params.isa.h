@@ -48,6 +48,20 @@ ALWAYS_INLINE struct params params_at(const struct tile *t, int group, int v, co
     return p;
 }
 
+/* Fetches into the second-level cache what params_at will read of the group that is `later` groups on; after the last come the next
+ * panel's. They lie apart from the codes, and a sum cannot end without them. */
+ALWAYS_INLINE void fetch_params(const struct tile *t, int group, int later, const int bits)
+{
+    const struct qtensor *w = t->w;
+    if (w->scheme.gran != QG_GROUP) return;
+    const size_t bytes = !HAS_BOOK(bits) && w->scheme.full ? 4 : bits != BOOK_E2M1 ? 2 : 1;
+    const size_t at = ((size_t)t->panel * (size_t)t->groups + (size_t)(group + later)) * PANEL * bytes;
+    for (size_t i = 0; i < PANEL * bytes; i += 64) {
+        prefetch_far((const uint8_t *)w->scale + at + i);
+        if (scheme_zero(w->scheme) == QZERO_MINIMUM) prefetch_far((const uint8_t *)w->zero + at + i);
+    }
+}
+
 /* The same for sums of integers, of which the levels of a book are made. */
 ALWAYS_INLINE struct params product_params_at(const struct tile *t, int group, int v, const int bits)
 {

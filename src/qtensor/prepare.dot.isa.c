@@ -14,8 +14,11 @@
  *     wide        in place of hi and lo the codes in 16 bits, with enum wide_sum of each piece */
 #if defined(GPT2Q_ISA_amx)
 #include "qtensor/amx_input.isa.h"
+#define PREPARE_AMX amx_takes(w, x)
+#else
+#define PREPARE_AMX false
 #endif
-#include "qtensor/qinput.h"
+#include "qtensor/pair_sums.h"
 #include "qtensor/codes.isa.h"
 #include "qtensor/formats_table.h"
 #include "qtensor/wide.isa.h"
@@ -176,6 +179,46 @@ static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, con
 }
 #endif
 
+#if defined(GPT2Q_ISA_avx512vnni)
+/* Of n inputs, 8 or more: their sum, and the x0 x1 + x2 x3 of even quads; modulo 2^32. */
+static uint32_t pair_sum(const int16_t *codes, int n, uint32_t *pairs)
+{
+    vi sum = vi_zero(), products = vi_zero();
+    for (; n > 0; n -= 32, codes += 32) {
+        const vi x = _mm512_maskz_loadu_epi16(n < 32 ? (1u << n) - 1 : UINT32_MAX, codes);
+        sum = vi_dot_two(sum, x, _mm512_set1_epi16(1));
+        /* the first lane of an even quad gets its products */
+        products = vi_dot_two(products, x, _mm512_maskz_shuffle_epi32(0x1111, x, _MM_PERM_CDAB));
+    }
+    *pairs = (uint32_t)_mm512_reduce_add_epi32(products);
+    return (uint32_t)_mm512_reduce_add_epi32(sum);
+}
+
+static void prepare_pairs(const struct qtensor *w, struct qinput *x, int row, const float *from)
+{
+    const int cols = w->cols, piece = pair_piece(w), pieces = pair_pieces(w), padded = (cols + 63) / 64 * 64;
+    const float qmax = 32639.0f, scale = row_scale(x, from, qmax);
+    const bool eight = scheme_product_bits(w->scheme) == 8;
+    const uint32_t h = 1u << (scheme_product_bits(w->scheme) - 1);
+    const uint32_t of_x = (scheme_zero(w->scheme) == QZERO_MINIMUM ? h : 0) - (eight ? 0 : h);
+    int16_t *codes = pair_codes(x, row);
+    int32_t *sums = pair_sums_of(x, row, PAIR_X, pieces), *starts = pair_sums_of(x, row, PAIR_START, pieces);
+    x->code_scale[row] = scale;
+    if (scale > 0.0f) {
+        for (int i = 0; i < cols; i += 16)
+            vi_store_quads(codes + i, 4, vf_to_int(encode(from, i, cols, scale, qmax)));
+        memset(codes + (cols + 15) / 16 * 16, 0, (size_t)(padded - (cols + 15) / 16 * 16) * sizeof *codes);
+    } else {
+        memset(codes, 0, (size_t)padded * sizeof *codes);
+    }
+    for (int i = 0, k = 0; i < pieces; i++, k += piece) {
+        uint32_t products, sum = pair_sum(codes + k, padded - k < piece ? padded - k : piece, &products);
+        sums[i] = (int32_t)sum;
+        starts[i] = (int32_t)(of_x * sum - products);
+    }
+}
+#endif
+
 /* A row's codes as bytes: 64 inputs together; the next 64 are `next` bytes later. */
 struct byte_row {
     int8_t *hi, *lo; /* lo: NULL for i8 */
@@ -286,6 +329,12 @@ static void prepare_codes(const struct qtensor *w, struct qinput *x, int row, co
 #if WIDE_CODES
     if (ISA(formats_table)[w->scheme.format].wide_codes[x->kind]) {
         prepare_wide(w, x, row, from);
+        return;
+    }
+#endif
+#if defined(GPT2Q_ISA_avx512vnni)
+    if (!PREPARE_AMX && pairs_take(w, x)) {
+        prepare_pairs(w, x, row, from);
         return;
     }
 #endif

@@ -2,6 +2,7 @@
 #include "qtensor/qinput.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "qtensor/pair_sums.h"
 
 bool qinput_needs_prepare(const struct qtensor *w, enum activations kind)
 {
@@ -43,8 +44,8 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
         out.slab = qtensor_slab(w);
         out.hi = codes;
         if (memory && kind == ACTIVATIONS_I16) out.lo = out.hi + rows * stride;
-        out.code_sums =
-            take(memory, &used, rows * WIDE_SUMS * (size_t)qtensor_pieces(w, kind) * sizeof(int32_t));
+        const int wide = WIDE_SUMS * qtensor_pieces(w, kind), pairs = PAIR_SUMS * pair_pieces(w);
+        out.code_sums = take(memory, &used, rows * (size_t)(wide > pairs ? wide : pairs) * sizeof(int32_t));
         out.code_scale = take(memory, &used, rows * sizeof(float));
     }
     if (x && memory) *x = out;

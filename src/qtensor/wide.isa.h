@@ -1,6 +1,7 @@
 /* Codes as 16-bit integers: the vocabulary of wide_matmul.isa.h, for instruction sets whose only exact
  * product of codes is vpmaddwd (AVX2 without VNNI: vpmaddubsw saturates at 2 * 255 * 127). WIDE_CODES says
- * whether this set is one. int4 with int8 activations stays with bytes there, too.
+ * whether this set is one. int4 with int8 activations stays with bytes there, too. AVX-512 VNNI has those words that
+ * pair_matmul.isa.h needs; there, `step` is 4.
  *
  * A quad is four consecutive inputs. A vi holds two 16-bit integers in each of its sixteen lanes. Lanes
  * are outputs.
@@ -135,5 +136,30 @@ ALWAYS_INLINE uint32_t quad_sums(const int16_t *p, int step, int n, uint32_t *pa
 }
 #else
 #define WIDE_CODES 0
+#endif
+
+#if defined(GPT2Q_ISA_avx512vnni)
+ALWAYS_INLINE vi vi_widen(vc u, int j)
+{
+    return j ? _mm512_srli_epi16(u, 8) : _mm512_and_si512(u, _mm512_set1_epi16(0xFF));
+}
+ALWAYS_INLINE vi vi_widen_signed(vc u, int j)
+{
+    vc c = vc_signed(u);
+    return _mm512_srai_epi16(j ? c : _mm512_slli_epi16(c, 8), 8);
+}
+ALWAYS_INLINE vi vi_dot_two(vi acc, vi a, vi b)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+}
+ALWAYS_INLINE void vi_store_quads(int16_t *p, int step, vi a)
+{
+    enum { SWAP = _MM_SHUFFLE(3, 1, 2, 0) };
+    __m256i words = _mm512_cvtepi32_epi16(a);
+    (void)step; /* 4 */
+    _mm256_storeu_si256((__m256i *)(void *)p,
+                        _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, SWAP), SWAP));
+}
 #endif
 #endif

@@ -91,6 +91,7 @@ static void test_rows_do_not_depend_on_their_number(void **state)
 {
     (void)state;
     compare_numbers_of_rows(192);
+    compare_numbers_of_rows(257); /* a last step with one input */
     compare_numbers_of_rows(1056);
 }
 
