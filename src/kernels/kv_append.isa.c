@@ -50,7 +50,15 @@ ALWAYS_INLINE float append_codes(enum kv_format format, void *x, int step, int h
 }
 
 /* With several rows: rows between fetching and appending. */
-#define ROWS_AHEAD 4
+#define ROWS_AHEAD 8
+
+/* Fetches what another thread may have written. The rows after the last one probably follow, as those of the next call; where they
+ * do not, the address may be none. */
+ALWAYS_INLINE void fetch_row(const float *x, size_t rows_ahead_floats, int n)
+{
+    const uintptr_t at = (uintptr_t)x + rows_ahead_floats * sizeof *x;
+    for (int c = 0; c < n; c += 16) prefetch((const void *)(at + (size_t)c * sizeof *x));
+}
 
 ALWAYS_INLINE void append_row(const struct kv_view *kv, uint8_t *block, int lane, const float *k,
                               const float *v)
@@ -85,15 +93,13 @@ void ISA(kv_append)(const struct kv_view *kv, int head, const struct kv_rows *ro
         uint8_t *block =
             kv->pool + (size_t)kv->table[position / KV_BLOCK] * kv->block_bytes + (size_t)head * head_bytes;
         /* A key touches one line per channel. One row: the lines of the next head, which probably follows,
-         * are fetched early. Several rows: those of the next rows are fetched; another thread may have
-         * written them. */
+         * are fetched early. Several rows: those of the next rows are fetched. */
         if (rows->n_rows == 1)
             for (size_t i = 0; i < head_bytes / 2; i += 64) prefetch_far(block + head_bytes + i);
-        else if (r + ROWS_AHEAD < rows->n_rows)
-            for (int c = 0; c < kv->head_dim; c += 16) {
-                prefetch(k + ROWS_AHEAD * rows->stride + c);
-                prefetch(v + ROWS_AHEAD * rows->stride + c);
-            }
+        else {
+            fetch_row(k, ROWS_AHEAD * rows->stride, kv->head_dim);
+            fetch_row(v, ROWS_AHEAD * rows->stride, kv->head_dim);
+        }
         append_row(kv, block, position % KV_BLOCK, k, v);
     }
 }

@@ -205,8 +205,12 @@ static void prepare_pairs(const struct qtensor *w, struct qinput *x, int row, co
     int32_t *sums = pair_sums_of(x, row, PAIR_X, pieces), *starts = pair_sums_of(x, row, PAIR_START, pieces);
     x->code_scale[row] = scale;
     if (scale > 0.0f) {
-        for (int i = 0; i < cols; i += 16)
+        const uintptr_t next =
+            (uintptr_t)from + x->stride * sizeof *from; /* the next row is fetched meanwhile */
+        for (int i = 0; i < cols; i += 16) {
+            prefetch((const void *)(next + (size_t)i * sizeof *from));
             vi_store_quads(codes + i, 4, vf_to_int(encode(from, i, cols, scale, qmax)));
+        }
         memset(codes + (cols + 15) / 16 * 16, 0, (size_t)(padded - (cols + 15) / 16 * 16) * sizeof *codes);
     } else {
         memset(codes, 0, (size_t)padded * sizeof *codes);
@@ -253,9 +257,11 @@ ALWAYS_INLINE void encode_64(const float *x, int k, int n, float scale, float qm
     }
 }
 
-static void encode_row(const float *x, int n, float scale, float qmax, struct byte_row to)
+/* Meanwhile the row at `next` is fetched; after the last one that address may be none. */
+static void encode_row(const float *x, int n, float scale, float qmax, struct byte_row to, uintptr_t next)
 {
     for (int k = 0; k < n; k += 64) {
+        for (int i = 0; i < 64; i += 16) prefetch((const void *)(next + (size_t)(k + i) * sizeof *x));
         if (n - k < 64 || !(scale > 0.0f)) {
             memset(to.hi, 0, 64);
             if (to.lo) memset(to.lo, 0, 64);
@@ -312,7 +318,7 @@ static void prepare_bytes(const struct qtensor *w, struct qinput *x, int row, co
     const struct byte_row to = byte_row_at(w, x, row);
     int32_t *sums = x->code_sums + (size_t)row * 2 * (size_t)groups;
     x->code_scale[row] = scale;
-    encode_row(from, cols, scale, qmax, to);
+    encode_row(from, cols, scale, qmax, to, (uintptr_t)from + x->stride * sizeof *from);
     for (int plane = 0; plane < 2; plane++, sums += groups) {
         const int8_t *codes = plane ? to.lo : to.hi;
         if (!codes)
