@@ -180,6 +180,15 @@ static void prepare_wide(const struct qtensor *w, struct qinput *x, int row, con
 #endif
 
 #if defined(GPT2Q_ISA_avx512vnni)
+static uint32_t
+sum_of_lanes(vi a) /* modulo 2^32, which _mm512_reduce_add_epi32 leaves undefined with gcc 12 */
+{
+    uint32_t lanes[16], sum = 0;
+    memcpy(lanes, &a, sizeof lanes);
+    for (int i = 0; i < 16; i++) sum += lanes[i];
+    return sum;
+}
+
 /* Of n inputs, 8 or more: their sum, and the x0 x1 + x2 x3 of even quads; modulo 2^32. */
 static uint32_t pair_sum(const int16_t *codes, int n, uint32_t *pairs)
 {
@@ -190,8 +199,8 @@ static uint32_t pair_sum(const int16_t *codes, int n, uint32_t *pairs)
         /* the first lane of an even quad gets its products */
         products = vi_dot_two(products, x, _mm512_maskz_shuffle_epi32(0x1111, x, _MM_PERM_CDAB));
     }
-    *pairs = (uint32_t)_mm512_reduce_add_epi32(products);
-    return (uint32_t)_mm512_reduce_add_epi32(sum);
+    *pairs = sum_of_lanes(products);
+    return sum_of_lanes(sum);
 }
 
 static void prepare_pairs(const struct qtensor *w, struct qinput *x, int row, const float *from)
