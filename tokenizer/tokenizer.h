@@ -31,12 +31,14 @@ struct tokenizer_texts {
 gpt2q_status tokenizer_from_texts(const struct tokenizer_texts *texts, struct tokenizer **out,
                                   gpt2q_error *err);
 /* A vocabulary as lists of names in the byte alphabet, for a file that has no text of it. They are UTF-8 without zero bytes, need
- * no zero at the end, and nothing of them is kept. Ids increase. Two tokens with the same name are refused. */
+ * no zero at the end, and nothing of them is kept. Ids increase. Two tokens with the same name are refused, unless extras have
+ * another one with the first's id. */
 struct tokenizer_name {
     const char *text;
     size_t n;
     int32_t id; /* of a token */
 };
+#define TOKENIZER_MAX_NAMES ((size_t)1 << 20) /* tokens, or merges: more are refused */
 struct tokenizer_names {
     const struct tokenizer_name *tokens, *merges; /* merges: "left right" */
     size_t n_tokens, n_merges;

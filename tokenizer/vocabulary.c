@@ -313,6 +313,12 @@ static gpt2q_status read_merges_array(struct merge_reader *m, const cJSON *merge
 static gpt2q_status read_merge_names(struct merge_reader *m, const struct tokenizer_names *names,
                                      gpt2q_error *err)
 {
+    size_t bytes = 0;
+    for (size_t i = 0; i < names->n_merges && bytes <= VOCABULARY_MAX_BYTES; i++) bytes += names->merges[i].n;
+    if (names->n_merges > TOKENIZER_MAX_NAMES || bytes > VOCABULARY_MAX_BYTES)
+        return error_set(err, GPT2Q_FORMAT,
+                         "%s: there are more than %zu merges, or they have more than %zu bytes", m->file,
+                         TOKENIZER_MAX_NAMES, VOCABULARY_MAX_BYTES);
     gpt2q_status s = merge_reader_create(m, names->n_merges, err);
     for (size_t i = 0; i < names->n_merges && !s; i++)
         s = merge_reader_line(m, names->merges[i].text, names->merges[i].n, err);

@@ -65,6 +65,10 @@ static gpt2q_status find_vocabulary(const struct gguf_file *f, struct vocabulary
                          "%s: tokenizer.ggml.token_type has %" PRIu64 " elements, there are %" PRIu64
                          " tokens",
                          f->map.path, v->types->count, v->tokens->count);
+    if (v->merges->count > TOKENIZER_MAX_NAMES)
+        return error_set(err, GPT2Q_FORMAT,
+                         "%s: tokenizer.ggml.merges has %" PRIu64 " elements, at most %zu are possible",
+                         f->map.path, v->merges->count, TOKENIZER_MAX_NAMES);
     const uint64_t rows = wte && wte->n_dims == 2 ? wte->ne[1] : 0;
     if (v->tokens->count <= rows) return GPT2Q_OK;
     return error_set(err, GPT2Q_FORMAT,

@@ -13,7 +13,7 @@
 #define PAIR_ROWS 192 /* rows that share widened codes, at most */
 
 struct pair_panel {
-    _Alignas(64) int16_t codes[PAIR_INPUTS * 32 + 128];
+    _Alignas(64) int16_t codes[PAIR_INPUTS * 32];
     struct pair_params params[PAIR_GROUPS];
     union {
         float totals[PAIR_ROWS][PANEL];

@@ -11,7 +11,7 @@
  *                 that the outputs are not finite either
  *     code_sums   sums of hi, and of lo, over each group; for QG_INPUT, of h*code (absmax) or
  *                 (h + z(k))*code (affine)
- *     wide        in place of hi and lo the codes in 16 bits, with enum wide_sum of each piece */
+ *     wide        in place of hi and lo the codes in 16 bits, with enum wide_sum of each piece or, where pairs_take, enum pair_sum */
 #if defined(GPT2Q_ISA_amx)
 #include "qtensor/amx_input.isa.h"
 #define PREPARE_AMX amx_takes(w, x)
@@ -327,7 +327,7 @@ static void prepare_bytes(const struct qtensor *w, struct qinput *x, int row, co
     const struct byte_row to = byte_row_at(w, x, row);
     int32_t *sums = x->code_sums + (size_t)row * 2 * (size_t)groups;
     x->code_scale[row] = scale;
-    encode_row(from, cols, scale, qmax, to, (uintptr_t)from + x->stride * sizeof *from);
+    encode_row(from, cols, scale, qmax, to, (uintptr_t)x->f32 + (size_t)(row + 1) * x->stride * sizeof *from);
     for (int plane = 0; plane < 2; plane++, sums += groups) {
         const int8_t *codes = plane ? to.lo : to.hi;
         if (!codes)

@@ -66,12 +66,13 @@ struct qinput {
     float *scaled;     /* QG_INPUT: x times the input's scale; else NULL and f32 is used */
     float *sums;       /* sum over each group (or all) of x, for zero points and minima, float; (n, groups) */
     /* Codes of x (n, cols rounded up to 64), as format_ops.wide_codes says; padding is 0. As bytes: i16: 256*hi + lo; i8: hi
-     * only. As 16-bit integers, in the same memory: each four inputs in the order 0 2 1 3, qinput_lanes rows interleaved. */
+     * only. As 16-bit integers, in the same memory: each four inputs in the order 0 2 1 3, qinput_lanes rows interleaved or, where pairs_take
+     * (pair_sums.h), a row after another. */
     int8_t *hi, *lo;
     int16_t *wide;
     int slab; /* inputs: of 16-bit codes all rows' for these, then all rows' for the next */
     int32_t *
-        code_sums; /* bytes: sums of hi, then of lo, over each group (n, 2, groups); 16 bits: (n, WIDE_SUMS, pieces) */
+        code_sums; /* bytes: sums of hi, then of lo, over each group (n, 2, groups); 16 bits: (n, WIDE_SUMS or PAIR_SUMS, pieces) */
     float *code_scale; /* (n): x = code_scale * code */
 };
 

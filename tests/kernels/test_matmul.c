@@ -92,6 +92,7 @@ static void test_rows_do_not_depend_on_their_number(void **state)
     (void)state;
     compare_numbers_of_rows(192);
     compare_numbers_of_rows(257); /* a last step with one input */
+    compare_numbers_of_rows(544); /* groups of 136, which go alone */
     compare_numbers_of_rows(1056);
 }
 
@@ -100,7 +101,8 @@ static void test_rows_do_not_depend_on_their_number(void **state)
 static void compare_blocks_of_rows(const struct isa *isa, const struct qtensor *w, enum activations kind)
 {
     enum { N = 300, ROWS = 70, COLS = 192 };
-    static const int blocks[][2] = {{0, N}, {64, 96}, {0, 32}, {288, N}, {32, 289}};
+    static const int blocks[][2] = {{0, N}, {64, 96}, {0, 32},  {288, N}, {32, 289},
+                                    {0, 1}, {32, 34}, {64, 67}, {96, 103}};
     float *x = input_create(N, COLS, 9), *alone = mem_array((size_t)N * ROWS, sizeof *alone),
           *y = mem_array((size_t)N * ROWS, sizeof *y);
     for (int r = 0; r < N; r++) product(isa, w, kind, x + r * COLS, COLS, 1, alone + r * ROWS, ROWS, 0, 2);

@@ -316,6 +316,40 @@ static void prompts_go_first(void **state)
     engine_close(&e);
 }
 
+/* However short the prompts are that arrive, at most seven passes of them come between two tokens of a row. */
+static void short_prompts_stop_nobody(void **state)
+{
+    (void)state;
+    enum { N = 120, TOKENS = 10 };
+    static struct steps got;
+    static struct question q[N];
+    static struct answer a[N];
+    struct rng rng = {53};
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 4, .chunk = 256, .first = true});
+    gpt2q_error err;
+    bool busy = true;
+    int between = 0, most = 0;
+    for (int i = 0; i < N; i++) {
+        ask(&q[i], &rng, i ? 1 : 8, i ? 1 : TOKENS);
+        q[i].request.ignore_eos = true;
+        q[i].answers = &a[i];
+    }
+    got.n = 0;
+    scheduler_on_step(e.scheduler, record, &got);
+    for (int i = 0; i < N && a[0].n_ends == 0; i++) {
+        submit(&e, &q[i]);
+        assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    }
+    assert_int_equal(a[0].n_ids, TOKENS);
+    for (size_t i = 1; i < got.n; i++) {
+        between = got.at[i].n_decoded ? 0 : between + 1;
+        most = between > most ? between : most;
+    }
+    assert_int_equal(most, 7); /* 256 - 5/2 tokens, 32 a pass */
+    while (busy) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    engine_close(&e);
+}
+
 /* ---- shared prefixes ---- */
 
 static void count_rows(void *user, const char *name, float *data, int32_t rows_first, int32_t rows,
@@ -544,6 +578,7 @@ int main(void)
                                        cmocka_unit_test(padded_batch_replays_the_notes),
                                        cmocka_unit_test(a_long_prompt_stops_nobody),
                                        cmocka_unit_test(prompts_go_first),
+                                       cmocka_unit_test(short_prompts_stop_nobody),
                                        cmocka_unit_test(common_prefixes_are_computed_once),
                                        cmocka_unit_test(refuses_what_can_never_run),
                                        cmocka_unit_test(cancels_where_it_waits_and_where_it_runs),
