@@ -1,15 +1,9 @@
 /* The sums of groups for several rows (group_sums.h), by the formulas of code_matmul.isa.h, for sets with 32 registers and VNNI. */
 #include "qtensor/group_sums.h"
+#include "qtensor/six_rows.isa.h"
 #include "qtensor/codes.isa.h"
 
 #if defined(GPT2Q_ISA_avx512vnni)
-
-/* Sums are named variables: arrays of vectors that inline assembly changes stay in memory with gcc 12. */
-#define EACH_ROW(DO)       DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
-#define EACH_VECTOR(DO, r) DO(r, 0) DO(r, 1)
-#define EACH_SUM(DO)                                                                                         \
-    EACH_VECTOR(DO, 0)                                                                                       \
-    EACH_VECTOR(DO, 1) EACH_VECTOR(DO, 2) EACH_VECTOR(DO, 3) EACH_VECTOR(DO, 4) EACH_VECTOR(DO, 5)
 
 #define ROW_INPUT(r) const int8_t *const x##r = b->x + (size_t)(row + (r < rows ? r : 0)) * b->x_stride;
 

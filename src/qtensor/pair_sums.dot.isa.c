@@ -4,16 +4,10 @@
  * product of two sums (wide_matmul.isa.h has the identity), which costs one multiplication and two additions. A core that makes two
  * multiplications and four vector instructions in a cycle is then busy with both. */
 #include "qtensor/pair_sums.h"
+#include "qtensor/six_rows.isa.h"
 #include "qtensor/wide.isa.h"
 
 #if defined(GPT2Q_ISA_avx512vnni)
-
-/* Sums are named variables: arrays of vectors that inline assembly changes stay in memory with gcc 12. */
-#define EACH_ROW(DO)       DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
-#define EACH_VECTOR(DO, r) DO(r, 0) DO(r, 1)
-#define EACH_SUM(DO)                                                                                         \
-    EACH_VECTOR(DO, 0)                                                                                       \
-    EACH_VECTOR(DO, 1) EACH_VECTOR(DO, 2) EACH_VECTOR(DO, 3) EACH_VECTOR(DO, 4) EACH_VECTOR(DO, 5)
 
 typedef int32_t __attribute__((may_alias)) two_words;
 
