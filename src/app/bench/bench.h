@@ -49,7 +49,7 @@ struct machine {
     size_t buffer_bytes;
     struct machine_limits *limits; /* one for each number of threads, in the order given */
     int n_limits, n_reads;
-    size_t l3_bytes; /* of the third-level cache; 0: unknown */
+    size_t l3_bytes; /* of the third-level caches of this process's processors; 0: unknown */
 };
 /* n_reads working sets, each measured at most max_samples times. */
 gpt2q_status machine_create(struct machine *m, const char *isa, const int32_t *threads, int n_threads,

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #define MAX_WORKING_SET ((size_t)512 << 20) /* beyond any cache; reading more is not slower */
 #define MIN_SECONDS     0.01                /* of one try */
@@ -133,15 +135,39 @@ void machine_measure(struct machine *m, int first, int last)
 
 /* ---- making it ---- */
 
-/* Bytes of the third-level cache; 0 where the system does not say. */
+/* What a file of the system says about a cache of a processor: the number its text begins with, and the letter behind it. */
+static bool cache_number(int cpu, const char *name, long *number, char *unit)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/%s", cpu, name);
+    FILE *f = fopen(path, "r");
+    if (!f) return false;
+    const int n = fscanf(f, "%9ld%c", number, unit);
+    fclose(f);
+    return n > 0;
+}
+
+/* Bytes of all third-level caches that the processors of this process have; 0 where the system does not say. Each is known by the
+ * first processor that shares it. */
 static size_t third_level_cache(void)
 {
-#ifdef _SC_LEVEL3_CACHE_SIZE
-    const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    return bytes > 0 ? (size_t)bytes : 0;
-#else
-    return 0;
+    size_t bytes = 0;
+#if defined(__linux__)
+    cpu_set_t mine, seen;
+    if (sched_getaffinity(0, sizeof mine, &mine)) return 0;
+    CPU_ZERO(&seen);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        long first, level, size;
+        char unit = 0;
+        if (!CPU_ISSET((size_t)cpu, &mine) || !cache_number(cpu, "level", &level, &unit) || level != 3 ||
+            !cache_number(cpu, "shared_cpu_list", &first, &unit) || first < 0 || first >= CPU_SETSIZE ||
+            CPU_ISSET((size_t)first, &seen) || !cache_number(cpu, "size", &size, &unit) || size < 0)
+            continue;
+        CPU_SET((size_t)first, &seen);
+        bytes += (size_t)size << (unit == 'M' ? 20 : unit == 'K' ? 10 : 0);
+    }
 #endif
+    return bytes;
 }
 
 static bool samples_create(struct samples *s, int max)
