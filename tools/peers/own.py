@@ -11,6 +11,7 @@ class Gpt2q:
     def __init__(self, program, directory, threads, text):
         self.program, self.directory, self.threads, self.text = program, directory, str(threads), text
         self.file = os.path.join(directory, "i8.gpt2q")
+        self.of_bound = {}  # {(row, test): fractions of the machine's bound, as bench measures it}
         self.run("quantize", "-m", directory, "-q", "i8", "-o", self.file, "--quiet")
 
     def run(self, *arguments):
@@ -37,7 +38,9 @@ class Gpt2q:
             rows = [name for name, own in OWN.items() if own.kv == kv]
             cache = ["--kv", kv] if kv else []
             results = self.bench(*work, *cache, "--schemes", ",".join(OWN[name].scheme for name in rows))
-            found.update({(name, test): r["tokens_per_s"]["median"] for name, r in zip(rows, results, strict=True)})
+            for name, r in zip(rows, results, strict=True):
+                found[name, test] = r["tokens_per_s"]["median"]
+                self.of_bound.setdefault((name, test), []).append(r["fraction_of_bound"])
         return found
 
     def first_token(self):

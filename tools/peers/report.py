@@ -36,8 +36,9 @@ def figure_rows(figures):
     return rows
 
 
-def ratio_rows(figures):
-    rows = [["measured", "engine", "figure", "best peer", "its figure", "ratio"]]
+def ratio_rows(figures, of_bound):
+    """of_bound: {(row, test): fractions of the machine's bound}."""
+    rows = [["measured", "engine", "figure", "of bound, %", "best peer", "its figure", "ratio"]]
     for test in TESTS:
         for name, own in OWN.items():
             peer = best_peer(figures, own.kind, test)
@@ -46,7 +47,9 @@ def ratio_rows(figures):
             mine, its = figures[name, test], figures[peer, test]
             ratio = its.value / mine.value if TESTS[test].lower_is_better else mine.value / its.value
             noisy = "~" if mine.noisy or its.noisy else ""
-            rows.append([TESTS[test].label, own.label, str(mine), LABELS[peer], str(its), f"{ratio:.2f}{noisy}"])
+            bound = of_bound.get((name, test))
+            rows.append([TESTS[test].label, own.label, str(mine), f"{100 * statistics.median(bound):.0f}" if bound else "",
+                         LABELS[peer], str(its), f"{ratio:.2f}{noisy}"])
     return rows
 
 
@@ -65,9 +68,9 @@ def format_table(rows, markdown):
     return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
 
 
-def report(samples, missing, title, markdown):
+def report(samples, of_bound, missing, title, markdown):
     figures = {key: Figure(values) for key, values in samples.items()}
-    print(title, format_table(figure_rows(figures), markdown), format_table(ratio_rows(figures), markdown), sep="\n\n")
+    print(title, format_table(figure_rows(figures), markdown), format_table(ratio_rows(figures, of_bound), markdown), sep="\n\n")
     print("\nA ratio above 1 says that gpt2q is faster, or smaller; the best peer is the best of those whose weights have as many "
           "bits. ~ the rounds differ by more than 20 %. First token and memory: gpt2q from the start of the process to its end, "
           "at its largest; of peers neither interpreter nor numpy nor, for time, loading their library is counted.")
