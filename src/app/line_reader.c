@@ -136,6 +136,7 @@ static bool skip_mark(struct line_reader *r)
 
 enum line_state line_reader_next(struct line_reader *r, bool wait, struct line *line, gpt2q_error *err)
 {
+    bool filled = false;
     for (;;) {
         if (!r->started && !skip_mark(r)) {
             error_set(err, GPT2Q_FORMAT, "%s: is text in UTF-16 where UTF-8 is expected", r->path);
@@ -155,7 +156,8 @@ enum line_state line_reader_next(struct line_reader *r, bool wait, struct line *
             r->begin = r->end;
             return taken ? LINE_READY : LINE_END;
         }
-        enum line_state state = fill(r, wait, err);
+        enum line_state state = filled ? LINE_NOT_YET : fill(r, wait, err);
         if (state != LINE_READY) return state;
+        filled = true;
     }
 }

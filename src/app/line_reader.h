@@ -2,9 +2,7 @@
  * alike. A line is given as soon as it has arrived, so that a program at the other end of a pipe gets its
  * answer before it writes the next line.
  *
- * A line ends in
- *  or \r
- * , or where the input ends. A byte order mark of UTF-8 at the beginning is skipped; one of UTF-16 is
+ * A line ends in \n or \r\n, or where the input ends. A byte order mark of UTF-8 at the beginning is skipped; one of UTF-16 is
  * refused. Blank lines (only spaces, tabs and \r) are skipped and not counted. A line of more than
  * LINE_MAX_BYTES is given without its text. */
 #ifndef APP_LINE_READER_H
@@ -21,7 +19,7 @@ struct line {
 
 enum line_state {
     LINE_READY,
-    LINE_NOT_YET, /* nothing has arrived */
+    LINE_NOT_YET, /* no whole line is there; a call reads once, so that a signal is seen in a line without end */
     LINE_END,
     LINE_FAILED
 };

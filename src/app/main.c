@@ -79,7 +79,7 @@ static int unknown_command(const char *name)
 /* help, help COMMAND; for scripts: help --commands, help --options COMMAND, help --complete WORD... */
 static int help(int argc, char **argv)
 {
-    if (argc == 0) {
+    if (argc == 0 || !strcmp(argv[0], "help")) {
         overview();
     } else if (!strcmp(argv[0], "--commands")) {
         for (size_t i = 0; i < N_COMMANDS; i++) printf("%s\n", commands[i]->name);

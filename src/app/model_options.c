@@ -114,7 +114,7 @@ static int check_word(const char *option, const char *value, const char *const *
         if (!strcmp(value, names[i])) return EXIT_DONE;
     const char *near = nearest_name(value, names, n);
     return usage_error("--%s is '%s' where f32, %s is expected%s%s%s", option, value,
-                       names[1][0] == 'i' ? "i16, i8, llm.int8[:T] or static" : "f16 or i8",
+                       names[1][0] == 'i' ? "i16, i8, llm.int8[:T] or static" : "f16, i16 or i8",
                        near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 

@@ -176,6 +176,36 @@ static void a_signal_finishes_what_was_begun(void **state)
     expect_same_file(at("want"), at("got"));
 }
 
+/* A pipe that gives no line that could be answered: one signal ends it all the same. The pipe is fed while `batch` runs. */
+static void a_signal_ends_input_without_lines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *shard;
+    } inputs[] = {{"x", "1/1"}, {" \n", "1/1"}, {"a line\n", "999999999/999999999"}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        char block[8192];
+        const size_t length = strlen(inputs[i].text), size = sizeof block / length * length;
+        int in[2];
+        for (size_t k = 0; k < size; k++) block[k] = inputs[i].text[k % length];
+        assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+        char *argv[] = {word("gpt2q"), word("batch"),   word("--quiet"), word("-"),
+                        word("-o"),    word(at("out")), word("--shard"), word(inputs[i].shard),
+                        word("-n"),    word("1"),       word("--force"), NULL};
+        pid_t child = start(argv, in[0], -1);
+        close(in[0]);
+        double begin = seconds();
+        while (seconds() - begin < 0.3) assert_true(write(in[1], block, size) > 0);
+        kill(child, SIGTERM);
+        begin = seconds();
+        while (write(in[1], block, size) > 0)
+            if (seconds() - begin > 10) kill(child, SIGKILL);
+        assert_int_equal(errno, EPIPE);
+        assert_int_equal(wait_for(child), 143);
+        close(in[1]);
+    }
+}
+
 static void read_line(int fd, char *line, size_t size)
 {
     size_t n = 0;
@@ -315,6 +345,7 @@ int main(void)
                                        TEST(refuses_to_mix_runs),
                                        TEST(kill_and_resume),
                                        TEST(a_signal_finishes_what_was_begun),
+                                       TEST(a_signal_ends_input_without_lines),
                                        TEST(a_pipe_is_served_as_it_arrives),
                                        TEST(a_full_pipe_is_waited_for),
                                        TEST(memory_does_not_grow_with_the_file),

@@ -192,14 +192,17 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "which takes f32 activations only", "generate -q f32 -a i16 x");
     expect_failure(2, "i8 do not go with fp8:e5m2, which takes f32 activations only",
                    "generate -q fp8:e5m2 -a i8 x");
-    expect_failure(2, "--kv is 'f8'", "generate --kv f8 x");
+    expect_failure(2, "--kv is 'f8' where f32, f16, i16 or i8 is expected", "generate --kv f8 x");
     expect_failure(2, "unknown instruction set", "generate --isa avx1024 x");
     expect_failure(2, "--truncate is 'right'", "generate --truncate right x");
     expect_failure(2, "GLOB=SPEC", "generate --tensor h.0 x");
     struct cli alone = cli_run(" ");
     assert_int_equal(alone.code, 2);
     assert_non_null(strstr(alone.out, "Usage: gpt2q COMMAND"));
-    cli_free(&alone);
+    struct cli help = cli_run("help help");
+    assert_int_equal(help.code, 0);
+    assert_string_equal(help.out, alone.out);
+    cli_free(&alone), cli_free(&help);
 }
 
 /* A command refuses options that would change nothing, and suggests only near names. */

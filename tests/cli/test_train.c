@@ -385,6 +385,7 @@ static void bad_input_gets_a_sentence(void **state)
     char arguments[2048];
     (void)state;
     refuse(2, "--output FILE or --export DIR is needed", "-q i4:g8%s", "");
+    refuse(2, "x.gguf' where a .gpt2q file is expected: 'gpt2q quantize", "-q i4:g8 -o %s", in("x.gguf"));
     refuse(2, "--quantize SPEC is needed", "-o %s", in("x.gpt2q"));
     refuse(2, "gptq lets the model read a text", "-q i4:g8 --from gptq -o %s", in("x.gpt2q"));
     refuse(2, "exclude each other", "-q i4:g8 --learn-scales --recalibrate -o %s", in("x.gpt2q"));

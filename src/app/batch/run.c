@@ -114,8 +114,7 @@ static gpt2q_status look_ahead(struct batch_run *run, gpt2q_error *err)
 {
     enum line_state state = LINE_READY;
     if (run->format != BATCH_AUTO || !line_reader_is_regular(run->reader)) return GPT2Q_OK;
-    /* Of a file LINE_NOT_YET says that a signal came between, and the line is there the next time. */
-    while (run->format == BATCH_AUTO && (state == LINE_READY || state == LINE_NOT_YET)) {
+    while (run->format == BATCH_AUTO && (state == LINE_READY || state == LINE_NOT_YET) && !signal_seen()) {
         state = line_reader_next(run->reader, true, &run->line, err);
         if (state == LINE_READY) decide_format(run);
     }
@@ -160,9 +159,11 @@ static enum line_state next_line(struct batch_run *run, bool wait, gpt2q_error *
         enum line_state state = line_reader_next(run->reader, wait, &run->line, err);
         if (state != LINE_READY) return state;
         decide_format(run);
-        if (run->line.index % run->shard.step != run->shard.first) continue;
-        if (!batch_done_has(run->done, run->n_lines)) return LINE_READY;
-        run->n_lines++;
+        if (run->line.index % run->shard.step == run->shard.first) {
+            if (!batch_done_has(run->done, run->n_lines)) return LINE_READY;
+            run->n_lines++;
+        }
+        if (signal_seen()) return LINE_NOT_YET;
     }
 }
 

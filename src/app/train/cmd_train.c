@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "model/locate.h"
+#include "quantize/model_write.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -117,6 +118,11 @@ static int check(struct training *t)
 {
     if (!opt.texts.n) return usage_error("--text FILE is needed: what to train on");
     if (!opt.output && !opt.directory) return usage_error("--output FILE or --export DIR is needed");
+    if (opt.output && model_path_is_gguf(opt.output))
+        return usage_error(
+            "--output is '%s' where a .gpt2q file is expected: 'gpt2q quantize -m FILE.gpt2q -o "
+            "FILE.gguf' makes a GGUF file of it",
+            opt.output);
     if (opt.loss && strcmp(opt.loss, "kl") && strcmp(opt.loss, "ce"))
         return usage_error("--loss is '%s' where kl or ce is expected", opt.loss);
     t->kl = !opt.loss || !strcmp(opt.loss, "kl");
