@@ -14,15 +14,14 @@ const char *const directory_file_names[DIRECTORY_FILES] = {[FILE_VOCAB] = "vocab
 
 /* ---- files ---- */
 
-/* Reads a file that exists. A link exists, whatever it leads to. */
+/* Reads a file that exists. */
 static gpt2q_status read_file(const char *directory, struct directory_texts *d, int i, gpt2q_error *err)
 {
+    bool present;
     char *path = d->files[i].path = path_join(directory, directory_file_names[i]);
     if (!path) return error_memory(err, "a path", strlen(directory));
-    if (!file_name_exists(path)) return GPT2Q_OK;
-    if (!file_exists(path))
-        return error_set(err, GPT2Q_IO,
-                         "%s: is a link to a file that is not there; was a download broken off?", path);
+    gpt2q_status s = file_look_for(path, &present, err);
+    if (s || !present) return s;
     return file_read_regular(path, VOCABULARY_MAX_BYTES, &d->files[i].text, &d->files[i].size, err);
 }
 

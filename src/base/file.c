@@ -167,6 +167,14 @@ bool file_name_exists(const char *path)
     return lstat(path, &st) == 0 || !is_absent();
 }
 
+gpt2q_status file_look_for(const char *path, bool *present, gpt2q_error *err)
+{
+    *present = file_name_exists(path);
+    if (!*present || file_exists(path)) return GPT2Q_OK;
+    return error_set(err, GPT2Q_IO, "%s: is a link to a file that is not there; was a download broken off?",
+                     path);
+}
+
 bool file_is_directory(const char *path)
 {
     struct stat st;

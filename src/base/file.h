@@ -32,6 +32,8 @@ gpt2q_status file_read_regular(const char *path, size_t limit, char **data, size
 bool file_exists(const char *path);
 /* The same of a name, which may be a link that leads to nothing. */
 bool file_name_exists(const char *path);
+/* For a file that a folder may have: *present as file_name_exists. A link that leads to nothing is an error. */
+gpt2q_status file_look_for(const char *path, bool *present, gpt2q_error *err);
 bool file_is_directory(const char *path);
 /* directory + "/" + name, for the caller to mem_free; NULL when memory is out. */
 char *path_join(const char *directory, const char *name);

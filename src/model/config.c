@@ -235,9 +235,9 @@ static gpt2q_status open_in(const char *directory, const char *name, bool needed
     char *path = path_join(directory, name), *text = NULL;
     size_t n;
     if (!path) return error_memory(err, "a path", strlen(directory));
-    gpt2q_status s = GPT2Q_OK;
-    *present = needed || file_exists(path);
-    if (*present) s = file_read_regular(path, MAX_CONFIG, &text, &n, err);
+    gpt2q_status s = file_look_for(path, present, err);
+    *present = *present || needed;
+    if (!s && *present) s = file_read_regular(path, MAX_CONFIG, &text, &n, err);
     if (!s && *present) s = read(text, n, path, c, err);
     mem_free(text);
     mem_free(path);

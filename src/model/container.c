@@ -134,21 +134,19 @@ gpt2q_status container_open_file(const char *path, struct container *out, gpt2q_
     return s;
 }
 
-/* Opens the file, or else the shards of its index. *found: one of them exists. */
+/* Opens the file, or else the shards of its index. *found: one of them exists, or an error says why not. */
 static gpt2q_status open_named(const char *directory, const char *file, const char *index,
                                struct container *out, bool *found, gpt2q_error *err)
 {
     char *single = path_join(directory, file), *shards = path_join(directory, index);
-    gpt2q_status s = GPT2Q_OK;
-    *found = true;
-    if (!single || !shards)
-        s = error_memory(err, "a path", strlen(directory));
-    else if (file_exists(single))
-        s = container_open_file(single, out, err);
-    else if (file_exists(shards))
-        s = open_index(directory, shards, out, err);
-    else
-        *found = false;
+    bool whole = false;
+    gpt2q_status s = single && shards ? GPT2Q_OK : error_memory(err, "a path", strlen(directory));
+    *found = false;
+    if (!s) s = file_look_for(single, &whole, err);
+    if (!s && !whole) s = file_look_for(shards, found, err);
+    if (!s && whole) s = container_open_file(single, out, err);
+    if (!s && *found) s = open_index(directory, shards, out, err);
+    *found = *found || whole || s;
     mem_free(single);
     mem_free(shards);
     return s;

@@ -2,6 +2,7 @@
 #include "tests/draft.h"
 #include "qtensor/quantize.h"
 #include <math.h>
+#include <unistd.h>
 
 /* ---- malformed checkpoints ---- */
 
@@ -167,6 +168,25 @@ static void names_missing_files(void **state)
     assert_non_null(strstr(err.message, "/nowhere/config.json: cannot be opened"));
 }
 
+/* Links to nothing are what a broken download leaves in the Hugging Face cache. Weights of another kind do not stand in for them. */
+static void links_to_nothing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"model.safetensors", INDEX, "pytorch_model.bin",
+                                        "pytorch_model.bin.index.json", "generation_config.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct draft d;
+        char path[4200];
+        draft_open(&d);
+        draft_file(&d, "pytorch_model.bin.index.json", "{}");
+        snprintf(path, sizeof path, "%s/%s", d.directory, names[i]);
+        unlink(path);
+        assert_int_equal(symlink("no-such-blob", path), 0);
+        snprintf(path, sizeof path, "%s: is a link to a file that is not there", names[i]);
+        draft_refused(&d, "i8", GPT2Q_IO, path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test(names_weights_that_cannot_be_quantized),
         cmocka_unit_test(checks_the_index),
         cmocka_unit_test(names_missing_files),
+        cmocka_unit_test(links_to_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
