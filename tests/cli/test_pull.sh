@@ -47,6 +47,7 @@ def reader(scheme):
         with open(os.path.join(root, "requests"), "a") as log: log.write("%s %s %s %s\n" % (self.command, self.path, asked, token))
         self.path = re.sub("^http://[^/]*", "", self.path) # asked as a proxy
         if self.path.startswith("/bytes/"): return self.bytes(body, asked)
+        if self.path.startswith("/no-http/"): return self.wfile.write(b"220 mail.example.org\r\n" + os.urandom(2000)) and self.connection.close()
         m = re.match(r"/([a-z0-9-]+)/(.+)/resolve/([^/]+)/(.+)$", self.path)
         if not m: return self.plain(404, {"X-Error-Code": "RepoNotFound"})
         mode, name, revision, file = m.groups()
@@ -68,10 +69,24 @@ def reader(scheme):
         if mode == "escape": return self.plain(200, {"ETag": '"../../../../evil"', "X-Repo-Commit": commit}, data, body)
         if mode == "commit-escape": return self.plain(200, {"ETag": '"abcdef12"', "X-Repo-Commit": "../../../evil"}, data, body)
         git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        if mode in ("unsaid", "endless", "both-sizes") and file == "merges.txt": return self.unsaid(mode, git, data, body)
         if len(data) < 100000 or mode == "small": return self.plain(200, {"ETag": '"%s"' % git, "X-Repo-Commit": commit}, data, body)
         host = "http://localhost:%d" % port if mode in ("downgrade",) or scheme == "http" else "https://localhost:%d" % secure_port
         self.plain(302, {"X-Repo-Commit": commit, "X-Linked-Etag": '"%s"' % hashlib.sha256(data).hexdigest(), "X-Linked-Size": str(len(data)),
             "Location": "%s/bytes/%s/%s/%s" % (host, mode, name, file)})
+    def unsaid(self, mode, git, data, body): # an answer without Content-Length, or with one that its chunks exceed
+        self.send_response(200)
+        self.send_header("ETag", '"%s"' % git)
+        self.send_header("X-Repo-Commit", commit)
+        if mode == "both-sizes" and body: self.send_header("Content-Length", "14")
+        if mode == "both-sizes" and body: self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        if mode == "unsaid" and body: self.wfile.write(data)
+        for _ in range(200 if body and mode != "unsaid" else 0):
+            try: self.wfile.write(b"100000\r\n" * (mode == "both-sizes") + bytes(1 << 20) + b"\r\n")
+            except OSError: return
     def bytes(self, body, asked):
         _, _, mode, name = self.path.split("/", 3)
         data = open(os.path.join(root, "served", name), "rb").read()
@@ -244,6 +259,20 @@ for server_mode in wrong longer; do
     nothing
 done
 says 'more than the 300001 bytes'
+rm -rf "$cache"
+pull 0 unsaid tiny
+same tiny models--tiny $tiny
+for server_mode in endless both-sizes; do
+    rm -rf "$cache"
+    pull 1 $server_mode tiny
+    nothing
+done
+says 'the server sends more than'
+rm -rf "$cache"
+pull 1 endless tiny
+says 'more than 67108864 bytes and did not announce how many'
+pull 1 no-http tiny
+says 'HTTP/0.9'
 pull 1 hub pointer
 says 'Git LFS pointer'
 nothing

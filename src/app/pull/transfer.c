@@ -35,6 +35,7 @@ enum transfer_end transfer_get(struct transfer *t, const char *url, FILE *file, 
 #define CONNECT_SECONDS 30
 #define STALL_SECONDS   30 /* without a byte: broken */
 #define MAX_REDIRECTS   10
+#define UNANNOUNCED_MAX ((int64_t)64 << 20) /* bytes of a file whose size the server does not say */
 
 /* ---- libcurl, loaded ---- */
 
@@ -86,8 +87,8 @@ struct transfer {
     FILE *file;              /* NULL: HEAD */
     int64_t begin, at, size; /* where the body must begin; where the file ends now; its whole size, or -1 */
     int64_t range_begin;     /* of Content-Range; -1 */
-    bool started, stopped;
-    gpt2q_error refused; /* why the write callback refused the body; "" */
+    bool started, stopped, announced; /* announced: size is the server's word */
+    gpt2q_error refused;              /* why the write callback refused the body; "" */
 };
 
 gpt2q_status transfer_open(const struct transfer_options *options, struct transfer **out, gpt2q_error *err)
@@ -215,6 +216,9 @@ static bool body_begins(struct transfer *t)
     lib.getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     t->started = true;
     t->at = status == 206 ? t->begin : 0;
+    if (t->size < 0 && t->answer->size >= 0) t->size = t->at + t->answer->size;
+    t->announced = t->size >= 0;
+    if (!t->announced) t->size = UNANNOUNCED_MAX;
     if (status == 206 && t->range_begin != t->begin) {
         error_set(&t->refused, GPT2Q_IO, "the server sent other bytes than those asked for");
         return false;
@@ -232,8 +236,10 @@ static size_t on_body(char *data, size_t one, size_t n, void *user)
     (void)one;
     if (!t->file) return n;
     if (!t->started && !body_begins(t)) return 0;
-    if (t->size >= 0 && (int64_t)n > t->size - t->at) {
-        error_set(&t->refused, GPT2Q_IO, "the server sends more than the %lld bytes it announced",
+    if ((int64_t)n > t->size - t->at) {
+        error_set(&t->refused, GPT2Q_IO,
+                  t->announced ? "the server sends more than the %lld bytes it announced"
+                               : "the server sends more than %lld bytes and did not announce how many",
                   (long long)t->size);
         return 0;
     }
@@ -331,7 +337,7 @@ static enum transfer_end perform(struct transfer *t, gpt2q_error *err)
         error_set(failure, GPT2Q_CANCELLED, "interrupted");
     else if (t->refused.message[0])
         *failure = t->refused;
-    else if (code == CURLE_UNSUPPORTED_PROTOCOL)
+    else if (code == CURLE_UNSUPPORTED_PROTOCOL && t->answer->status)
         error_set(failure, GPT2Q_IO, "the server leads from https to http, or to another protocol");
     else
         error_set(failure, GPT2Q_IO, "%s", t->message[0] ? t->message : lib.strerror(code));

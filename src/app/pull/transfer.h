@@ -47,7 +47,8 @@ void transfer_close(struct transfer *t);
 enum transfer_end transfer_head(struct transfer *t, const char *url, bool with_token,
                                 struct transfer_answer *answer, gpt2q_error *err);
 /* GET, redirections followed. `file` holds its first `have` bytes, and the server is asked for the rest. If the server sends
- * all of it, or refuses the range, the file begins anew. More than `size` bytes (-1: not known) are refused. */
+ * all of it, or refuses the range, the file begins anew. More than `size` bytes are refused. If size is -1 (not known), the answer's
+ * Content-Length takes its place, or else 64 MiB, for the hub announces the size of every file that is larger. */
 enum transfer_end transfer_get(struct transfer *t, const char *url, FILE *file, int64_t have, int64_t size,
                                struct transfer_answer *answer, gpt2q_error *err);
 #endif
