@@ -115,9 +115,8 @@ static gpt2q_status open_gpt2q(struct inventory *v, gpt2q_error *err)
     struct gpt2q_file f;
     gpt2q_status s = gpt2q_file_from(container_safetensors(&v->container.files[0]), &f, err);
     if (!s) s = gpt2q_file_weights(&f, &v->weights, err);
-    if (s) return s;
     gpt2q_file_close(&f);
-    return list_weights(v, err);
+    return s ? s : list_weights(v, err);
 }
 
 /* A GGUF file is a whole model: it must bind, and its vocabulary must be right. */
