@@ -67,7 +67,8 @@ static gpt2q_status read_token(const cJSON *item, const char *name, struct extra
                          content->valuestring, t->n, ADDED_MAX_BYTES);
     gpt2q_status s = json_integer(item, "id", name, 0, MAX_ID, &id, &present, err);
     if (!s && !present)
-        s = error_set(err, GPT2Q_FORMAT, "%s: added_tokens: \"%s\" has no id", name, content->valuestring);
+        s = error_set(err, GPT2Q_FORMAT, "%s: added_tokens: \"%s\" has no id", name,
+                      error_quote(content->valuestring, strlen(content->valuestring)).text);
     if (!s) s = added_flags_read(item, name, &t->flags, &present, err);
     if (s) return s;
     t->id = (int32_t)id;

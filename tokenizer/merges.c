@@ -90,8 +90,8 @@ static gpt2q_status part(struct merge_reader *r, const char *name, size_t n, siz
     bool fits = length <= r->capacity - *used;
     *id = fits ? byte_table_find(&r->t->tokens, &r->t->bytes, r->bytes + *used, length) : NO_TOKEN;
     if (*id == NO_TOKEN)
-        return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: \"%.*s\" is not in the vocabulary", r->file, r->unit,
-                         r->number, (int)n, name);
+        return error_set(err, GPT2Q_FORMAT, "%s: %s %zu: \"%s\" is not in the vocabulary", r->file, r->unit,
+                         r->number, error_quote(name, n).text);
     *used += length;
     return GPT2Q_OK;
 }

@@ -57,7 +57,7 @@ static gpt2q_status read_class(struct resolver *r, gpt2q_error *err)
     }
     return error_set(err, GPT2Q_UNSUPPORTED,
                      "%s: tokenizer_class is \"%s\", supported are GPT2Tokenizer and PreTrainedTokenizerFast",
-                     r->src->config_path, class);
+                     r->src->config_path, error_quote(class, strlen(class)).text);
 }
 
 /* ---- adding ---- */
@@ -115,7 +115,7 @@ static gpt2q_status add(struct resolver *r, struct listed_token t, gpt2q_error *
     if (t.stated >= 0 && t.stated != t.id)
         return error_set(err, GPT2Q_UNSUPPORTED,
                          "%s: token \"%s\" has the id %d, but the tokenizers library numbers it %d", t.path,
-                         t.content, (int)t.stated, (int)t.id);
+                         error_quote(t.content, strlen(t.content)).text, (int)t.stated, (int)t.id);
     if (known == NO_TOKEN) r->next++;
     for (size_t i = 0; i < r->added.n; i++)
         if (r->added.items[i].id == t.id) r->added.items[i].hidden = true;

@@ -59,7 +59,7 @@ static gpt2q_status read_processor(struct resolver *r, const cJSON *processor, g
         return s ? s : put_around(r, false, cJSON_GetArrayItem(resolve_get(processor, "sep"), 1), err);
     }
     return error_set(err, GPT2Q_UNSUPPORTED, "%s: post_processor.type is \"%s\", which is not supported",
-                     r->src->tokenizer_path, name);
+                     r->src->tokenizer_path, error_quote(name, strlen(name)).text);
 }
 
 static gpt2q_status read_processors(struct resolver *r, gpt2q_error *err)

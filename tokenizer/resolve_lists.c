@@ -28,7 +28,7 @@ static gpt2q_status read_stated(const cJSON *id, struct listed_token *t, gpt2q_e
         return GPT2Q_OK;
     }
     return error_set(err, GPT2Q_FORMAT, "%s: token \"%s\": the id must be an integer from 0 to %d", t->path,
-                     t->content, MAX_ID);
+                     error_quote(t->content, strlen(t->content)).text, MAX_ID);
 }
 
 /* Enters it by id, as in a dictionary: a later one replaces an earlier one. */
@@ -56,7 +56,7 @@ static gpt2q_status read_decoder(struct resolver *r, const cJSON *decoder, gpt2q
         if (s) return s;
         if (item->string[0] < '0' || item->string[0] > '9' || *end || id > MAX_ID)
             return error_set(err, GPT2Q_FORMAT, "%s: added_tokens_decoder: \"%s\" is no id from 0 to %d",
-                             path, item->string, MAX_ID);
+                             path, error_quote(item->string, strlen(item->string)).text, MAX_ID);
         t.stated = id;
         s = put_decoder(r, t, err);
         if (s) return s;

@@ -93,7 +93,7 @@ static gpt2q_status read_id(const struct vocabulary_reader *r, const char *name,
         return GPT2Q_OK;
     }
     return error_set(err, GPT2Q_FORMAT, "%s: token \"%s\": the id must be an integer from 0 to %d", r->file,
-                     name, MAX_ID);
+                     error_quote(name, strlen(name)).text, MAX_ID);
 }
 
 /* Adds a token to the entries. */
@@ -190,9 +190,9 @@ static gpt2q_status place_entries(struct vocabulary_reader *r, gpt2q_error *err)
         const struct entry *taken = *place == NO_ENTRY ? NULL : &r->entries[*place];
         bool again = taken && is_named(taken, entry->name, entry->n_name);
         if (taken && !again && (is_one_byte(taken) || is_one_byte(entry)))
-            return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%.*s\" and \"%.*s\" both have id %d", r->file,
-                             (int)taken->n_name, taken->name, (int)entry->n_name, entry->name,
-                             (int)entry->id);
+            return error_set(err, GPT2Q_FORMAT, "%s: tokens \"%s\" and \"%s\" both have id %d", r->file,
+                             error_quote(taken->name, taken->n_name).text,
+                             error_quote(entry->name, entry->n_name).text, (int)entry->id);
         bool end = taken && !r->extras && is_named(entry, END_OF_TEXT, strlen(END_OF_TEXT));
         if (!taken || (!again && (i >= r->n_vocab || end))) *place = (int32_t)i;
     }
@@ -227,8 +227,8 @@ static gpt2q_status enter(const struct vocabulary_reader *r, struct byte_table *
     const struct entry *entry = &r->entries[r->entry_of[id]];
     const int32_t same = byte_table_insert(table, &r->t->bytes, id);
     if (same == NO_TOKEN) return GPT2Q_OK;
-    return error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%.*s\"", r->file,
-                     (int)same, (int)id, (int)entry->n_name, entry->name);
+    return error_set(err, GPT2Q_FORMAT, "%s: tokens %d and %d have the same text, \"%s\"", r->file, (int)same,
+                     (int)id, error_quote(entry->name, entry->n_name).text);
 }
 
 /* A token that no merge makes is not found by its bytes. JSON has each key once, and a list is looked through for it. */

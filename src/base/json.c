@@ -270,7 +270,7 @@ static gpt2q_status check_keys(const cJSON *value, const char *name, gpt2q_error
     }
     if (!duplicate) return GPT2Q_OK;
     return error_set(err, GPT2Q_FORMAT, "%s%sthe key \"%s\" stands twice in one object", name ? name : "",
-                     name ? ": " : "", duplicate);
+                     name ? ": " : "", error_quote(duplicate, strlen(duplicate)).text);
 }
 
 /* ---- cJSON's memory ---- */

@@ -10,4 +10,11 @@ __attribute__((format(printf, 3, 4))) gpt2q_status error_set(gpt2q_error *err, g
                                                              const char *format, ...);
 /* The one for failed allocations: "out of memory: <what> needs <bytes> bytes". */
 gpt2q_status error_memory(gpt2q_error *err, const char *what, size_t bytes);
+/* Text of a file or a request for a message: its first 60 bytes, cut at a code point, and "..." if there are
+ * more, so that the rest of the sentence has room. It lasts until the end of the statement:
+ * error_set(err, ..., error_quote(text, n).text). */
+struct error_quote {
+    char text[64];
+};
+struct error_quote error_quote(const char *text, size_t n);
 #endif

@@ -261,6 +261,18 @@ static gpt2q_status look_for(const char *cache, const char *repository, const ch
     return GPT2Q_OK;
 }
 
+/* A name that ends as files of models do is no name of a repository. */
+static bool is_file_name(const char *name)
+{
+    static const char *const ends[] = {".gguf", ".gpt2q", ".safetensors", ".bin"};
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        const size_t end = strlen(ends[i]);
+        if (n >= end && !strcmp(name + n - end, ends[i])) return true;
+    }
+    return false;
+}
+
 /* name: "name", "org/name", or "org/name:file" for one file of the cache. */
 static gpt2q_status locate_name(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
@@ -272,7 +284,9 @@ static gpt2q_status locate_name(const char *folder, const char *name, char **pat
         s = error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
     if (!s && !file) s = look_beside(folder, name, path, err);
     if (!s && !*path) s = look_for(cache, repository, file, path, err);
-    if (!s && !*path) {
+    if (!s && !*path && !file && is_file_name(name)) {
+        s = error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
+    } else if (!s && !*path) {
         s = error_set(err, GPT2Q_IO,
                       "no model \"%s\" ('gpt2q pull %s' gets it): it is no path here, not in %s/models or "
                       "%s/../models, nor in the Hugging Face cache %s",

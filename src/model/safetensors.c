@@ -145,7 +145,8 @@ static gpt2q_status read_tensor(const cJSON *item, const struct body *body, stru
 
 static gpt2q_status twice(const char *file, const char *key, gpt2q_error *err)
 {
-    return error_set(err, GPT2Q_FORMAT, "%s: the key \"%s\" stands twice in one object", file, key);
+    return error_set(err, GPT2Q_FORMAT, "%s: the key \"%s\" stands twice in one object", file,
+                     error_quote(key, strlen(key)).text);
 }
 
 static gpt2q_status read_metadata(const cJSON *object, const char *file, struct safetensors *st,

@@ -54,6 +54,22 @@ static void test_error_set_cuts_at_code_point(void **state)
     assert_string_equal(err.message, fits);
 }
 
+static void test_error_quote_cuts_at_code_point(void **state)
+{
+    (void)state;
+    char text[200], sixty[64];
+    memset(text, 'a', sizeof text);
+    memcpy(sixty, text, 60);
+    sixty[60] = '\0';
+    assert_string_equal(error_quote(text, 0).text, "");
+    assert_string_equal(error_quote(text, 60).text, sixty);
+    strcpy(sixty + 60, "...");
+    assert_string_equal(error_quote(text, 61).text, sixty);
+    memcpy(text + 59, "\xC3\xA9", 2);
+    strcpy(sixty + 59, "...");
+    assert_string_equal(error_quote(text, sizeof text).text, sixty);
+}
+
 static void test_status_texts(void **state)
 {
     (void)state;
@@ -406,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_set_formats),
         cmocka_unit_test(test_error_set_cuts_at_code_point),
+        cmocka_unit_test(test_error_quote_cuts_at_code_point),
         cmocka_unit_test(test_status_texts),
         cmocka_unit_test(test_memory_is_aligned),
         cmocka_unit_test(test_memory_refuses_overflow),

@@ -163,6 +163,16 @@ static void finds_duplicates_among_many(void **state)
     free(text);
 }
 
+/* However long a key is, the sentence keeps its end. */
+static void cuts_a_long_key_in_a_message(void **state)
+{
+    (void)state;
+    enum { KEY = 5000 };
+    static char text[2 * KEY + 64];
+    refused(text, (size_t)snprintf(text, sizeof text, "{\"%0*d\":1,\"%0*d\":2}", KEY, 7, KEY, 7),
+            "000...\" stands twice");
+}
+
 /* Keys chosen so that hashing (FNV-1a, its high half scaled to the number of keys) tells none of them apart.
  */
 static void finds_duplicates_among_keys_of_one_hash(void **state)
@@ -279,6 +289,7 @@ int main(void)
         cmocka_unit_test(bounds_depth),
         cmocka_unit_test(bounds_values),
         cmocka_unit_test(finds_duplicates_among_many),
+        cmocka_unit_test(cuts_a_long_key_in_a_message),
         cmocka_unit_test(finds_duplicates_among_keys_of_one_hash),
         cmocka_unit_test(survives_truncation_and_damage),
         cmocka_unit_test(reads_integers),

@@ -81,6 +81,8 @@ static void takes_paths_as_they_are(void **state)
     not_located("../../no-such-model", "no such file or directory");
     not_located("a/b/c", "no such file or directory");
     not_located("a/", "no such file or directory");
+    not_located("no-such-model.gguf", "no such file or directory"); /* no name of a repository */
+    not_located("no-such-model.gpt2q", "no such file or directory");
 }
 
 static void reads_the_environment(void **state)
