@@ -89,7 +89,7 @@ static cJSON *as_completion(const cJSON *body)
     cJSON_Delete(item);
     cJSON *top = cJSON_DetachItemFromObjectCaseSensitive(copy, "top_logprobs");
     const cJSON *asked = cJSON_GetObjectItemCaseSensitive(copy, "logprobs");
-    if (top && cJSON_IsTrue(asked)) {
+    if (top && !cJSON_IsNull(top) && cJSON_IsTrue(asked)) {
         cJSON_DeleteItemFromObjectCaseSensitive(copy, "logprobs");
         cJSON_AddItemToObject(copy, "logprobs", top);
     } else {
@@ -105,10 +105,12 @@ static cJSON *as_completion(const cJSON *body)
 static gpt2q_status refuse(const cJSON *body, struct openai_error *err)
 {
     static const char *const no[] = {"prompt", "echo", "best_of", "prompt_logprobs", "suffix"};
-    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
-        if (cJSON_GetObjectItemCaseSensitive(body, no[i]))
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(body, no[i]);
+        if (item && !cJSON_IsNull(item))
             return openai_error_set(err, GPT2Q_UNSUPPORTED, "unsupported_parameter", no[i],
                                     "%s is no field of a chat", no[i]);
+    }
     const cJSON *top = cJSON_GetObjectItemCaseSensitive(body, "top_logprobs");
     if (top && !cJSON_IsNull(top) && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, "logprobs")))
         return openai_error_set(err, GPT2Q_FORMAT, "invalid_value", "top_logprobs",

@@ -9,7 +9,7 @@ static const char *const known[] = {
     "stop", "stop_token_ids", "include_stop_str_in_output", "ignore_eos", "n", "best_of", "seed", "logprobs",
     "prompt_logprobs", "echo", "stream", "stream_options", "suffix", "truncate_prompt_tokens",
     "return_token_ids", "return_tokens_as_token_ids", "speculate", "timings", "response_format",
-    /* not done here; refused if they ask for something */
+    /* not done here */
     "tools", "tool_choice", "structured_outputs", "grammar", "guided_json", "guided_regex", "guided_choice",
     "guided_grammar",
     /* clients send them; they change nothing */
@@ -25,37 +25,54 @@ static gpt2q_status unsupported(const struct fields *f, const char *key, const c
 
 /* ---- fields that are refused unless they ask for nothing ---- */
 
-/* Whether it is null, false, 0, "", [] or {}. */
-static bool asks_nothing(const cJSON *item)
+enum nothing { NO_VALUE, FALSE_ONLY, TRUE_ONLY, EMPTY_TEXT, ZERO, ONE };
+
+static bool asks_nothing(const cJSON *item, enum nothing nothing)
 {
-    if (!item || cJSON_IsFalse(item)) return true;
-    if (cJSON_IsNumber(item)) return item->valuedouble == 0;
-    if (cJSON_IsString(item)) return !*item->valuestring;
-    return (cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child;
+    switch (nothing) {
+    case FALSE_ONLY: return cJSON_IsFalse(item);
+    case TRUE_ONLY: return cJSON_IsTrue(item);
+    case EMPTY_TEXT: return cJSON_IsString(item) && !*item->valuestring;
+    case ZERO: return cJSON_IsNumber(item) && item->valuedouble == 0;
+    case ONE: return cJSON_IsNumber(item) && item->valuedouble == 1;
+    default: return false;
+    }
 }
 
 static gpt2q_status refuse_others(const struct fields *f)
 {
-    static const char *const nothing_only[] = {"include_stop_str_in_output",
-                                               "suffix",
-                                               "tools",
-                                               "tool_choice",
-                                               "structured_outputs",
-                                               "grammar",
-                                               "guided_json",
-                                               "guided_regex",
-                                               "guided_choice",
-                                               "guided_grammar",
-                                               "priority",
-                                               "use_beam_search"};
-    for (size_t i = 0; i < sizeof nothing_only / sizeof *nothing_only; i++)
-        if (!asks_nothing(field_find(f, nothing_only[i]))) return unsupported(f, nothing_only[i], "");
-    const cJSON *item = field_find(f, "skip_special_tokens");
-    if (item && !cJSON_IsTrue(item)) return unsupported(f, "skip_special_tokens", " unless it is true");
-    item = field_find(f, "length_penalty");
-    if (item && !(cJSON_IsNumber(item) && item->valuedouble == 1))
-        return unsupported(f, "length_penalty", " unless it is 1");
-    item = field_find(f, "response_format");
+    static const char *const unless[] = {
+        [NO_VALUE] = "",
+        [FALSE_ONLY] = " unless it is false",
+        [TRUE_ONLY] = " unless it is true",
+        [EMPTY_TEXT] = " unless it is empty",
+        [ZERO] = " unless it is 0",
+        [ONE] = " unless it is 1",
+    };
+    static const struct {
+        const char *key;
+        enum nothing nothing;
+    } others[] = {
+        {"tools", NO_VALUE},
+        {"tool_choice", NO_VALUE},
+        {"structured_outputs", NO_VALUE},
+        {"grammar", NO_VALUE},
+        {"include_stop_str_in_output", FALSE_ONLY},
+        {"use_beam_search", FALSE_ONLY},
+        {"skip_special_tokens", TRUE_ONLY},
+        {"suffix", EMPTY_TEXT},
+        {"priority", ZERO},
+        {"length_penalty", ONE},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const cJSON *item = field_find(f, others[i].key);
+        if (item && !asks_nothing(item, others[i].nothing))
+            return unsupported(f, others[i].key, unless[others[i].nothing]);
+    }
+    for (const cJSON *item = f->object->child; item; item = item->next)
+        if (!strncmp(item->string, "guided_", 7) && !cJSON_IsNull(item))
+            return unsupported(f, item->string, "");
+    const cJSON *item = field_find(f, "response_format");
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(item, "type");
     if (item && !(cJSON_IsString(type) && !strcmp(type->valuestring, "text")))
         return unsupported(f, "response_format", " unless its type is \"text\"");
@@ -266,6 +283,7 @@ gpt2q_status openai_request_read(const cJSON *body, const struct openai_rules *r
     gpt2q_status s = GPT2Q_OK;
     if (!cJSON_IsObject(body))
         s = openai_error_set(err, GPT2Q_FORMAT, "invalid_type", NULL, "the request must be a JSON object");
+    if (!s) s = refuse_others(&f);
     if (!s && !rules->ignore_unknown) s = field_check_names(&f, known, sizeof known / sizeof *known);
     if (!s) s = field_text(&f, "model", &out->model);
     if (!s) s = read_max_tokens(&f, out);
@@ -278,7 +296,6 @@ gpt2q_status openai_request_read(const cJSON *body, const struct openai_rules *r
     if (!s) s = read_truncation(&f, out);
     if (!s) s = read_stream(&f, rules, out);
     if (!s) s = read_flags(&f, out);
-    if (!s) s = refuse_others(&f);
     if (!s) s = read_prompts(&f, rules, out);
     if (!s) s = check_stream(&f, out);
     if (!s) s = check_amount(&f, rules, out);

@@ -34,12 +34,13 @@ static void defaults_are_those_of_the_api(void **state)
         "{\"prompt\":null,\"max_tokens\":null,\"temperature\":null,\"logprobs\":null,\"seed\":null,\"stop\":"
         "null,"
         "\"suffix\":null,\"stream_options\":null,\"best_of\":null,\"n\":null,\"logit_bias\":null,\"response_"
-        "format\":null}",
+        "format\":null,\"tools\":null,\"guided_json\":null}",
         "{\"frequency_penalty\":0,\"presence_penalty\":0.0,\"logit_bias\":{},\"stop\":[],\"suffix\":\"\","
         "\"stream\":false,"
         "\"min_tokens\":0,\"stop_token_ids\":[],\"include_stop_str_in_output\":"
         "false,\"user\":\"u\","
         "\"metadata\":{\"a\":1},\"skip_special_tokens\":true,\"length_penalty\":1,\"use_beam_search\":false,"
+        "\"priority\":0,"
         "\"response_format\":{\"type\":\"text\"},\"logprobs\":false,\"top_k\":-1,\"best_of\":1}"};
     for (size_t i = 0; i < 3; i++) {
         struct openai_request r = accepted(texts[i]);
@@ -201,6 +202,18 @@ static void what_is_wrong_is_named(void **state)
         {"{\"response_format\":{\"type\":\"json_object\"}}", "unsupported_parameter", "response_format",
          "response_format"},
         {"{\"tools\":[{}]}", "unsupported_parameter", "tools", "tools is not supported"},
+        {"{\"tools\":[]}", "unsupported_parameter", "tools", "tools is not supported"},
+        {"{\"tool_choice\":\"none\"}", "unsupported_parameter", "tool_choice", "tool_choice is not"},
+        {"{\"structured_outputs\":{}}", "unsupported_parameter", "structured_outputs",
+         "structured_outputs is"},
+        {"{\"grammar\":\"\"}", "unsupported_parameter", "grammar", "grammar is not supported"},
+        {"{\"guided_json\":{}}", "unsupported_parameter", "guided_json", "guided_json is not supported"},
+        {"{\"guided_decoding_backend\":\"x\"}", "unsupported_parameter", "guided_decoding_backend",
+         "guided_decoding_backend is not supported"},
+        {"{\"use_beam_search\":0}", "unsupported_parameter", "use_beam_search",
+         "use_beam_search is not supported unless it is false"},
+        {"{\"priority\":false}", "unsupported_parameter", "priority",
+         "priority is not supported unless it is 0"},
         {"{\"length_penalty\":2}", "unsupported_parameter", "length_penalty",
          "length_penalty is not supported unless it is 1"},
         {"{\"truncate_prompt_tokens\":0}", "invalid_value", "truncate_prompt_tokens",
