@@ -132,6 +132,12 @@ static bool needs_key(const struct server *s, const struct visit *v)
     return v->route->key && !(v->route->endpoint == endpoint_metrics && s->options->open_metrics);
 }
 
+/* Of a path that is here, or of the server as a whole. A browser's preflight has no key. */
+static bool asks_for_options(const struct visit *v, const struct http_request *r)
+{
+    return !strcmp(http_method(r), "OPTIONS") && (v->route || !strcmp(http_path(r), "*"));
+}
+
 /* Browsers name where a page came from; programs do not. */
 static bool refuses_origin(struct server *s, struct visit *v, struct http_request *r)
 {
@@ -163,7 +169,7 @@ void visit_begin(void *user, struct http_request *r)
     v->route = find_route(http_path(r));
     name_request(v, http_header(r, "X-Request-Id"));
     if (refuses_origin(s, v, r)) return;
-    if (!strcmp(http_method(r), "OPTIONS")) return;
+    if (asks_for_options(v, r)) return;
     if (needs_key(s, v) &&
         !guard_key_is_good(&s->guard, http_header(r, "Authorization"), http_header(r, "X-Api-Key"))) {
         visit_refuse(v, r, "invalid_api_key", NULL, 0, "a valid key is needed: Authorization: Bearer KEY");
@@ -234,7 +240,7 @@ void visit_complete(void *user, struct http_request *r)
         http_cut(r);
         return;
     }
-    if (!strcmp(http_method(r), "OPTIONS")) {
+    if (asks_for_options(v, r)) {
         answer_options(v, r);
     } else if (!strcmp(http_method(r), "TRACE") || !strcmp(http_method(r), "CONNECT")) {
         refuse_method(v, r);

@@ -110,6 +110,7 @@ static void methods_and_paths(void **state)
     assert_int_equal(a.status, 204);
     assert_string_equal(answer_header(&a, "Allow"), "POST, OPTIONS");
     answer_free(&a);
+    expect("OPTIONS", "/nowhere", "", NULL, 404, "\"code\":\"not_found\"");
 }
 
 static void bodies_are_json_and_bounded(void **state)
@@ -277,6 +278,12 @@ static void chats_are_joined(void **state)
     assert_int_equal(cJSON_GetArraySize(item(token, "top_logprobs")), 2);
     cJSON_Delete(x), cJSON_Delete(y);
     answer_free(&a), answer_free(&b);
+    a = http_post(&s, "/v1/chat/completions",
+                  "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"max_tokens\":1,\"logprobs\":true,"
+                  "\"top_logprobs\":null,\"suffix\":null,\"echo\":null,\"best_of\":null}");
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(a.body, "\"top_logprobs\":[]"));
+    answer_free(&a);
     a = http_post(&s, "/v1/chat/completions",
                   "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"max_tokens\":3,\"stream\":true}");
     assert_non_null(strstr(a.body, "\"delta\":{\"role\":\"assistant\""));
