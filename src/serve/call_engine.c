@@ -23,6 +23,7 @@ void news_close(struct news *n)
     pthread_cond_destroy(&n->taken);
 }
 
+/* What ends a call enlists it under the call's lock: without it the I/O thread could free the call in between. */
 static void enlist(struct call *call)
 {
     struct news *n = call->host->news;
@@ -182,8 +183,8 @@ static void on_end(void *user, uint64_t request, int32_t sample, const gpt2q_res
     c->finish = r->finish;
     c->free_after = gpt2q_scheduler_get_stats(c->lane->scheduler).steps;
     c->n_ended++;
-    pthread_mutex_unlock(&c->lock);
     enlist(c);
+    pthread_mutex_unlock(&c->lock);
 }
 
 void calls_fail(struct lane *lane, const gpt2q_error *why)
@@ -196,8 +197,8 @@ void calls_fail(struct lane *lane, const gpt2q_error *why)
         }
         c->finish = GPT2Q_FINISH_ERROR;
         c->n_ended = c->n_samples;
-        pthread_mutex_unlock(&c->lock);
         enlist(c);
+        pthread_mutex_unlock(&c->lock);
     }
 }
 
