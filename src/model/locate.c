@@ -4,10 +4,14 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include <dirent.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <link.h>
+#endif
 #ifdef __APPLE__
 #include <mach-o/dyld.h>
 #endif
@@ -25,17 +29,31 @@ static char *join(char *directory, const char *name)
     return path;
 }
 
-/* The folder of the running program; "" if the system does not say. */
-static char *program_folder(void)
+/* The file that this code was loaded from: the library where that is shared, else the program; "" if the system does not say. */
+static void own_file(char path[MAX_PATH])
 {
-    char path[MAX_PATH] = "";
+    path[0] = '\0';
+#ifdef __GLIBC__
+    static const char here;
+    Dl_info info;
+    void *map = NULL;
+    if (dladdr1(&here, &info, &map, RTLD_DL_LINKMAP) && *((struct link_map *)map)->l_name &&
+        realpath(((struct link_map *)map)->l_name, path))
+        return;
+#endif
 #if defined(__linux__)
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    ssize_t n = readlink("/proc/self/exe", path, MAX_PATH - 1);
     path[n > 0 ? n : 0] = '\0';
 #elif defined(__APPLE__)
-    uint32_t size = sizeof path;
+    uint32_t size = MAX_PATH;
     if (_NSGetExecutablePath(path, &size)) path[0] = '\0';
 #endif
+}
+
+static char *own_folder(void)
+{
+    char path[MAX_PATH];
+    own_file(path);
     char *slash = strrchr(path, '/');
     if (slash) *slash = '\0';
     return mem_strdup(path);
@@ -127,10 +145,10 @@ static gpt2q_status holds_model(const char *path, bool *holds, gpt2q_error *err)
     return GPT2Q_OK;
 }
 
-/* models/NAME beside the program or beside its folder (the program may lie in build or bin). */
+/* models/NAME in the folder, beside it (the program may lie in build or bin), or in the share folder that was installed with it. */
 static gpt2q_status look_beside(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
-    static const char *const relative[] = {"models", "../models"};
+    static const char *const relative[] = {"models", "../models", "../share/gpt2q/models"};
     for (size_t i = 0; *folder && i < sizeof relative / sizeof *relative; i++) {
         char *candidate = join(path_join(folder, relative[i]), name);
         if (!candidate) return error_memory(err, "a path", strlen(folder));
@@ -288,9 +306,9 @@ static gpt2q_status locate_name(const char *folder, const char *name, char **pat
         s = error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
     } else if (!s && !*path) {
         s = error_set(err, GPT2Q_IO,
-                      "no model \"%s\" ('gpt2q pull %s' gets it): it is no path here, not in %s/models or "
-                      "%s/../models, nor in the Hugging Face cache %s",
-                      name, name, folder, folder, cache);
+                      "no model \"%s\" ('gpt2q pull %s' gets it): it is no path here, not in %s/models, "
+                      "../models or ../share/gpt2q/models, nor in the Hugging Face cache %s",
+                      name, name, folder, cache);
     }
     mem_free(repository);
     mem_free(cache);
@@ -305,8 +323,7 @@ static gpt2q_status locate_default(const char *folder, char **path, gpt2q_error 
     if (!file_exists(installed)) {
         return error_set(err, GPT2Q_IO,
                          "no default model: there is no models/" DEFAULT_MODEL
-                         " in %s or beside it, and no %s; name a "
-                         "model or set GPT2Q_MODEL",
+                         " in %s, beside it or in ../share/gpt2q, and no %s; name a model or set GPT2Q_MODEL",
                          folder, installed);
     }
     *path = mem_strdup(installed);
@@ -330,7 +347,7 @@ gpt2q_status model_locate(const char *name, char **path, gpt2q_error *err)
 {
     *path = NULL;
     if (!name || !*name) name = variable("GPT2Q_MODEL");
-    char *folder = program_folder();
+    char *folder = own_folder();
     if (!folder) return error_memory(err, "a path", MAX_PATH);
     gpt2q_status s = !name               ? locate_default(folder, path, err)
                      : file_exists(name) ? locate_path(folder, name, path, err)

@@ -25,12 +25,26 @@ done
 if command -v help2man >/dev/null 2>&1; then grep -q '^\.SH.*GENERATE' "$prefix/share/man/man1/gpt2q.1" || fail "no man page"; fi
 ! grep -rqs "$dir" "$prefix/lib/pkgconfig" || fail "gpt2q.pc names DESTDIR"
 
-printf '#include <gpt2q.h>\n#include <stdio.h>\nint main(void) { puts(gpt2q_version()); return 0; }\n' >"$dir/use.c"
+cat >"$dir/use.c" <<'END'
+#include <gpt2q.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    gpt2q_error err;
+    gpt2q_model *model = NULL;
+    if (argc > 1 && gpt2q_model_open(NULL, NULL, &model, &err)) return puts(err.message), 1;
+    puts(argc > 1 ? gpt2q_model_name(model) : gpt2q_version());
+    return (void)argv, gpt2q_model_close(model), 0;
+}
+END
 export PKG_CONFIG_PATH="$prefix/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$dir/root" PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1
 cflags=$(pkg-config --cflags gpt2q | sed "s|$dir/root/usr/include[^ ]*||g")
 ${CC:-cc} $cflags -o "$dir/shared" "$dir/use.c" $(pkg-config --libs gpt2q) || fail "does not link with the shared library"
 version=$(LD_LIBRARY_PATH=$prefix/lib "$dir/shared")
 [ "$version" = "$(pkg-config --modversion gpt2q)" ] || fail "the library is $version, gpt2q.pc another"
+said=$(cd / && unset GPT2Q_MODEL && LD_LIBRARY_PATH=$prefix/lib "$dir/shared" open) || fail "the library finds no model: $said"
+[ "$said" = tales-7m ] || fail "the library opens $said"
+said=$(cd / && unset GPT2Q_MODEL && "$prefix/bin/gpt2q" tokenize "a b" 2>&1) || fail "the program finds no model: $said"
 ${CC:-cc} $cflags -o "$dir/static" "$dir/use.c" "$prefix/lib/libgpt2q.a" $(pkg-config --static --libs gpt2q | sed 's/-lgpt2q//') ||
     fail "does not link with the archive"
 [ "$("$dir/static")" = "$version" ] || fail "the archive is of another version"
