@@ -40,9 +40,9 @@
  *     }
  *
  * Fallible calls return a status (0 = GPT2Q_OK), give results through **out (NULL on failure) and fill a
- * caller-owned error that may be NULL. Operating errors are returned; programmer errors (a NULL handle, a
- * token outside the vocabulary in a batch made by hand) are asserted or refused, as said with each call. The
- * library never prints, never exits, and allocates nothing per token.
+ * caller-owned error that may be NULL. Params that are NULL are the defaults. Operating errors are returned;
+ * programmer errors (a NULL handle, a token outside the vocabulary in a batch made by hand) are asserted or
+ * refused, as said with each call. The library never prints, never exits, and allocates nothing per token.
  *
  * Threads: OpenMP makes them, for the library alone. Loading a model and decoding use the caller's thread and
  * a team. A team has n_threads - 1 threads that work (in a decode: never more in all than there are cores)
@@ -133,7 +133,8 @@ typedef struct gpt2q_model_params {
 
 GPT2Q_API gpt2q_model_params gpt2q_model_params_default(void);
 /* Opens a Hugging Face directory, a .gpt2q or GGUF file or a name in the Hugging Face cache on disk; NULL:
- * the default model. The model's files are mapped and must not be changed while it is open. */
+ * the default model (models/tales-7m beside the library, or as it was installed). The model's files are mapped
+ * and must not be changed while it is open. */
 GPT2Q_API gpt2q_status gpt2q_model_open(const char *path, const gpt2q_model_params *params, gpt2q_model **out,
                                         gpt2q_error *err);
 /* Every context made from the model must be freed before. NULL is ignored. */
@@ -358,11 +359,11 @@ typedef struct gpt2q_scheduler_stats {
     uint64_t proposed_tokens, accepted_tokens; /* with speculate; of requests that ended */
 } gpt2q_scheduler_stats;
 
-typedef struct gpt2q_scheduler_load { /* as the last step left it; the queue as it is now */
-    int32_t running, waiting;         /* samples that have a row; requests that wait for one */
-    int64_t waiting_tokens;           /* of the prompts that wait */
-    int64_t tokens_left;              /* to be computed and made by all that runs and waits, at most */
-    int64_t cache_positions, cache_used;
+typedef struct gpt2q_scheduler_load {    /* as the last step left it; the queue as it is now */
+    int32_t running, waiting;            /* samples that have a row; requests that wait for one */
+    int64_t waiting_tokens;              /* of the prompts that wait */
+    int64_t tokens_left;                 /* to be computed and made by all that runs and waits, at most */
+    int64_t cache_positions, cache_used; /* of the pool; of those that run. Kept prefixes are not counted */
     gpt2q_scheduler_stats stats;
 } gpt2q_scheduler_load;
 
@@ -374,13 +375,14 @@ GPT2Q_API gpt2q_status gpt2q_scheduler_create(gpt2q_context *ctx, const gpt2q_sc
 /* Requests still under way end without a callback. */
 GPT2Q_API void gpt2q_scheduler_free(gpt2q_scheduler *s);
 /* Thread-safe. Copies all it needs. GPT2Q_QUEUE_FULL: try again after a step. A request that can never run
- * (prompt too long, unknown id) is refused here. *id numbers requests from 1. */
+ * (prompt too long, unknown id) is refused here. *id numbers requests from 1; id may be NULL. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_request *request, uint64_t *id,
                                               gpt2q_error *err);
-/* The same of n requests, all of them or none; ids[n] or NULL. *failed: the one that was refused, n where the queue was full. */
+/* The same of n requests, all of them or none. ids[n] and failed may be NULL. *failed: the index of the one that
+ * was refused; n where the queue was full. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_submit_all(gpt2q_scheduler *s, const gpt2q_request *requests, size_t n,
                                                   uint64_t *ids, size_t *failed, gpt2q_error *err);
-/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step; false if it is not there any
+/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step, amid its prompt too; false if it is not there any
  * more. */
 GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
 /* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do.

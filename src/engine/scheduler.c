@@ -174,7 +174,8 @@ gpt2q_status gpt2q_scheduler_submit_all(gpt2q_scheduler *s, const gpt2q_request 
                                         uint64_t *ids, size_t *failed, gpt2q_error *err)
 {
     gpt2q_status status = GPT2Q_OK;
-    size_t made = 0;
+    size_t made = 0, nowhere;
+    if (!failed) failed = &nowhere;
     *failed = n;
     struct job **jobs = mem_zarray(n, sizeof *jobs);
     if (!jobs) return error_memory(err, "requests", n * sizeof *jobs);
