@@ -40,6 +40,13 @@ static int port_of(int fd)
 
 /* ---- handed over by systemd ---- */
 
+static bool listens(int fd)
+{
+    int yes = 0;
+    socklen_t n = sizeof yes;
+    return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &n) && yes;
+}
+
 static gpt2q_status take_handed(struct listening *l, gpt2q_error *err)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
@@ -48,6 +55,11 @@ static gpt2q_status take_handed(struct listening *l, gpt2q_error *err)
     int n = (int)strtol(count, NULL, 10);
     for (int i = 0; !s && i < n; i++) {
         char where[64];
+        if (!listens(FIRST_HANDED + i))
+            return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                             "LISTEN_FDS: descriptor %d is no socket that listens; a socket unit needs "
+                             "ListenStream= and Accept=no",
+                             FIRST_HANDED + i);
         int port = port_of(FIRST_HANDED + i);
         if (port) l->port = port;
         snprintf(where, sizeof where, port ? "socket %d, port %d" : "socket %d", i, port);

@@ -115,6 +115,17 @@ static void unix_sockets_are_taken_and_given_back(void **state)
     assert_int_equal(stat(path, &st), -1);
 }
 
+static char *text_of(const char *path)
+{
+    char *text = calloc(1, 65536);
+    FILE *f = fopen(path, "r");
+    if (f) {
+        text[fread(text, 1, 65535, f)] = '\0';
+        fclose(f);
+    }
+    return text;
+}
+
 /* systemd's protocol: sockets from 3 on, and a datagram when ready. */
 static void systemd_hands_over_and_hears(void **state)
 {
@@ -140,6 +151,7 @@ static void systemd_hands_over_and_hears(void **state)
         const char *program = getenv("GPT2Q");
         dup2(listening, 3);
         setenv("NOTIFY_SOCKET", path, 1);
+        setenv("WATCHDOG_USEC", "400000", 1);
         snprintf(command, sizeof command,
                  "LISTEN_PID=$$ LISTEN_FDS=1 exec %s serve -j 1 --log-level error 2>%s/log",
                  program ? program : "./gpt2q", s.directory);
@@ -153,6 +165,10 @@ static void systemd_hands_over_and_hears(void **state)
     ssize_t m = client_read_some(notify, text, sizeof text, 30);
     assert_true(m > 0);
     assert_string_equal(text, "READY=1");
+    for (int i = 0; i < 3; i++) { /* it goes on, soon enough for the unit's watchdog */
+        assert_true(client_read_some(notify, text, sizeof text, 2) > 0);
+        assert_string_equal(text, "WATCHDOG=1");
+    }
     struct answer b = http_post(&s, "/v1/completions", "{\"prompt\":\"a\",\"max_tokens\":1}");
     assert_int_equal(b.status, 200);
     answer_free(&b);
@@ -165,18 +181,24 @@ static void systemd_hands_over_and_hears(void **state)
     unlink(path);
 }
 
-/* ---- logs ---- */
-
-static char *text_of(const char *path)
+static void only_listening_sockets_are_taken(void **state)
 {
-    char *text = calloc(1, 65536);
-    FILE *f = fopen(path, "r");
-    if (f) {
-        text[fread(text, 1, 65535, f)] = '\0';
-        fclose(f);
-    }
-    return text;
+    (void)state;
+    char path[TEMP_PATH], command[TEMP_PATH + 512];
+    const char *program = getenv("GPT2Q");
+    close(temp_file(path));
+    snprintf(command, sizeof command,
+             "LISTEN_PID=$$ LISTEN_FDS=1 exec %s serve -j 1 --log-level error 3</dev/null 2>%s",
+             program ? program : "./gpt2q", path);
+    int status = system(command);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    char *said = text_of(path);
+    assert_non_null(strstr(said, "LISTEN_FDS: descriptor 3 is no socket that listens"));
+    free(said);
+    unlink(path);
 }
+
+/* ---- logs ---- */
 
 static void logs_are_lines(void **state)
 {
@@ -232,6 +254,7 @@ int main(void)
         cmocka_unit_test(recorded_requests_are_answered),
         cmocka_unit_test(unix_sockets_are_taken_and_given_back),
         cmocka_unit_test(systemd_hands_over_and_hears),
+        cmocka_unit_test(only_listening_sockets_are_taken),
         cmocka_unit_test(logs_are_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
