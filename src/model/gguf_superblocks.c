@@ -1,10 +1,7 @@
 /* Every 16 or 32 values have a scale (and a minimum, which is subtracted) of a few bits, times the block's float16 ones. */
 #include "model/gguf_superblocks.h"
-#include "kernels/half.h"
 
 const int8_t gguf_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
-static float half_at(const uint8_t *p) { return float_from_f16((uint16_t)(p[0] | p[1] << 8)); }
 
 /* 16 scales and minima of 4 bits [16], codes of 2 bits [64], d, dmin. */
 void gguf_codes_q2_k(const uint8_t *b, struct gguf_codes *out)

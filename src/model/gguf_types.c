@@ -1,14 +1,11 @@
 /* One row per type, and the layouts of blocks of 32. Blocks of 256 are in gguf_superblocks.c. */
 #include "model/gguf_types.h"
-#include "kernels/half.h"
 #include "model/gguf_superblocks.h"
 #include <assert.h>
 #include <math.h>
 
 enum { ID_Q8_0 = 8, ID_Q2_K = 10, ID_Q3_K = 11, ID_Q6_K = 14, ID_MXFP4 = 39 };
 #define MXFP4_EXPONENT_MOST 252 /* beyond this, 6 times the scale is no float */
-
-static float half_at(const uint8_t *p) { return float_from_f16((uint16_t)(p[0] | p[1] << 8)); }
 
 /* ---- blocks of 32: low nibbles are values 0..15, high ones 16..31 ---- */
 
