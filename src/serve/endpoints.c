@@ -21,7 +21,7 @@ static int honest_wait(struct lane *lane)
     return retry_after(load.tokens_left, lane_rate(lane));
 }
 
-struct completion {
+struct completion_visit {
     struct visit_errand errand; /* first */
     bool chat;
     struct call *call;
@@ -29,13 +29,13 @@ struct completion {
     struct openai_error error;
 };
 
-static void read_completion(struct completion *c, struct call_host *host, const char *body, size_t n,
+static void read_completion(struct completion_visit *c, struct call_host *host, const char *body, size_t n,
                             bool large)
 {
     c->call = call_read(host, body, n, c->chat, large, &c->error, &c->lane);
 }
 
-static void answer_completion(struct completion *c, struct visit *v, struct http_request *r)
+static void answer_completion(struct completion_visit *c, struct visit *v, struct http_request *r)
 {
     const struct reply_context context = visit_context(v);
     if (c->lane) memcpy(v->model, c->lane->id, sizeof v->model);
@@ -50,13 +50,13 @@ static void answer_completion(struct completion *c, struct visit *v, struct http
 
 static void work(struct errand *e)
 {
-    struct completion *c = (struct completion *)e;
+    struct completion_visit *c = (struct completion_visit *)e;
     read_completion(c, &c->errand.server->host, c->errand.body, c->errand.n_body, true);
 }
 
 static void done(struct errand *e)
 {
-    struct completion *c = (struct completion *)e;
+    struct completion_visit *c = (struct completion_visit *)e;
     struct visit *v = visit_returns(&c->errand);
     if (v)
         answer_completion(c, v, c->errand.request);
@@ -70,9 +70,9 @@ static void complete(struct server *s, struct visit *v, struct http_request *r, 
     size_t n;
     const char *body = http_body(r, &n);
     if (s->options->log_prompts) v->log.prompt = mem_memdup(body, n < 2000 ? n : 2000);
-    struct completion here = {.chat = chat};
+    struct completion_visit here = {.chat = chat};
     if (n >= LARGE_BODY) {
-        struct completion *c = mem_zalloc(sizeof *c);
+        struct completion_visit *c = mem_zalloc(sizeof *c);
         if (c) *c = here;
         if (visit_sends(&s->worker, v, r, c ? &c->errand : NULL, work, done)) return;
         mem_free(c);
