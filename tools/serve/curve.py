@@ -11,7 +11,7 @@ import urllib.request
 
 from serving import GPT2Q, ROOT, WORDS, Server, report, seeded
 
-RATES, SECONDS, TOKENS, LATE_MS = (1, 2, 4, 8, 16, 32, 64), 5, 64, 4000
+RATES, SECONDS, TOKENS, LATE_MS = (1, 2, 4, 8, 16, 32, 64), 4, 64, 4000
 STREAMS = os.path.join(ROOT, "build/release/tests/http/bench_streams")
 PICTURE = os.path.join(ROOT, "tools/pictures/serve.svg")
 COLOURS = {"gpt2q": "#2f6db5", "llama-cpp-python": "#b5502f"}
