@@ -82,17 +82,23 @@ static void list_chunks(gpt2q_scheduler *s, int32_t budget, int32_t enough)
 
 /* Prompts alone, as long as the decoding rows can wait. A row counts two and a half tokens of n_chunk (its own
  * takes as long as two tokens of a prompt), but a quarter is always left. A pass of short prompts ends when it
- * has a quarter, so that the first of many have their tokens early. Who arrives during a pass waits for the rest
+ * has a quarter, so that the first of many have their tokens early. Where less than a quarter waits in all it ends
+ * at a sixteenth: the first of two does not wait for the second. Who arrives during a pass waits for the rest
  * of that pass only, and no first token waits for the rows' next ones. A pass counts an eighth of n_chunk at
  * least, for it reads all weights, however few its tokens are. */
 static bool list_prompts_first(gpt2q_scheduler *s)
 {
     const int32_t quarter = (s->n_chunk + 3) / 4, eighth = (s->n_chunk + 7) / 8;
-    int32_t n = 0;
-    for (int32_t k = 0; k < s->running.n_rows; k++) n += row_decodes(row_at(s, &s->running, k));
+    int32_t n = 0, waiting = 0;
+    for (int32_t k = 0; k < s->running.n_rows; k++) {
+        const struct row *r = row_at(s, &s->running, k);
+        n += row_decodes(r);
+        waiting += r->n_prompt > r->n_cached ? r->n_prompt - r->n_cached : 0;
+    }
     const int32_t few = s->n_chunk - 5 * n / 2, left = (few > quarter ? few : quarter) - s->n_before;
     s->n_tokens = s->n_outputs = s->n_decoding = 0;
-    if (!s->n_before || left >= eighth) list_chunks(s, left, quarter);
+    if (!s->n_before || left >= eighth)
+        list_chunks(s, left, waiting < quarter ? (s->n_chunk + 15) / 16 : quarter);
     s->n_before = s->n_tokens && n ? s->n_before + (s->n_tokens > eighth ? s->n_tokens : eighth) : 0;
     return s->n_tokens > 0;
 }

@@ -87,8 +87,8 @@ void engine_wake(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
     e->woken = true;
-    pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
+    pthread_cond_signal(&e->wake); /* under the lock it would wake the engine to wait for the lock */
 }
 
 double engine_silent_s(struct engine *e)

@@ -316,6 +316,39 @@ static void prompts_go_first(void **state)
     engine_close(&e);
 }
 
+/* How many of the n prompts of these lengths, which arrive together, have a token after the first pass. */
+static int first_pass_serves(const int32_t *lengths, int n)
+{
+    struct rng rng = {54};
+    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 8, .chunk = 64, .first = true});
+    struct question q[8] = {{.request = {0}}};
+    struct answer a[8] = {{.n_ends = 0}};
+    gpt2q_error err;
+    bool busy;
+    int served = 0;
+    for (int i = 0; i < n; i++) {
+        ask(&q[i], &rng, lengths[i], 1);
+        q[i].answers = &a[i];
+        submit(&e, &q[i]);
+    }
+    assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    for (int i = 0; i < n; i++) served += a[i].n_ends;
+    while (busy) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
+    engine_close(&e);
+    return served;
+}
+
+/* A few short prompts: a pass ends at 4 tokens, a sixteenth of a chunk of 64. Where 16 wait in all it ends at 16. */
+static void few_prompts_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    assert_int_equal(first_pass_serves((int32_t[]){5, 6}, 2), 1);
+    assert_int_equal(first_pass_serves((int32_t[]){3, 3, 9}, 3), 2);
+    assert_int_equal(first_pass_serves((int32_t[]){5, 5, 5}, 3), 1);
+    assert_int_equal(first_pass_serves((int32_t[]){5, 5, 6, 5}, 4), 3);
+    assert_int_equal(first_pass_serves((int32_t[]){5, 5, 5, 5, 5, 5}, 6), 4);
+}
+
 /* However short the prompts are that arrive, at most seven passes of them come between two tokens of a row. */
 static void short_prompts_stop_nobody(void **state)
 {
@@ -578,6 +611,7 @@ int main(void)
                                        cmocka_unit_test(padded_batch_replays_the_notes),
                                        cmocka_unit_test(a_long_prompt_stops_nobody),
                                        cmocka_unit_test(prompts_go_first),
+                                       cmocka_unit_test(few_prompts_do_not_wait_for_each_other),
                                        cmocka_unit_test(short_prompts_stop_nobody),
                                        cmocka_unit_test(common_prefixes_are_computed_once),
                                        cmocka_unit_test(refuses_what_can_never_run),

@@ -54,7 +54,7 @@ def simulate(order, threads, arrivals):
         left = CHUNK if order == "together" else max(CHUNK - 5 * len(rows) // 2, CHUNK // 4) - since
         n = max(0, min(len(waiting), left // 16, ROWS_AT_ONCE - len(rows)))
         if order == "first":
-            n = min(n, 4)
+            n = min(n, 4 if len(waiting) > 3 else 1)
         decodes = bool(rows) and (order == "together" or not n)
         took = cost(threads, len(rows) if decodes else 0, n)
         now, busy, since = now + took, busy + took, 0 if decodes else since + 16 * n
