@@ -118,7 +118,7 @@ static void put_all(struct call *c)
     c->finished = true;
 }
 
-static ssize_t read_events(void *user, char *to, size_t max)
+static ssize_t read_events(void *user, char *to, size_t max, bool *last)
 {
     struct call *c = user;
     if (c->out_at == c->n_out) {
@@ -133,6 +133,7 @@ static ssize_t read_events(void *user, char *to, size_t max)
     memcpy(to, c->out + c->out_at, n);
     c->out_at += n;
     c->wrote_at = clock_seconds();
+    *last = c->finished && c->out_at == c->n_out;
     return (ssize_t)n;
 }
 

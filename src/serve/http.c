@@ -149,6 +149,7 @@ void http_request_completed(void *cls, struct MHD_Connection *mhd, void **state,
     if (!r) return;
     struct http_server *s = r->connection->server;
     s->ended_one = true;
+    http_cork(r, 0);
     if (r->begun) s->events.ended(s->events.user, r, code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !r->gone);
     request_free(r);
 }

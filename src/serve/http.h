@@ -32,8 +32,8 @@ struct http_header {
 
 #define HTTP_END   (-1) /* the stream ends well */
 #define HTTP_BREAK (-2) /* the stream is cut; the client sees that something is missing */
-/* Gives at most `max` bytes for the client. 0: none yet; http_wake follows when there are some. */
-typedef ssize_t http_read_fn(void *user, char *to, size_t max);
+/* Gives at most `max` bytes for the client. 0: none yet; http_wake follows when there are some. *last: HTTP_END comes next. */
+typedef ssize_t http_read_fn(void *user, char *to, size_t max, bool *last);
 
 struct http_events {
     /* The headers have come, the body has not. It may refuse by an answer. Then the body is not read and the connection ends. */

@@ -2,6 +2,7 @@
 #include "serve/http_parts.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,12 @@ void http_answer(struct http_request *r, int status, const struct http_header *h
                  headers, n_headers);
 }
 
+void http_cork(struct http_request *r, int on)
+{
+    if (r->corked != on) setsockopt(r->connection->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+    r->corked = on;
+}
+
 /* Bytes are on their way from the moment the reader gives some until it is asked again. */
 static ssize_t read_stream(void *cls, uint64_t at, char *to, size_t max)
 {
@@ -106,7 +113,9 @@ static ssize_t read_stream(void *cls, uint64_t at, char *to, size_t max)
     (void)at;
     r->waiting_since = 0;
     if (r->gone) return MHD_CONTENT_READER_END_WITH_ERROR;
-    ssize_t n = r->read(r->read_user, to, max);
+    bool last = false;
+    ssize_t n = r->read(r->read_user, to, max, &last);
+    if (n > 0 && last) http_cork(r, 1); /* until http_request_completed */
     if (n == HTTP_END) return MHD_CONTENT_READER_END_OF_STREAM;
     if (n < 0) return MHD_CONTENT_READER_END_WITH_ERROR;
     if (n > 0) {

@@ -55,6 +55,7 @@ struct http_request {
     void *read_user;
     double started_at, completed_at,
         waiting_since; /* the last: bytes are on their way to the client; 0: none are */
+    int corked;        /* 1: what is written waits for the end */
     int queued;        /* bytes in the socket's queue when it was looked at last */
     uint64_t sent;
 };
@@ -77,6 +78,8 @@ struct http_server {
 /* A suspended connection is taken up again in the next MHD_run. Then the handler, or the reader, is called. */
 void http_resume(struct http_request *r);
 void http_suspend(struct http_request *r);
+/* on: what is written waits, so that it leaves in one packet with what follows; 0: it leaves now. */
+void http_cork(struct http_request *r, int on);
 void http_count_refusal(struct http_server *s, const char *code);
 /* Refusals of this layer, as JSON. The second looks at the headers. True: it has refused. */
 void http_refuse(struct http_request *r, int status, const char *code, const char *message);

@@ -2,6 +2,7 @@
 #include "tests/cli.h"
 #include "tests/http_client.h"
 #include <signal.h>
+#include <unistd.h>
 
 static struct served server;
 
@@ -314,12 +315,36 @@ static void a_long_prompt_is_refused_with_both_numbers(void **state)
     free(body);
 }
 
+/* The last event and the end of the stream arrive together, and the connection serves the next request at once. */
+static void a_stream_ends_with_its_last_event(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"prompt\":[1,2],\"max_tokens\":1,\"stream\":true,\"seed\":1}";
+    char request[400], piece[8192];
+    int n = snprintf(request, sizeof request,
+                     "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                     strlen(body), body);
+    int fd = client_open(&server);
+    for (int i = 0; i < 20; i++) {
+        const char *done = NULL;
+        client_send(fd, request, (size_t)n);
+        while (!done) {
+            assert_true(client_read_some(fd, piece, sizeof piece, 30) > 0);
+            done = strstr(piece, "[DONE]");
+        }
+        assert_non_null(strstr(done, "\r\n0\r\n\r\n"));
+    }
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_bytes_as_batch),
         cmocka_unit_test(the_same_text_as_generate),
         cmocka_unit_test(streams_join_to_the_answer),
+        cmocka_unit_test(a_stream_ends_with_its_last_event),
         cmocka_unit_test(large_bodies_have_the_same_answers),
         cmocka_unit_test(usage_comes_when_asked),
         cmocka_unit_test(a_seed_repeats_an_answer),
