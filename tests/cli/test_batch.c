@@ -193,7 +193,8 @@ static void openai_lines(void **state)
         assert_int_equal(number_at(cJSON_GetArrayItem(field(all, "1.response.body.choices"), i), "index"), i);
     assert_int_equal(number_at(all, "1.response.body.usage.prompt_tokens"),
                      3); /* He|llo, or one token, and two ids */
-    assert_string_equal(text_at(all, "2.error.message"), "line 3: suffix is not supported unless it is empty");
+    assert_string_equal(text_at(all, "2.error.message"),
+                        "line 3: suffix is not supported unless it is empty");
     assert_int_equal(number_at(all, "3.response.body.usage.completion_tokens"), 0);
     assert_string_equal(text_at(all, "4.error.message"),
                         "line 5: temperature must be a number from 0 to 2, not 3");
