@@ -382,8 +382,8 @@ GPT2Q_API gpt2q_status gpt2q_scheduler_submit(gpt2q_scheduler *s, const gpt2q_re
  * was refused; n where the queue was full. */
 GPT2Q_API gpt2q_status gpt2q_scheduler_submit_all(gpt2q_scheduler *s, const gpt2q_request *requests, size_t n,
                                                   uint64_t *ids, size_t *failed, gpt2q_error *err);
-/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step, amid its prompt too; false if it is not there any
- * more. */
+/* Thread-safe. The request ends with GPT2Q_FINISH_CANCELLED at the next step, amid its prompt too; false if it is
+ * not there any more. */
 GPT2Q_API bool gpt2q_scheduler_cancel(gpt2q_scheduler *s, uint64_t id);
 /* One forward pass: a token of every running row first, then prompt chunks. *busy: something is left to do.
  * After a failure the scheduler can only be freed. */

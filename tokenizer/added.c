@@ -63,8 +63,8 @@ static gpt2q_status read_token(const cJSON *item, const char *name, struct extra
     t->n = strlen(content->valuestring);
     if (t->n > ADDED_MAX_BYTES)
         return error_set(err, GPT2Q_UNSUPPORTED,
-                         "%s: added_tokens: \"%.40s...\" has %zu bytes where %d are possible", name,
-                         content->valuestring, t->n, ADDED_MAX_BYTES);
+                         "%s: added_tokens: \"%s\" has %zu bytes where %d are possible", name,
+                         error_quote(content->valuestring, t->n).text, t->n, ADDED_MAX_BYTES);
     gpt2q_status s = json_integer(item, "id", name, 0, MAX_ID, &id, &present, err);
     if (!s && !present)
         s = error_set(err, GPT2Q_FORMAT, "%s: added_tokens: \"%s\" has no id", name,

@@ -1,4 +1,5 @@
 #include "tokenizer/resolve_parts.h"
+#include "base/text.h"
 #include "tokenizer/vocabulary.h"
 #include <stdlib.h>
 #include <string.h>
@@ -161,12 +162,6 @@ static gpt2q_status add_named_key(struct resolver *r, const cJSON *map, const ch
     return push_named(r, t, err);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 /* Adds keys like image_token, which transformers does not define itself. */
 static gpt2q_status add_other_keys(struct resolver *r, const cJSON *object, const char *path, bool map,
                                    gpt2q_error *err)
@@ -175,7 +170,7 @@ static gpt2q_status add_other_keys(struct resolver *r, const cJSON *object, cons
     gpt2q_status s = GPT2Q_OK;
     cJSON_ArrayForEach(item, object)
     {
-        bool known = !ends_with(item->string, "_token");
+        bool known = !text_ends_with(item->string, "_token");
         for (size_t i = 0; i < N_NAMED; i++) known |= !strcmp(item->string, named_keys[i]);
         if (known || (!cJSON_IsString(item) && !cJSON_IsObject(item))) continue;
         struct listed_token t;

@@ -19,6 +19,7 @@ void scheduler_on_step(gpt2q_scheduler *s, scheduler_step_fn *fn, void *user);
 /* From now on prompts have passes of their own, before the next token of the rows that decode. First tokens come
  * sooner. A few rows of a large model are a little slower in all, for the weights are read once more. The more rows
  * decode the fewer tokens of prompts come between two of their tokens: n_chunk less 5/2 a row, but at least a
- * quarter. A pass counts an eighth at least. A few short prompts have a pass each. The answers are the same. It changes nothing for a padded cache. */
+ * quarter. A pass counts an eighth at least. A few short prompts have a pass each. The answers are the same. It
+ * changes nothing for a padded cache. */
 void scheduler_prompts_first(gpt2q_scheduler *s);
 #endif

@@ -3,6 +3,7 @@
 #include "model/locate.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include <dirent.h>
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -283,12 +284,9 @@ static gpt2q_status look_for(const char *cache, const char *repository, const ch
 static bool is_file_name(const char *name)
 {
     static const char *const ends[] = {".gguf", ".gpt2q", ".safetensors", ".bin"};
-    const size_t n = strlen(name);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        const size_t end = strlen(ends[i]);
-        if (n >= end && !strcmp(name + n - end, ends[i])) return true;
-    }
-    return false;
+    bool is = false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) is |= text_ends_with(name, ends[i]);
+    return is;
 }
 
 /* name: "name", "org/name", or "org/name:file" for one file of the cache. */

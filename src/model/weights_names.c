@@ -1,5 +1,6 @@
 /* One table has the names and shapes of GPT-2's tensors. The rest of the loader uses numbers. */
 #include "model/weights_names.h"
+#include "base/text.h"
 #include <assert.h>
 #include <string.h>
 
@@ -69,12 +70,6 @@ const char *weight_strip(const char *name)
     return strncmp(name, prefix, sizeof prefix - 1) == 0 ? name + sizeof prefix - 1 : name;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 static bool find_part(const char *name, enum weight_part begin, enum weight_part end, enum weight_part *part)
 {
     for (*part = begin; *part < end; ++*part) {
@@ -86,7 +81,8 @@ static bool find_part(const char *name, enum weight_part begin, enum weight_part
 enum weight_name weight_parse(const char *stripped, struct weight_id *id)
 {
     /* Causal masks, which old versions saved. "attn.c_attn.bias" ends otherwise. */
-    if (ends_with(stripped, ".attn.bias") || ends_with(stripped, ".attn.masked_bias")) return NAME_MASK;
+    if (text_ends_with(stripped, ".attn.bias") || text_ends_with(stripped, ".attn.masked_bias"))
+        return NAME_MASK;
     id->layer = 0;
     if (strncmp(stripped, "h.", 2) != 0) {
         return find_part(stripped, BLOCK_PARTS, PART_COUNT, &id->part) ? NAME_WEIGHT : NAME_OTHER;

@@ -209,7 +209,7 @@ static double watchdog_interval_s(void)
 
 static void watchdog(struct server *s, double now)
 {
-    if (now - s->watched_at < watchdog_interval_s() || !s->engine_runs) return;
+    if (now - s->watched_at < s->watchdog_s || !s->engine_runs) return;
     s->watched_at = now;
     if (engine_silent_s(&s->engine) < STUCK_S) notify_systemd("WATCHDOG=1");
 }
@@ -330,6 +330,7 @@ int serve_run(const struct serve_options *options)
     s->options = options;
     s->news.event = s->signals = s->loaded = -1;
     s->started_at = (double)time(NULL);
+    s->watchdog_s = watchdog_interval_s();
     int code = 1;
     gpt2q_status status = open_server(s, &err);
     if (!status && !task_start(&s->loader, load, s))

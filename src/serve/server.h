@@ -65,7 +65,8 @@ struct server {
     int signals; /* a signalfd */
     int n_stops, stop_signal;
     double started_at, stop_at, told_at, ticked_at, watched_at;
-    bool cut; /* something was not finished */
+    double watchdog_s; /* between two signs of life for systemd */
+    bool cut;          /* something was not finished */
     double cut_at;
     size_t n_visits; /* requests whose answers are not out */
 

@@ -1,5 +1,5 @@
 /* The scheduler: an answer belongs to its request and has the bits it has alone, for any batch, chunks,
- * threads, instruction set, cache and shared prefixes. Also: who waits, who is served, who is cancelled.
+ * threads, instruction set, cache and shared prefixes. Also: who waits and who is served.
  * The model is small and its prompts are ids, so thousands of requests take seconds. */
 #include "tests/covering.h"
 #include "tests/serving.h"
@@ -424,64 +424,7 @@ static void common_prefixes_are_computed_once(void **state)
     assert_int_equal(tokens_computed(false, true), 6 * (40 + 4)); /* the notes know no sharing */
 }
 
-/* ---- refusing, cancelling ---- */
-
-static void refuses_what_can_never_run(void **state)
-{
-    (void)state;
-    struct rng rng = {71};
-    gpt2q_error err;
-    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 2, .n_cache = 48});
-    struct question q = {.request = {0}};
-    struct answer a = {.n_ends = 0};
-    ask(&q, &rng, 30, 18);
-    q.answers = &a;
-    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_OK);
-    q.request.max_tokens = 19;
-    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_INVALID_ARGUMENT);
-    assert_string_equal(err.message, "prompt and completion need 49 positions but the cache has only 48");
-    q.request.max_tokens = 1;
-    for (int i = 1; i < 16; i++)
-        assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_OK);
-    assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q.request, NULL, &err), GPT2Q_QUEUE_FULL);
-    serve(&e, &q, 0, false);
-    assert_int_equal(a.n_ends, 16);
-    engine_close(&e);
-}
-
-static void cancels_where_it_waits_and_where_it_runs(void **state)
-{
-    (void)state;
-    struct rng rng = {81};
-    gpt2q_error err;
-    struct engine e = engine_open((struct settings){.scheme = "f32", .rows = 1});
-    struct question q[3] = {{.request = {0}}};
-    struct answer a[3][3] = {{{.n_ends = 0}}};
-    uint64_t id[3];
-    bool busy;
-    for (int i = 0; i < 3; i++) {
-        ask(&q[i], &rng, 5, 20);
-        q[i].request.n_samples = 3;
-        q[i].request.ignore_eos = true;
-        q[i].answers = a[i];
-        assert_int_equal(gpt2q_scheduler_submit(e.scheduler, &q[i].request, &id[i], &err), GPT2Q_OK);
-    }
-    for (int i = 0; i < 4; i++) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
-    assert_true(gpt2q_scheduler_cancel(e.scheduler, id[0])); /* a sample runs, two wait */
-    assert_true(gpt2q_scheduler_cancel(e.scheduler, id[1])); /* all wait */
-    assert_false(gpt2q_scheduler_cancel(e.scheduler, id[2] + 1));
-    assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 3; j++) {
-            assert_int_equal(a[i][j].n_ends, 1);
-            assert_int_equal(a[i][j].finish, GPT2Q_FINISH_CANCELLED);
-        }
-    assert_int_equal(a[0][0].n_ids, 4);
-    assert_false(gpt2q_scheduler_cancel(e.scheduler, id[0]));
-    while (busy) assert_int_equal(gpt2q_scheduler_step(e.scheduler, &busy, &err), GPT2Q_OK);
-    for (int j = 0; j < 3; j++) assert_int_equal(a[2][j].n_ids, 20);
-    engine_close(&e);
-}
+/* ---- freeing, threads ---- */
 
 /* A scheduler that is freed in the middle leaks nothing and calls no callback (the sanitizers check). */
 static void can_be_freed_at_any_step(void **state)
@@ -614,8 +557,6 @@ int main(void)
                                        cmocka_unit_test(few_prompts_do_not_wait_for_each_other),
                                        cmocka_unit_test(short_prompts_stop_nobody),
                                        cmocka_unit_test(common_prefixes_are_computed_once),
-                                       cmocka_unit_test(refuses_what_can_never_run),
-                                       cmocka_unit_test(cancels_where_it_waits_and_where_it_runs),
                                        cmocka_unit_test(can_be_freed_at_any_step),
                                        cmocka_unit_test(threads_submit_and_cancel)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,6 +135,7 @@ void machine_measure(struct machine *m, int first, int last)
 
 /* ---- making it ---- */
 
+#if defined(__linux__)
 /* What a file of the system says about a cache of a processor: the number its text begins with, and the letter behind it. */
 static bool cache_number(int cpu, const char *name, long *number, char *unit)
 {
@@ -146,6 +147,7 @@ static bool cache_number(int cpu, const char *name, long *number, char *unit)
     fclose(f);
     return n > 0;
 }
+#endif
 
 /* Bytes of all third-level caches that the processors of this process have; 0 where the system does not say. Each is known by the
  * first processor that shares it. */

@@ -120,11 +120,12 @@ static gpt2q_status want_shards(struct pull *p, const char *index, const char *t
         s = error_set(err, GPT2Q_FORMAT, "%s: weight_map: is no object that names the shards", index);
     for (item = s ? NULL : map->child; !s && item; item = item->next) {
         bool there;
-        if (!cJSON_IsString(item) || !is_shard_name(item->valuestring))
-            s = error_set(err, GPT2Q_FORMAT, "%s: weight_map: \"%.60s\" names no file beside it", index,
-                          cJSON_IsString(item) ? item->valuestring : item->string);
-        else if (!listed(p, item->valuestring))
-            s = want(p, item->valuestring, true, &there, err);
+        const char *name = cJSON_IsString(item) ? item->valuestring : item->string;
+        if (!cJSON_IsString(item) || !is_shard_name(name))
+            s = error_set(err, GPT2Q_FORMAT, "%s: weight_map: \"%s\" names no file beside it", index,
+                          error_quote(name, strlen(name)).text);
+        else if (!listed(p, name))
+            s = want(p, name, true, &there, err);
     }
     cJSON_Delete(document);
     return s;
