@@ -202,7 +202,8 @@ ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const 
         const uint8_t *codes = w->codes + (size_t)t->panel * w->panel_bytes + 64 * (size_t)v0;
         struct ahead ahead = t->ahead;
         vf total[CODE_ROWS * VECTORS];
-        for (int i = 0; i < tokens * VECTORS; i++) total[i] = vf_zero();
+        if (w->scheme.gran == QG_GROUP)
+            for (int i = 0; i < tokens * VECTORS; i++) total[i] = vf_zero();
         for (int g = 0; g < groups; g++)
             group_tile(t, g, v0, codes + (size_t)g * group_bytes, x, &ahead, total, two_planes, bits, rows,
                        vectors);

@@ -20,6 +20,7 @@
 #elif defined(GPT2Q_ISA_avx512vnni)
 #include "qtensor/group_matmul.isa.h"
 #include "qtensor/pair_matmul.isa.h"
+#include "qtensor/stretch_matmul.isa.h"
 
 #if defined(GPT2Q_ISA_amx)
 #include "qtensor/amx_matmul.isa.h"
@@ -37,7 +38,15 @@
 #define DOT_OTHER(name, bits)                                                                                \
     DOT_AMX(bits)                                                                                            \
     static void name##_groups(const struct tile *t, int rows) { group_rows(t, rows, bits); }                 \
-    static void name##_pairs(const struct tile *t, int rows) { pair_rows(t, rows, bits); }
+    static void name##_pairs(const struct tile *t, int rows) { pair_rows(t, rows, bits); }                   \
+    static __attribute__((noinline)) void name##_stretch(const struct stretch *s, int rows)                  \
+    {                                                                                                        \
+        TILE_DISPATCH(rows, stretch_tile(s, bits, R))                                                        \
+    }                                                                                                        \
+    static void name##_stretches(const struct tile *t, int rows)                                             \
+    {                                                                                                        \
+        stretch_rows(t, rows, name##_stretch, bits);                                                         \
+    }
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
     DOT_AMX_TAKES(bits)                                                                                      \
     if (pairs_take(w, x)) {                                                                                  \
@@ -46,6 +55,10 @@
     }                                                                                                        \
     if (group_takes(w, x)) {                                                                                 \
         for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_groups);                         \
+        return;                                                                                              \
+    }                                                                                                        \
+    if (stretches_take(w, x)) {                                                                              \
+        for_tiles(w, x, y, y_stride, p0, p1, STRETCH_SUMS, 1, name##_stretches);                             \
         return;                                                                                              \
     }
 #else

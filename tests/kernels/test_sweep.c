@@ -42,6 +42,7 @@ static struct sample draw(struct rng *rng)
     do {
         s.cols = rng_below(rng, 8) ? 8 * (1 + (int)rng_below(rng, 41))
                                    : odd[rng_below(rng, sizeof odd / sizeof *odd)];
+        if (!rng_below(rng, 8)) s.cols *= 4; /* more than a stretch of any way */
         assert_int_equal(scheme_parse(list[rng_below(rng, (uint32_t)count)], &s.scheme, NULL), GPT2Q_OK);
         if (s.scheme.gran == QG_GROUP && scheme_has_codes(s.scheme)) any_group(rng, &s.scheme, s.cols);
         s.kind = (enum activations)rng_below(rng, ACTIVATIONS_COUNT);
