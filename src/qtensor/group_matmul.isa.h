@@ -11,7 +11,7 @@
 #include "qtensor/params.isa.h"
 
 #define GROUP_INPUTS 1024 /* unpacked together, at most: 64 KB, of the second-level cache */
-#define GROUP_ROWS   96   /* rows that share them, at most */
+#define GROUP_ROWS   192  /* rows that share them, at most */
 #define GROUP_LEAST  48   /* rows: for fewer, unpacking costs as much as it saves */
 
 ALWAYS_INLINE bool group_takes(const struct qtensor *w, const struct qinput *x)

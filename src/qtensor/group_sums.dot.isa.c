@@ -19,6 +19,11 @@
         const vc xb = vc_broadcast(x##r + k);                                                                \
         EACH_VECTOR(SUM_DOT, r)                                                                              \
     }
+#define QUAD_DOTS                                                                                            \
+    {                                                                                                        \
+        const vc u0 = vc_load(codes), u1 = vc_load(codes + 64);                                              \
+        EACH_ROW(ROW_DOT)                                                                                    \
+    }
 #define TOTAL_LOAD(r, v) vf t##r##v = r < rows ? vf_load(b->totals[row + r] + v0 + 16 * v) : vf_zero();
 #define TOTAL_STORE(r, v)                                                                                    \
     if (r < rows) vf_store(b->totals[row + r] + v0 + 16 * v, t##r##v);
@@ -27,9 +32,12 @@
     if (r < rows && zero == QZERO_MINIMUM)                                                                   \
         t##r##v = vf_fma(vf_load(p->m + v0 + 16 * v), vf_set1((float)sums[r * stride]), t##r##v);
 
-/* 32 outputs from v0 on. Totals stay in registers: read and written after every group they would take twice as long as the products. */
+#define USUAL_GROUP 32 /* inputs: its products are unrolled, which leaves 3 % of them */
+
+/* 32 outputs from v0 on. Totals stay in registers: read and written after every group they would take twice as long as the products.
+ * `group` is 0 or the inputs of every group. */
 ALWAYS_INLINE void sums_half(const struct group_block *given, int row, int v0, const uint8_t *ahead,
-                             const enum qzero zero, const int rows)
+                             const enum qzero zero, const int group, const int rows)
 {
     const struct group_block copy = *given, *b = &copy; /* stores of vectors may alias what is given */
     const ptrdiff_t stride = (ptrdiff_t)b->sums_stride;
@@ -43,10 +51,10 @@ ALWAYS_INLINE void sums_half(const struct group_block *given, int row, int v0, c
         for (size_t i = 0; i < b->ahead_step; i += 64) prefetch_far(ahead + i);
         ahead += b->ahead_step;
         EACH_SUM(SUM_BEGIN)
-        for (const uint8_t *end = codes + 32 * b->group; codes < end; codes += 128, k += 4) {
-            const vc u0 = vc_load(codes), u1 = vc_load(codes + 64);
-            EACH_ROW(ROW_DOT)
-        }
+        const uint8_t *end = codes + 32 * (group ? group : b->group);
+#pragma GCC unroll 8
+        for (int i = 0; i < group / 4; i++, codes += 128, k += 4) QUAD_DOTS
+        for (; !group && codes < end; codes += 128, k += 4) QUAD_DOTS
         EACH_SUM(SUM_FINISH)
     }
     EACH_SUM(TOTAL_STORE)
@@ -54,15 +62,16 @@ ALWAYS_INLINE void sums_half(const struct group_block *given, int row, int v0, c
 
 /* Functions of their own, which need all registers. */
 #define SUMS_TILE(rows)                                                                                      \
-    SUMS_FUNCTION(rows, none, QZERO_NONE)                                                                    \
-    SUMS_FUNCTION(rows, point, QZERO_POINT)                                                                  \
-    SUMS_FUNCTION(rows, minimum, QZERO_MINIMUM)
-#define SUMS_FUNCTION(rows, name, zero)                                                                      \
+    SUMS_FUNCTION(rows, none, QZERO_NONE, 0)                                                                 \
+    SUMS_FUNCTION(rows, point, QZERO_POINT, 0)                                                               \
+    SUMS_FUNCTION(rows, minimum, QZERO_MINIMUM, 0)                                                           \
+    SUMS_FUNCTION(rows, usual, QZERO_NONE, USUAL_GROUP)
+#define SUMS_FUNCTION(rows, name, zero, group)                                                               \
     static __attribute__((noinline)) void sums_##rows##_##name(const struct group_block *b, int row,         \
                                                                const uint8_t *ahead)                         \
     {                                                                                                        \
-        sums_half(b, row, 0, ahead, zero, rows);                                                             \
-        sums_half(b, row, 32, ahead + b->ahead_step * (size_t)b->count, zero, rows);                         \
+        sums_half(b, row, 0, ahead, zero, group, rows);                                                      \
+        sums_half(b, row, 32, ahead + b->ahead_step * (size_t)b->count, zero, group, rows);                  \
     }
 SUMS_TILE(3)
 SUMS_TILE(4)
@@ -72,19 +81,20 @@ SUMS_TILE(6)
 typedef void sums_fn(const struct group_block *b, int row, const uint8_t *ahead);
 #define SUMS_ROW(rows)                                                                                       \
     {                                                                                                        \
-        sums_##rows##_none, sums_##rows##_point, sums_##rows##_minimum                                       \
+        sums_##rows##_none, sums_##rows##_point, sums_##rows##_minimum, sums_##rows##_usual                  \
     }
 
 void ISA(group_sums)(const struct group_block *b, int n)
 {
-    static sums_fn *const of_rows[][3] = {SUMS_ROW(3), SUMS_ROW(4), SUMS_ROW(5), SUMS_ROW(6)};
+    static sums_fn *const of_rows[][4] = {SUMS_ROW(3), SUMS_ROW(4), SUMS_ROW(5), SUMS_ROW(6)};
+    const int kind = b->zero == QZERO_NONE && b->group == USUAL_GROUP ? 3 : (int)b->zero;
     const uint8_t *ahead = b->ahead;
     for (int row = 0, rows; row < n; row += rows) {
         const int left = n - row;
         rows = left >= GROUP_TILE + GROUP_TILE / 2 || left == GROUP_TILE ? GROUP_TILE
                : left > GROUP_TILE                                       ? (left + 1) / 2
                                                                          : left;
-        of_rows[rows - GROUP_TILE / 2][b->zero](b, row, ahead);
+        of_rows[rows - GROUP_TILE / 2][kind](b, row, ahead);
         ahead += 2 * b->ahead_step * (size_t)b->count;
     }
 }

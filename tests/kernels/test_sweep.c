@@ -49,7 +49,7 @@ static struct sample draw(struct rng *rng)
     } while (!fits(s.scheme, s.cols) || !scheme_takes(s.scheme, s.kind));
     scheme_print(s.scheme, s.spec);
     s.rows = 1 + (int)rng_below(rng, 130);
-    s.n = 1 + (int)rng_below(rng, rng_below(rng, 8) ? 40 : 130);
+    s.n = 1 + (int)rng_below(rng, rng_below(rng, 8) ? 40 : rng_below(rng, 8) ? 130 : 420);
     s.parts = 1 + (int)rng_below(rng, 4);
     return s;
 }
