@@ -19,6 +19,7 @@
 #define QTENSOR_CODE_MATMUL_H
 #include "qtensor/layout.isa.h"
 #include "qtensor/params.isa.h"
+#include "qtensor/usual.isa.h"
 #include "qtensor/wide.isa.h"
 
 #define PAIRED_INPUTS 32 /* of which sums of nibbles, or less, in pairs are exact */
@@ -186,10 +187,10 @@ ALWAYS_INLINE const int8_t *plane(const struct qinput *x, const int8_t *codes, i
 }
 
 ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const int bits, const int rows,
-                               const int vectors)
+                               const int vectors, const bool usual)
 {
     struct tile_copy copy;
-    const struct tile *t = tile_copied(&copy, given);
+    const struct tile *t = usual_copied(&copy, given, usual, bits);
     const struct qtensor *w = t->w;
     const int groups = t->groups, tokens = two_planes ? rows / 2 : rows;
     const size_t group_bytes = LAYOUT_BYTES(t->group, bits);
@@ -212,14 +213,38 @@ ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const 
     }
 }
 
-/* `tokens` rows of x; byte rows are twice as many for i16. */
-ALWAYS_INLINE void code_tile(const struct tile *t, const int bits, const int tokens)
-{
-    enum { MOST = CODE_ROWS };
-    const int one = tokens < MOST ? tokens : MOST, two = 2 * tokens < MOST ? 2 * tokens : MOST;
-    if (t->x->kind == ACTIVATIONS_I8)
-        code_planes(t, false, bits, one, CODE_VECTORS(one));
-    else if (!WIDE_CODES && 2 * tokens <= MOST)
-        code_planes(t, true, bits, two, CODE_VECTORS(two));
-}
+/* A tile of `tokens` rows of x, if it may have so many, with one or two planes of bytes each. Functions of their own, which need all
+ * registers: in one large function gcc 12 keeps sums in memory here and there. */
+#define CODE_FUNCTION(name, bits, tokens, planes, which, usual)                                              \
+    static __attribute__((noinline)) void name##_tile_##tokens##x##planes##_##which(const struct tile *t)    \
+    {                                                                                                        \
+        enum { rows = planes * tokens };                                                                     \
+        if (rows <= CODE_ROWS && !(WIDE_CODES && planes == 2))                                               \
+            code_planes(t, planes == 2, bits, rows < CODE_ROWS ? rows : CODE_ROWS, CODE_VECTORS(rows),       \
+                        usual);                                                                              \
+    }
+#define CODE_FUNCTIONS(name, bits, tokens)                                                                   \
+    CODE_FUNCTION(name, bits, tokens, 1, any, false)                                                         \
+    CODE_FUNCTION(name, bits, tokens, 1, usual, true)                                                        \
+    CODE_FUNCTION(name, bits, tokens, 2, any, false)                                                         \
+    CODE_FUNCTION(name, bits, tokens, 2, usual, true)
+#define CODE_CASE(name, bits, tokens)                                                                        \
+    case tokens:                                                                                             \
+        if (t->x->kind == ACTIVATIONS_I8)                                                                    \
+            (is_usual(t, bits) ? name##_tile_##tokens##x1_usual : name##_tile_##tokens##x1_any)(t);          \
+        else                                                                                                 \
+            (is_usual(t, bits) ? name##_tile_##tokens##x2_usual : name##_tile_##tokens##x2_any)(t);          \
+        break;
+#define EACH_TOKENS(DO, name, bits)                                                                          \
+    DO(name, bits, 1)                                                                                        \
+    DO(name, bits, 2) DO(name, bits, 3) DO(name, bits, 4) DO(name, bits, 5) DO(name, bits, 6)
+/* NAME_tile */
+#define CODE_TILE(name, bits)                                                                                \
+    EACH_TOKENS(CODE_FUNCTIONS, name, bits)                                                                  \
+    static void name##_tile(const struct tile *t, int tokens)                                                \
+    {                                                                                                        \
+        switch (tokens) {                                                                                    \
+            EACH_TOKENS(CODE_CASE, name, bits)                                                               \
+        }                                                                                                    \
+    }
 #endif

@@ -37,28 +37,21 @@
 
 #define DOT_OTHER(name, bits)                                                                                \
     DOT_AMX(bits)                                                                                            \
-    static void name##_groups(const struct tile *t, int rows) { group_rows(t, rows, bits); }                 \
-    static void name##_pairs(const struct tile *t, int rows) { pair_rows(t, rows, bits); }                   \
-    static __attribute__((noinline)) void name##_stretch(const struct stretch *s, int rows)                  \
-    {                                                                                                        \
-        TILE_DISPATCH(rows, stretch_tile(s, bits, R))                                                        \
-    }                                                                                                        \
-    static void name##_stretches(const struct tile *t, int rows)                                             \
-    {                                                                                                        \
-        stretch_rows(t, rows, name##_stretch, bits);                                                         \
-    }
+    USUAL_WAY(name, group, bits)                                                                             \
+    USUAL_WAY(name, pair, bits)                                                                              \
+    STRETCH_TILE(name, bits)
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
     DOT_AMX_TAKES(bits)                                                                                      \
     if (pairs_take(w, x)) {                                                                                  \
-        for_tiles(w, x, y, y_stride, p0, p1, PAIR_ROWS, PAIR_TILE, name##_pairs);                            \
+        for_tiles(w, x, y, y_stride, p0, p1, PAIR_ROWS, PAIR_TILE, name##_pair);                             \
         return;                                                                                              \
     }                                                                                                        \
     if (group_takes(w, x)) {                                                                                 \
-        for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_groups);                         \
+        for_tiles(w, x, y, y_stride, p0, p1, GROUP_ROWS, GROUP_TILE, name##_group);                          \
         return;                                                                                              \
     }                                                                                                        \
     if (stretches_take(w, x)) {                                                                              \
-        for_tiles(w, x, y, y_stride, p0, p1, STRETCH_SUMS, 1, name##_stretches);                             \
+        for_tiles(w, x, y, y_stride, p0, p1, STRETCH_SUMS, 1, name##_stretch);                               \
         return;                                                                                              \
     }
 #else
@@ -68,12 +61,12 @@
 
 #define DOT_MATMUL(name, bits)                                                                               \
     DOT_OTHER(name, bits)                                                                                    \
-    static void name##_dots(const struct tile *t, int rows) { TILE_DISPATCH(rows, code_tile(t, bits, R)) }   \
+    CODE_TILE(name, bits)                                                                                    \
     void ISA(matmul_q_##name)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,    \
                               int p0, int p1)                                                                \
     {                                                                                                        \
         DOT_OTHER_TAKES(name, bits)                                                                          \
         for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, 1,      \
-                  name##_dots);                                                                              \
+                  name##_tile);                                                                              \
     }
 #endif

@@ -9,6 +9,7 @@
 #include "qtensor/group_sums.h"
 #include "qtensor/layout.isa.h"
 #include "qtensor/params.isa.h"
+#include "qtensor/usual.isa.h"
 
 #define GROUP_INPUTS 1024 /* unpacked together, at most: 64 KB, of the second-level cache */
 #define GROUP_ROWS   192  /* rows that share them, at most */
@@ -62,10 +63,10 @@ ALWAYS_INLINE void group_starts(int32_t (*to)[GROUP_COUNT], const struct group_b
 }
 
 /* One panel times n rows. */
-ALWAYS_INLINE void group_rows(const struct tile *given, int n, const int bits)
+ALWAYS_INLINE void group_rows(const struct tile *given, int n, bool usual, const int bits)
 {
     struct tile_copy copy;
-    const struct tile *t = tile_copied(&copy, given);
+    const struct tile *t = usual_copied(&copy, given, usual, bits);
     const struct qinput *x = t->x;
     const size_t stride = ((size_t)x->cols + 63) / 64 * 64;
     const int most = GROUP_INPUTS / t->group < GROUP_COUNT ? GROUP_INPUTS / t->group : GROUP_COUNT;

@@ -8,6 +8,7 @@
 #include "qtensor/layout.isa.h"
 #include "qtensor/pair_sums.h"
 #include "qtensor/params.isa.h"
+#include "qtensor/usual.isa.h"
 #include "qtensor/wide.isa.h"
 
 #define PAIR_ROWS 192 /* rows that share widened codes, at most */
@@ -109,10 +110,10 @@ ALWAYS_INLINE void pair_store(const struct tile *t, const struct pair_panel *pan
 }
 
 /* One panel times n rows. */
-ALWAYS_INLINE void pair_rows(const struct tile *given, int n, const int bits)
+ALWAYS_INLINE void pair_rows(const struct tile *given, int n, bool usual, const int bits)
 {
     struct tile_copy copy;
-    const struct tile *t = tile_copied(&copy, given);
+    const struct tile *t = usual_copied(&copy, given, usual, bits);
     const struct qinput *x = t->x;
     const int piece = pair_piece(t->w), pieces = pair_pieces(t->w), most = PAIR_INPUTS / piece;
     const int tiles = 2 * pieces * ((n + PAIR_TILE - 1) / PAIR_TILE);

@@ -58,11 +58,11 @@ ALWAYS_INLINE int stretch_begin(int n, int b, int blocks, int planes)
 }
 
 /* One panel times n rows. */
-ALWAYS_INLINE void stretch_rows(const struct tile *given, int n, void tile(const struct stretch *, int),
-                                const int bits)
+ALWAYS_INLINE void stretch_rows(const struct tile *given, int n, bool usual, const int bits,
+                                void tile(const struct stretch *, int))
 {
     struct tile_copy copy;
-    const struct tile *t = tile_copied(&copy, given);
+    const struct tile *t = usual_copied(&copy, given, usual, bits);
     const int planes = stretch_planes(t->x->kind), most = CODE_ROWS / planes, cols = t->w->cols,
               blocks = (n + most - 1) / most;
     const int inputs = (int)(STRETCH_BYTES / LAYOUT_BYTES(32, bits)) * 32;
@@ -93,4 +93,8 @@ ALWAYS_INLINE void stretch_rows(const struct tile *given, int n, void tile(const
             store_total(t, r, v, total);
         }
 }
+/* NAME_stretch */
+#define STRETCH_TILE(name, bits)                                                                             \
+    static __attribute__((noinline)) void name##_turn(const struct stretch *s, int rows){                    \
+        TILE_DISPATCH(rows, stretch_tile(s, bits, R))} USUAL_WAY(name, stretch, bits, name##_turn)
 #endif
