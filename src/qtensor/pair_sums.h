@@ -7,7 +7,7 @@
 #define PAIR_INPUTS 256 /* widened together, at most: 16 KB for 32 outputs, of the first-level cache */
 #define PAIR_GROUPS (PAIR_INPUTS / 8) /* the pieces of them, at most */
 /* Rows: for fewer, widening costs as much as it saves. Groups gain more, since both planes end as one sum. */
-#define PAIR_LEAST_GROUPS 16
+#define PAIR_LEAST_GROUPS 12
 #define PAIR_LEAST        48
 
 /* Pieces of a row: groups, or stretches of PAIR_INPUTS. Their sums fit int32. */
