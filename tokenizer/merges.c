@@ -3,6 +3,7 @@
  * tokenizers library. The order of merges is free: a pair may rank before the merges that make its parts. */
 #include "tokenizer/merges.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 /* Printable Latin-1 stands for itself. The other 68 bytes are, in order, U+0100 and the code points after
@@ -131,6 +132,11 @@ gpt2q_status merge_reader_line(struct merge_reader *r, const char *line, size_t 
 gpt2q_status merges_read_text(struct merge_reader *r, const char *text, size_t n, gpt2q_error *err)
 {
     static const char version[] = "#version";
+    if (text_is_utf16(text, n))
+        return error_set(err, GPT2Q_FORMAT, "%s: is text in UTF-16 where UTF-8 is expected", r->file);
+    if (text_has_mark(text, n))
+        return error_set(err, GPT2Q_FORMAT, "%s: begins with a byte order mark where a merge is expected",
+                         r->file);
     size_t lines = 1;
     for (size_t i = 0; i < n; i++) lines += text[i] == '\n';
     gpt2q_status s = merge_reader_create(r, lines, err);

@@ -1,5 +1,6 @@
 #include "app/line_reader.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -128,8 +129,8 @@ static bool skip_mark(struct line_reader *r)
     const char *text = r->buffer + r->begin;
     size_t n = r->end - r->begin;
     r->started = n >= 3 || r->at_end;
-    if (n >= 2 && (!memcmp(text, "\xFF\xFE", 2) || !memcmp(text, "\xFE\xFF", 2))) return false;
-    if (r->started && n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r->begin = r->scanned = r->begin + 3;
+    if (text_is_utf16(text, n)) return false;
+    if (r->started && text_has_mark(text, n)) r->begin = r->scanned = r->begin + 3;
     if (n && text[0] != '\xEF') r->started = true; /* a short line does not wait */
     return true;
 }

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/file_maps.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -133,14 +134,14 @@ gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, g
 gpt2q_status file_read_text(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
 {
     gpt2q_status s = file_read(path, limit, data, n, err);
-    if (s || *n < 2) return s;
-    if (!memcmp(*data, "\xFF\xFE", 2) || !memcmp(*data, "\xFE\xFF", 2)) {
+    if (s) return s;
+    if (text_is_utf16(*data, *n)) {
         mem_free(*data);
         *data = NULL;
         return error_set(err, GPT2Q_FORMAT, "%s: is text in UTF-16 where UTF-8 is expected",
                          strcmp(path, "-") ? path : "standard input");
     }
-    if (*n >= 3 && !memcmp(*data, "\xEF\xBB\xBF", 3)) {
+    if (text_has_mark(*data, *n)) {
         *n -= 3;
         memmove(*data, *data + 3, *n + 1);
     }

@@ -8,6 +8,7 @@
  * to the application, not to a library. */
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/utf8.h"
 #include <math.h>
 #include <stdio.h>
@@ -294,9 +295,21 @@ void json_when_out_of_memory(void (*handler)(void))
 
 /* ---- parsing ---- */
 
+/* What a text begins with that no JSON begins with, or NULL. Without a mark, UTF-16 shows as zeros beside ASCII. */
+static const char *foreign_beginning(const char *text, size_t n)
+{
+    const bool zeros_beside = n >= 4 && !text[0] != !text[1] && !text[0] == !text[2] && !text[1] == !text[3];
+    if (text_is_utf16(text, n) || zeros_beside) return "is text in UTF-16 where UTF-8 is expected";
+    return text_has_mark(text, n) ? "begins with a byte order mark" : NULL;
+}
+
 static gpt2q_status recognize(const char *text, size_t size, const char *name, bool wild, gpt2q_error *err)
 {
     struct scanner scanner = {.text = (const unsigned char *)text, .size = size, .wild = wild};
+    const char *foreign = foreign_beginning(text, size);
+    if (foreign)
+        return error_set(err, GPT2Q_FORMAT, "%s%snot valid JSON: %s", name ? name : "", name ? ": " : "",
+                         foreign);
     if (scan_document(&scanner)) return GPT2Q_OK;
     size_t line = 1, column = 1;
     for (size_t i = 0; i < scanner.at && i < size; i++, column++)

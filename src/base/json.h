@@ -1,7 +1,7 @@
 /* Strict JSON (RFC 8259) on top of cJSON: what cJSON lets pass is refused before it sees the text.
  *
  * The text need not be terminated; what follows the document must be white space. Refused, with the byte
- * offset or the key named: bytes that are not UTF-8, a NUL, "\u0000" in a string, unescaped control
+ * offset or the key named: a byte order mark, UTF-16, bytes that are not UTF-8, a NUL, "\u0000" in a string, unescaped control
  * characters, numbers that JSON does not know (01, 1., -.5), integers beyond 2^53 (a double would change
  * them), numbers beyond the range of a double, nesting deeper than 64, more than 4 million values (what
  * bounds the memory of a tree), duplicate keys of one object. */

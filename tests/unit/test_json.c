@@ -58,6 +58,22 @@ static void accepts_what_json_allows(void **state)
     cJSON_Delete(root);
 }
 
+/* Editors of Windows write such files. The sentence says what they are. */
+static void says_what_is_no_utf8(void **state)
+{
+    (void)state;
+    static const char mark[] = "\xEF\xBB\xBF{}", little[] = "\xFF\xFE{\0}\0", big[] = "\xFE\xFF\0{\0}",
+                      unmarked[] = "{\0}\0", unmarked_big[] = "\0{\0}";
+    static const char *const utf16 = "x.json: not valid JSON: is text in UTF-16 where UTF-8 is expected";
+    refused(mark, sizeof mark - 1, "x.json: not valid JSON: begins with a byte order mark");
+    refused(little, sizeof little - 1, utf16);
+    refused(big, sizeof big - 1, utf16);
+    refused(unmarked, sizeof unmarked - 1, utf16);
+    refused(unmarked_big, sizeof unmarked_big - 1, utf16);
+    refused("\0\0\0\0", 4, "expected a value at byte 0");
+    refused("\xEF\xBB", 2, "expected a value at byte 0");
+}
+
 static void refuses_what_cjson_lets_pass(void **state)
 {
     (void)state;
@@ -96,7 +112,6 @@ static void refuses_what_cjson_lets_pass(void **state)
                  {"\"\xE0\x9F\xBF\"", "UTF-8"},
                  {"\"\xF0\x8F\xBF\xBF\"", "UTF-8"},
                  {"\"\xE2\x82\"", "UTF-8"},
-                 {"\xEF\xBB\xBF{}", "expected a value"},
                  {"[1,]", "expected a value"},
                  {"{\"a\":1,}", "expected a string"},
                  {"{a:1}", "expected a string"},
@@ -285,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_what_json_allows),
+        cmocka_unit_test(says_what_is_no_utf8),
         cmocka_unit_test(refuses_what_cjson_lets_pass),
         cmocka_unit_test(bounds_depth),
         cmocka_unit_test(bounds_values),

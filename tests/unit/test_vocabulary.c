@@ -91,6 +91,8 @@ static void bad_merges(void **state)
     refused(v, "a \xFF\n", "M: line 1: U+FFFD is no character");
     refused(v, "xy z\n", "M: line 1: \"xy\" is not in the vocabulary");
     refused(v, "a yz\n", "M: line 1: \"yz\" is not in the vocabulary");
+    refused(v, "\xEF\xBB\xBF#version: 0.2\na b\n", "M: begins with a byte order mark");
+    refused(v, "\xFF\xFE#", "M: is text in UTF-16 where UTF-8 is expected");
     refused(v, "b a\n", "M: line 1: the result \"ba\" is not in the vocabulary");
 }
 
@@ -262,6 +264,8 @@ static void refused_beside(void **state)
     refused_with(config, "{\"added_tokens_decoder\":{\"300\":{\"content\":\"yy\"}}}",
                  "token \"yy\" has the id 300, but the tokenizers library numbers it 257");
     refused_with(config, "[]", "is not a JSON object");
+    refused_with(config, "\xEF\xBB\xBF{}",
+                 "tokenizer_config.json: not valid JSON: begins with a byte order mark");
     refused_with("added_tokens.json", "{\"y\":-1}", "token \"y\": the id must be an integer");
     vocab_with("");
     char text[1 << 15];

@@ -4,6 +4,7 @@
 #include "app/outputs.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -55,10 +56,9 @@ static void options(struct option_set *set)
 /* Whether it names a quantized model. A SPEC is never one: a file called "i8" is "./i8". */
 static bool names_file(const char *word)
 {
-    const size_t n = strlen(word);
     struct scheme scheme;
     if (!scheme_parse(word, &scheme, NULL)) return false;
-    return strchr(word, '/') || file_exists(word) || (n > 6 && !strcmp(word + n - 6, ".gpt2q"));
+    return strchr(word, '/') || file_exists(word) || text_ends_with(word, ".gpt2q");
 }
 
 /* Splits "i8@f32" in place. -a holds for schemes that can have integer activations. */

@@ -4,6 +4,7 @@
 #include "app/train/train.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "model/locate.h"
 #include "quantize/model_write.h"
 #include <stdio.h>
@@ -80,10 +81,9 @@ static int check_from(struct training *t)
 {
     const struct string_list *from = &opt.method.methods;
     for (size_t i = 0; i < from->n; i++) {
-        const size_t n = strlen(from->items[i]);
         const bool file =
             !is_method(from->items[i]) && (strchr(from->items[i], '/') || file_exists(from->items[i]) ||
-                                           (n > 6 && !strcmp(from->items[i] + n - 6, ".gpt2q")));
+                                           text_ends_with(from->items[i], ".gpt2q"));
         if (!file) continue;
         if (from->n > 1)
             return usage_error("--from %s: a file is a start by itself, without methods", from->items[i]);
