@@ -1,5 +1,6 @@
 /* gpt2q batch as its users meet it: three formats, bad lines, order, shards. */
 #include "tests/batch_files.h"
+#include <sys/wait.h>
 #include <signal.h>
 
 /* The answers of a run, one JSON document a line. */
@@ -401,6 +402,54 @@ static void shards_join(void **state)
     expect_same_file(at("want"), at("got"));
 }
 
+/* The same lines as --shard I/N, wherever a job says which I and N. */
+static void expect_place(const char *environment, const char *shard)
+{
+    char command[2048];
+    run_batch(0, "--quiet --force %s -o %s -n 1 --shard %s", at("in"), at("want"), shard);
+    snprintf(command, sizeof command,
+             "env %s %s batch --quiet --force %s -o %s -n 1 --shard auto -m models/tales-7m", environment,
+             getenv("GPT2Q") ? getenv("GPT2Q") : "./gpt2q", at("in"), at("got"));
+    if (system(command) != 0) fail_msg("%s", command);
+    expect_same_file(at("want"), at("got"));
+}
+
+static void expect_no_place(const char *environment, const char *message)
+{
+    char command[2048];
+    snprintf(command, sizeof command, "env %s %s batch x --shard auto 2>%s", environment,
+             getenv("GPT2Q") ? getenv("GPT2Q") : "./gpt2q", at("error"));
+    assert_int_equal(WEXITSTATUS(system(command)), 2);
+    size_t n;
+    char *text = read_text(at("error"), &n);
+    if (!strstr(text, message)) fail_msg("'%s' where '%s' is expected", text, message);
+    free(text);
+}
+
+static void shards_of_a_job(void **state)
+{
+    (void)state;
+    write_text(at("in"), "a\nb\nc\nd\ne\nf\ng\n");
+    expect_place("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=3", "2/3");
+    expect_place("PMI_RANK=0 PMI_SIZE=2", "1/2");
+    expect_place("SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2", "2/2");
+    expect_place("JOB_COMPLETION_INDEX=3 JOB_COMPLETIONS=4", "4/4");
+    expect_place(
+        "SLURM_ARRAY_TASK_ID=14 SLURM_ARRAY_TASK_MIN=10 SLURM_ARRAY_TASK_MAX=16 SLURM_ARRAY_TASK_COUNT=4 "
+        "SLURM_PROCID=0",
+        "3/4");
+    expect_place(
+        "SLURM_ARRAY_TASK_ID=2 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=2 SLURM_ARRAY_TASK_COUNT=2 "
+        "PMI_RANK=1 PMI_SIZE=2",
+        "4/4");
+    expect_no_place("SLURM_PROCID=0", "no variable of Slurm, Open MPI, PMI or Kubernetes");
+    expect_no_place("PMI_RANK=2 PMI_SIZE=2", "PMI_RANK is '2' and PMI_SIZE is '2'");
+    expect_no_place("JOB_COMPLETION_INDEX=0", "JOB_COMPLETION_INDEX is '0' and JOB_COMPLETIONS is ''");
+    expect_no_place(
+        "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=17 SLURM_ARRAY_TASK_COUNT=3",
+        "the 3 tasks of this array, from 1 to 17, are not evenly spaced");
+}
+
 static void wrong_usage(void **state)
 {
     (void)state;
@@ -437,6 +486,7 @@ int main(void)
                                        TEST(the_same_bytes_in_every_company),
                                        TEST(unordered_output_has_the_same_lines),
                                        TEST(shards_join),
+                                       TEST(shards_of_a_job),
                                        TEST(wrong_usage)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

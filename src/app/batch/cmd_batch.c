@@ -1,6 +1,7 @@
 /* gpt2q batch: continue a file of prompts. Options, and what a run needs; run.c serves. */
 #include "app/batch/fingerprint.h"
 #include "app/batch/run.h"
+#include "app/batch/shard.h"
 #include "app/commands.h"
 #include "app/common.h"
 #include "app/outputs.h"
@@ -49,8 +50,11 @@ static void options(struct option_set *set)
                                     "go on where an interrupted run into the same --output ended", 0, 0});
     option_add(set, (struct option){0, "force", OPTION_FLAG, &opt.force, NULL,
                                     "replace the answers that --output holds already", 0, 0});
-    option_add(set, (struct option){0, "shard", OPTION_STRING, &opt.shard, "I/N",
-                                    "answer lines I, I+N, I+2N ... only, counted from 1", 0, 0});
+    option_add(set,
+               (struct option){0, "shard", OPTION_STRING, &opt.shard, "I/N|auto",
+                               "answer lines I, I+N, I+2N ... only, counted from 1; auto: the place that "
+                               "Slurm, Open MPI, PMI or Kubernetes (with $JOB_COMPLETIONS) gives the process",
+                               0, 0});
     option_add(set,
                (struct option){0, "unordered", OPTION_FLAG, &opt.unordered, NULL,
                                "write answers as they are finished, not in the order of the input", 0, 0});
@@ -84,20 +88,6 @@ static int one_of(const char *option, const char *value, const char *const *word
     return usage_error("unknown --%s '%s': did you mean '%s'?", option, value, near ? near : words[0]);
 }
 
-static int parse_shard(struct batch_shard *shard)
-{
-    unsigned long long i, n;
-    int used = 0;
-    *shard = (struct batch_shard){.first = 0, .step = 1};
-    if (!opt.shard) return EXIT_DONE;
-    bool digits = opt.shard[strspn(opt.shard, "0123456789/")] == '\0';
-    if (!digits || sscanf(opt.shard, "%9llu/%9llu%n", &i, &n, &used) != 2 || opt.shard[used] || i < 1 ||
-        i > n)
-        return usage_error("--shard is '%s' where I/N with 1 <= I <= N is expected, as in 1/4", opt.shard);
-    *shard = (struct batch_shard){.first = i - 1, .step = n};
-    return EXIT_DONE;
-}
-
 static bool writes_file(void) { return opt.output && strcmp(opt.output, "-"); }
 
 static int check_options(int argc, char **argv, struct batch_shard *shard, enum batch_format *format,
@@ -113,7 +103,7 @@ static int check_options(int argc, char **argv, struct batch_shard *shard, enum 
     if (!code) code = model_options_check(&opt.model);
     if (!code) code = one_of("format", opt.format, formats, 4, &f);
     if (!code) code = one_of("cache", opt.cache, caches, 2, &cache);
-    if (!code) code = parse_shard(shard);
+    if (!code) code = shard_parse(opt.shard, shard);
     if (!code && opt.resume && !writes_file())
         code = usage_error("--resume needs --output FILE, the output to go on with");
     if (!code && opt.resume && opt.force) code = usage_error("--resume and --force exclude each other");
