@@ -145,7 +145,7 @@ int model_options_check(const struct model_options *o)
     for (size_t i = 0; i < o->overrides.n; i++) {
         const char *equals = strrchr(o->overrides.items[i], '=');
         struct scheme override;
-        if (!equals)
+        if (!equals || equals == o->overrides.items[i])
             return usage_error("--tensor is '%s' where GLOB=SPEC is expected", o->overrides.items[i]);
         if (scheme_parse(equals + 1, &override, &err)) return usage_error("%s", err.message);
     }

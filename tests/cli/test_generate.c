@@ -196,6 +196,7 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "unknown instruction set", "generate --isa avx1024 x");
     expect_failure(2, "--truncate is 'right'", "generate --truncate right x");
     expect_failure(2, "GLOB=SPEC", "generate --tensor h.0 x");
+    expect_failure(2, "--tensor is '=i8' where GLOB=SPEC", "generate --tensor =i8 x");
     struct cli alone = cli_run(" ");
     assert_int_equal(alone.code, 2);
     assert_non_null(strstr(alone.out, "Usage: gpt2q COMMAND"));
