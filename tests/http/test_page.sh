@@ -142,6 +142,14 @@ try:
         width(px, scheme)
         assert run("document.documentElement.scrollWidth") <= px, run("document.documentElement.scrollWidth")
         picture("page-%d-%s.png" % (px, scheme))
+    # The frame of a difference is one box, wherever lines end: the space before a word does not get a box of its own.
+    run("lanes[1].tokens.forEach(t => markWord(t.element, true))")
+    assert run("lanes.map(l => l.text.textContent).join('|')") == before
+    split = run("""[...document.querySelectorAll('.word')].filter(e => e.textContent.trim() && (e.getClientRects().length != 1 ||
+        getComputedStyle(e).outlineStyle != 'solid')).map(e => e.textContent)""")
+    assert not split, split
+    run("markDivergence()")
+    assert run("document.querySelectorAll('.word').length") == len([n for _, _, n in marks if n]), "marks are left over"
     # Stop stops, and the server's rows are free.
     width(1280)
     run("max_tokens.value = 500, document.getElementById('form').requestSubmit()")

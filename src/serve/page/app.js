@@ -172,13 +172,22 @@ class Lane {
 
 // ---- what differs, what was likely ----
 
+// The frame stands around the word alone: where a line ends before it, the space stays behind on the line above.
+function markWord(token, marked) {
+  const text = token.textContent, [, before, word, after] = /^(\s*)(.*?)(\s*)$/s.exec(text);
+  token.classList.toggle('diverged', marked);
+  if (!marked) token.textContent = text;
+  else if (word) token.replaceChildren(before, element('span', 'word', word), after);
+  else token.replaceChildren(element('span', 'word', text));
+}
+
 // The first place where a lane made another token than the first lane.
 function markDivergence() {
   const reference = lanes[0];
   for (const lane of lanes.slice(1)) {
     const at = lane.tokens.findIndex((t, i) => i < reference.tokens.length && t.id !== reference.tokens[i].id);
     lane.tokens.forEach((t, i) => {
-      t.element.classList.toggle('diverged', i === at);
+      if (t.element.classList.contains('diverged') !== (i === at)) markWord(t.element, i === at);
       t.element.classList.toggle('after', at >= 0 && i > at);
     });
     lane.box.dataset.divergence = at;
