@@ -3,6 +3,7 @@
 #include "base/file_writer.h"
 #include "base/memory.h"
 #include "base/task.h"
+#include "base/terminal_text.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -319,6 +320,13 @@ static void close_server(struct server *s)
     log_close(&s->log);
 }
 
+static void complain(const char *message)
+{
+    char safe[4 * sizeof(gpt2q_error)];
+    terminal_text(safe, sizeof safe, message, strlen(message));
+    fprintf(stderr, "gpt2q serve: %s\n", safe);
+}
+
 int serve_run(const struct serve_options *options)
 {
     gpt2q_error err = {0};
@@ -336,8 +344,7 @@ int serve_run(const struct serve_options *options)
     if (!status && !task_start(&s->loader, load, s))
         status = error_set(&err, GPT2Q_OUT_OF_MEMORY, "the system gives no thread");
     if (!status) code = run(s);
-    if (status || s->load_error.status)
-        fprintf(stderr, "gpt2q serve: %s\n", status ? err.message : s->load_error.message);
+    if (status || s->load_error.status) complain(status ? err.message : s->load_error.message);
     close_server(s);
     mem_free(s);
     return code;

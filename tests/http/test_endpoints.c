@@ -299,6 +299,8 @@ static void wrong_usage(void **state)
     (void)state;
     expect_failure(2, "--port", "serve --port x");
     expect_failure(2, "--chat", "serve --chat ml");
+    expect_failure(1, "--host \\x1b[31m can be reached",
+                   "serve --host \"$(printf '\\033[31m')\""); /* no escapes */
     expect_failure(2, "nothing to listen on", "serve --port none");
     expect_failure(2, "needs keys", "serve --cors '*'");
     expect_failure(1, "can be reached from other machines", "serve --host 0.0.0.0 --port 0");
