@@ -72,58 +72,6 @@ const char *scheme_help(char text[SCHEME_HELP_MAX])
     return text;
 }
 
-/* ---- the nearest SPEC ---- */
-
-struct nearest {
-    const char *wanted;
-    char text[SPEC_MAX + 1];
-    int distance;
-};
-
-static void nearest_try(struct nearest *best, const char *candidate)
-{
-    int distance = (int)edit_distance(best->wanted, candidate);
-    if (distance >= best->distance) return;
-    best->distance = distance;
-    snprintf(best->text, sizeof best->text, "%s", candidate);
-}
-
-/* Tries every SPEC, short forms first, so that a tie suggests the shorter one. */
-static void nearest_spec(const char *wanted, struct nearest *best)
-{
-    static const char *const grans[] = {"", ":tensor", ":channel", ":input", ":g16", ":g32", ":g64", ":g128"};
-    char cut[SPEC_MAX + 1], candidate[SPEC_MAX + 1];
-    snprintf(cut, sizeof cut, "%.*s", SPEC_MAX, wanted);
-    best->wanted = cut;
-    best->distance = SPEC_MAX + 1;
-    for (int f = 0; f < QF_COUNT; f++) nearest_try(best, format_facts[f].name);
-    nearest_try(best, "notes");
-    for (int f = 0; f < QF_COUNT; f++)
-        for (size_t g = 0; format_facts[f].has_codes && scheme_takes_group((enum qformat)f) &&
-                           g < sizeof grans / sizeof *grans;
-             g++)
-            for (int grid = -1; grid < (format_facts[f].has_levels ? 0 : QGRID_NOTES); grid++) {
-                const int n = snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name,
-                                       grans[g], grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
-                nearest_try(best, candidate);
-                if (format_facts[f].has_levels || strncmp(grans[g], ":g", 2) != 0) continue;
-                snprintf(candidate + n, sizeof candidate - (size_t)n, ":f32");
-                nearest_try(best, candidate);
-            }
-}
-
-static gpt2q_status unknown_scheme(const char *spec, gpt2q_error *err)
-{
-    struct nearest best;
-    char specs[SCHEME_HELP_MAX];
-    nearest_spec(spec, &best);
-    if ((size_t)best.distance * 2 >= strlen(spec) + 1) /* nothing is near */
-        return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown scheme \"%s\": a scheme is %s", spec,
-                         scheme_help(specs));
-    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown scheme \"%s\"; did you mean \"%s\"?", spec,
-                     best.text);
-}
-
 /* ---- parsing ---- */
 
 /* Whether the field at *at is `name`; if so *at moves behind it and its colon. */
@@ -174,7 +122,8 @@ static gpt2q_status take_details(const char *spec, const char **at, struct schem
     return GPT2Q_OK;
 }
 
-gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err)
+/* scheme_parse; of a SPEC that is unknown it sets *unknown and no error. */
+static gpt2q_status read_spec(const char *spec, struct scheme *out, bool *unknown, gpt2q_error *err)
 {
     const char *at = spec;
     struct scheme s = {.grid = QGRID_ABSMAX};
@@ -185,13 +134,15 @@ gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err
     if (strcmp(spec, "fp8") == 0) at = format_facts[QF_E4M3].name;
     int format = 0;
     while (format < QF_COUNT && !take(&at, format_facts[format].name)) format++;
-    if (format == QF_COUNT) return unknown_scheme(spec, err);
+    *unknown = format == QF_COUNT;
+    if (*unknown) return GPT2Q_INVALID_ARGUMENT;
     s.format = (enum qformat)format;
     s.gran = format_facts[format].gran;
     s.group = format_facts[format].group;
     gpt2q_status status = scheme_has_codes(s) ? take_details(spec, &at, &s, err) : GPT2Q_OK;
     if (status) return status;
-    if (*at) return unknown_scheme(spec, err);
+    *unknown = *at != '\0';
+    if (*unknown) return GPT2Q_INVALID_ARGUMENT;
     if (scheme_has_codes(s) && s.grid == QGRID_ABSMAX && !scheme_has_absmax(s.format))
         return error_set(
             err, GPT2Q_INVALID_ARGUMENT,
@@ -199,4 +150,65 @@ gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err
             1 << format_facts[format].bits, format_facts[format].name);
     *out = s;
     return GPT2Q_OK;
+}
+
+/* ---- the nearest SPEC ---- */
+
+struct nearest {
+    const char *wanted;
+    char text[SPEC_MAX + 1];
+    int distance;
+};
+
+static void nearest_try(struct nearest *best, const char *candidate)
+{
+    int distance = (int)edit_distance(best->wanted, candidate);
+    struct scheme read;
+    bool unknown;
+    if (distance >= best->distance || read_spec(candidate, &read, &unknown, NULL)) return;
+    best->distance = distance;
+    snprintf(best->text, sizeof best->text, "%s", candidate);
+}
+
+/* Tries every SPEC, and some that are none, short forms first, so that a tie suggests the shorter one. */
+static void nearest_spec(const char *wanted, struct nearest *best)
+{
+    static const char *const grans[] = {"", ":tensor", ":channel", ":input", ":g16", ":g32", ":g64", ":g128"};
+    char cut[SPEC_MAX + 1], candidate[SPEC_MAX + 1];
+    snprintf(cut, sizeof cut, "%.*s", SPEC_MAX, wanted);
+    best->wanted = cut;
+    best->distance = SPEC_MAX + 1;
+    for (int f = 0; f < QF_COUNT; f++) nearest_try(best, format_facts[f].name);
+    nearest_try(best, "notes");
+    for (int f = 0; f < QF_COUNT; f++)
+        for (size_t g = 0; format_facts[f].has_codes && scheme_takes_group((enum qformat)f) &&
+                           g < sizeof grans / sizeof *grans;
+             g++)
+            for (int grid = -1; grid < (format_facts[f].has_levels ? 0 : QGRID_NOTES); grid++) {
+                const int n = snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name,
+                                       grans[g], grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
+                nearest_try(best, candidate);
+                if (format_facts[f].has_levels || strncmp(grans[g], ":g", 2) != 0) continue;
+                snprintf(candidate + n, sizeof candidate - (size_t)n, ":f32");
+                nearest_try(best, candidate);
+            }
+}
+
+static gpt2q_status unknown_scheme(const char *spec, gpt2q_error *err)
+{
+    struct nearest best;
+    char specs[SCHEME_HELP_MAX];
+    nearest_spec(spec, &best);
+    if ((size_t)best.distance * 2 >= strlen(spec) + 1) /* nothing is near */
+        return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown scheme \"%s\": a scheme is %s", spec,
+                         scheme_help(specs));
+    return error_set(err, GPT2Q_INVALID_ARGUMENT, "unknown scheme \"%s\"; did you mean \"%s\"?", spec,
+                     best.text);
+}
+
+gpt2q_status scheme_parse(const char *spec, struct scheme *out, gpt2q_error *err)
+{
+    bool unknown = false;
+    const gpt2q_status status = read_spec(spec, out, &unknown, err);
+    return unknown ? unknown_scheme(spec, err) : status;
 }

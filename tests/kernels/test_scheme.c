@@ -50,6 +50,12 @@ static void expect_refused(const char *spec, const char *part)
     gpt2q_error err;
     assert_int_equal(scheme_parse(spec, &s, &err), GPT2Q_INVALID_ARGUMENT);
     if (!strstr(err.message, part)) fail_msg("\"%s\" says: %s", spec, err.message);
+    /* What is suggested is a SPEC itself. */
+    const char *said = strstr(err.message, "did you mean \"");
+    char suggested[SCHEME_TEXT_MAX];
+    if (!said) return;
+    assert_int_equal(sscanf(said, "did you mean \"%31[^\"]", suggested), 1);
+    if (scheme_parse(suggested, &s, &err)) fail_msg("\"%s\" suggests \"%s\"", spec, suggested);
 }
 
 static void test_refused_with_the_nearest(void **state)
@@ -61,6 +67,10 @@ static void test_refused_with_the_nearest(void **state)
     expect_refused("fp16", "did you mean \"f16\"?");
     expect_refused("I8", "did you mean \"i8\"?");
     expect_refused("i8:chanel", "did you mean \"i8:channel\"?");
+    expect_refused("nf4:channel", "did you mean \"i4:channel\"?"); /* nf4 has groups only */
+    expect_refused("nf4:tensr", "did you mean");
+    expect_refused("i2:absmx", "did you mean");
+    expect_refused("mxfp4:g32", "did you mean");
     expect_refused("i4:g32:afine", "did you mean \"i4:g32:affine\"?");
     expect_refused("i8:absmax:channel", "did you mean");
     expect_refused("i8:", "did you mean \"i8\"?");
