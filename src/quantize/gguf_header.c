@@ -1,6 +1,7 @@
 #include "quantize/gguf_header.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include <string.h>
 
 #define COUNTS_AT 8 /* after magic and version: of tensors, of keys */
@@ -77,8 +78,15 @@ void gguf_put_bool(struct gguf_header *h, const char *key, bool value)
 
 void gguf_put_text(struct gguf_header *h, const char *key, const char *text, size_t n)
 {
+    size_t length;
+    char *clean = utf8_sanitize(text, n, &length);
+    if (!clean) {
+        h->failed = true;
+        return;
+    }
     put_key(h, key, GGUF_STRING);
-    gguf_put_string(h, text, n);
+    gguf_put_string(h, clean, length);
+    mem_free(clean);
 }
 
 void gguf_put_array(struct gguf_header *h, const char *key, enum gguf_value type, uint64_t n)

@@ -14,6 +14,7 @@ void gguf_header_begin(struct gguf_header *h);
 void gguf_put_integer(struct gguf_header *h, const char *key, uint32_t value);
 void gguf_put_float(struct gguf_header *h, const char *key, float value);
 void gguf_put_bool(struct gguf_header *h, const char *key, bool value);
+/* Broken UTF-8 (names of files may be any bytes) becomes U+FFFD: readers refuse it. */
 void gguf_put_text(struct gguf_header *h, const char *key, const char *text, size_t n);
 /* An array of n elements of a type; the elements follow, by gguf_put_string or gguf_put_u32. */
 void gguf_put_array(struct gguf_header *h, const char *key, enum gguf_value type, uint64_t n);

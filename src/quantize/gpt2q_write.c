@@ -4,6 +4,7 @@
 #include "quantize/gpt2q_write.h"
 #include "base/crc32.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "model/config.h"
 #include "model/gpt2q_file.h"
 #include "model/gpt2q_tokenizer.h"
@@ -164,11 +165,12 @@ static gpt2q_status describe_weights(struct gpt2q_writer *w, const struct quanti
 
 /* ---- metadata ---- */
 
+/* Names of files and directories may be any bytes. A header is UTF-8, so broken ones become U+FFFD. */
 static bool add_metadata(struct gpt2q_writer *w, const char *key, const char *name, const char *value)
 {
     struct st_metadata *m = &w->metadata[w->n_metadata++];
-    size_t n = strlen(key) + strlen(name) + 1;
-    *m = (struct st_metadata){.key = mem_alloc(n), .value = mem_strdup(value)};
+    size_t n = strlen(key) + strlen(name) + 1, length;
+    *m = (struct st_metadata){.key = mem_alloc(n), .value = utf8_sanitize(value, strlen(value), &length)};
     if (m->key) snprintf(m->key, n, "%s%s", key, name);
     return m->key && m->value;
 }
