@@ -277,7 +277,7 @@ int method_run(const struct method_options *o, const struct method_plan *plan, c
     if (s == GPT2Q_CANCELLED) return signal_exit_code();
     if (s) return failed(&err);
     out->seconds = clock_seconds() - shown.started_at;
-    q->method = method_plan_print(plan, out->method, sizeof out->method);
+    q->method = method_plan_print(plan, out->method);
     q->calibration = out->calibration;
     q->prepared = out->result.prepared;
     q->static_scales = out->result.static_scales;

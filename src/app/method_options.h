@@ -19,8 +19,8 @@ int method_options_plan(const struct method_options *o, struct method_plan *plan
 struct method_run {
     struct methods_result result;
     struct calibration text;
-    char method[256];  /* for the file's metadata */
-    char *calibration; /* likewise, NULL: none */
+    char method[METHOD_TEXT_MAX]; /* for the file's metadata */
+    char *calibration;            /* likewise, NULL: none */
     cJSON *reports;
     double seconds;
 };

@@ -1,5 +1,6 @@
 #include "methods/plan.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const method_names[METHOD_COUNT] = {"rtn", "mse", "imatrix", "gptq", "hqq", "awq", "smoothquant"};
@@ -74,26 +75,48 @@ bool method_plan_needs_text(const struct method_plan *p)
            p->static_percent > 0.0;
 }
 
-const char *method_plan_print(const struct method_plan *p, char *text, size_t size)
+/* As 15 digits if they are read as x, else as 17. */
+static const char *print_number(double x, char text[32])
+{
+    snprintf(text, 32, "%.15g", x);
+    if (strtod(text, NULL) != x) snprintf(text, 32, "%.17g", x);
+    return text;
+}
+
+/* "ln,v,mlp", as --awq-sites takes them. */
+static const char *print_sites(int sites, char text[32])
+{
+    static const char *const names[] = {"ln", "v", "mlp"};
+    text[0] = '\0';
+    for (int i = 0; i < 3; i++)
+        if (sites & 1 << i) {
+            if (text[0]) strcat(text, ",");
+            strcat(text, names[i]);
+        }
+    return text;
+}
+
+const char *method_plan_print(const struct method_plan *p, char text[METHOD_TEXT_MAX])
 {
     size_t n = 0;
+    char a[32], b[32], c[32];
     text[0] = '\0';
-#define ADD(...) (n < size ? n += (size_t)snprintf(text + n, size - n, __VA_ARGS__) : n)
+#define ADD(...) (n < METHOD_TEXT_MAX ? n += (size_t)snprintf(text + n, METHOD_TEXT_MAX - n, __VA_ARGS__) : n)
     for (int i = 0; i < p->n_folds; i++) {
         ADD("%s ", method_names[p->folds[i]]);
         if (p->folds[i] == METHOD_AWQ)
-            ADD("sites=%s%s%s ", p->awq_sites & AWQ_LN ? "ln," : "", p->awq_sites & AWQ_V ? "v," : "",
-                p->awq_sites & AWQ_MLP ? "mlp" : "");
+            ADD("sites=%s ", print_sites(p->awq_sites, a));
         else
-            ADD("alpha=%g ", p->smooth_alpha);
+            ADD("alpha=%s ", print_number(p->smooth_alpha, a));
     }
     ADD("%s", method_names[p->rounding]);
     if (p->rounding == METHOD_HQQ) ADD(" iters=%d", p->hqq_iterations);
     if (p->rounding == METHOD_GPTQ)
-        ADD(" damp=%g act-order=%s true-sequential=%s qep=%g refine=%d search=%s head-damp=%g", p->damp,
-            p->act_order ? "on" : "off", p->true_sequential ? "on" : "off", p->qep, p->refine,
-            p->search > 0 || (p->search < 0 && p->qep > 0.0) ? "on" : "off", p->head_damp);
-    if (p->static_percent > 0.0) ADD(" static=%g", p->static_percent);
+        ADD(" damp=%s act-order=%s true-sequential=%s qep=%s refine=%d search=%s head-damp=%s",
+            print_number(p->damp, a), p->act_order ? "on" : "off", p->true_sequential ? "on" : "off",
+            print_number(p->qep, b), p->refine,
+            p->search > 0 || (p->search < 0 && p->qep > 0.0) ? "on" : "off", print_number(p->head_damp, c));
+    if (p->static_percent > 0.0) ADD(" static=%s", print_number(p->static_percent, a));
 #undef ADD
     return text;
 }

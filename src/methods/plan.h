@@ -37,9 +37,10 @@ struct method_plan method_plan_default(void); /* rtn */
 gpt2q_status method_plan_parse(struct method_plan *p, const char *const *names, size_t n, gpt2q_error *err);
 /* Whether the plan needs inputs of the model. */
 bool method_plan_needs_text(const struct method_plan *p);
-/* Writes "awq gptq damp=0.01 ..." with every option that matters into text (size bytes), for the file's
- * metadata. Returns text. */
-const char *method_plan_print(const struct method_plan *p, char *text, size_t size);
+#define METHOD_TEXT_MAX 256 /* the longest plan, with all digits of its numbers */
+/* Writes "awq gptq damp=0.01 ..." with every option that matters, for the file's metadata. Numbers have as many
+ * digits as the same plan needs to be made again. Returns text. */
+const char *method_plan_print(const struct method_plan *p, char text[METHOD_TEXT_MAX]);
 /* Whether such a text of a file names a method that folds factors into other tensors. */
 bool method_text_folds(const char *text);
 static inline bool method_plan_is_plain(const struct method_plan *p)

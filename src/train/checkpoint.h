@@ -20,7 +20,7 @@ void history_free(struct history *h);
 
 /* What a run was asked for, in words: an option or a file, and its value. */
 struct run_option {
-    char key[64], value[192];
+    char key[64], value[256];
 };
 
 gpt2q_status checkpoint_write(const char *path, const struct trainer *t, const struct history *h,

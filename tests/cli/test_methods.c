@@ -128,6 +128,64 @@ static void a_file_says_how_it_was_made(void **state)
     cli_free(&c);
 }
 
+/* The text of a file's metadata, for inspect. */
+static void expect_method(const char *file, const char *method)
+{
+    char arguments[512];
+    snprintf(arguments, sizeof arguments, "inspect %s/%s --json", directory, file);
+    cJSON *doc = expect_json(arguments);
+    assert_string_equal(item(doc, "method")->valuestring, method);
+    cJSON_Delete(doc);
+}
+
+/* What the file says is enough to make it again: the same options give the same plan. */
+static void numbers_have_all_their_digits(void **state)
+{
+    (void)state;
+    expect_exit(
+        0,
+        "quantize -m %s -q i4:g8:affine --method awq --awq-sites v,ln --method smoothquant "
+        "--smooth-alpha 0.33333333333333331 --method gptq --damp 0.012345678 --head-damp "
+        "0.098765432109876541 "
+        "--qep 0.12345678901234568 --act-order off --true-sequential off --refine 16 --search off "
+        "--static 99.9999999 --calibrate-tokens 64 --calibrate %s/text.txt -o %s/digits.gpt2q --quiet",
+        directory, directory, directory);
+    expect_method("digits.gpt2q",
+                  "awq sites=ln,v smoothquant alpha=0.33333333333333331 gptq damp=0.012345678 act-order=off "
+                  "true-sequential=off qep=0.12345678901234568 refine=16 search=off "
+                  "head-damp=0.098765432109876539 static=99.9999999");
+}
+
+/* Model and text have names that are no UTF-8. What is written says so with U+FFFD, and is read again. */
+static void names_of_any_bytes(void **state)
+{
+    static const char *const files[] = {"named.gpt2q", "named.gguf"};
+    char path[512], arguments[1024];
+    (void)state;
+    snprintf(path, sizeof path, "%s/name\xff", directory);
+    if (symlink(directory, path)) fail_msg("no link");
+    snprintf(path, sizeof path, "%s/text\xff.txt", directory);
+    copy((snprintf(arguments, sizeof arguments, "%s/text.txt", directory), arguments), "text\xff.txt");
+    for (size_t i = 0; i < 2; i++) {
+        expect_exit(
+            0,
+            "quantize -m '%s/name\xff' -q i8:g32:absmax --force --method imatrix --calibrate-tokens 64 "
+            "--calibrate '%s' -o %s/%s --quiet",
+            directory, path, directory, files[i]);
+        expect_exit(0, "inspect %s/%s --check", directory, files[i]);
+        expect_exit(0, "generate -m %s/%s --ids 1 -n 1 --quiet", directory, files[i]);
+    }
+    snprintf(arguments, sizeof arguments, "inspect %s/named.gpt2q --json", directory);
+    cJSON *doc = expect_json(arguments);
+    assert_non_null(strstr(item(doc, "calibration")->valuestring, " text\xEF\xBF\xBD.txt sha256 "));
+    cJSON_Delete(doc);
+    expect_exit(0,
+                "train -m '%s/name\xff' -q i8 --text '%s' --steps 1 --batch-tokens 32 --window 16 -o "
+                "%s/named.gpt2q --quiet",
+                directory, path, directory);
+    expect_exit(0, "inspect %s/named.gpt2q --check", directory);
+}
+
 /* ---- planted outliers: in every block of tales-7m channel 17 of ln_1 and 101 of ln_2 times 20, the consumers' columns divided by
  * 20: the same function in float32 ---- */
 
@@ -392,6 +450,8 @@ int main(void)
         cmocka_unit_test(sums_are_those_of_the_standard),
         cmocka_unit_test(files_are_the_same_to_the_byte),
         cmocka_unit_test(a_file_says_how_it_was_made),
+        cmocka_unit_test(numbers_have_all_their_digits),
+        cmocka_unit_test(names_of_any_bytes),
         cmocka_unit_test(outliers_hurt_integers_and_methods_help),
         cmocka_unit_test(new_activations_have_the_same_bits),
         cmocka_unit_test(methods_are_explained),

@@ -112,7 +112,7 @@ static void write_name(FILE *f, const char *name) { html_text(f, name, strlen(na
 
 static void write_head(FILE *f, const struct training *t)
 {
-    char scheme[SCHEME_TEXT_MAX], plan[192], scales[64];
+    char scheme[SCHEME_TEXT_MAX], plan[METHOD_TEXT_MAX], scales[64];
     const struct trainer_options *o = &t->trainer.options;
     fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>",
@@ -126,7 +126,7 @@ static void write_head(FILE *f, const struct training *t)
             scheme_print(t->quantizer.base, scheme), t->trainer.step, o->steps, o->windows * o->window);
     write_name(f, t->from_file                     ? last_part(t->from_file)
                   : method_plan_is_plain(&t->plan) ? "the weights as they are"
-                                                   : method_plan_print(&t->plan, plan, sizeof plan));
+                                                   : method_plan_print(&t->plan, plan));
     fprintf(f, "; scales %s; learning rate %g", t->grids.count ? training_scales(t, scales) : "none",
             o->rate);
     for (size_t i = 0; i < t->text.n_texts; i++) {

@@ -64,11 +64,11 @@ static void note_texts(struct training *t, const char *option, const struct cali
 static int note_from(struct training *t)
 {
     gpt2q_error err;
-    char plan[192], sum[SHA256_TEXT], *data;
+    char plan[METHOD_TEXT_MAX], sum[SHA256_TEXT], *data;
     size_t n;
     struct sha256 hash;
     if (!t->from_file) {
-        note(t, "--from", "%s", method_plan_print(&t->plan, plan, sizeof plan));
+        note(t, "--from", "%s", method_plan_print(&t->plan, plan));
         note_texts(t, "--calibrate", &t->methods.text);
         if (t->methods.text.n_texts)
             note(t, "calibration", "%d windows of %d tokens", t->methods.text.windows,

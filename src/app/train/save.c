@@ -16,15 +16,15 @@
 static int describe(struct training *t)
 {
     const struct trainer_options *o = &t->trainer.options;
-    char plan[192] = "", scales[64];
+    char plan[METHOD_TEXT_MAX + 2] = "", scales[64];
     size_t size = 256, n;
     if (t->from_file)
         snprintf(plan, sizeof plan, "%.160s, ", last_part(t->from_file));
     else if (!method_plan_is_plain(&t->plan)) {
-        char text[188];
-        snprintf(plan, sizeof plan, "%s, ", method_plan_print(&t->plan, text, sizeof text));
+        char text[METHOD_TEXT_MAX];
+        snprintf(plan, sizeof plan, "%s, ", method_plan_print(&t->plan, text));
     }
-    snprintf(t->method, sizeof t->method, "%strain loss=%s steps=%d of %d tokens=%d lr=%g scales=%s", plan,
+    snprintf(t->method, sizeof t->method, "%strain loss=%s steps=%d of %d tokens=%d lr=%.12g scales=%s", plan,
              t->kl ? "kl" : "ce", t->trainer.step, o->steps, o->windows * o->window, o->rate,
              training_scales(t, scales));
     for (size_t i = 0; i < t->text.n_texts; i++)
@@ -179,7 +179,7 @@ static cJSON *path_json(const char *path)
 void training_json(const struct training *t)
 {
     const struct trainer_options *o = &t->trainer.options;
-    char scheme[SCHEME_TEXT_MAX], plan[192];
+    char scheme[SCHEME_TEXT_MAX], plan[METHOD_TEXT_MAX];
     const int steps = t->trainer.step - t->first_step;
     cJSON *doc = cJSON_CreateObject(), *losses = cJSON_CreateArray();
     cJSON_AddItemToObject(doc, "model", path_json(t->path));
@@ -188,7 +188,7 @@ void training_json(const struct training *t)
     cJSON_AddStringToObject(doc, "scheme", scheme_print(t->quantizer.base, scheme));
     cJSON_AddItemToObject(doc, "from",
                           t->from_file ? path_json(t->from_file)
-                                       : cJSON_CreateString(method_plan_print(&t->plan, plan, sizeof plan)));
+                                       : cJSON_CreateString(method_plan_print(&t->plan, plan)));
     cJSON_AddStringToObject(doc, "scales",
                             !t->grids.count       ? "none"
                             : t->grids.every == 0 ? "learned"

@@ -46,7 +46,7 @@ struct training {
     bool checkpoint_failed;     /* said once; the run goes on */
     double started_at, seconds; /* of training */
     int first_step;             /* after a resume */
-    char method[320];           /* for the file's metadata */
+    char method[448];           /* for the file's metadata */
     char *calibration;
     uint64_t file_bytes, bytes;
 };
