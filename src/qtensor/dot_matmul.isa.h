@@ -37,8 +37,8 @@
 
 #define DOT_OTHER(name, bits)                                                                                \
     DOT_AMX(bits)                                                                                            \
-    USUAL_WAY(name, group, bits)                                                                             \
-    USUAL_WAY(name, pair, bits)                                                                              \
+    USUAL_WAY(name, group, group_rows, bits)                                                                 \
+    USUAL_WAY(name, pair, pair_rows, bits)                                                                   \
     STRETCH_TILE(name, bits)
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
     DOT_AMX_TAKES(bits)                                                                                      \

@@ -8,6 +8,7 @@
 #ifndef QTENSOR_FLOAT_MATMUL_H
 #define QTENSOR_FLOAT_MATMUL_H
 #include "qtensor/chain_block.isa.h"
+#include "qtensor/turns.isa.h"
 
 /* Vector v of the outputs' chains, as it is stored. */
 ALWAYS_INLINE vf float_finish(const struct tile *t, int v, vf chain)
@@ -21,6 +22,21 @@ ALWAYS_INLINE vf float_finish(const struct tile *t, int v, vf chain)
 #endif
 }
 
+/* Goes on with the chains over the inputs [k, k1), whose weights begin at w. */
+ALWAYS_INLINE void float_chains(vf acc[TILE_ROWS][VECTORS], const FLOAT_ELEMENT *w, const float *const *x,
+                                int k, int k1, struct ahead *ahead, const int rows, const int vectors)
+{
+    for (; k < k1; k++, w += PANEL) {
+        vf wk[VECTORS];
+        for (int v = 0; v < vectors; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
+        if (k % (4 / (int)sizeof *w) == 0) fetch_ahead(ahead); /* once for 256 bytes */
+        for (int r = 0; r < rows; r++) {
+            vf xk = vf_set1(x[r][k]);
+            for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(wk[v], xk, acc[r][v]);
+        }
+    }
+}
+
 ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int vectors)
 {
     const float *x[TILE_ROWS];
@@ -32,15 +48,7 @@ ALWAYS_INLINE void float_tile(const struct tile *t, const int rows, const int ve
         vf acc[TILE_ROWS][VECTORS];
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_zero();
-        for (int k = 0; k < t->w->cols; k++, w += PANEL) {
-            vf wk[VECTORS];
-            for (int v = 0; v < vectors; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
-            if (k % (4 / (int)sizeof *w) == 0) fetch_ahead(&ahead); /* once for 256 bytes */
-            for (int r = 0; r < rows; r++) {
-                vf xk = vf_set1(x[r][k]);
-                for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(wk[v], xk, acc[r][v]);
-            }
-        }
+        float_chains(acc, w, x, 0, t->w->cols, &ahead, rows, vectors);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++) store_outputs(t, r, v0 + v, float_finish(t, v0 + v, acc[r][v]));
     }
@@ -76,47 +84,34 @@ static void float_block(const struct tile *t, int n)
 #endif
 
 #if VF_REGISTERS >= 32
-/* Tiles that take turns over stretches of a panel, as in stretch_matmul.isa.h, if the panel is too large for the second-level cache.
- * Chains rest in memory between stretches, which rounds nothing. */
-#define FLOAT_TURNS   48                  /* rows, at most */
-#define FLOAT_STRETCH ((size_t)128 << 10) /* bytes: it and the next one are in the second-level cache */
+#define FLOAT_TURNS   48          /* rows that take turns (turns.isa.h), at most */
+#define FLOAT_STRETCH (128 << 10) /* bytes: a stretch and the next one are in the second-level cache */
 
+struct float_rows {
+    const float *x[FLOAT_TURNS];
+    _Alignas(64) float chains[FLOAT_TURNS][PANEL];
+};
+
+/* If the panel is too large for the second-level cache. */
 ALWAYS_INLINE bool float_takes_turns(const struct qtensor *w, const struct qinput *x)
 {
     return w->panel_bytes > AHEAD_PANEL_MOST && x->end - x->begin > TILE_ROWS;
 }
 
-/* Some rows from x on over the inputs [k, k1), whose weights begin at w; chains [rows][64]. */
-struct float_turn {
-    const FLOAT_ELEMENT *w;
-    int k, k1;
-    const float *const *x;
-    float (*chains)[PANEL];
-    struct ahead ahead;
-};
-
-ALWAYS_INLINE void float_turn_of(const struct float_turn *turn, const int rows)
+ALWAYS_INLINE void float_turn_of(const struct turn *turn, const int rows)
 {
-    const FLOAT_ELEMENT *w = turn->w;
-    const float *const *x = turn->x;
-    const int k1 = turn->k1;
+    struct float_rows *of = turn->rows;
+    float(*chains)[PANEL] = of->chains + turn->row;
     struct ahead ahead = turn->ahead;
     vf acc[TILE_ROWS][VECTORS];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) acc[r][v] = vf_load(turn->chains[r] + 16 * v);
-    for (int k = turn->k; k < k1; k++, w += PANEL) {
-        vf wk[VECTORS];
-        for (int v = 0; v < VECTORS; v++) wk[v] = FLOAT_LOAD(w + 16 * v);
-        if (k % (4 / (int)sizeof *w) == 0) fetch_ahead(&ahead); /* once for 256 bytes */
-        for (int r = 0; r < rows; r++) {
-            vf xk = vf_set1(x[r][k]);
-            for (int v = 0; v < VECTORS; v++) acc[r][v] = vf_fma(wk[v], xk, acc[r][v]);
-        }
-    }
+        for (int v = 0; v < VECTORS; v++) acc[r][v] = vf_load(chains[r] + 16 * v);
+    float_chains(acc, (const FLOAT_ELEMENT *)turn->codes, of->x + turn->row, turn->k, turn->k1, &ahead, rows,
+                 VECTORS);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) vf_store(turn->chains[r] + 16 * v, acc[r][v]);
+        for (int v = 0; v < VECTORS; v++) vf_store(chains[r] + 16 * v, acc[r][v]);
 }
-static __attribute__((noinline)) void float_turn(const struct float_turn *turn, int rows)
+static __attribute__((noinline)) void float_turn(const struct turn *turn, int rows)
 {
     TILE_DISPATCH(rows, float_turn_of(turn, R))
 }
@@ -126,25 +121,14 @@ static void float_turns(const struct tile *given, int n)
 {
     struct tile_copy copy;
     const struct tile *t = tile_copied(&copy, given);
-    const int blocks = (n + TILE_ROWS - 1) / TILE_ROWS, cols = t->w->cols;
-    const int inputs = (int)(FLOAT_STRETCH / PANEL / sizeof(FLOAT_ELEMENT));
-    const FLOAT_ELEMENT *w = (const FLOAT_ELEMENT *)(t->w->codes + (size_t)t->panel * t->w->panel_bytes);
-    _Alignas(64) float chains[FLOAT_TURNS][PANEL];
-    const float *x[FLOAT_TURNS];
-    memset(chains, 0, (size_t)n * sizeof chains[0]);
-    for (int r = 0; r < n; r++) x[r] = tile_input(t, r);
-    for (int k = 0; k < cols; k += inputs, w += (size_t)inputs * PANEL) {
-        const int k1 = k + inputs < cols ? k + inputs : cols;
-        struct ahead ahead = {
-            .at = (const uint8_t *)w + FLOAT_STRETCH, .step = 256 / (size_t)blocks, .is_share = true};
-        for (int b = 0, r = 0, r1; b < blocks; b++, r = r1, ahead.at += FLOAT_STRETCH / (size_t)blocks) {
-            r1 = block_begin(n, b + 1, blocks, 1);
-            float_turn(&(struct float_turn){w, k, k1, x + r, chains + r, ahead}, r1 - r);
-        }
-    }
+    struct float_rows rows;
+    memset(rows.chains, 0, (size_t)n * sizeof rows.chains[0]);
+    for (int r = 0; r < n; r++) rows.x[r] = tile_input(t, r);
+    for_turns(t, n, TILE_ROWS, FLOAT_STRETCH / PANEL / (int)sizeof(FLOAT_ELEMENT), FLOAT_STRETCH, &rows,
+              float_turn);
     for (int r = 0; r < n; r++)
         for (int v = 0; v < VECTORS; v++)
-            store_outputs(t, r, v, float_finish(t, v, vf_load(chains[r] + 16 * v)));
+            store_outputs(t, r, v, float_finish(t, v, vf_load(rows.chains[r] + 16 * v)));
 }
 #endif
 

@@ -32,10 +32,10 @@
     if (r < rows && zero == QZERO_MINIMUM)                                                                   \
         t##r##v = vf_fma(vf_load(p->m + v0 + 16 * v), vf_set1((float)sums[r * stride]), t##r##v);
 
-#define USUAL_GROUP 32 /* inputs: its products are unrolled, which leaves 3 % of them */
+#define UNROLLED_GROUP 32 /* inputs: products of such groups are unrolled, which saves 3 % of their time */
 
 /* 32 outputs from v0 on. Totals stay in registers: read and written after every group they would take twice as long as the products.
- * `group` is 0 or the inputs of every group. */
+ * `group` is the inputs of every group as a constant, or 0: b->group says it. */
 ALWAYS_INLINE void sums_half(const struct group_block *given, int row, int v0, const uint8_t *ahead,
                              const enum qzero zero, const int group, const int rows)
 {
@@ -65,7 +65,7 @@ ALWAYS_INLINE void sums_half(const struct group_block *given, int row, int v0, c
     SUMS_FUNCTION(rows, none, QZERO_NONE, 0)                                                                 \
     SUMS_FUNCTION(rows, point, QZERO_POINT, 0)                                                               \
     SUMS_FUNCTION(rows, minimum, QZERO_MINIMUM, 0)                                                           \
-    SUMS_FUNCTION(rows, usual, QZERO_NONE, USUAL_GROUP)
+    SUMS_FUNCTION(rows, unrolled, QZERO_NONE, UNROLLED_GROUP)
 #define SUMS_FUNCTION(rows, name, zero, group)                                                               \
     static __attribute__((noinline)) void sums_##rows##_##name(const struct group_block *b, int row,         \
                                                                const uint8_t *ahead)                         \
@@ -81,13 +81,13 @@ SUMS_TILE(6)
 typedef void sums_fn(const struct group_block *b, int row, const uint8_t *ahead);
 #define SUMS_ROW(rows)                                                                                       \
     {                                                                                                        \
-        sums_##rows##_none, sums_##rows##_point, sums_##rows##_minimum, sums_##rows##_usual                  \
+        sums_##rows##_none, sums_##rows##_point, sums_##rows##_minimum, sums_##rows##_unrolled               \
     }
 
 void ISA(group_sums)(const struct group_block *b, int n)
 {
     static sums_fn *const of_rows[][4] = {SUMS_ROW(3), SUMS_ROW(4), SUMS_ROW(5), SUMS_ROW(6)};
-    const int kind = b->zero == QZERO_NONE && b->group == USUAL_GROUP ? 3 : (int)b->zero;
+    const int kind = b->zero == QZERO_NONE && b->group == UNROLLED_GROUP ? 3 : (int)b->zero;
     const uint8_t *ahead = b->ahead;
     for (int row = 0, rows; row < n; row += rows) {
         const int left = n - row;

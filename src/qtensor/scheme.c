@@ -160,6 +160,7 @@ struct nearest {
     int distance;
 };
 
+/* A candidate that is no SPEC is passed over. */
 static void nearest_try(struct nearest *best, const char *candidate)
 {
     int distance = (int)edit_distance(best->wanted, candidate);
@@ -170,7 +171,7 @@ static void nearest_try(struct nearest *best, const char *candidate)
     snprintf(best->text, sizeof best->text, "%s", candidate);
 }
 
-/* Tries every SPEC, and some that are none, short forms first, so that a tie suggests the shorter one. */
+/* Tries every combination, short forms first, so that a tie suggests the shorter one. */
 static void nearest_spec(const char *wanted, struct nearest *best)
 {
     static const char *const grans[] = {"", ":tensor", ":channel", ":input", ":g16", ":g32", ":g64", ":g128"};
@@ -181,14 +182,11 @@ static void nearest_spec(const char *wanted, struct nearest *best)
     for (int f = 0; f < QF_COUNT; f++) nearest_try(best, format_facts[f].name);
     nearest_try(best, "notes");
     for (int f = 0; f < QF_COUNT; f++)
-        for (size_t g = 0; format_facts[f].has_codes && scheme_takes_group((enum qformat)f) &&
-                           g < sizeof grans / sizeof *grans;
-             g++)
-            for (int grid = -1; grid < (format_facts[f].has_levels ? 0 : QGRID_NOTES); grid++) {
+        for (size_t g = 0; g < sizeof grans / sizeof *grans; g++)
+            for (int grid = -1; grid < QGRID_NOTES; grid++) {
                 const int n = snprintf(candidate, sizeof candidate, "%s%s%s%s", format_facts[f].name,
                                        grans[g], grid < 0 ? "" : ":", grid < 0 ? "" : grid_names[grid]);
                 nearest_try(best, candidate);
-                if (format_facts[f].has_levels || strncmp(grans[g], ":g", 2) != 0) continue;
                 snprintf(candidate + n, sizeof candidate - (size_t)n, ":f32");
                 nearest_try(best, candidate);
             }

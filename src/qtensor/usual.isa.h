@@ -1,5 +1,5 @@
 /* The usual scheme of a format: an absolute maximum for each channel of 8-bit codes, for each group of others. A kernel that takes it
- * as a constant spares the end of each sum some decisions, which are a tenth of the time of few inputs. */
+ * as a constant spares the end of each sum some decisions. */
 #ifndef QTENSOR_USUAL_H
 #define QTENSOR_USUAL_H
 #include "qtensor/tile.isa.h"
@@ -27,19 +27,18 @@ ALWAYS_INLINE const struct tile *usual_copied(struct tile_copy *to, const struct
     return &to->t;
 }
 
-/* NAME_WAY(tile, rows): WAY_rows(tile, rows, usual, bits, ...) in a function for each of both. */
-#define USUAL_WAY(name, way, ...)                                                                            \
+/* NAME_WAY(tile, rows): panel(tile, rows, usual, bits), in a function for each of both. */
+#define USUAL_WAY(name, way, panel, bits)                                                                    \
     static __attribute__((noinline)) void name##_##way##_any(const struct tile *t, int rows)                 \
     {                                                                                                        \
-        way##_rows(t, rows, false, __VA_ARGS__);                                                             \
+        panel(t, rows, false, bits);                                                                         \
     }                                                                                                        \
     static __attribute__((noinline)) void name##_##way##_usual(const struct tile *t, int rows)               \
     {                                                                                                        \
-        way##_rows(t, rows, true, __VA_ARGS__);                                                              \
+        panel(t, rows, true, bits);                                                                          \
     }                                                                                                        \
     static void name##_##way(const struct tile *t, int rows)                                                 \
     {                                                                                                        \
-        (is_usual(t, USUAL_FIRST(__VA_ARGS__, 0)) ? name##_##way##_usual : name##_##way##_any)(t, rows);     \
+        (is_usual(t, bits) ? name##_##way##_usual : name##_##way##_any)(t, rows);                            \
     }
-#define USUAL_FIRST(first, ...) first
 #endif

@@ -6,6 +6,7 @@
 #include "base/terminal_text.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,18 @@
 #define LAST_S     1.0 /* for clients whose answers are cut to be told so */
 #define WATCHDOG_S 5.0
 #define STUCK_S    60.0 /* an engine that makes no step for so long is stuck */
+
+/* Writes a line to stderr. Names in it may be any bytes. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+    char text[sizeof(gpt2q_error) + 64], safe[4 * sizeof text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    terminal_text(safe, sizeof safe, text, strlen(text));
+    fprintf(stderr, "%s\n", safe);
+}
 
 /* ---- loading, on a thread of its own: probes are answered meanwhile ---- */
 
@@ -67,8 +80,8 @@ static void say_ready(struct server *s)
         char more[32] = "";
         if (s->n_lanes > 1) snprintf(more, sizeof more, " and %zu more", s->n_lanes - 1);
         if (!s->options->quiet)
-            fprintf(stderr, "listening on %s (%s, %s@%s, %d rows%s)\n", s->listening.where[i], l->id,
-                    gpt2q_model_scheme(l->model), l->activations, (int)s->options->rows, more);
+            say("listening on %s (%s, %s@%s, %d rows%s)", s->listening.where[i], l->id,
+                gpt2q_model_scheme(l->model), l->activations, (int)s->options->rows, more);
         log_event(&s->log, level_of_file(s), "ready", "listening on %s", s->listening.where[i]);
     }
 }
@@ -320,13 +333,6 @@ static void close_server(struct server *s)
     log_close(&s->log);
 }
 
-static void complain(const char *message)
-{
-    char safe[4 * sizeof(gpt2q_error)];
-    terminal_text(safe, sizeof safe, message, strlen(message));
-    fprintf(stderr, "gpt2q serve: %s\n", safe);
-}
-
 int serve_run(const struct serve_options *options)
 {
     gpt2q_error err = {0};
@@ -344,7 +350,7 @@ int serve_run(const struct serve_options *options)
     if (!status && !task_start(&s->loader, load, s))
         status = error_set(&err, GPT2Q_OUT_OF_MEMORY, "the system gives no thread");
     if (!status) code = run(s);
-    if (status || s->load_error.status) complain(status ? err.message : s->load_error.message);
+    if (status || s->load_error.status) say("gpt2q serve: %s", status ? err.message : s->load_error.message);
     close_server(s);
     mem_free(s);
     return code;

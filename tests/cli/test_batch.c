@@ -443,8 +443,12 @@ static void shards_of_a_job(void **state)
         "PMI_RANK=1 PMI_SIZE=2",
         "4/4");
     expect_no_place("SLURM_PROCID=0", "no variable of Slurm, Open MPI, PMI or Kubernetes");
-    expect_no_place("PMI_RANK=2 PMI_SIZE=2", "PMI_RANK is '2' and PMI_SIZE is '2'");
-    expect_no_place("JOB_COMPLETION_INDEX=0", "JOB_COMPLETION_INDEX is '0' and JOB_COMPLETIONS is ''");
+    expect_no_place("PMI_RANK=2 PMI_SIZE=2", "PMI_RANK is 2 and PMI_SIZE is 2 where a place");
+    expect_no_place("JOB_COMPLETION_INDEX=0", "JOB_COMPLETIONS is '' where a number");
+    expect_no_place("SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_COUNT=2", "SLURM_ARRAY_TASK_MIN is ''");
+    expect_no_place(
+        "SLURM_ARRAY_TASK_ID=9 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=2 SLURM_ARRAY_TASK_COUNT=2",
+        "SLURM_ARRAY_TASK_ID is 9 where 1 to 2");
     expect_no_place(
         "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=17 SLURM_ARRAY_TASK_COUNT=3",
         "the 3 tasks of this array, from 1 to 17, are not evenly spaced");

@@ -10,45 +10,44 @@ struct place { /* of `count` places, from 0 on; count 0: none is named */
     uint64_t index, count;
 };
 
-static bool read_number(const char *text, uint64_t *out)
+static int read_variable(const char *name, uint64_t *out)
 {
-    const size_t n = text ? strspn(text, "0123456789") : 0;
-    if (n == 0 || n > MOST_DIGITS || text[n]) return false;
+    const char *text = getenv(name) ? getenv(name) : "";
+    const size_t n = strspn(text, "0123456789");
+    if (n == 0 || n > MOST_DIGITS || text[n])
+        return usage_error("--shard auto: the variable %s is '%s' where a number is expected", name, text);
     *out = strtoull(text, NULL, 10);
-    return true;
-}
-
-static int contradiction(const char *index, const char *count)
-{
-    const char *i = getenv(index), *n = getenv(count);
-    return usage_error(
-        "--shard auto: %s is '%s' and %s is '%s' where a place and a larger count are expected", index,
-        i ? i : "", count, n ? n : "");
+    return EXIT_DONE;
 }
 
 /* A variable that counts from 0, and the one that says how many there are. */
 static int read_rank(const char *index, const char *count, struct place *place)
 {
     struct place found = {0, 0};
-    if (!getenv(index)) return EXIT_DONE;
-    if (!read_number(getenv(index), &found.index) || !read_number(getenv(count), &found.count) ||
-        found.index >= found.count)
-        return contradiction(index, count);
+    int code = read_variable(index, &found.index);
+    if (!code) code = read_variable(count, &found.count);
+    if (code) return code;
+    if (found.index >= found.count)
+        return usage_error(
+            "--shard auto: %s is %llu and %s is %llu where a place and a larger count are expected", index,
+            (unsigned long long)found.index, count, (unsigned long long)found.count);
     *place = found;
     return EXIT_DONE;
 }
 
 static int read_array(struct place *place)
 {
-    uint64_t id, first, last, count, step = 1;
-    if (!getenv("SLURM_ARRAY_TASK_ID")) return EXIT_DONE;
-    if (!read_number(getenv("SLURM_ARRAY_TASK_ID"), &id) ||
-        !read_number(getenv("SLURM_ARRAY_TASK_MIN"), &first) ||
-        !read_number(getenv("SLURM_ARRAY_TASK_MAX"), &last) ||
-        !read_number(getenv("SLURM_ARRAY_TASK_COUNT"), &count) || id < first || id > last)
-        return contradiction("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT");
+    uint64_t id = 0, first = 0, last = 0, count = 0, step = 1;
+    int code = read_variable("SLURM_ARRAY_TASK_ID", &id);
+    if (!code) code = read_variable("SLURM_ARRAY_TASK_MIN", &first);
+    if (!code) code = read_variable("SLURM_ARRAY_TASK_MAX", &last);
+    if (!code) code = read_variable("SLURM_ARRAY_TASK_COUNT", &count);
+    if (code) return code;
+    if (id < first || id > last)
+        return usage_error("--shard auto: SLURM_ARRAY_TASK_ID is %llu where %llu to %llu is expected",
+                           (unsigned long long)id, (unsigned long long)first, (unsigned long long)last);
     if (count > 1) step = (last - first) / (count - 1);
-    if (step == 0 || first + (count - 1) * step != last || (id - first) % step)
+    if (count == 0 || step == 0 || first + (count - 1) * step != last || (id - first) % step)
         return usage_error(
             "--shard auto: the %llu tasks of this array, from %llu to %llu, are not evenly spaced: "
             "an array such as 1-%llu is expected",
@@ -65,10 +64,11 @@ static int read_surroundings(struct batch_shard *out)
                                            {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"},
                                            {"JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"}};
     struct place task = {0, 0}, rank = {0, 0};
-    int code = read_array(&task);
+    int code = getenv("SLURM_ARRAY_TASK_ID") ? read_array(&task) : EXIT_DONE;
     for (size_t i = 0; i < sizeof ranks / sizeof *ranks && !code && !rank.count; i++) {
         /* A script of sbatch has the place of its first process, but is no step. */
         if (!strcmp(ranks[i][0], "SLURM_PROCID") && !getenv(ranks[i][1])) continue;
+        if (!getenv(ranks[i][0])) continue;
         code = read_rank(ranks[i][0], ranks[i][1], &rank);
     }
     if (code) return code;
