@@ -201,6 +201,13 @@ static void connection_open(struct http_server *s, struct MHD_Connection *mhd, v
     c->too_many = ++s->n_connections > s->limits.connections || (s->limits.connections_of_ip && of_one_ip(c));
 }
 
+static void take_off_leaving(struct connection *c)
+{
+    struct connection **at = &c->server->leaving;
+    while (*at != c) at = &(*at)->next_leaving;
+    *at = c->next_leaving;
+}
+
 static void connection_ended(struct http_server *s, void **context)
 {
     struct connection *c = *context;
@@ -212,6 +219,7 @@ static void connection_ended(struct http_server *s, void **context)
     else
         s->connections = c->next;
     if (c->next) c->next->previous = c->previous;
+    if (c->leaving) take_off_leaving(c);
     epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->fd, NULL); /* before libmicrohttpd closes it */
     s->n_connections--;
     s->ended_one = true;

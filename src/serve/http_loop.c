@@ -48,12 +48,19 @@ static void look_for_progress(struct http_request *r, double now)
     r->waiting_since = now;
 }
 
+/* All that a client sent before it left was read: the rest of its request never comes. */
+static bool is_cut_off(const struct connection *c)
+{
+    int unread = 0;
+    return c->left && !(c->request && c->request->complete) && !ioctl(c->fd, FIONREAD, &unread) && !unread;
+}
+
 static void check_connection(struct connection *c, double now)
 {
     const struct http_limits *l = &c->server->limits;
     struct http_request *r = c->request;
     if (r) look_for_progress(r, now);
-    if (c->left && (!r || !r->complete)) { /* all it sent was read; the rest never comes */
+    if (is_cut_off(c)) {
         shutdown(c->fd, SHUT_RDWR);
     } else if (!r) {
         if (now - c->idle_since > (c->served ? l->idle_s : l->header_s)) shutdown(c->fd, SHUT_RDWR);
@@ -93,7 +100,29 @@ static void dispatch(const struct epoll_event *e)
     if (w->kind != WATCHED_CLIENT) return;
     struct connection *c = w->user;
     c->left = c->left || (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
-    if (c->left && c->request && c->request->complete) http_tell_gone(c->request);
+    if (!c->left) return;
+    if (c->request && c->request->complete) {
+        http_tell_gone(c->request);
+    } else if (!c->leaving) {
+        c->leaving = true;
+        c->next_leaving = c->server->leaving;
+        c->server->leaving = c;
+    }
+}
+
+/* What is cut off would take a place among the connections until the sweep. Its refusal, if it has one, may still be on its way. */
+static void end_cut_off(struct http_server *s)
+{
+    for (struct connection **at = &s->leaving; *at;) {
+        struct connection *c = *at;
+        const struct http_request *r = c->request;
+        bool waits = r && (r->complete || r->answering), cut_off = !waits && is_cut_off(c);
+        if (cut_off) shutdown(c->fd, SHUT_RDWR);
+        if (waits || cut_off)
+            *at = c->next_leaving, c->leaving = false;
+        else
+            at = &c->next_leaving; /* bytes of it are still to be read */
+    }
 }
 
 static int patience(const struct http_server *s, int ms)
@@ -113,6 +142,7 @@ void http_turn(struct http_server *s, int ms)
     for (int i = 0; i < n; i++) dispatch(&events[i]); /* frees no connection: MHD_run alone does */
     s->ended_one = false;
     for (size_t i = 0; i < s->n_daemons; i++) mhd_library.run(s->daemons[i]);
+    end_cut_off(s);
     sweep(s);
 }
 

@@ -35,7 +35,9 @@ struct connection {
     struct http_request *request; /* NULL: between requests */
     int fd;
     bool too_many, served;
-    bool left; /* the client has closed its side */
+    bool left;    /* the client has closed its side */
+    bool leaving; /* it stands in the server's list of those that left with no whole request */
+    struct connection *next_leaving;
     double idle_since;
     char remote[INET6_ADDRSTRLEN + 1];
 };
@@ -68,7 +70,7 @@ struct http_server {
     size_t n_watches;
     struct http_limits limits;
     struct http_events events;
-    struct connection *connections;
+    struct connection *connections, *leaving;
     int n_connections;
     bool draining, ended_one;
     double swept_at;

@@ -236,6 +236,23 @@ static void connections_too_many_are_told(void **state)
     answer_free(&a);
 }
 
+/* Trap: the library waits for the rest of a request whose client is gone, and counts its connection. */
+static void who_leaves_frees_the_place(void **state)
+{
+    (void)state;
+    static const char half[] = POSTV "Content-Length: 29\r\n\r\n{\"prompt\":";
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 15; i++) {
+            int fd = client_open(&server);
+            client_send(fd, half, sizeof half - 1);
+            close(fd);
+        }
+        struct answer a = http_get(&server, "/health");
+        assert_int_equal(a.status, 200);
+        answer_free(&a);
+    }
+}
+
 /* Bytes of good requests, changed at random: an answer or an end, never a hang, never a wrong 200. */
 static void mutated_requests(void **state)
 {
@@ -283,6 +300,7 @@ int main(void)
         cmocka_unit_test(connections_are_kept),
         cmocka_unit_test(slow_senders_have_deadlines),
         cmocka_unit_test(connections_too_many_are_told),
+        cmocka_unit_test(who_leaves_frees_the_place),
         cmocka_unit_test(mutated_requests),
     };
     return cmocka_run_group_tests(tests, start, stop);
