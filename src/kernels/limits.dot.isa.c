@@ -110,7 +110,7 @@ typedef __m512i codes;
 #define DOT_FOLD(acc)       ((uint64_t)_mm512_reduce_or_epi32(acc))
 #ifndef GPT2Q_ISA_amx
 /* in 16 bits, half of the products by sums, with one multiplication for two (qtensor/pair_sums.dot.isa.c) */
-#define I16_PRODUCTS 1.5
+#define I16_PRODUCTS_FREE 1.5
 #endif
 #elif defined(GPT2Q_ISA_avx512)
 typedef __m512i codes; /* widened to 16 bits: the 8-bit product of this set saturates */
@@ -153,6 +153,9 @@ typedef uint32_t codes;
 
 #ifndef I16_PRODUCTS
 #define I16_PRODUCTS 2 /* one for the high byte, one for the low byte */
+#endif
+#ifndef I16_PRODUCTS_FREE
+#define I16_PRODUCTS_FREE I16_PRODUCTS
 #endif
 
 #if defined(GPT2Q_ISA_amx)
@@ -215,5 +218,5 @@ const struct limits ISA(limits_table) = {
     .dot = ISA(limit_dot),
     .fma_flops = 2.0 * 16 * CHAINS,
     .dot_ops = 2.0 * DOT_PRODUCTS,
-    .i16_products = I16_PRODUCTS,
+    .i16_products = {I16_PRODUCTS, I16_PRODUCTS_FREE},
 };

@@ -15,7 +15,8 @@ struct limits {
      * of the set. */
     uint64_t (*dot)(size_t steps);
     double fma_flops, dot_ops;
-    double i16_products; /* int8 products that stand for one with an i16 activation */
+    double i16_products
+        [2]; /* int8 products that stand for one with an i16 activation; [1]: where additions are free (core.h) */
 };
 
 /* The row of an instruction set by its name; NULL if the name is not compiled in. */

@@ -29,36 +29,37 @@ ALWAYS_INLINE vi pair_widened(const uint8_t *p, int q, int j, const int bits)
     return PRODUCT_BITS(bits) == 8 ? vi_widen_signed(u, j) : vi_widen(u, j);
 }
 
-/* Widens quad q of the step at p, of two vectors; even ones go into the sums of products. */
-ALWAYS_INLINE void pair_quad(const uint8_t *p, int q, int16_t *to, vi products[2], bool even, const int bits)
+/* Widens quad q of the step at p, of two vectors; those that are sums of pairs go into the sums of products. */
+ALWAYS_INLINE void pair_quad(const uint8_t *p, int q, int16_t *to, vi products[2], bool sums, const int bits)
 {
     for (int v = 0; v < 2; v++, to += 64) {
         const vi w02 = pair_widened(p + 64 * v, q, 0, bits), w13 = pair_widened(p + 64 * v, q, 1, bits);
         vi_store((int32_t *)(void *)to, w02);
         vi_store((int32_t *)(void *)(to + 32), w13);
-        if (even) products[v] = vi_dot_two(products[v], w02, w13);
+        if (sums) products[v] = vi_dot_two(products[v], w02, w13);
     }
 }
 
-/* Widens `inputs` inputs of a piece of the two vectors at p, to whole pairs of quads. Returns where they end. */
+/* Widens `inputs` inputs of a piece of the two vectors at p, to whole pairs of quads, the even ones of which are sums of pairs if
+ * `sums` says so. Returns where they end. */
 ALWAYS_INLINE int16_t *pair_widen(const uint8_t *p, int inputs, int16_t *to, struct pair_params *params,
-                                  const int bits)
+                                  bool sums, const int bits)
 {
     vi products[2] = {vi_zero(), vi_zero()};
     int k = 0;
     if (LAYOUT_QUADS(bits) == 1) {
         for (; k + 8 <= inputs; k += 8, p += 2 * LAYOUT_STEP(bits), to += 256) {
-            pair_quad(p, 0, to, products, true, bits);
+            pair_quad(p, 0, to, products, sums, bits);
             pair_quad(p + LAYOUT_STEP(bits), 0, to + 128, products, false, bits);
         }
         if (k < inputs) {
-            pair_quad(p, 0, to, products, true, bits);
+            pair_quad(p, 0, to, products, sums, bits);
             for (int i = 128; i < 256; i += 32) vi_store((int32_t *)(void *)(to + i), vi_zero());
             to += 256;
         }
     } else {
 #define PAIR_QUAD(q)                                                                                         \
-    pair_quad(p, q, to, products, (q) % 2 == 0, bits);                                                       \
+    pair_quad(p, q, to, products, sums && (q) % 2 == 0, bits);                                               \
     to += 128;
         for (; k < inputs; k += LAYOUT_INPUTS(bits), p += LAYOUT_STEP(bits)) {
             EACH_QUAD(bits, PAIR_QUAD)
@@ -75,7 +76,7 @@ ALWAYS_INLINE void pair_fill(const struct tile *t, struct pair_panel *to, const 
     const uint8_t *p = t->w->codes + (size_t)t->panel * t->w->panel_bytes + LAYOUT_BYTES(k, bits) + 4 * first;
     int16_t *codes = to->codes;
     for (int i = 0; i < b->count; i++, p += LAYOUT_BYTES(inputs, bits)) {
-        codes = pair_widen(p, inputs, codes, &to->params[i], bits);
+        codes = pair_widen(p, inputs, codes, &to->params[i], b->free_sums, bits);
         if (t->w->scheme.gran != QG_GROUP) continue;
         if (first == 0) fetch_params(t, k / inputs + i, t->groups, bits);
         for (int v = 0; v < 2; v++) {
@@ -121,6 +122,7 @@ ALWAYS_INLINE void pair_rows(const struct tile *given, int n, bool usual, const 
     struct pair_block b = {.codes = panel.codes,
                            .params = panel.params,
                            .end = pair_end_of(t->w->scheme),
+                           .free_sums = x->free_sums,
                            .x = pair_codes(x, t->row),
                            .x_stride = (size_t)(pair_codes(x, 1) - pair_codes(x, 0)),
                            .sums = pair_sums_of(x, t->row, PAIR_X, pieces),

@@ -6,7 +6,8 @@
 #define PAIR_TILE   6   /* rows in registers */
 #define PAIR_INPUTS 256 /* widened together, at most: 16 KB for 32 outputs, of the first-level cache */
 #define PAIR_GROUPS (PAIR_INPUTS / 8) /* the pieces of them, at most */
-/* Rows: for fewer, widening costs as much as it saves. Groups gain more, since both planes end as one sum. */
+/* Rows: for fewer, widening costs as much as it saves. Groups gain more, since both planes end as one sum. Without groups there is nothing
+ * to gain where additions cost as much as products. */
 #define PAIR_LEAST_GROUPS 12
 #define PAIR_LEAST        48
 
@@ -27,7 +28,7 @@ static inline bool pairs_take(const struct qtensor *w, const struct qinput *x)
     if (x->kind != ACTIVATIONS_I16) return false;
     if (s.gran == QG_GROUP)
         return x->n >= PAIR_LEAST_GROUPS && s.group <= PAIR_INPUTS && qtensor_piece(w, x->kind) == s.group;
-    return x->n >= PAIR_LEAST && s.gran != QG_INPUT && scheme_zero(s) == QZERO_NONE;
+    return x->free_sums && x->n >= PAIR_LEAST && s.gran != QG_INPUT && scheme_zero(s) == QZERO_NONE;
 }
 
 /* The 16-bit codes of a row, each four inputs in the order 0 2 1 3. */
@@ -37,7 +38,7 @@ static inline int16_t *pair_codes(const struct qinput *x, int row)
 }
 
 /* What prepare makes of the codes of every piece, modulo 2^32: their sum X, and what a sum begins with beside the outputs' part:
- * - the x0 x1 + x2 x3 of its even quads, less what turns stored codes into signed ones, or more what does the contrary. */
+ * - the x0 x1 + x2 x3 of its even quads if those are sums of pairs, less what turns stored codes into signed ones, or more what does the contrary. */
 enum pair_sum { PAIR_X, PAIR_START, PAIR_SUMS };
 static inline int32_t *pair_sums_of(const struct qinput *x, int row, enum pair_sum which, int pieces)
 {
@@ -49,7 +50,7 @@ struct pair_params {
     _Alignas(64) float s[32];
     float m[32];
     int32_t z[32];
-    int32_t start[32]; /* - the w0 w1 + w2 w3 of its even quads */
+    int32_t start[32]; /* - the w0 w1 + w2 w3 of its even quads, or 0 */
 };
 
 /* How a piece ends: as code_matmul.isa.h has it for a group of each case of zero, or a stretch of a row. */
@@ -60,6 +61,7 @@ struct pair_block {
         *codes; /* [quads, even and odd in turn][2 vectors][2: inputs 0 and 2, 1 and 3][16 outputs][2] */
     const struct pair_params *params; /* of each piece */
     enum pair_end end;
+    bool free_sums;         /* even quads are sums of pairs */
     int count, quads;       /* pieces; pairs of quads in each */
     const int16_t *x;       /* the first row's codes of the first input */
     size_t x_stride;        /* from row to row */

@@ -227,7 +227,7 @@ static void prepare_pairs(const struct qtensor *w, struct qinput *x, int row, co
     for (int i = 0, k = 0; i < pieces; i++, k += piece) {
         uint32_t products, sum = pair_sum(codes + k, padded - k < piece ? padded - k : piece, &products);
         sums[i] = (int32_t)sum;
-        starts[i] = (int32_t)(of_x * sum - products);
+        starts[i] = (int32_t)(of_x * sum - (x->free_sums ? products : 0));
     }
 }
 #endif

@@ -2,6 +2,7 @@
 #include "qtensor/qinput.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "kernels/core.h"
 #include "qtensor/pair_sums.h"
 
 bool qinput_needs_prepare(const struct qtensor *w, enum activations kind)
@@ -41,6 +42,7 @@ size_t qinput_layout(struct qinput *x, const struct qtensor *w, enum activations
     if (kind != ACTIVATIONS_F32) {
         void *codes = take(memory, &used, 2 * (n == 1 ? 1 : round_up(rows, QINPUT_ROWS)) * stride);
         out.wide = codes;
+        out.free_sums = core_adds_for_free();
         out.slab = qtensor_slab(w);
         out.hi = codes;
         if (memory && kind == ACTIVATIONS_I16) out.lo = out.hi + rows * stride;

@@ -70,6 +70,8 @@ struct qinput {
      * (pair_sums.h), a row after another. */
     int8_t *hi, *lo;
     int16_t *wide;
+    bool
+        free_sums; /* additions cost nothing beside products (core.h); `prepare` and matmul must be told the same */
     int slab; /* inputs: of 16-bit codes all rows' for these, then all rows' for the next */
     int32_t *
         code_sums; /* bytes: sums of hi, then of lo, over each group (n, 2, groups); 16 bits: (n, WIDE_SUMS or PAIR_SUMS, pieces) */

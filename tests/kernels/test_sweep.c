@@ -77,6 +77,7 @@ static void multiply(const struct isa *isa, const struct qtensor *w, const float
     memset(memory, 0xFF, bytes);
     qinput_layout(&in, w, s->kind, s->n, memory);
     in.n = s->n, in.cols = s->cols, in.end = s->n, in.kind = s->kind;
+    in.free_sums = rng_below(rng, 2); /* as on this processor, or as on others */
     prepare(isa, w, &in, s, rng);
     (s->kind == ACTIVATIONS_F32 ? ops->matmul : ops->matmul_q)(w, &in, y, (size_t)s->rows, 0,
                                                                qtensor_panels(w));

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/context.h"
+#include "kernels/core.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -180,7 +181,8 @@ static void compute_bound(struct bench_plan *plan, struct bench_test *t)
     if (activation_mode_parse(plan->schemes[t->scheme].activations_text, weights, &mode, NULL)) return;
     const enum activations activations = mode.kind;
     /* The cost counts two int8 products for one with i16 activations. */
-    if (activations == ACTIVATIONS_I16) rates.gops_i8 *= 2.0 / plan->machine.kernels->i16_products;
+    if (activations == ACTIVATIONS_I16)
+        rates.gops_i8 *= 2.0 / plan->machine.kernels->i16_products[core_adds_for_free()];
     struct bench_bound b = bench_bound(plan, t, weights, activations, rates);
     double tokens = (double)t->tokens * t->batch;
     t->bytes_per_token = b.bytes / tokens;
