@@ -65,7 +65,8 @@ struct conversion {
     struct tensor_errors errors; /* of all tensors */
     size_t n_done;
     cJSON *weights;
-    double started_at;
+    double started_at, shown_at;
+    bool line; /* of progress is on the terminal */
 };
 
 /* ---- reports ---- */
@@ -104,15 +105,21 @@ static void print_head(void)
     printf("%-24s %-17s %13s %11s %10s\n", "tensor", "scheme", "bytes before", "after", "rel. error");
 }
 
-static void progress(const struct conversion *c)
+/* The line goes before anything else is printed: both may be on one terminal. */
+static void clear_progress(struct conversion *c)
 {
-    static double shown_at;
-    double now = clock_seconds();
+    if (c->line) fprintf(stderr, "\r\033[K");
+    c->line = false;
+}
+
+static void progress(struct conversion *c)
+{
+    const double now = clock_seconds();
     if (opt.model.quiet || !isatty(STDERR_FILENO)) return;
-    if (c->n_done < c->quantizer.bindings.n && now - shown_at < 0.1) return;
-    shown_at = now;
-    fprintf(stderr, "\r%zu of %zu tensors%s", c->n_done, c->quantizer.bindings.n,
-            c->n_done == c->quantizer.bindings.n ? "\r\033[K" : "");
+    if (c->n_done == c->quantizer.bindings.n || now - c->shown_at < 0.1) return;
+    c->shown_at = now;
+    c->line = true;
+    fprintf(stderr, "\r%zu of %zu tensors", c->n_done, c->quantizer.bindings.n);
 }
 
 static const char *scheme_of_all(const struct conversion *c, char text[SCHEME_TEXT_MAX])
@@ -169,6 +176,7 @@ static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err
     if (!s && c->exporter) s = exporter_put(c->exporter, q, err);
     if (s) return s;
     char scheme[SCHEME_TEXT_MAX];
+    clear_progress(c);
     c->n_done++;
     c->bytes_before += q->bytes_before;
     c->bytes_after += q->bytes_after;
@@ -204,6 +212,7 @@ static int convert(struct conversion *c)
 {
     gpt2q_error err;
     gpt2q_status s = GPT2Q_OK;
+    signals_watch();
     if (opt.output)
         s = model_writer_open(opt.output, &c->quantizer, last_part(c->path), opt.force, &c->writer, &err);
     if (!s && opt.directory) s = exporter_open(opt.directory, &c->quantizer, &c->exporter, &err);
@@ -215,7 +224,9 @@ static int convert(struct conversion *c)
         c->weights = cJSON_CreateArray();
     else
         print_head();
-    s = finish(c, quantizer_run(&c->quantizer, take, c, &err), &err);
+    s = quantizer_run(&c->quantizer, take, c, &err);
+    clear_progress(c);
+    s = finish(c, s, &err);
     if (!s)
         report(c);
     else
@@ -328,7 +339,6 @@ static int run(int argc, char **argv)
     if (!code) code = check_outputs();
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
-    signals_watch();
     code = run_path(path, &plan);
     mem_free(path);
     return code;

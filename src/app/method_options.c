@@ -271,6 +271,7 @@ int method_run(const struct method_options *o, const struct method_plan *plan, c
     const bool reads = method_plan_needs_text(plan);
     const int code = method_text(o, plan, model, quiet, q, out);
     if (code || method_plan_is_plain(plan)) return code;
+    signals_watch(); /* not before: while a text is waited for, a signal ends the program */
     if (json) out->reports = cJSON_CreateArray();
     gpt2q_status s = methods_run(q, plan, reads ? &out->text : NULL, &hooks, &out->result, &err);
     clear_line(&shown);

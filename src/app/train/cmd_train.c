@@ -186,8 +186,8 @@ static int run(int argc, char **argv)
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     t.path = path;
-    signals_watch();
     code = training_open(&t);
+    signals_watch(); /* not before: while a text is waited for, a signal ends the program */
     if (!code) code = training_run(&t);
     if (!code) code = training_save(&t);
     if (!code) code = end(&t);

@@ -1,0 +1,165 @@
+/* The program on a terminal: what the screen shows, and Ctrl-C while the program waits for standard input. */
+#include "tests/cli.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define SCREEN_MAX (1 << 16)
+
+static char *directory;
+static int make_directory(void **state)
+{
+    (void)state;
+    directory = temp_directory();
+    return 0;
+}
+static int remove_directory(void **state)
+{
+    (void)state;
+    temp_remove(directory);
+    return 0;
+}
+
+/* ---- a pseudo terminal ---- */
+
+struct session {
+    pid_t pid;
+    int screen; /* what the program writes on the terminal is read here */
+};
+
+/* Runs `$GPT2Q <arguments>` with standard output and errors on a terminal, its input from `input`. */
+static struct session session_start(const char *arguments, int input)
+{
+    char command[1024];
+    const int screen = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (screen < 0 || grantpt(screen) || unlockpt(screen)) skip();
+    const int terminal = open(ptsname(screen), O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0);
+    snprintf(command, sizeof command, "exec ${GPT2Q:-./gpt2q} %s", arguments);
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        dup2(input, STDIN_FILENO);
+        dup2(terminal, STDOUT_FILENO);
+        dup2(terminal, STDERR_FILENO);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(terminal);
+    return (struct session){pid, screen};
+}
+
+/* Reads until the program has ended. Its exit code, as a shell has it. */
+static int session_end(const struct session *s, char text[SCREEN_MAX])
+{
+    size_t n = 0;
+    ssize_t got;
+    int status;
+    while (n < SCREEN_MAX - 1 && (got = read(s->screen, text + n, SCREEN_MAX - 1 - n)) > 0) n += (size_t)got;
+    text[n] = '\0';
+    close(s->screen);
+    assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* The lines that one sees: "\r" goes to the beginning of a line, "\033[K" empties it from there on. In place. */
+static void show(char *text)
+{
+    char *line = text, *at = text, *end = text;
+    for (const char *p = text; *p; p++) {
+        if (*p == '\r') {
+            at = line;
+        } else if (!strncmp(p, "\033[K", 3)) {
+            end = at;
+            p += 2;
+        } else if (*p == '\n') {
+            *end++ = '\n';
+            line = at = end;
+        } else {
+            *at++ = *p;
+            if (at > end) end = at;
+        }
+    }
+    *end = '\0';
+}
+
+/* ---- quantize ---- */
+
+/* Its progress and its table come on one terminal. */
+static void a_table_is_not_mixed_with_progress(void **state)
+{
+    (void)state;
+    static char text[SCREEN_MAX];
+    char arguments[512];
+    snprintf(arguments, sizeof arguments, "quantize -m models/tales-7m -q i4 -o %s/m.gpt2q", directory);
+    const struct session s = session_start(arguments, STDIN_FILENO);
+    assert_int_equal(session_end(&s, text), 0);
+    assert_non_null(strstr(text, "of 76 tensors")); /* there was progress */
+    show(text);
+    assert_null(strstr(text, "of 76 tensors"));
+    assert_non_null(strstr(text, "\nh.0.attn.c_attn.weight   i4:g32:absmax"));
+    assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+static void an_interrupted_table_leaves_the_line_empty(void **state)
+{
+    (void)state;
+    static char text[SCREEN_MAX];
+    char arguments[512];
+    snprintf(arguments, sizeof arguments, "quantize -m models/tales-7m -q i4 -o %s/m.gpt2q", directory);
+    const struct session s = session_start(arguments, STDIN_FILENO);
+    char first;
+    assert_int_equal(read(s.screen, &first, 1), 1); /* the table has begun */
+    kill(s.pid, SIGINT);
+    const int code = session_end(&s, text);
+    if (code != 130 && code != 0) fail_msg("exit code %d", code);
+    show(text);
+    assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+/* ---- waiting for standard input ---- */
+
+/* One Ctrl-C ends a program that waits for its text, and leaves nothing. */
+static void one_interruption_ends_waiting(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {
+        "quantize -m models/tales-7m -q i4 --method gptq --calibrate - -o %s/out",
+        "quantize -m models/tales-7m -q i8 --static --calibrate - -o %s/out",
+        "train -m models/tales-7m -q i4 --text - -o %s/out",
+        "train -m models/tales-7m -q i4 --from gptq --calibrate - --text models/tales-7m/calibration.txt -o "
+        "%s/out",
+        "eval -m models/tales-7m --text -",
+        "compare -m models/tales-7m --text -"};
+    static char text[SCREEN_MAX];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char arguments[512];
+        int input[2];
+        assert_int_equal(pipe(input), 0);
+        assert_int_equal(fcntl(input[1], F_SETFD, FD_CLOEXEC), 0);
+        snprintf(arguments, sizeof arguments, commands[i], directory);
+        const struct session s = session_start(arguments, input[0]);
+        usleep(300000);
+        kill(s.pid, SIGINT);
+        usleep(500000);
+        close(input[1]); /* who did not hear it ends now, with another code */
+        const int code = session_end(&s, text);
+        if (code != 130) fail_msg("%s: exit code %d: %s", commands[i], code, text);
+        close(input[0]);
+        snprintf(arguments, sizeof arguments, "%s/out", directory);
+        assert_int_equal(access(arguments, F_OK), -1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_table_is_not_mixed_with_progress),
+        cmocka_unit_test(an_interrupted_table_leaves_the_line_empty),
+        cmocka_unit_test(one_interruption_ends_waiting),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
