@@ -90,8 +90,8 @@ static void print_score(const char *path, int32_t window, const struct score *sc
 {
     char text[ERROR_TEXT], name[SAFE_NAME];
     double error = moments_error(&score->nll);
-    printf("text        %s: %llu tokens predicted in windows of %d\n", safe_name(path, name),
-           (unsigned long long)score->nll.n, (int)window);
+    printf("text        %s: %llu tokens predicted in windows of %d\n",
+           safe_name(file_spoken_name(path), name), (unsigned long long)score->nll.n, (int)window);
     printf("nll         %.4f +- %.4f\n", score->nll.mean, error);
     printf("perplexity  %.3f +- %.3f\n", score_perplexity(score), score_perplexity(score) * error);
     if (!score->kl_rows) return;
@@ -276,14 +276,14 @@ static int add_lines(struct last_word *w, const char *lines, size_t n, struct la
         const char *newline = memchr(lines + begin, '\n', n - begin);
         char where[300];
         end = newline ? (size_t)(newline - lines) : n;
-        snprintf(where, sizeof where, "%.200s, line %zu", opt.lambada, ++number);
+        snprintf(where, sizeof where, "%.200s, line %zu", file_spoken_name(opt.lambada), ++number);
         size_t length = end - begin;
         if (length && lines[end - 1] == '\r') length--; /* CRLF ends a line, too */
         if (length) code = add_line(w, lines + begin, length, where, score);
         if (!code && !progress.report(progress.user, end, n)) code = signal_exit_code();
     }
     progress_clear(&line);
-    if (!code && !score->examples) code = failure("%s: holds no passage", opt.lambada);
+    if (!code && !score->examples) code = failure("%s: holds no passage", file_spoken_name(opt.lambada));
     return code;
 }
 
@@ -301,7 +301,7 @@ static void report_last_words(const gpt2q_model *model, const struct last_word_s
         return;
     }
     char name[SAFE_NAME];
-    printf("last words  %s: %llu passages\n", safe_name(opt.lambada, name),
+    printf("last words  %s: %llu passages\n", safe_name(file_spoken_name(opt.lambada), name),
            (unsigned long long)score->examples);
     printf("accuracy    %.2f %%\n", 100 * p);
     printf("nll         %.4f +- %.4f a word\n", score->nll.mean, moments_error(&score->nll));

@@ -206,7 +206,7 @@ static int run(int argc, char **argv)
     if (opt.qat && opt.method) return usage_error("--qat and --method are different lessons: one of them");
     if (argc == 1) {
         if (file_read_text(argv[0], MAX_INPUT, &text, &n, &err)) return failed(&err);
-        gpt2q_status s = explain_parse(text, n, argv[0], &input, &err);
+        gpt2q_status s = explain_parse(text, n, file_spoken_name(argv[0]), &input, &err);
         mem_free(text);
         if (s) return failed(&err);
         lesson.input = &input;

@@ -19,7 +19,7 @@ int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int3
     if (file_read_text(path, MAX_TEXT_BYTES, &text, &size, &err)) return failed(&err);
     size_t most = model_max_ids(model, size), capacity = limit && limit < most ? limit : most;
     *ids = mem_array(capacity, sizeof **ids);
-    int code = *ids ? EXIT_DONE : failure("out of memory: %zu ids of %s", capacity, path);
+    int code = *ids ? EXIT_DONE : failure("out of memory: %zu ids of %s", capacity, file_spoken_name(path));
     if (!code && gpt2q_tokenize(model, text, size, 0, *ids, capacity, n, &err) && *n <= capacity)
         code = failed(&err);
     if (!code && *n > capacity) *n = capacity; /* more than was asked for */
@@ -31,8 +31,9 @@ int check_windows(const struct windows *w, const char *path, int64_t limit)
 {
     if (!windows_count(w)) {
         bool limited = limit && (size_t)limit <= w->n;
-        return failure("%s: %zu tokens%s are too few for one window of %d: --window %zu%s fits", path, w->n,
-                       limited ? " (--limit)" : "", (int)w->window, w->n < 2 ? (size_t)2 : w->n,
+        return failure("%s: %zu tokens%s are too few for one window of %d: --window %zu%s fits",
+                       file_spoken_name(path), w->n, limited ? " (--limit)" : "", (int)w->window,
+                       w->n < 2 ? (size_t)2 : w->n,
                        limited    ? " or a larger --limit"
                        : w->n < 2 ? " and a longer text"
                                   : "");

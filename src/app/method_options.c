@@ -2,6 +2,7 @@
 #include "app/tables.h"
 #include "app/measured_text.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "tokenizer/tokenizer.h"
 #include <string.h>
@@ -223,7 +224,8 @@ static int open_texts(const struct method_options *o, const char *model, const s
     for (size_t i = 0; i < out->n_texts && !quiet; i++)
         if (out->texts[i].windows < out->texts[i].asked)
             fprintf(stderr, "%s fills %d windows of %d tokens, fewer than the %d asked for\n",
-                    safe_name(out->texts[i].path, name), out->texts[i].windows, window, out->texts[i].asked);
+                    safe_name(file_spoken_name(out->texts[i].path), name), out->texts[i].windows, window,
+                    out->texts[i].asked);
     return EXIT_DONE;
 }
 

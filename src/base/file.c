@@ -123,11 +123,13 @@ static gpt2q_status read_path(const char *path, bool regular, size_t limit, char
     return s;
 }
 
+const char *file_spoken_name(const char *path) { return strcmp(path, "-") ? path : "standard input"; }
+
 gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err)
 {
     *data = NULL;
     *n = 0;
-    if (!strcmp(path, "-")) return read_stream(STDIN_FILENO, "standard input", limit, data, n, err);
+    if (!strcmp(path, "-")) return read_stream(STDIN_FILENO, file_spoken_name(path), limit, data, n, err);
     return read_path(path, false, limit, data, n, err);
 }
 
@@ -139,7 +141,7 @@ gpt2q_status file_read_text(const char *path, size_t limit, char **data, size_t 
         mem_free(*data);
         *data = NULL;
         return error_set(err, GPT2Q_FORMAT, "%s: is text in UTF-16 where UTF-8 is expected",
-                         strcmp(path, "-") ? path : "standard input");
+                         file_spoken_name(path));
     }
     if (text_has_mark(*data, *n)) {
         *n -= 3;

@@ -20,6 +20,8 @@ void file_map_close(struct file_map *map);
 void file_map_prefetch(const void *begin, size_t n);
 void file_map_drop(const void *begin, size_t n);
 
+/* How a sentence names a file that is read: "-" is standard input. */
+const char *file_spoken_name(const char *path);
 /* Reads a whole file or stream ("-": standard input) of at most `limit` bytes; *data is zero-terminated
  * beyond its n bytes and freed by the caller with mem_free. */
 gpt2q_status file_read(const char *path, size_t limit, char **data, size_t *n, gpt2q_error *err);

@@ -33,7 +33,7 @@ static gpt2q_status check_ids(const struct calibration_text *text, const int32_t
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= vocab_size)
             return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: token %zu is %d, but the model knows %d",
-                             text->path, i, (int)ids[i], (int)vocab_size);
+                             file_spoken_name(text->path), i, (int)ids[i], (int)vocab_size);
     return GPT2Q_OK;
 }
 
@@ -57,7 +57,7 @@ static gpt2q_status add_text(struct calibration *c, struct calibration_text *tex
     c->windows += text->windows;
     if (text->windows) return GPT2Q_OK;
     return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: its %zu tokens are too few for a window of %d",
-                     text->path, found, c->window);
+                     file_spoken_name(text->path), found, c->window);
 }
 
 gpt2q_status calibration_open(const struct calibration_params *p, const struct tokenizer *tokenizer,

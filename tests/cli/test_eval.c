@@ -131,6 +131,21 @@ static void what_is_refused(void **state)
     temp_remove(dir);
 }
 
+/* Messages name it as people do, not by its sign. */
+static void standard_input_is_named(void **state)
+{
+    (void)state;
+    static const char *const lines[][2] = {
+        {"eval --quiet --text - <<'X'\nshort\nX", "eval: standard input: 3 tokens are too few"},
+        {"compare --quiet --text - <<'X'\nshort\nX", "compare: standard input: 3 tokens are too few"},
+        {"eval --quiet --lambada - <<'X'\nshort\nX", "eval: standard input, line 1: not valid JSON"},
+        {"explain - <<'X'\n{\"W\": []}\nX", "explain: standard input: W is not a list"},
+        {"train -q i4 --text - -o /dev/null <<'X'\nshort\nX",
+         "train: standard input: its 3 tokens are too few"},
+        {"bench --tokenizer - </dev/null", "bench: standard input: is empty"}};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) expect_failure(1, lines[i][1], lines[i][0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nll_is_the_goldens),
@@ -138,6 +153,7 @@ int main(void)
                                        cmocka_unit_test(another_programs_logits),
                                        cmocka_unit_test(last_words),
                                        cmocka_unit_test(a_last_word_is_scored_as_generate_scores_it),
-                                       cmocka_unit_test(what_is_refused)};
+                                       cmocka_unit_test(what_is_refused),
+                                       cmocka_unit_test(standard_input_is_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,7 +215,8 @@ static int open_text(struct bench_plan *plan)
     if (!opt.tokenizer) return EXIT_DONE;
     if (file_read_text(opt.tokenizer, MAX_TEXT_BYTES, &plan->text, &plan->text_len, &err))
         return failed(&err);
-    if (!plan->text_len) return failure("%s: is empty, so there is nothing to tokenize", opt.tokenizer);
+    if (!plan->text_len)
+        return failure("%s: is empty, so there is nothing to tokenize", file_spoken_name(opt.tokenizer));
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);
     gpt2q_status s = tokenizer_open(path, &plan->tokenizer, &err);
     mem_free(path);
