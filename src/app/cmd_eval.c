@@ -199,6 +199,9 @@ static int check_against_model(int32_t n_positions)
     if (window > n_positions)
         return failure("a window of %lld tokens is more than the model's context of %d", (long long)window,
                        (int)n_positions);
+    if (opt.model.ctx && window > opt.model.ctx)
+        return usage_error("--window is %lld where at most --ctx, %lld, is expected", (long long)window,
+                           (long long)opt.model.ctx);
     if (opt.stride > window)
         return usage_error("--stride is %lld where at most the window, %lld, is expected",
                            (long long)opt.stride, (long long)window);
@@ -237,9 +240,13 @@ static int eval_reference(const gpt2q_model *model)
                                  .window = e.reference.window,
                                  .stride = e.reference.window};
     if (opt.limit && (size_t)opt.limit < e.windows.n) e.windows.n = (size_t)opt.limit;
-    int code = e.windows.window < 2
-                   ? failure("%s: windows of 1 token predict nothing: at least 2 are expected", opt.reference)
-                   : check_windows(&e.windows, e.path, opt.limit);
+    int code = EXIT_DONE;
+    if (e.windows.window < 2)
+        code = failure("%s: windows of 1 token predict nothing: at least 2 are expected", opt.reference);
+    else if (opt.model.ctx && e.windows.window > opt.model.ctx)
+        code = failure("%s: its windows have %d tokens, --ctx allows %lld", opt.reference,
+                       (int)e.windows.window, (long long)opt.model.ctx);
+    if (!code) code = check_windows(&e.windows, e.path, opt.limit);
     if (!code && !opt.model.quiet) say_rounded_limit(&e.windows, opt.limit);
     if (!code) code = score_and_write(&e);
     mem_free(e.rows);

@@ -39,6 +39,8 @@ static void a_dump_is_reproduced_exactly(void **state)
     snprintf(arguments, sizeof arguments, "eval -m tests/golden/data/tiny-relu --reference %s/l.safetensors",
              dir);
     expect_failure(1, "logits over a vocabulary of 8193 where the model's has 257", arguments);
+    snprintf(arguments, sizeof arguments, "eval -c 32 --reference %s/l.safetensors", dir);
+    expect_failure(1, "l.safetensors: its windows have 48 tokens, --ctx allows 32", arguments);
     cJSON_Delete(a), cJSON_Delete(b), cJSON_Delete(c);
     temp_remove(dir);
 }
@@ -120,6 +122,7 @@ static void what_is_refused(void **state)
     expect_failure(2, "--stride is 65 where at most the window, 64, is expected",
                    "eval --window 64 --stride 65");
     expect_failure(2, "--window is '1'", "eval --window 1");
+    expect_failure(2, "--window is 64 where at most --ctx, 32, is expected", "eval -c 32 --window 64");
     expect_failure(2, "a text is given by --text", "eval file.txt");
     expect_failure(2, "did you mean '--stride'", "eval --strid 3");
     expect_failure(2, "--lambada goes with no other", "eval --lambada x --window 3");
