@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #ifdef GPT2Q_SERVE
 int serve_run(const struct serve_options *options);
@@ -22,7 +23,12 @@ static struct {
     const char *scheme, *activations, *schemes, *unknown_fields, *ready_when_full;
     struct serve_options serve;
     bool print_config;
-    char environment_error[256];
+    char environment_error[320];
+    struct {
+        struct string_list *list;
+        size_t n; /* entries that the environment gave, the first ones */
+    } from_environment[8];
+    size_t n_from_environment;
 } opt;
 
 static void add_sockets(struct option_set *set)
@@ -139,16 +145,22 @@ static void add_access(struct option_set *set)
 
 /* ---- $GPT2Q_SERVE_NAME for --name: read before the command line, which wins ---- */
 
-static void environment_bad(const char *name, const char *value)
+static void environment_bad(const char *name, const char *value, const char *expected)
 {
     if (!*opt.environment_error)
-        snprintf(opt.environment_error, sizeof opt.environment_error,
-                 "$%s is '%.60s', which its option does not take", name, value);
+        snprintf(opt.environment_error, sizeof opt.environment_error, "$%s is '%.60s' where %s is expected",
+                 name, value, expected);
 }
 
-static bool is_true(const char *value)
+static void take_flag(bool *flag, const char *name, const char *value)
 {
-    return !strcmp(value, "1") || !strcmp(value, "yes") || !strcmp(value, "true");
+    static const char *const yes[] = {"yes", "true", "1"}, *const no[] = {"no", "false", "0"};
+    for (size_t i = 0; i < 3; i++) {
+        if (!strcasecmp(value, yes[i])) *flag = true;
+        if (!strcasecmp(value, no[i])) *flag = false;
+        if (!strcasecmp(value, yes[i]) || !strcasecmp(value, no[i])) return;
+    }
+    environment_bad(name, value, "yes or no");
 }
 
 static void take_number(const struct option *o, const char *name, const char *value)
@@ -157,7 +169,10 @@ static void take_number(const struct option *o, const char *name, const char *va
     double x = strtod(value, &end);
     if (*end || end == value || !(x >= o->min && x <= o->max) ||
         (o->type == OPTION_INTEGER && x != (double)(int64_t)x)) {
-        environment_bad(name, value);
+        char expected[96];
+        snprintf(expected, sizeof expected, "%s from %.15g to %.15g",
+                 o->type == OPTION_INTEGER ? "an integer" : "a number", o->min, o->max);
+        environment_bad(name, value, expected);
         return;
     }
     if (o->type == OPTION_INTEGER)
@@ -172,6 +187,20 @@ static void take_list(struct string_list *list, const char *value)
     char *copy = mem_strdup(value);
     for (char *part = copy ? strtok(copy, ",") : NULL; part && list->n < LIST_MAX; part = strtok(NULL, ","))
         list->items[list->n++] = part;
+    opt.from_environment[opt.n_from_environment].list = list;
+    opt.from_environment[opt.n_from_environment++].n = list->n;
+}
+
+/* Entries of the command line replace those of the environment. */
+static void command_line_wins(void)
+{
+    for (size_t i = 0; i < opt.n_from_environment; i++) {
+        struct string_list *list = opt.from_environment[i].list;
+        const size_t n = opt.from_environment[i].n;
+        if (list->n == n) continue;
+        list->n -= n;
+        memmove(list->items, list->items + n, list->n * sizeof *list->items);
+    }
 }
 
 static void take_environment(struct option_set *set)
@@ -185,7 +214,7 @@ static void take_environment(struct option_set *set)
         const char *value = getenv(name);
         if (!value || !*value) continue;
         switch (o->type) {
-        case OPTION_FLAG: *(bool *)o->value = is_true(value); break;
+        case OPTION_FLAG: take_flag(o->value, name, value); break;
         case OPTION_STRING: *(const char **)o->value = value; break;
         case OPTION_LIST: take_list(o->value, value); break;
         case OPTION_INTEGER:
@@ -302,6 +331,17 @@ static int check_port(const char *port)
     return usage_error("--port is '%s' where 0 to 65535, or none, is expected", port);
 }
 
+/* Whether there is such a model is known once all are open (serve/server.c). */
+static int check_aliases(void)
+{
+    for (size_t i = 0; i < opt.aliases.n; i++) {
+        const char *a = opt.aliases.items[i], *equals = strchr(a, '=');
+        if (strcmp(a, "*") && (!equals || equals == a || !equals[1]))
+            return usage_error("--alias is '%s' where NAME=ID, or '*', is expected", a);
+    }
+    return EXIT_DONE;
+}
+
 static int check_cors(void)
 {
     for (size_t i = 0; i < opt.cors.n; i++) {
@@ -325,6 +365,7 @@ static int check_options(void)
     if (!code) code = check_word("log-format", o->log_format, "text", "json");
     if (!code) code = check_level(o->log_level);
     if (!code) code = check_port(o->port);
+    if (!code) code = check_aliases();
     if (!code) code = check_cors();
     if (!code && !strcmp(o->port, "none") && !o->unix_path)
         code = usage_error("--port none needs --unix PATH: there is nothing to listen on");
@@ -406,6 +447,7 @@ static int print_config(void)
 static int run_command(int argc, char **argv)
 {
     if (argc) return usage_error("no argument is expected, not '%s': a model is named by --model", argv[0]);
+    command_line_wins();
     opt.serve.api_key = getenv("GPT2Q_API_KEY");
     int code = check_options();
     if (code) return code;
@@ -430,16 +472,18 @@ const struct command command_serve = {
 #else
     .summary = "answer over HTTP (not in this build: it was made without libmicrohttpd)",
 #endif
-    .description = "Serves /v1/completions and its neighbours, and a page at / to try it. Many requests are "
-                   "decoded together; an "
-                   "answer depends\n"
-                   "on its request alone, so that the same request with the same seed has the same answer "
-                   "here, in batch and "
-                   "in generate.\n"
-                   "SIGTERM finishes what was accepted and ends; SIGHUP opens the log and the keys again. "
-                   "Each option is also "
-                   "read from\n"
-                   "$GPT2Q_SERVE_NAME, as in GPT2Q_SERVE_BATCH_SIZE; the command line wins.\n",
+    .description =
+        "Serves /v1/completions and its neighbours, and a page at / to try it. Many requests are "
+        "decoded together; an "
+        "answer depends\n"
+        "on its request alone, so that the same request with the same seed has the same answer "
+        "here, in batch and "
+        "in generate.\n"
+        "SIGTERM finishes what was accepted and ends; SIGHUP opens the log and the keys again. "
+        "Each option is also "
+        "read from\n"
+        "$GPT2Q_SERVE_NAME, as in GPT2Q_SERVE_BATCH_SIZE; an option without a value takes yes or no "
+        "there, a repeatable one a list with commas; the command line wins.\n",
     .examples = "  gpt2q serve                                  the default model at http://127.0.0.1:8080\n"
                 "  gpt2q serve -m gpt2 --schemes i8,i4,f32      three lanes to compare\n"
                 "  gpt2q serve --port 0 --port-file port        any free port\n"

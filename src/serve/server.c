@@ -36,11 +36,46 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 
 /* ---- loading, on a thread of its own: probes are answered meanwhile ---- */
 
+/* An alias of a model that is not served would be found out by a client only. */
+static gpt2q_status check_alias(const struct server *s, const char *alias, gpt2q_error *err)
+{
+    char list[512] = "";
+    const char *id = strchr(alias, '=');
+    if (!id) return GPT2Q_OK; /* "*" */
+    for (size_t i = 0; i < s->options->n_lanes; i++) {
+        if (!strcmp(s->lanes[i].id, id + 1)) return GPT2Q_OK;
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", s->lanes[i].id);
+    }
+    return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                     "--alias %.100s: no model that is served has the id '%.100s'; there is %s", alias,
+                     id + 1, list);
+}
+
+/* What the options say of models can be checked once these are open. */
+static gpt2q_status check_options(const struct server *s, gpt2q_error *err)
+{
+    const struct serve_options *o = s->options;
+    int32_t most = 0;
+    gpt2q_status status = GPT2Q_OK;
+    for (size_t i = 0; i < o->n_lanes; i++) {
+        const int32_t n = gpt2q_model_config(s->lanes[i].model)->n_positions;
+        if (n > most) most = n;
+    }
+    if (o->ctx > most)
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "--ctx is %lld where at most %d, the model's positions, is expected",
+                         (long long)o->ctx, (int)most);
+    for (size_t i = 0; i < o->n_aliases && !status; i++) status = check_alias(s, o->aliases[i], err);
+    return status;
+}
+
 static void *load(void *arg)
 {
     struct server *s = arg;
-    for (size_t i = 0; i < s->options->n_lanes; i++)
-        if (lane_open(&s->lanes[i], s->options, i, s->lanes, &s->load_error)) break;
+    gpt2q_status status = GPT2Q_OK;
+    for (size_t i = 0; i < s->options->n_lanes && !status; i++)
+        status = lane_open(&s->lanes[i], s->options, i, s->lanes, &s->load_error);
+    if (!status) check_options(s, &s->load_error);
     eventfd_write(s->loaded, 1);
     return NULL;
 }

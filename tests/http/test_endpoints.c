@@ -316,8 +316,42 @@ static void wrong_usage(void **state)
     assert_non_null(strstr(c.out, "\"batch-size\":5"));
     cli_free(&c);
     setenv("GPT2Q_SERVE_BATCH_SIZE", "many", 1);
-    expect_failure(2, "GPT2Q_SERVE_BATCH_SIZE", "serve --print-config");
+    expect_failure(2, "$GPT2Q_SERVE_BATCH_SIZE is 'many' where an integer from 1 to 4096 is expected",
+                   "serve --print-config");
     unsetenv("GPT2Q_SERVE_BATCH_SIZE");
+}
+
+static void aliases_and_positions_are_checked(void **state)
+{
+    (void)state;
+    expect_failure(2, "--alias is 'small' where NAME=ID, or '*', is expected",
+                   "serve --port 0 --alias small");
+    expect_failure(2, "--alias is '=tales-7m'", "serve --port 0 --alias =tales-7m");
+    expect_failure(1, "--alias small=tales: no model that is served has the id 'tales'; there is tales-7m",
+                   "serve --port 0 --log-level error --alias small=tales");
+    expect_failure(1, "--ctx is 513 where at most 512, the model's positions, is expected",
+                   "serve --port 0 --log-level error -c 513");
+}
+
+static void config_holds(const char *name, const char *value, const char *arguments, const char *text)
+{
+    setenv(name, value, 1);
+    struct cli c = cli_run("serve --print-config %s", arguments);
+    if (c.code || !strstr(c.out, text)) fail_msg("%s=%s: %s%s", name, value, c.out, c.error);
+    cli_free(&c);
+    unsetenv(name);
+}
+
+static void the_environment_is_read_strictly(void **state)
+{
+    (void)state;
+    config_holds("GPT2Q_SERVE_OPEN_METRICS", "TRUE", "", "\"open-metrics\":true");
+    config_holds("GPT2Q_SERVE_OPEN_METRICS", "no", "", "\"open-metrics\":false");
+    config_holds("GPT2Q_SERVE_MODEL", "a,b", "", "\"model\":[\"a\",\"b\"]");
+    config_holds("GPT2Q_SERVE_MODEL", "a,b", "-m c", "\"model\":[\"c\"]");
+    setenv("GPT2Q_SERVE_NO_AUTH", "ture", 1);
+    expect_failure(2, "$GPT2Q_SERVE_NO_AUTH is 'ture' where yes or no is expected", "serve --print-config");
+    unsetenv("GPT2Q_SERVE_NO_AUTH");
 }
 
 int main(void)
@@ -336,6 +370,8 @@ int main(void)
         cmocka_unit_test(keys_are_needed),
         cmocka_unit_test(chats_are_joined),
         cmocka_unit_test(wrong_usage),
+        cmocka_unit_test(aliases_and_positions_are_checked),
+        cmocka_unit_test(the_environment_is_read_strictly),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
