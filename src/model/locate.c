@@ -289,6 +289,13 @@ static bool is_file_name(const char *name)
     return is;
 }
 
+/* Whether `gpt2q pull` takes it. */
+static bool can_be_pulled(const char *name)
+{
+    return *name != '-' &&
+           !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:")];
+}
+
 /* name: "name", "org/name", or "org/name:file" for one file of the cache. */
 static gpt2q_status locate_name(const char *folder, const char *name, char **path, gpt2q_error *err)
 {
@@ -303,10 +310,12 @@ static gpt2q_status locate_name(const char *folder, const char *name, char **pat
     if (!s && !*path && !file && is_file_name(name)) {
         s = error_set(err, GPT2Q_IO, "%s: there is no such file or directory", name);
     } else if (!s && !*path) {
+        const bool pull = can_be_pulled(name);
         s = error_set(err, GPT2Q_IO,
-                      "no model \"%s\" ('gpt2q pull %s' gets it): it is no path here, not in %s/models, "
+                      "no model \"%s\"%s%s%s: it is no path here, not in %s/models, "
                       "../models or ../share/gpt2q/models, nor in the Hugging Face cache %s",
-                      name, name, folder, cache);
+                      name, pull ? " ('gpt2q pull " : "", pull ? name : "", pull ? "' gets it)" : "", folder,
+                      cache);
     }
     mem_free(repository);
     mem_free(cache);

@@ -257,6 +257,7 @@ for server_mode in wrong longer; do
     rm -rf "$cache"
     pull 1 $server_mode tiny
     nothing
+    [ $server_mode = longer ] || ! grep -q "is kept" "$dir/err" || fail "wrong bytes are said to be kept"
 done
 says 'more than the 300001 bytes'
 rm -rf "$cache"

@@ -237,6 +237,8 @@ static void looks_beside_the_program(void **state)
     unsetenv("HF_HUB_CACHE");
     rmdir(folder);
     not_located("test-locate", "no model \"test-locate\" ('gpt2q pull test-locate' gets it)");
+    not_located("test locate", "no model \"test locate\": it is no path here"); /* no name that pull takes */
+    not_located("-", "no model \"-\": it is no path here");
     *strrchr(folder, '/') = '\0';
     rmdir(folder);
 }

@@ -280,7 +280,9 @@ static int pull_with(struct pull *p, struct hub *hub, const char *token, struct 
         code = signal_exit_code();
     } else if (s) {
         failed(&err);
-        if (progress->file && !opt.quiet) fprintf(stderr, "What came is kept: the same command goes on.\n");
+        const bool kept = s != GPT2Q_FORMAT; /* bytes that are wrong are not */
+        if (progress->file && kept && !opt.quiet)
+            fprintf(stderr, "What came is kept: the same command goes on.\n");
     }
     return code;
 }
