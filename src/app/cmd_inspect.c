@@ -46,7 +46,7 @@ static int report(struct inventory *v, const char *path)
     const struct quantize_run run = {.n_threads = opt.threads ? (int)opt.threads : threads_default()};
     if (opt.scheme && scheme_parse(opt.scheme, &scheme, &err)) return usage_error("%s", err.message);
     if (opt.check && inventory_check(v, &err)) return failed(&err);
-    if (opt.tensor) return inspect_one(v, opt.tensor, opt.scheme ? &scheme : NULL, &run, opt.json);
+    if (opt.tensor) return inspect_one(v, path, opt.tensor, opt.scheme ? &scheme : NULL, &run, opt.json);
     if (opt.scheme && inventory_quantize(v, scheme, &run, &err)) return failed(&err);
     if (opt.json)
         inspect_print_json(v, path);

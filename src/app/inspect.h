@@ -12,6 +12,6 @@ void inspect_print_json(const struct inventory *v, const char *path);
 void inspect_print_table(const struct inventory *v, const char *path);
 
 /* Shows one tensor in detail. scheme NULL: as it is stored. Returns an exit code. */
-int inspect_one(const struct inventory *v, const char *name, const struct scheme *scheme,
+int inspect_one(const struct inventory *v, const char *path, const char *name, const struct scheme *scheme,
                 const struct quantize_run *run, bool json);
 #endif

@@ -209,24 +209,24 @@ static int show_checkpoint(struct view *v, const struct scheme *scheme, const st
 }
 
 /* The name that was meant, where one is near. */
-static int no_such_tensor(const struct inventory *inventory, const char *name)
+static int no_such_tensor(const struct inventory *inventory, const char *path, const char *name)
 {
     const char **names = mem_array(inventory->n_tensors, sizeof *names), *near = NULL;
     for (size_t i = 0; names && i < inventory->n_tensors; i++) names[i] = inventory->tensors[i].name;
     if (names) near = nearest_name(name, names, inventory->n_tensors);
     mem_free(names);
-    if (near) return failure("no tensor is called %s: did you mean %s?", name, near);
-    return failure("no tensor is called %s", name);
+    if (near) return failure("%s: no tensor is called %s: did you mean %s?", path, name, near);
+    return failure("%s: no tensor is called %s", path, name);
 }
 
-int inspect_one(const struct inventory *inventory, const char *name, const struct scheme *scheme,
-                const struct quantize_run *run, bool json)
+int inspect_one(const struct inventory *inventory, const char *path, const char *name,
+                const struct scheme *scheme, const struct quantize_run *run, bool json)
 {
     gpt2q_error err;
     struct view v = {.tensor = inventory_find(inventory, name)};
-    if (!v.tensor) return no_such_tensor(inventory, name);
+    if (!v.tensor) return no_such_tensor(inventory, path, name);
     if (inventory->kind == INVENTORY_GPT2Q && scheme)
-        return failure("%s is quantized already; inspect the original model", v.tensor->name);
+        return failure("%s: %s is quantized already; inspect the original model", path, v.tensor->name);
     if (inventory->kind == INVENTORY_GPT2Q) return show_stored(inventory, &v, json);
     if (!v.tensor->stored) return failure("%s is a shape only and holds no numbers", v.tensor->name);
     if (container_needs_floats(v.tensor->stored) &&

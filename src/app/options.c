@@ -74,15 +74,16 @@ static bool parse_seed(const char *text, uint64_t *out)
 
 static bool bad_value(const struct option *o, const char *text)
 {
+    const bool whole = o->type == OPTION_INTEGER || o->type == OPTION_EVERY;
+    const char *kind = whole ? "an integer" : "a number";
     if (o->type == OPTION_SEED)
         usage_error("--%s is '%s' where an integer from 0 to 18446744073709551615 is expected", o->name,
                     text);
     else if (o->max >= 1e18)
-        usage_error("--%s is '%s' where %s of at least %.15g is expected", o->name, text,
-                    o->type == OPTION_INTEGER ? "an integer" : "a number", o->min);
+        usage_error("--%s is '%s' where %s of at least %.15g is expected", o->name, text, kind, o->min);
     else
-        usage_error("--%s is '%s' where %s from %.15g to %.15g is expected", o->name, text,
-                    o->type == OPTION_INTEGER ? "an integer" : "a number", o->min, o->max);
+        usage_error("--%s is '%s' where %s from %.15g to %.15g is expected", o->name, text, kind, o->min,
+                    o->max);
     return false;
 }
 

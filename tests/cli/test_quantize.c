@@ -327,7 +327,8 @@ static void inspect_refuses(void **state)
     run_well("quantize " GELU "-q i8 -o @/model.gpt2q");
     expect_failure(1, "no tensor is called wte.weigth: did you mean wte.weight?",
                    "inspect models/tales-7m --tensor wte.weigth");
-    expect_failure(1, "no tensor is called nothing", "inspect models/tales-7m --tensor nothing");
+    expect_failure(1, "models/tales-7m: no tensor is called nothing",
+                   "inspect models/tales-7m --tensor nothing");
     expect_failure(1, "is quantized already", in_directory("inspect @/model.gpt2q -q i8"));
     expect_failure(1, "is quantized already",
                    in_directory("inspect @/model.gpt2q -q i8 --tensor wte.weight"));

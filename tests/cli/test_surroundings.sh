@@ -71,6 +71,11 @@ grep -qF '"no\x1b[2Jmodel"' out || fail "compare: the prompt is not escaped"
 ! grep -q "$(printf '\033')" out err page || fail "compare: the name of a file is not escaped"
 "$program" generate -m "$esc.gpt2q" -n 1 hello >out 2>err || fail "generate"
 ! grep -q "$(printf '\033')" out err || fail "generate: the name of a file is not escaped"
+train="train -m $model -q i4 --text $model/calibration.txt --steps 1 --batch-tokens 32 --window 32"
+for run in begins resumed; do
+    "$program" $train --resume --checkpoint "$esc.state" -o "$esc.trained" --export "$esc.folder" >out 2>err || fail "train"
+    ! grep -q "$(printf '\033')" out err || fail "train, $run: the name of a file is not escaped"
+done
 
 broken=$(printf 'no\377model')
 expect_refused "$(printf 'no\357\277\275model')" generate -m "$broken" hello

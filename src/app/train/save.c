@@ -221,7 +221,7 @@ void training_json(const struct training *t)
 
 static void report(const struct training *t)
 {
-    char bytes[COUNT_TEXT];
+    char bytes[COUNT_TEXT], name[SAFE_NAME];
     const struct history *h = &t->history;
     const int n = h->n_losses < 10 ? h->n_losses : 10;
     double first = 0, last = 0;
@@ -229,8 +229,9 @@ static void report(const struct training *t)
     if (n)
         printf("%d step%s: mean %s of the first %d %.4f, of the last %d %.4f; %.1f s\n", h->n_losses,
                h->n_losses == 1 ? "" : "s", t->kl ? "KL" : "loss", n, first, n, last, t->seconds);
-    if (t->o->output) printf("%s: %s bytes\n", t->o->output, print_count(t->file_bytes, bytes));
-    if (t->o->directory) printf("%s: the float32 weights\n", t->o->directory);
+    if (t->o->output)
+        printf("%s: %s bytes\n", safe_name(t->o->output, name), print_count(t->file_bytes, bytes));
+    if (t->o->directory) printf("%s: the float32 weights\n", safe_name(t->o->directory, name));
 }
 
 /* One sentence. If a checkpoint holds the weights, it says so. */

@@ -1,4 +1,5 @@
 /* Where training begins. */
+#include "app/tables.h"
 #include "app/train/train.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -33,6 +34,7 @@ static bool same_shape(const gpt2q_config *a, const gpt2q_config *b)
 /* Scales for -a static and factors of inputs have no place in training. */
 static int check_file(const struct training *t, const struct gpt2_weights *w)
 {
+    char name[SAFE_NAME];
     for (int l = 0; l < w->config.n_layer; l++)
         if (w->h[l].mlp_c_proj.factors)
             return failure("%s: h.%d.mlp.c_proj has factors of its inputs (awq), which are not trained; make "
@@ -40,7 +42,7 @@ static int check_file(const struct training *t, const struct gpt2_weights *w)
                            t->from_file, l);
     if (w->h[0].c_attn.input_scale > 0.0f && !t->o->model.quiet)
         fprintf(stderr, "%s: its scales for -a static do not fit the trained weights and are left out\n",
-                t->from_file);
+                safe_name(t->from_file, name));
     if (!same_shape(&w->config, &t->quantizer.bindings.config))
         return failure("%s: has another shape than %s, the model that it learns from", t->from_file, t->path);
     return EXIT_DONE;
@@ -340,20 +342,22 @@ static int create_trainer(struct training *t)
 static int resume(struct training *t)
 {
     gpt2q_error err;
+    char name[SAFE_NAME];
     if (checkpoint_read(t->o->checkpoint, &t->trainer, &t->history, t->options, t->n_options, &err))
         return failed(&err);
     t->first_step = t->trainer.step;
     if (!t->o->model.quiet)
-        fprintf(stderr, "%s: training goes on after step %d of %d\n", t->o->checkpoint, t->first_step,
-                t->trainer.options.steps);
+        fprintf(stderr, "%s: training goes on after step %d of %d\n", safe_name(t->o->checkpoint, name),
+                t->first_step, t->trainer.options.steps);
     return EXIT_DONE;
 }
 
 int training_open(struct training *t)
 {
+    char name[SAFE_NAME];
     const bool resumed = t->o->resume && file_exists(t->o->checkpoint);
     if (t->o->resume && !resumed && !t->o->model.quiet)
-        fprintf(stderr, "%s: is not there; training begins\n", t->o->checkpoint);
+        fprintf(stderr, "%s: is not there; training begins\n", safe_name(t->o->checkpoint, name));
     int code = open_quantizer(t);
     const int positions = code ? 0 : (int)t->quantizer.bindings.config.n_positions;
     if (!code && t->o->window > positions)
