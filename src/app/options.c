@@ -154,11 +154,25 @@ static bool parse_long(const struct option_set *set, int argc, char **argv, int 
     return unknown(set, name);
 }
 
+/* Whether "-name" was written for "--name". As "-n ame" it would only be understood wrongly. */
+static bool lacks_a_dash(const struct option_set *set, const char *word)
+{
+    const size_t n = strcspn(word, "=");
+    for (size_t k = 0; k <= set->n; k++) {
+        const char *name = k < set->n ? set->options[k].name : "help";
+        if (n < 2 || strlen(name) != n || strncmp(name, word, n) != 0) continue;
+        usage_error("unknown option '-%s': did you mean '--%s'?", word, name);
+        return true;
+    }
+    return false;
+}
+
 /* "-n 5", "-n5" or flags. */
 static bool parse_short(const struct option_set *set, int argc, char **argv, int *i, bool *help)
 {
     const char *word = argv[*i] + 1;
     if (!strcmp(word, "h")) return *help = true;
+    if (lacks_a_dash(set, word)) return false;
     for (size_t k = 0; k < set->n; k++) {
         const struct option *o = &set->options[k];
         if (!o->letter || o->letter != *word) continue;

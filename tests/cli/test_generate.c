@@ -180,6 +180,8 @@ static void wrong_usage_is_exit_code_2(void **state)
 {
     (void)state;
     expect_failure(2, "did you mean '--temperature'", "generate --temprature 1 x");
+    expect_failure(2, "unknown option '-model': did you mean '--model'?", "generate -model gpt2 x");
+    expect_failure(2, "unknown option '-help': did you mean '--help'?", "generate -help");
     expect_failure(2, "did you mean 'generate'", "genrate x");
     expect_failure(2, "put quotes around it", "generate Once upon");
     expect_failure(2, "a prompt is expected", "generate </dev/null");
