@@ -33,6 +33,9 @@ static gpt2q_status check(const gpt2q_model *model, const gpt2q_request *r, gpt2
     if (r->n_stop > MAX_STOPS)
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "%zu stop strings were given where %d are possible",
                          r->n_stop, MAX_STOPS);
+    if (r->n_stop && !model_tokenizer(model))
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "a stop string is given, but the model has no vocabulary and makes no text");
     if (r->speculate < 0 || r->speculate > SPECULATION_MAX)
         return error_set(err, GPT2Q_INVALID_ARGUMENT, "speculate is %d tokens where 0 to %d are possible",
                          (int)r->speculate, SPECULATION_MAX);
