@@ -15,6 +15,7 @@ gpt2q_status line_reader_open(struct line_reader *r, const char *path, gpt2q_err
 {
     struct stat st;
     *r = (struct line_reader){.fd = STDIN_FILENO, .path = path, .capacity = FIRST_CAPACITY};
+    if (!*path) return error_set(err, GPT2Q_IO, "an empty path is no file that can be read");
     if (strcmp(path, "-"))
         r->fd = open(path, O_RDONLY | O_CLOEXEC);
     else

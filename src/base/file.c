@@ -13,6 +13,7 @@
 /* `regular`: nothing but a regular file will do; else a FIFO or device is opened, too. */
 static gpt2q_status open_file(const char *path, bool regular, int *fd, struct stat *st, gpt2q_error *err)
 {
+    if (!*path) return error_set(err, GPT2Q_IO, "an empty path is no file that can be read");
     /* What it is comes before it is opened: opening a FIFO would wait for a writer. */
     if (regular && stat(path, st) == 0 && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
         return error_set(err, GPT2Q_IO, "%s: is not a regular file", path);

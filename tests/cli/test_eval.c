@@ -128,6 +128,9 @@ static void what_is_refused(void **state)
     expect_failure(2, "--lambada goes with no other", "eval --lambada x --window 3");
     expect_failure(2, "brings its own text", "eval --reference x --text y");
     expect_failure(1, "no-such-file", "eval --text no-such-file");
+    expect_failure(1, "eval: an empty path is no file that can be read", "eval --text ''");
+    expect_failure(1, "batch: an empty path is no file that can be read", "batch ''");
+    expect_failure(2, "unknown scheme \"\"", "bench --schemes ''");
     expect_failure(1, "a tensor 'input_ids' is expected",
                    "eval --reference models/tales-7m/model.safetensors");
     expect_failure(1, "no-such-folder", "eval --quiet --limit 512 --logits no-such-folder/x.safetensors");

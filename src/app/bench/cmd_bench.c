@@ -145,7 +145,7 @@ static bool is_quantized_file(const char *model)
 
 static int plan_schemes(struct bench_plan *plan, char *list)
 {
-    if (!*list) { /* as stored */
+    if (!*list && !opt.schemes) { /* as stored */
         plan->n_models = plan->n_schemes = 1;
         plan->schemes[0].activations = opt.model.activations;
         return EXIT_DONE;
