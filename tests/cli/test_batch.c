@@ -444,8 +444,9 @@ static void shards_of_a_job(void **state)
         "4/4");
     expect_no_place("SLURM_PROCID=0", "no variable of Slurm, Open MPI, PMI or Kubernetes");
     expect_no_place("PMI_RANK=2 PMI_SIZE=2", "PMI_RANK is 2 and PMI_SIZE is 2 where a place");
-    expect_no_place("JOB_COMPLETION_INDEX=0", "JOB_COMPLETIONS is '' where a number");
-    expect_no_place("SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_COUNT=2", "SLURM_ARRAY_TASK_MIN is ''");
+    expect_no_place("JOB_COMPLETION_INDEX=0", "JOB_COMPLETIONS is not set, a number is expected");
+    expect_no_place("SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_COUNT=2",
+                    "SLURM_ARRAY_TASK_MIN is not set, a number is expected");
     expect_no_place(
         "SLURM_ARRAY_TASK_ID=9 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=2 SLURM_ARRAY_TASK_COUNT=2",
         "SLURM_ARRAY_TASK_ID is 9 where 1 to 2");

@@ -12,7 +12,8 @@ struct place { /* of `count` places, from 0 on; count 0: none is named */
 
 static int read_variable(const char *name, uint64_t *out)
 {
-    const char *text = getenv(name) ? getenv(name) : "";
+    const char *text = getenv(name);
+    if (!text) return usage_error("--shard auto: the variable %s is not set, a number is expected", name);
     const size_t n = strspn(text, "0123456789");
     if (n == 0 || n > MOST_DIGITS || text[n])
         return usage_error("--shard auto: the variable %s is '%s' where a number is expected", name, text);
