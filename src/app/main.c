@@ -91,6 +91,9 @@ static int help(int argc, char **argv)
         const char *name = argv[argc - 1];
         const struct command *command = find(name);
         if (list && argc != 2) return usage_error("help --options takes the name of a command");
+        if (!list && argc > 1)
+            return usage_error("help takes the name of one command, not %d: '%s' and '%s'", argc, argv[0],
+                               argv[1]);
         if (!command) return unknown_command(name);
         (list ? command_list_options : command_help)(command);
     }

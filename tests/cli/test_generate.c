@@ -183,6 +183,8 @@ static void wrong_usage_is_exit_code_2(void **state)
     expect_failure(2, "unknown option '-model': did you mean '--model'?", "generate -model gpt2 x");
     expect_failure(2, "unknown option '-help': did you mean '--help'?", "generate -help");
     expect_failure(2, "did you mean 'generate'", "genrate x");
+    expect_failure(2, "help takes the name of one command, not 2: 'generate' and 'batch'",
+                   "help generate batch");
     expect_failure(1, "a stop string is given, but the model has no vocabulary",
                    "generate -m tests/golden/data/tiny-relu --ids --stop a '5 6 7'");
     expect_failure(2, "put quotes around it", "generate Once upon");

@@ -127,13 +127,12 @@ static void one_interruption_ends_waiting(void **state)
 {
     (void)state;
     static const char *const commands[] = {
-        "quantize -m models/tales-7m -q i4 --method gptq --calibrate - -o %s/out",
-        "quantize -m models/tales-7m -q i8 --static --calibrate - -o %s/out",
-        "train -m models/tales-7m -q i4 --text - -o %s/out",
-        "train -m models/tales-7m -q i4 --from gptq --calibrate - --text models/tales-7m/calibration.txt -o "
-        "%s/out",
-        "eval -m models/tales-7m --text -",
-        "compare -m models/tales-7m --text -"};
+        "quantize -q i4 --method gptq --calibrate - -o %s/out",
+        "quantize -q i8 --static --calibrate - -o %s/out",
+        "train -q i4 --text - -o %s/out",
+        "train -q i4 --from gptq --calibrate - --text models/tales-7m/calibration.txt -o %s/out",
+        "eval --text -",
+        "compare --text -"};
     static char text[SCREEN_MAX];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         char arguments[512];
