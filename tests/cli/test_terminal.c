@@ -6,7 +6,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define SCREEN_MAX (1 << 16)
+#define SCREEN_MAX (1 << 18)
 
 static char *directory;
 static int make_directory(void **state)
@@ -120,6 +120,32 @@ static void an_interrupted_table_leaves_the_line_empty(void **state)
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
+/* ---- batch ---- */
+
+/* Answers and progress on one terminal: every answer has lines of its own. */
+static void answers_are_not_mixed_with_progress(void **state)
+{
+    (void)state;
+    enum { LINES = 40 };
+    static char text[SCREEN_MAX];
+    char path[512], arguments[1024], input[LINES * 24], *at = input;
+    for (int i = 0; i < LINES; i++) at += sprintf(at, "Once upon a time, %d\n", i);
+    snprintf(path, sizeof path, "%s/prompts", directory);
+    write_file(path, input, strlen(input));
+    /* Few rows and one thread: it takes longer than progress does to come. */
+    snprintf(arguments, sizeof arguments, "batch %s -j 1 -b 2 -n 100 -q f32", path);
+    const struct session s = session_start(arguments, STDIN_FILENO);
+    assert_int_equal(session_end(&s, text), 0);
+    assert_non_null(strstr(text, "/40 requests, ")); /* there was progress */
+    show(text);
+    int answers = 0;
+    for (const char *line = text; (line = strstr(line, "{\"index\":")); line++) {
+        if (line > text && line[-1] != '\n') fail_msg("no line of its own: %.60s", line - 40);
+        answers++;
+    }
+    assert_int_equal(answers, LINES);
+}
+
 /* ---- waiting for standard input ---- */
 
 /* One Ctrl-C ends a program that waits for its text, and leaves nothing. */
@@ -158,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_is_not_mixed_with_progress),
         cmocka_unit_test(an_interrupted_table_leaves_the_line_empty),
+        cmocka_unit_test(answers_are_not_mixed_with_progress),
         cmocka_unit_test(one_interruption_ends_waiting),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

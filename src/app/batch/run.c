@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include <assert.h>
 #include <string.h>
+#include <unistd.h>
 
 struct prompt_under_way {
     struct batch_slot *slot;
@@ -209,6 +210,7 @@ static gpt2q_status put_finished(struct batch_run *run, gpt2q_error *err)
         run->stats->requests++;
         run->stats->errors += slot->answer.error.status != GPT2Q_OK;
         char *text;
+        if (run->stats->shown && isatty(fileno(run->output->stream))) batch_stats_clear(run->stats);
         s = batch_answer_print(&slot->answer, &text, err);
         if (!s) s = batch_output_put(run->output, slot->n, text, err);
         free_slot_of(run, slot);

@@ -46,12 +46,18 @@ void batch_stats_progress(struct batch_stats *s)
     fflush(stderr);
 }
 
+void batch_stats_clear(struct batch_stats *s)
+{
+    if (s->terminal && s->shown) fputs("\r\033[K", stderr);
+    s->shown = false;
+}
+
 void batch_stats_summary(struct batch_stats *s)
 {
     const gpt2q_scheduler_stats *c = &s->scheduler;
     double wall = wall_seconds(s);
     if (s->quiet) return;
-    if (s->terminal && s->shown) fputs("\r\033[K", stderr);
+    batch_stats_clear(s);
     fprintf(stderr,
             "%llu requests (%llu errors) in %.3f s: %llu prompt tokens, %llu tokens made (%.0f/s), %llu "
             "steps of %.1f rows, %.1f MB of cache\n",

@@ -15,6 +15,8 @@ struct batch_stats {
 void batch_stats_begin(struct batch_stats *s, uint64_t total, uint64_t before, bool quiet);
 /* Shows progress when it is due: several times a second on a terminal, else once a minute. */
 void batch_stats_progress(struct batch_stats *s);
+/* Takes the line of progress from the terminal, for answers that go there, too. */
+void batch_stats_clear(struct batch_stats *s);
 void batch_stats_summary(struct batch_stats *s);
 /* One JSON object; "-" is standard output. */
 gpt2q_status batch_stats_write(const struct batch_stats *s, const char *path, gpt2q_error *err);
