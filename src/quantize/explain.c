@@ -8,6 +8,8 @@
 #include "qtensor/quantize.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 const char *const explain_names[EXPLAIN_COUNT] = {"absmax", "minmax", "affine"};
 
@@ -60,6 +62,29 @@ static gpt2q_status read_matrix(const cJSON *rows, const char *name, struct expl
     return GPT2Q_OK;
 }
 
+static gpt2q_status check_keys(const cJSON *root, const char *name, gpt2q_error *err)
+{
+    static const char *const keys[] = {"W", "x"};
+    if (!cJSON_IsObject(root))
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "%s: an object {\"W\": [[..], ..], \"x\": [..]} is expected", name);
+    for (const cJSON *item = root->child; item; item = item->next) {
+        const char *near = NULL;
+        bool known = false;
+        for (int k = 0; k < 2; k++) {
+            known |= !strcmp(item->string, keys[k]);
+            if (!strcasecmp(item->string, keys[k])) near = keys[k];
+        }
+        if (known) continue;
+        if (near)
+            return error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: unknown key \"%.60s\": did you mean \"%s\"?",
+                             name, item->string, near);
+        return error_set(err, GPT2Q_INVALID_ARGUMENT,
+                         "%s: unknown key \"%.60s\": the keys are \"W\" and \"x\"", name, item->string);
+    }
+    return GPT2Q_OK;
+}
+
 gpt2q_status explain_parse(const char *text, size_t n, const char *name, struct explain_input *out,
                            gpt2q_error *err)
 {
@@ -68,7 +93,8 @@ gpt2q_status explain_parse(const char *text, size_t n, const char *name, struct 
     *out = (struct explain_input){0};
     gpt2q_status s = json_parse(text, n, name, &root, err);
     if (s) return s;
-    s = read_matrix(cJSON_GetObjectItemCaseSensitive(root, "W"), name, out, err);
+    s = check_keys(root, name, err);
+    if (!s) s = read_matrix(cJSON_GetObjectItemCaseSensitive(root, "W"), name, out, err);
     if (!s) s = read_numbers(cJSON_GetObjectItemCaseSensitive(root, "x"), "x", name, out->x, &length, err);
     if (!s && length != out->cols)
         s = error_set(err, GPT2Q_INVALID_ARGUMENT, "%s: x has %d numbers, the rows of W have %d", name,

@@ -414,6 +414,12 @@ static void explain_refuses(void **state)
     static const struct {
         const char *text, *words;
     } cases[] = {{"{}", "W is not a list"},
+                 {"[1, 2]", "an object {\"W\": [[..], ..], \"x\": [..]} is expected"},
+                 {"{\"w\": [[1, 2]], \"x\": [1, 2]}", "unknown key \"w\": did you mean \"W\"?"},
+                 {"{\"W\": [[1, 2]], \"x\": [1, 2], \"X\": 1}", "unknown key \"X\": did you mean \"x\"?"},
+                 {"{\"W\": [[1, 2]], \"x\": [1, 2], \"x2\": 1}", "unknown key \"x2\": the keys are"},
+                 {"{\"W\": [[1, 2]], \"x\": [1, 2], \"bits\": 4}",
+                  "unknown key \"bits\": the keys are \"W\" and \"x\""},
                  {"{\"W\": [[1], [1, 2]], \"x\": [1]}", "row 1 of W has 2 numbers, the rows before have 1"},
                  {"{\"W\": [[1, 2]], \"x\": [1]}", "x has 1 numbers, the rows of W have 2"},
                  {"{\"W\": [[1, \"2\"]], \"x\": [1, 2]}", "row 0 of W holds something other"},
