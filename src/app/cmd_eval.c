@@ -218,7 +218,7 @@ static int eval_text(const gpt2q_model *model)
     int code = check_against_model(gpt2q_model_config(model)->n_positions);
     if (!code && !opt.text) code = default_text(opt.model.model, &path);
     if (path) e.path = path;
-    if (!code) code = read_text_ids(model, e.path, (size_t)opt.limit, &ids, &e.windows.n);
+    if (!code) code = read_text_ids(model, e.path, (size_t)opt.limit, &ids, &e.windows.n, NULL);
     e.windows.ids = ids;
     e.windows.window = (int32_t)opt.window;
     e.windows.stride = (int32_t)opt.stride;

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "engine/context.h"
 #include "engine/model.h"
 #include "model/locate.h"
@@ -10,13 +11,23 @@
 
 #define HELD_OUT "heldout-books.txt"
 
-int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n)
+static void sum_text(const char *text, size_t n, char sum[SHA256_TEXT])
+{
+    struct sha256 s;
+    sha256_begin(&s);
+    sha256_add(&s, text, n);
+    sha256_print(&s, sum);
+}
+
+int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n,
+                  char *sha256)
 {
     gpt2q_error err;
     char *text;
     size_t size;
     *ids = NULL;
     if (file_read_text(path, MAX_TEXT_BYTES, &text, &size, &err)) return failed(&err);
+    if (sha256) sum_text(text, size, sha256);
     size_t most = model_max_ids(model, size), capacity = limit && limit < most ? limit : most;
     *ids = mem_array(capacity, sizeof **ids);
     int code = *ids ? EXIT_DONE : failure("out of memory: %zu ids of %s", capacity, file_spoken_name(path));

@@ -4,8 +4,10 @@
 #include "app/common.h"
 #include "study/reader.h"
 
-/* Reads the first `limit` ids (0: all) of a file. *ids is for mem_free. Returns an exit code. */
-int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n);
+/* Reads the first `limit` ids (0: all) of a file. *ids is for mem_free. sha256 gets the sum of the whole text; NULL: it is not wanted.
+ * Returns an exit code. */
+int read_text_ids(const gpt2q_model *model, const char *path, size_t limit, int32_t **ids, size_t *n,
+                  char *sha256);
 /* Checks that the text fills a window. w->n tokens of it were taken, as --limit (0: none) says. Returns an
  * exit code, after a sentence. */
 int check_windows(const struct windows *w, const char *path, int64_t limit);

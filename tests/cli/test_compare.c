@@ -249,6 +249,17 @@ static const cJSON *line_of(const cJSON *scheme, const char *name, const char *r
     return NULL;
 }
 
+/* A text from standard input is read once, so that it is known for the text of a file's calibration. */
+static void calibrated_text_from_a_pipe(const char *dir)
+{
+    struct cli c = cli_run("compare --quiet -n 0 --window 64 --limit 128 --schemes f32,%s/0.gpt2q --text - "
+                           "< models/tales-7m/calibration.txt",
+                           dir);
+    assert_int_equal(c.code, 0);
+    if (!strstr(c.error, "0.gpt2q was calibrated on standard input itself")) fail_msg("%s", c.error);
+    cli_free(&c);
+}
+
 /* A file says what its method bought: beside it stand its schemes rounded to nearest, with the figures that the scheme has in the list.
  * Folded factors are taken out, so that norms have no error and weights one like the others. */
 static void a_file_beside_rounding(void **state)
@@ -308,6 +319,7 @@ static void a_file_beside_rounding(void **state)
              "compare --quiet -n 0 --window 64 --limit 128 --schemes f32 --sensitivity %s/1.gpt2q >/dev/null",
              dir);
     expect_failure(1, "folds factors into several tensors", arguments);
+    calibrated_text_from_a_pipe(dir);
     expect_failure(2, "--budget mixes schemes", "compare --sensitivity x.gpt2q --budget 5");
     struct cli c = cli_run("compare --quiet --layers -n 0 --limit 256 --schemes f32,%s/0.gpt2q", dir);
     assert_non_null(strstr(c.out, "what its method bought"));

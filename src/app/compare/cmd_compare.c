@@ -116,7 +116,7 @@ static int read_text(struct comparison *c, int32_t **ids)
     if (code) return code;
     code = choose_window(gpt2q_model_config(model), &c->windows.window);
     c->windows.stride = c->windows.window;
-    if (!code) code = read_text_ids(model, c->text, (size_t)opt.limit, ids, &c->windows.n);
+    if (!code) code = read_text_ids(model, c->text, (size_t)opt.limit, ids, &c->windows.n, c->text_sha256);
     c->windows.ids = *ids;
     if (!code) code = check_windows(&c->windows, c->text, opt.limit);
     if (!code && !opt.model.quiet) say_rounded_limit(&c->windows, opt.limit);

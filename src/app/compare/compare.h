@@ -10,6 +10,7 @@
 #ifndef APP_COMPARE_H
 #define APP_COMPARE_H
 #include "app/measured_text.h"
+#include "base/sha256.h"
 #include "study/ledger.h"
 #include "study/score.h"
 #include "study/sensitivity.h"
@@ -52,6 +53,7 @@ struct comparison {
     int32_t max_tokens;
     struct windows windows;
     const char *text; /* its path */
+    char text_sha256[SHA256_TEXT];
     bool layers, page;
     struct compared *schemes; /* the first is the reference */
     size_t n_schemes;

@@ -304,17 +304,10 @@ static gpt2q_status measure_nearest(struct comparison *c, struct compared *s, co
 /* Warns if the text is one that the model was calibrated on. */
 static void say_same_text(const struct comparison *c, const struct compared *s)
 {
-    struct sha256 sum;
-    char *text, digits[SHA256_TEXT];
-    size_t n;
-    if (!s->calibration || file_read_text(c->text, (size_t)1 << 30, &text, &n, NULL)) return;
-    sha256_begin(&sum);
-    sha256_add(&sum, text, n);
-    if (strstr(s->calibration, sha256_print(&sum, digits)))
+    if (s->calibration && strstr(s->calibration, c->text_sha256))
         fprintf(stderr,
                 "gpt2q compare: %s was calibrated on %s itself: its figures are better than on other texts\n",
-                s->spec, c->text);
-    mem_free(text);
+                s->spec, file_spoken_name(c->text));
 }
 
 /* Measures a scheme and, beside a method, rounding to nearest. Closes the model unless it is the reference. */
