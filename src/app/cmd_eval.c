@@ -61,6 +61,15 @@ static cJSON *document(const gpt2q_model *model, const char *activations)
 
 static void add_real(cJSON *doc, const char *key, double x) { cJSON_AddItemToObject(doc, key, json_real(x)); }
 
+/* On stderr, beside figures of what was read until a signal came. */
+static void say_interrupted(uint64_t n, const char *what)
+{
+    fflush(stdout);
+    if (signal_seen() && !opt.model.quiet)
+        fprintf(stderr, "interrupted: the figures are those of the first %llu %s\n", (unsigned long long)n,
+                what);
+}
+
 static void print_score_json(cJSON *doc, const char *path, int32_t window, int32_t stride,
                              const struct score *score, double kl_p99)
 {
@@ -83,6 +92,7 @@ static void print_score_json(cJSON *doc, const char *path, int32_t window, int32
         add_real(doc, "top1_stderr", score_agreement_error(score));
         add_real(doc, "max_difference", score->max_difference);
     }
+    json_add_interrupted(doc);
     json_print(doc);
 }
 
@@ -145,6 +155,7 @@ static int report_score(struct evaluation *e, struct score *score)
                          e->windows.window, e->windows.stride, score, kl_p99);
     else
         print_score(e->path, e->windows.window, score, kl_p99);
+    say_interrupted(score->nll.n, "tokens that were predicted");
     return EXIT_DONE;
 }
 
@@ -304,6 +315,7 @@ static void report_last_words(const gpt2q_model *model, const struct last_word_s
         add_real(doc, "accuracy", p);
         add_real(doc, "nll", score->nll.mean);
         add_real(doc, "nll_stderr", moments_error(&score->nll));
+        json_add_interrupted(doc);
         json_print(doc);
         return;
     }
@@ -330,7 +342,10 @@ static int eval_lambada(const gpt2q_model *model)
     int code = last_word_open(&w, model, &p, &err) ? failed(&err) : EXIT_DONE;
     if (!code) {
         code = add_lines(&w, lines, n, &score);
-        if (score.examples && code != EXIT_FAILED) report_last_words(model, &score);
+        if (score.examples && code != EXIT_FAILED) {
+            report_last_words(model, &score);
+            say_interrupted(score.examples, "passages");
+        }
         last_word_close(&w);
     }
     mem_free(lines);

@@ -101,6 +101,11 @@ cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k)
     return item;
 }
 
+void json_add_interrupted(cJSON *document)
+{
+    if (signal_seen()) cJSON_AddTrueToObject(document, "interrupted");
+}
+
 void json_print(cJSON *document)
 {
     char *text = need(cJSON_PrintUnformatted(document));

@@ -124,6 +124,16 @@ static int read_text(struct comparison *c, int32_t **ids)
     return code;
 }
 
+/* On stderr, beside figures of what was measured until a signal came. */
+static void say_interrupted(const struct comparison *c)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < c->n_schemes; i++) done += c->schemes[i].done;
+    fflush(stdout);
+    if (signal_seen() && !opt.model.quiet)
+        fprintf(stderr, "interrupted: %zu of %zu schemes are measured\n", done, c->n_schemes);
+}
+
 static int report(const struct comparison *c)
 {
     const bool all = c->schemes[c->n_schemes - 1].done; /* an interrupted run writes no file */
@@ -131,10 +141,11 @@ static int report(const struct comparison *c)
     if (!code && opt.html && all) code = compare_write_html(c, opt.html);
     if (opt.json) {
         json_print(compare_json(c));
-        return code;
+    } else {
+        compare_print(c);
+        if (c->sensitivity.ranked) compare_print_sensitivity(c);
     }
-    compare_print(c);
-    if (c->sensitivity.ranked) compare_print_sensitivity(c);
+    say_interrupted(c);
     return code;
 }
 
