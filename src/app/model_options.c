@@ -196,6 +196,13 @@ int open_model(const struct model_options *o, bool weights_only, gpt2q_model **o
     p.weights_only = weights_only;
     p.requantize = o->requantize;
     if (gpt2q_model_open(o->model, &p, out, &err)) return failed(&err);
+    const int32_t positions = gpt2q_model_config(*out)->n_positions;
+    if (o->ctx > positions) {
+        gpt2q_model_close(*out);
+        *out = NULL;
+        return failure("--ctx is %lld where at most %d, the model's positions, is expected",
+                       (long long)o->ctx, (int)positions);
+    }
     if (!o->quiet) say_remarks(model_weights(*out));
     return EXIT_DONE;
 }
