@@ -76,26 +76,37 @@ static int unknown_command(const char *name)
     return usage_error("unknown command '%s': 'gpt2q help' lists what there is", name);
 }
 
+/* help --complete WORD... takes any words. */
+static int check_help_words(int argc, char **argv)
+{
+    const bool list = argc && !strcmp(argv[0], "--options");
+    if (list && argc != 2) return usage_error("help --options takes the name of a command");
+    if (argc > 1 && !strcmp(argv[0], "--commands"))
+        return usage_error("help --commands takes no argument, and '%s' is one", argv[1]);
+    if (!list && argc > 1)
+        return usage_error("help takes the name of one command, not %d: '%s' and '%s'", argc, argv[0],
+                           argv[1]);
+    return EXIT_DONE;
+}
+
 /* help, help COMMAND; for scripts: help --commands, help --options COMMAND, help --complete WORD... */
 static int help(int argc, char **argv)
 {
+    const bool completes = argc && !strcmp(argv[0], "--complete");
+    const int code = completes ? EXIT_DONE : check_help_words(argc, argv);
+    if (code) return code;
     if (argc == 0 || !strcmp(argv[0], "help")) {
         overview();
     } else if (!strcmp(argv[0], "--commands")) {
         for (size_t i = 0; i < N_COMMANDS; i++) printf("%s\n", commands[i]->name);
         printf("help\n");
-    } else if (!strcmp(argv[0], "--complete")) {
+    } else if (completes) {
         complete_words(commands, N_COMMANDS, argv + 1, argc - 1);
     } else {
-        bool list = !strcmp(argv[0], "--options");
         const char *name = argv[argc - 1];
         const struct command *command = find(name);
-        if (list && argc != 2) return usage_error("help --options takes the name of a command");
-        if (!list && argc > 1)
-            return usage_error("help takes the name of one command, not %d: '%s' and '%s'", argc, argv[0],
-                               argv[1]);
         if (!command) return unknown_command(name);
-        (list ? command_list_options : command_help)(command);
+        (!strcmp(argv[0], "--options") ? command_list_options : command_help)(command);
     }
     return EXIT_DONE;
 }
@@ -117,9 +128,10 @@ static int dispatch(int argc, char **argv)
         overview();
         return EXIT_USAGE;
     }
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return version();
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(0, NULL);
-    if (!strcmp(argv[1], "help")) return help(argc - 2, argv + 2);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+        return argc == 2 ? version() : usage_error("%s takes no argument, and '%s' is one", argv[1], argv[2]);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return help(argc - 2, argv + 2);
     const struct command *command = find(argv[1]);
     if (command) return run(command, argc - 2, argv + 2);
     if (argv[1][0] == '-')
