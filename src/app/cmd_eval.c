@@ -362,7 +362,7 @@ static int check_usage(int argc, char **argv)
     if (opt.reference && (opt.text || opt.window || opt.stride))
         return usage_error(
             "--reference brings its own text and windows: --text, --window and --stride do not go with it");
-    return EXIT_DONE;
+    return model_options_check_uses(&opt.model);
 }
 
 static int check_outputs(void)

@@ -324,6 +324,7 @@ static int run(int argc, char **argv)
     struct generation g = {.request = request_from_options(&opt.generation)};
     int code = generation_options_check(&opt.generation);
     if (!code) code = model_options_check(&opt.model);
+    if (!code) code = model_options_check_uses(&opt.model);
     if (code) return code;
     if (opt.generation.logprobs >= 0 && !opt.json)
         return usage_error("--logprobs needs --json: only there is room for them");

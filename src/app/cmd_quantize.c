@@ -309,6 +309,13 @@ static int check_gguf_type(void)
                                 : EXIT_DONE;
 }
 
+static int check_uses(void)
+{
+    const struct option_use use = {"static", opt.output,
+                                   "without --output FILE: a directory has no place for it"};
+    return options_check_uses(&use, 1);
+}
+
 static int check_outputs(void)
 {
     struct outputs o = {0};
@@ -336,6 +343,7 @@ static int run(int argc, char **argv)
     struct method_plan plan;
     if (!code) code = method_options_plan(&opt.method, &plan);
     if (!code) code = check_gguf_type();
+    if (!code) code = check_uses();
     if (!code) code = check_outputs();
     if (code) return code;
     if (model_locate(opt.model.model, &path, &err)) return failed(&err);

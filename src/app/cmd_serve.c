@@ -355,6 +355,14 @@ static int check_cors(void)
     return EXIT_DONE;
 }
 
+static int check_uses(void)
+{
+    const bool tcp = strcmp(opt.serve.port, "none") || getenv("LISTEN_FDS");
+    const struct option_use uses[] = {{"host", tcp, "with --port none"},
+                                      {"port-file", tcp, "with --port none"}};
+    return options_check_uses(uses, sizeof uses / sizeof *uses);
+}
+
 static int check_options(void)
 {
     struct serve_options *o = &opt.serve;
@@ -369,6 +377,7 @@ static int check_options(void)
     if (!code) code = check_cors();
     if (!code && !strcmp(o->port, "none") && !o->unix_path)
         code = usage_error("--port none needs --unix PATH: there is nothing to listen on");
+    if (!code) code = check_uses();
     if (!code && o->chunk + o->rows > 1 << 16)
         code = usage_error("--chunk and --batch-size are %d together where at most %d is possible",
                            (int)(o->chunk + o->rows), 1 << 16);

@@ -206,7 +206,8 @@ static int run(int argc, char **argv)
     char *text;
     size_t n;
     if (!opt.output) return usage_error("--output FILE is needed");
-    int code = check_outputs();
+    int code = model_options_check_uses(&opt.model);
+    if (!code) code = check_outputs();
     if (!code) code = read_prompt(argc, argv, opt.file, &text, &n);
     if (code) return code;
     gpt2q_model *model;

@@ -23,6 +23,8 @@ void model_options_add(struct option_set *set, struct model_options *o);
 void model_options_pick(struct option_set *set, struct model_options *o, const char *names);
 /* Refuses values that are wrong for every model: EXIT_USAGE after a sentence, else EXIT_DONE. */
 int model_options_check(const struct model_options *o);
+/* Refuses --requantize where neither --quantize nor --tensor asks for other schemes. */
+int model_options_check_uses(const struct model_options *o);
 /* Opens the model the options name. An exit code; *out is NULL unless it is EXIT_DONE. */
 int open_model(const struct model_options *o, bool weights_only, gpt2q_model **out);
 struct left_out;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "qtensor/format.h"
 #include "tokenizer/tokenizer.h"
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 #define TOKENS_DEFAULT 32768
 #define WINDOW_DEFAULT 256
 
-static void set_defaults(struct method_options *o)
+static void set_defaults(struct method_options *o, const char *list)
 {
     const struct method_plan d = method_plan_default();
     *o = (struct method_options){.tokens = TOKENS_DEFAULT,
@@ -21,7 +22,8 @@ static void set_defaults(struct method_options *o)
                                  .qep = d.qep,
                                  .head_damp = d.head_damp,
                                  .smooth_alpha = d.smooth_alpha,
-                                 .static_percent = 0};
+                                 .static_percent = 0,
+                                 .list = list};
 }
 
 /* All but the list of methods and --static. */
@@ -62,7 +64,7 @@ static void add_others(struct option_set *set, struct method_options *o)
 
 void method_options_add(struct option_set *set, struct method_options *o)
 {
-    set_defaults(o);
+    set_defaults(o, "method");
     option_add(set, (struct option){
                         0, "method", OPTION_LIST, &o->methods, "NAME",
                         "how codes are chosen: rtn (the default), mse, imatrix, gptq, hqq; before one of "
@@ -78,7 +80,7 @@ void method_options_add(struct option_set *set, struct method_options *o)
 
 void method_options_add_from(struct option_set *set, struct method_options *o)
 {
-    set_defaults(o);
+    set_defaults(o, "from");
     option_add(set, (struct option){
                         0, "from", OPTION_LIST, &o->methods, "rtn|mse|imatrix|gptq|hqq|awq|smoothquant|FILE",
                         "where training begins: what a method of quantize leaves (gptq is the best; "
@@ -115,6 +117,34 @@ static int parse_sites(const char *text, int *out)
     return *out ? EXIT_DONE : usage_error("--awq-sites is empty; a list of ln, v and mlp is expected");
 }
 
+static bool plan_has(const struct method_plan *plan, enum method method)
+{
+    for (int i = 0; i < plan->n_folds; i++)
+        if (plan->folds[i] == method) return true;
+    return plan->rounding == method;
+}
+
+int method_options_check_uses(const struct method_options *o, const struct method_plan *plan)
+{
+    static const struct {
+        const char *name;
+        enum method method;
+    } readers[] = {{"damp", METHOD_GPTQ},      {"act-order", METHOD_GPTQ},
+                   {"qep", METHOD_GPTQ},       {"true-sequential", METHOD_GPTQ},
+                   {"refine", METHOD_GPTQ},    {"search", METHOD_GPTQ},
+                   {"head-damp", METHOD_GPTQ}, {"awq-sites", METHOD_AWQ},
+                   {"hqq-iters", METHOD_HQQ},  {"smooth-alpha", METHOD_SMOOTHQUANT}};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (option_given(readers[i].name) && !plan_has(plan, readers[i].method))
+            return usage_error("--%s changes nothing without --%s %s", readers[i].name, o->list,
+                               method_names[readers[i].method]);
+    const struct option_use of_text[] = {
+        {"calibrate-tokens", o->texts.n, "without --calibrate FILE"},
+        {"calibrate-window", o->texts.n, "without --calibrate FILE"},
+    };
+    return options_check_uses(of_text, sizeof of_text / sizeof *of_text);
+}
+
 int method_options_plan(const struct method_options *o, struct method_plan *plan)
 {
     gpt2q_error err;
@@ -145,7 +175,7 @@ int method_options_plan(const struct method_options *o, struct method_plan *plan
     if (!method_plan_needs_text(plan) && o->texts.n)
         return usage_error("%s reads no text: --calibrate changes nothing with it",
                            method_names[plan->rounding]);
-    return EXIT_DONE;
+    return method_options_check_uses(o, plan);
 }
 
 /* ---- running ---- */
@@ -260,6 +290,31 @@ int method_text(const struct method_options *o, const struct method_plan *plan, 
     return out->calibration ? EXIT_DONE : failure("out of memory: metadata");
 }
 
+/* Methods choose codes, so some matrix must have them. smoothquant folds its factors into floats, too. */
+static int check_codes(const struct method_options *o, const struct method_plan *plan,
+                       const struct quantizer *q)
+{
+    const enum method needs = plan->rounding != METHOD_RTN ? plan->rounding
+                              : plan_has(plan, METHOD_AWQ) ? METHOD_AWQ
+                                                           : METHOD_RTN;
+    bool codes = false, integer = false;
+    char base[SCHEME_TEXT_MAX];
+    for (size_t i = 0; i < q->bindings.n; i++) {
+        const struct scheme s = quantizer_scheme(q, i);
+        if (!weight_is_matrix(q->bindings.items[i].id.part)) continue;
+        codes |= scheme_has_codes(s);
+        integer |= scheme_takes(s, ACTIVATIONS_I8);
+    }
+    scheme_print(q->base, base);
+    if (needs != METHOD_RTN && !codes)
+        return usage_error("--%s %s changes nothing: with --quantize %s no matrix is held in codes", o->list,
+                           method_names[needs], base);
+    if (plan->static_percent > 0.0 && !integer)
+        return usage_error("--static changes nothing: with --quantize %s no matrix takes integer activations",
+                           base);
+    return EXIT_DONE;
+}
+
 int method_run(const struct method_options *o, const struct method_plan *plan, const char *model, bool json,
                bool quiet, struct quantizer *q, struct method_run *out)
 {
@@ -271,7 +326,9 @@ int method_run(const struct method_options *o, const struct method_plan *plan, c
                                     .started_at = clock_seconds()};
     const struct methods_hooks hooks = {show_matrix, show_progress, &shown};
     const bool reads = method_plan_needs_text(plan);
-    const int code = method_text(o, plan, model, quiet, q, out);
+    int code = check_codes(o, plan, q);
+    if (code) return *out = (struct method_run){0}, code;
+    code = method_text(o, plan, model, quiet, q, out);
     if (code || method_plan_is_plain(plan)) return code;
     signals_watch(); /* not before: while a text is waited for, a signal ends the program */
     if (json) out->reports = cJSON_CreateArray();

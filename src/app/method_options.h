@@ -9,12 +9,15 @@ struct method_options {
     int64_t tokens, window, refine, hqq_iterations;
     double damp, qep, head_damp, smooth_alpha, static_percent;
     const char *act_order, *true_sequential, *search, *awq_sites;
+    const char *list; /* the option that names methods: "method" or "from" */
 };
 /* Adds --method and all that belongs to it. For `train` the list is --from, and there are no static scales. */
 void method_options_add(struct option_set *set, struct method_options *o);
 void method_options_add_from(struct option_set *set, struct method_options *o);
 /* Checks names, compositions and texts. Returns EXIT_USAGE after a sentence. */
 int method_options_plan(const struct method_options *o, struct method_plan *plan);
+/* Refuses options that no method of the plan reads. method_options_plan does, too. */
+int method_options_check_uses(const struct method_options *o, const struct method_plan *plan);
 
 struct method_run {
     struct methods_result result;

@@ -156,6 +156,13 @@ int model_options_check(const struct model_options *o)
     return EXIT_DONE;
 }
 
+int model_options_check_uses(const struct model_options *o)
+{
+    const struct option_use use = {"requantize", o->scheme || o->overrides.n,
+                                   "without --quantize or --tensor"};
+    return options_check_uses(&use, 1);
+}
+
 int failed(const gpt2q_error *err) { return failure("%s", err->message); }
 
 void say_left_out(const struct left_out *left)

@@ -87,8 +87,28 @@ static bool bad_value(const struct option *o, const char *text)
     return false;
 }
 
+/* The options that the command line names. */
+static const char *given[OPTIONS_MAX];
+static size_t n_given;
+
+bool option_given(const char *name)
+{
+    for (size_t i = 0; i < n_given; i++)
+        if (!strcmp(given[i], name)) return true;
+    return false;
+}
+
+int options_check_uses(const struct option_use *uses, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!uses[i].is_read && option_given(uses[i].name))
+            return usage_error("--%s changes nothing %s", uses[i].name, uses[i].unread);
+    return EXIT_DONE;
+}
+
 static bool set_value(const struct option *o, const char *text)
 {
+    if (!option_given(o->name)) given[n_given++] = o->name;
     switch (o->type) {
     case OPTION_FLAG: *(bool *)o->value = true; return true;
     case OPTION_STRING: *(const char **)o->value = text; return true;
@@ -193,6 +213,7 @@ bool options_parse(const struct command *command, int argc, char **argv, int *n_
     command->options(&set);
     *n_arguments = 0;
     *help = false;
+    n_given = 0;
     bool only_arguments = false;
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];

@@ -57,6 +57,17 @@ void option_add(struct option_set *set, struct option option);
  * front and are counted in *n_arguments. Returns false after a sentence on stderr if the usage is wrong.
  * *help: --help was given. */
 bool options_parse(const struct command *command, int argc, char **argv, int *n_arguments, bool *help);
+/* Whether the last command line that was parsed names the option, whatever its value. */
+bool option_given(const char *name);
+
+/* An option that is read only together with something else. */
+struct option_use {
+    const char *name;
+    bool is_read;
+    const char *unread; /* "without --method gptq": why nothing reads it */
+};
+/* Refuses the first of them that was given and that nothing reads: EXIT_USAGE after a sentence, else EXIT_DONE. */
+int options_check_uses(const struct option_use *uses, size_t n);
 /* Prints a command's help on stdout, wrapped at the width of the terminal. */
 void command_help(const struct command *command);
 /* Prints one option a line. */

@@ -90,6 +90,16 @@ static int one_of(const char *option, const char *value, const char *const *word
 
 static bool writes_file(void) { return opt.output && strcmp(opt.output, "-"); }
 
+static int check_uses(bool padded)
+{
+    const struct option_use uses[] = {
+        {"force", writes_file(), "without --output FILE"},
+        {"no-prefix-sharing", !padded, "with --cache padded, which shares none"},
+    };
+    const int code = options_check_uses(uses, sizeof uses / sizeof *uses);
+    return code ? code : model_options_check_uses(&opt.model);
+}
+
 static int check_options(int argc, char **argv, struct batch_shard *shard, enum batch_format *format,
                          bool *padded)
 {
@@ -106,6 +116,7 @@ static int check_options(int argc, char **argv, struct batch_shard *shard, enum 
     if (!code) code = shard_parse(opt.shard, shard);
     if (!code && opt.resume && !writes_file())
         code = usage_error("--resume needs --output FILE, the output to go on with");
+    if (!code) code = check_uses(cache == 1);
     if (!code && opt.resume && opt.force) code = usage_error("--resume and --force exclude each other");
     if (!code && cache == 1 && opt.generation.speculate)
         code = usage_error("--speculate needs --cache ragged: a rectangle has no room for proposals");

@@ -184,18 +184,30 @@ static void add_tests(struct bench_plan *plan, const struct number_list *prefill
         plan->tests[plan->n_tests++] = (struct bench_test){.kind = TEST_TOKENIZE, .batch = 1, .threads = 1};
 }
 
+/* Whether the options leave the choice of tests to bench. */
+static bool names_no_test(void)
+{
+    return !opt.prefill && opt.decode < 0 && !opt.batch && opt.position < 0 && !opt.tokenizer;
+}
+
+/* Tokens to make in each sequence, or 0. */
+static int32_t decode_tokens(void)
+{
+    const bool decodes = names_no_test() || opt.decode >= 0 || opt.batch || opt.position >= 0;
+    return !decodes ? 0 : opt.decode >= 0 ? (int32_t)opt.decode : DEFAULT_DECODE;
+}
+
 static int plan_tests(struct bench_plan *plan)
 {
     struct number_list prefill, batch;
-    bool none = !opt.prefill && opt.decode < 0 && !opt.batch && opt.position < 0 && !opt.tokenizer;
-    bool decodes = none || opt.decode >= 0 || opt.batch || opt.position >= 0;
+    const bool none = names_no_test();
+    const int32_t decode = decode_tokens();
     int code = parse_numbers("prefill", opt.prefill, 1 << 20, none ? DEFAULT_PREFILL : 0, &prefill);
     if (!code) code = parse_numbers("batch", opt.batch, 1 << 14, 1, &batch);
     if (code) return code;
     size_t n = (size_t)plan->n_schemes * (size_t)plan->n_threads * (size_t)(prefill.n + batch.n) + 1;
     plan->tests = mem_zarray(n, sizeof *plan->tests);
     if (!plan->tests) return failure("out of memory: %zu tests", n);
-    int32_t decode = !decodes ? 0 : opt.decode >= 0 ? (int32_t)opt.decode : DEFAULT_DECODE;
     if (!prefill.n && !decode) plan->n_models = plan->n_schemes = 0; /* tokenizing needs no weights */
     add_tests(plan, &prefill, &batch, decode, opt.position >= 0 ? (int32_t)opt.position : 64);
     if (!plan->n_tests) return usage_error("nothing to do: --prefill, --decode or --tokenizer names a test");
@@ -255,6 +267,26 @@ static void plan_free(struct bench_plan *plan)
     mem_free(plan->text);
 }
 
+/* What a run without prompts, without decoding, or without either leaves unread. */
+static int check_uses(void)
+{
+    const bool prefills = opt.prefill || names_no_test(), decodes = decode_tokens() > 0,
+               runs = prefills || decodes || !opt.tokenizer;
+    const char *no_decoding = "with --decode 0", *no_model = "with --tokenizer alone: no model runs";
+    const struct option_use uses[] = {
+        {"all-logits", prefills, "without --prefill"},
+        {"batch", decodes, no_decoding},
+        {"position", decodes, no_decoding},
+        {"shape", runs, no_model},
+        {"schemes", runs, no_model},
+        {"quantize", runs, no_model},
+        {"activations", runs, no_model},
+        {"kv", runs, no_model},
+        {"profile", runs, no_model},
+        {"requantize", opt.schemes || opt.model.scheme, "without --schemes or --quantize"}};
+    return options_check_uses(uses, sizeof uses / sizeof *uses);
+}
+
 static int run(int argc, char **argv)
 {
     gpt2q_error err;
@@ -268,7 +300,10 @@ static int run(int argc, char **argv)
     if (opt.shape && opt.model.model && !opt.tokenizer)
         return usage_error("--shape and --model exclude each other");
     if (opt.shape && shape_parse(opt.shape, &shape, &err)) return usage_error("%s", err.message);
-    int code = model_options_check(&opt.model);
+    if (opt.schemes && opt.model.scheme)
+        return usage_error("--quantize and --schemes were given: one of them is expected");
+    int code = check_uses();
+    if (!code) code = model_options_check(&opt.model);
     if (!code) code = parse_numbers("threads", opt.threads, THREADS_MAX, threads_default(), &threads);
     if (code) return code;
     struct bench_plan plan = {.model_path = opt.model.model,

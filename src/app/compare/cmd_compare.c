@@ -163,6 +163,20 @@ static int check_outputs(const struct comparison *c)
     return outputs_check(&o);
 }
 
+/* What only schemes beside the reference have, and what only completions need. */
+static int check_uses(const struct comparison *c, bool prompts)
+{
+    const bool several = c->n_schemes > 1;
+    const struct option_use uses[] = {
+        {"layers", several, "with one scheme: there is nothing to compare it with"},
+        {"tensor", several, "with one scheme: the reference is not mixed"},
+        {"ctx", opt.max_tokens, "with --max-tokens 0: nothing is completed"}};
+    if (prompts && !opt.max_tokens)
+        return usage_error("'%s': a prompt is completed by at least one token, and --max-tokens is 0",
+                           c->prompts[0]);
+    return options_check_uses(uses, sizeof uses / sizeof *uses);
+}
+
 static int compare(struct comparison *c)
 {
     char *path = NULL;
@@ -220,6 +234,7 @@ static int run(int argc, char **argv)
     if (!list) return failure("out of memory: the list of schemes");
     code = parse_schemes(list, schemes, &c.n_schemes);
     c.options = opt.model;
+    if (!code) code = check_uses(&c, argc > 0);
     if (!code) code = compare(&c);
     mem_free(list);
     return code;

@@ -91,7 +91,7 @@ static int check_from(struct training *t)
             return usage_error("--from %s looks at no text: --calibrate is of no use", from->items[i]);
         t->from_file = from->items[i];
         t->plan = method_plan_default();
-        return EXIT_DONE;
+        return method_options_check_uses(&opt.method, &t->plan);
     }
     return method_options_plan(&opt.method, &t->plan);
 }
@@ -114,6 +114,17 @@ static int check_sizes(void)
     return EXIT_DONE;
 }
 
+static int check_uses(void)
+{
+    const struct option_use uses[] = {
+        {"eval-every", opt.eval_texts.n, "without --eval-text FILE"},
+        {"eval-tokens", opt.eval_texts.n, "without --eval-text FILE"},
+        {"checkpoint-every", opt.checkpoint, "without --checkpoint FILE"},
+        {"scale-lr", !opt.recalibrate, "with --recalibrate: no scale is learned"},
+    };
+    return options_check_uses(uses, sizeof uses / sizeof *uses);
+}
+
 static int check(struct training *t)
 {
     if (!opt.texts.n) return usage_error("--text FILE is needed: what to train on");
@@ -129,7 +140,8 @@ static int check(struct training *t)
     if (opt.learn_scales && opt.recalibrate)
         return usage_error("--learn-scales and --recalibrate exclude each other");
     if (opt.resume && !opt.checkpoint) return usage_error("--resume needs --checkpoint FILE");
-    int code = check_from(t);
+    int code = check_uses();
+    if (!code) code = check_from(t);
     if (!code && !opt.model.scheme && !t->from_file)
         code = usage_error(
             "--quantize SPEC is needed: how the trained weights are held (f32 fine-tunes plainly)");

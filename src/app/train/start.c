@@ -209,6 +209,21 @@ static bool learns(const struct training *t)
     return true;
 }
 
+/* Options of scales, once the schemes are known. */
+static int check_scales(const struct training *t)
+{
+    bool scales = false;
+    for (size_t i = 0; i < t->quantizer.bindings.n; i++)
+        scales |= weight_is_matrix(t->quantizer.bindings.items[i].id.part) &&
+                  scheme_has_codes(quantizer_scheme(&t->quantizer, i));
+    const char *none = "here: no matrix is held in codes, so there are no scales";
+    const struct option_use uses[] = {{"learn-scales", scales, none},
+                                      {"recalibrate", scales, none},
+                                      {"scale-lr", scales, none},
+                                      {"scale-lr", learns(t), "without --learn-scales"}};
+    return options_check_uses(uses, sizeof uses / sizeof *uses);
+}
+
 /* Steps from one choice of the scales to the next; 0 where they are learned. */
 static int recalibrates_every(const struct training *t)
 {
@@ -363,6 +378,7 @@ int training_open(struct training *t)
     if (!code && t->o->window > positions)
         code = usage_error("--window is %lld, but the model has %d positions", (long long)t->o->window,
                            positions);
+    if (!code) code = check_scales(t);
     if (!code) code = open_texts(t); /* before the long work of a method */
     if (!code) code = begin(t, resumed);
     if (!code) code = create_trainer(t);
