@@ -1,5 +1,6 @@
 /* HTTP itself: malformed requests, requests that could be read in two ways, deadlines, limits; what libmicrohttpd leaves open. */
 #include "tests/http_client.h"
+#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -253,6 +254,34 @@ static void who_leaves_frees_the_place(void **state)
     }
 }
 
+/* Reads to the end of a connection. Returns whether it came within two seconds. */
+static bool ends(int fd)
+{
+    const struct timeval patience = {.tv_sec = 2};
+    char bytes[4096];
+    ssize_t n;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    while ((n = recv(fd, bytes, sizeof bytes, 0)) > 0) continue;
+    return n == 0 || errno == ECONNRESET;
+}
+
+/* Who has shut its sending side is gone, wherever that comes in two pipelined requests. */
+static void half_closed_connections_end(void **state)
+{
+    (void)state;
+    static const char one[] = POSTV "Content-Length: 29\r\n\r\n{\"prompt\":\"a\",\"max_tokens\":1}";
+    char two[2 * sizeof one];
+    snprintf(two, sizeof two, "%s%s", one, one);
+    for (size_t n = 0; n <= strlen(two); n += 3) {
+        int fd = client_open(&server);
+        client_send(fd, two, n);
+        if (n % 2) sleep_s(0.01);
+        shutdown(fd, SHUT_WR);
+        if (!ends(fd)) fail_msg("after %zu of %zu bytes the connection stays open", n, strlen(two));
+        close(fd);
+    }
+}
+
 /* Bytes of good requests, changed at random: an answer or an end, never a hang, never a wrong 200. */
 static void mutated_requests(void **state)
 {
@@ -301,6 +330,7 @@ int main(void)
         cmocka_unit_test(slow_senders_have_deadlines),
         cmocka_unit_test(connections_too_many_are_told),
         cmocka_unit_test(who_leaves_frees_the_place),
+        cmocka_unit_test(half_closed_connections_end),
         cmocka_unit_test(mutated_requests),
     };
     return cmocka_run_group_tests(tests, start, stop);
