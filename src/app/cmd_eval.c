@@ -62,16 +62,16 @@ static cJSON *document(const gpt2q_model *model, const char *activations)
 static void add_real(cJSON *doc, const char *key, double x) { cJSON_AddItemToObject(doc, key, json_real(x)); }
 
 /* On stderr, beside figures of what was read until a signal came. */
-static void say_interrupted(uint64_t n, const char *what)
+static void say_interrupted(bool interrupted, uint64_t n, const char *what)
 {
     fflush(stdout);
-    if (signal_seen() && !opt.model.quiet)
+    if (interrupted && !opt.model.quiet)
         fprintf(stderr, "interrupted: the figures are those of the first %llu %s\n", (unsigned long long)n,
                 what);
 }
 
 static void print_score_json(cJSON *doc, const char *path, int32_t window, int32_t stride,
-                             const struct score *score, double kl_p99)
+                             const struct score *score, double kl_p99, bool interrupted)
 {
     cJSON_AddItemToObject(doc, "text", json_text(path, strlen(path)));
     add_real(doc, "tokens", (double)score->nll.n);
@@ -92,7 +92,7 @@ static void print_score_json(cJSON *doc, const char *path, int32_t window, int32
         add_real(doc, "top1_stderr", score_agreement_error(score));
         add_real(doc, "max_difference", score->max_difference);
     }
-    json_add_interrupted(doc);
+    json_add_interrupted(doc, interrupted);
     json_print(doc);
 }
 
@@ -144,7 +144,7 @@ static gpt2q_status write_rows(void *user, const struct tile_place *at, const fl
     return file_writer_write(&e->writer, logits, (size_t)at->n * vocab * sizeof(float), err);
 }
 
-static int report_score(struct evaluation *e, struct score *score)
+static int report_score(struct evaluation *e, struct score *score, bool interrupted)
 {
     gpt2q_error err;
     double kl_p99;
@@ -152,10 +152,10 @@ static int report_score(struct evaluation *e, struct score *score)
     if (score_kl_quantile(score, 0.99, &kl_p99, &err)) return failed(&err);
     if (opt.json)
         print_score_json(document(e->model, activations_of(e->model, opt.model.activations)), e->path,
-                         e->windows.window, e->windows.stride, score, kl_p99);
+                         e->windows.window, e->windows.stride, score, kl_p99, interrupted);
     else
         print_score(e->path, e->windows.window, score, kl_p99);
-    say_interrupted(score->nll.n, "tokens that were predicted");
+    say_interrupted(interrupted, score->nll.n, "tokens that were predicted");
     return EXIT_DONE;
 }
 
@@ -179,7 +179,7 @@ static int score_text(struct evaluation *e)
     progress_clear(&line);
     int code = s == GPT2Q_CANCELLED ? signal_exit_code() : s ? failed(&err) : EXIT_DONE;
     if (!s || s == GPT2Q_CANCELLED) {
-        int reported = report_score(e, &score);
+        int reported = report_score(e, &score, s == GPT2Q_CANCELLED);
         if (!code) code = reported;
     }
     if (!s && opt.model.verbose)
@@ -305,7 +305,7 @@ static int add_lines(struct last_word *w, const char *lines, size_t n, struct la
     return code;
 }
 
-static void report_last_words(const gpt2q_model *model, const struct last_word_score *score)
+static void report_last_words(const gpt2q_model *model, const struct last_word_score *score, bool interrupted)
 {
     double p = (double)score->right / (double)score->examples;
     if (opt.json) {
@@ -315,7 +315,7 @@ static void report_last_words(const gpt2q_model *model, const struct last_word_s
         add_real(doc, "accuracy", p);
         add_real(doc, "nll", score->nll.mean);
         add_real(doc, "nll_stderr", moments_error(&score->nll));
-        json_add_interrupted(doc);
+        json_add_interrupted(doc, interrupted);
         json_print(doc);
         return;
     }
@@ -343,8 +343,8 @@ static int eval_lambada(const gpt2q_model *model)
     if (!code) {
         code = add_lines(&w, lines, n, &score);
         if (score.examples && code != EXIT_FAILED) {
-            report_last_words(model, &score);
-            say_interrupted(score.examples, "passages");
+            report_last_words(model, &score, code != EXIT_DONE);
+            say_interrupted(code != EXIT_DONE, score.examples, "passages");
         }
         last_word_close(&w);
     }

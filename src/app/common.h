@@ -73,8 +73,9 @@ void put_ids(struct json_writer *w, const int32_t *ids, size_t n);
 void put_logprobs(struct json_writer *w, const gpt2q_position *positions, size_t n, int32_t k);
 /* [{"id", "logprob", "top": [k times {"id", "logprob"}]}, ..]; null for a position that has none. */
 cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k);
-/* Adds "interrupted": true if a signal was seen: the document holds what was made until then. */
-void json_add_interrupted(cJSON *document);
+/* Adds "interrupted": true if a signal cut the run: the document holds what was made until then. One answer to that makes the exit code,
+ * the document and the sentence, for a signal may also come after the last step. */
+void json_add_interrupted(cJSON *document, bool interrupted);
 void json_print(cJSON *document); /* on stdout with a newline; frees it */
 /* Text that was made or asked for: broken sequences become U+FFFD; a terminal gets no control characters but ends of lines and tabs. */
 void print_text(const char *bytes, size_t n);

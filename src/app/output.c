@@ -101,9 +101,9 @@ cJSON *json_logprobs(const gpt2q_position *positions, size_t n, int32_t k)
     return item;
 }
 
-void json_add_interrupted(cJSON *document)
+void json_add_interrupted(cJSON *document, bool interrupted)
 {
-    if (signal_seen()) cJSON_AddTrueToObject(document, "interrupted");
+    if (interrupted) cJSON_AddTrueToObject(document, "interrupted");
 }
 
 void json_print(cJSON *document)

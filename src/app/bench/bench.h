@@ -99,6 +99,7 @@ struct bench_plan {
     const int32_t *threads;
     int n_models, n_schemes, n_tests, n_threads, repeat, beside;
     bool all_logits, profile, quiet;
+    bool interrupted;            /* by a signal, before all rounds were made */
     struct tokenizer *tokenizer; /* of --tokenizer, and the text */
     char *text;
     size_t text_len;

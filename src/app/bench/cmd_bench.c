@@ -250,6 +250,7 @@ static int measure(struct bench_plan *plan)
     if (code) return code;
     code = bench_run(plan);
     neighbours_end();
+    plan->interrupted = code != EXIT_DONE;
     if (code == EXIT_DONE || code == signal_exit_code())
         bench_report(plan, opt.json       ? BENCH_JSON
                            : opt.csv      ? BENCH_CSV

@@ -240,7 +240,7 @@ static void report_json(struct bench_plan *plan)
         struct report_row row;
         if (make_row(plan, &plan->tests[i], &row)) cJSON_AddItemToArray(results, row_json(&row));
     }
-    json_add_interrupted(doc);
+    json_add_interrupted(doc, plan->interrupted);
     json_print(doc);
 }
 
@@ -356,6 +356,6 @@ void bench_report(struct bench_plan *plan, enum bench_format format)
     case BENCH_MARKDOWN: report_table(plan, format == BENCH_MARKDOWN); break;
     }
     fflush(stdout);
-    if (signal_seen() && !plan->quiet)
+    if (plan->interrupted && !plan->quiet)
         fprintf(stderr, "interrupted: the figures are those of the rounds that were made\n");
 }

@@ -130,7 +130,7 @@ static void say_interrupted(const struct comparison *c)
     size_t done = 0;
     for (size_t i = 0; i < c->n_schemes; i++) done += c->schemes[i].done;
     fflush(stdout);
-    if (signal_seen() && !opt.model.quiet)
+    if (c->interrupted && !opt.model.quiet)
         fprintf(stderr, "interrupted: %zu of %zu schemes are measured\n", done, c->n_schemes);
 }
 
@@ -195,6 +195,7 @@ static int compare(struct comparison *c)
             code = compare_sensitivity(c);
         }
         if (code == EXIT_DONE || code > EXIT_USAGE) { /* what is done is shown, also after an interruption */
+            c->interrupted = code != EXIT_DONE;
             int reported = report(c);
             if (!code) code = reported;
         }

@@ -55,6 +55,7 @@ struct comparison {
     const char *text; /* its path */
     char text_sha256[SHA256_TEXT];
     bool layers, page;
+    bool interrupted;         /* by a signal, before all was measured */
     struct compared *schemes; /* the first is the reference */
     size_t n_schemes;
     const char

@@ -128,7 +128,7 @@ cJSON *compare_json(const struct comparison *c)
     for (size_t i = 0; i < c->n_schemes; i++)
         if (c->schemes[i].done) cJSON_AddItemToArray(schemes, scheme_json(c, &c->schemes[i]));
     if (c->sensitivity.ranked) cJSON_AddItemToObject(doc, "sensitivity", compare_sensitivity_json(c));
-    json_add_interrupted(doc);
+    json_add_interrupted(doc, c->interrupted);
     return doc;
 }
 
