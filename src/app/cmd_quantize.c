@@ -1,6 +1,7 @@
 /* gpt2q quantize: a model to a .gpt2q or GGUF file, and to float32 for other tools. */
 #include "app/commands.h"
 #include "app/common.h"
+#include "app/measured_text.h"
 #include "app/method_options.h"
 #include "app/outputs.h"
 #include "app/tables.h"
@@ -18,7 +19,6 @@
 #include "quantize/model_write.h"
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct {
     struct model_options model;
@@ -65,8 +65,9 @@ struct conversion {
     struct tensor_errors errors; /* of all tensors */
     size_t n_done;
     cJSON *weights;
-    double started_at, shown_at;
-    bool line; /* of progress is on the terminal */
+    double started_at;
+    struct progress_line line; /* cleared before anything else is printed: both may be on one terminal */
+    struct progress progress;
 };
 
 /* ---- reports ---- */
@@ -103,23 +104,6 @@ static void print_row(const char *name, const char *scheme, uint64_t before, uin
 static void print_head(void)
 {
     printf("%-24s %-17s %13s %11s %10s\n", "tensor", "scheme", "bytes before", "after", "rel. error");
-}
-
-/* The line goes before anything else is printed: both may be on one terminal. */
-static void clear_progress(struct conversion *c)
-{
-    if (c->line) fprintf(stderr, "\r\033[K");
-    c->line = false;
-}
-
-static void progress(struct conversion *c)
-{
-    const double now = clock_seconds();
-    if (opt.model.quiet || !isatty(STDERR_FILENO)) return;
-    if (c->n_done == c->quantizer.bindings.n || now - c->shown_at < 0.1) return;
-    c->shown_at = now;
-    c->line = true;
-    fprintf(stderr, "\r%zu of %zu tensors", c->n_done, c->quantizer.bindings.n);
 }
 
 static const char *scheme_of_all(const struct conversion *c, char text[SCHEME_TEXT_MAX])
@@ -176,7 +160,7 @@ static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err
     if (!s && c->exporter) s = exporter_put(c->exporter, q, err);
     if (s) return s;
     char scheme[SCHEME_TEXT_MAX];
-    clear_progress(c);
+    progress_clear(&c->line);
     c->n_done++;
     c->bytes_before += q->bytes_before;
     c->bytes_after += q->bytes_after;
@@ -185,8 +169,8 @@ static gpt2q_status take(void *user, const struct quantized *q, gpt2q_error *err
         cJSON_AddItemToArray(c->weights, tensor_json(q));
     else
         print_row(q->name, scheme_print(q->scheme, scheme), q->bytes_before, q->bytes_after, &q->errors);
-    progress(c);
-    return signal_seen() ? error_set(err, GPT2Q_CANCELLED, "interrupted") : GPT2Q_OK;
+    if (c->progress.report(c->progress.user, c->n_done, c->quantizer.bindings.n)) return GPT2Q_OK;
+    return error_set(err, GPT2Q_CANCELLED, "interrupted");
 }
 
 static gpt2q_status finish(struct conversion *c, gpt2q_status s, gpt2q_error *err)
@@ -213,6 +197,8 @@ static int convert(struct conversion *c)
     gpt2q_error err;
     gpt2q_status s = GPT2Q_OK;
     signals_watch();
+    c->line = (struct progress_line){.what = "tensors", .silent = opt.model.quiet};
+    c->progress = progress_on(&c->line);
     if (opt.output)
         s = model_writer_open(opt.output, &c->quantizer, last_part(c->path), opt.force, &c->writer, &err);
     if (!s && opt.directory) s = exporter_open(opt.directory, &c->quantizer, &c->exporter, &err);
@@ -225,7 +211,7 @@ static int convert(struct conversion *c)
     else
         print_head();
     s = quantizer_run(&c->quantizer, take, c, &err);
-    clear_progress(c);
+    progress_clear(&c->line);
     s = finish(c, s, &err);
     if (!s)
         report(c);

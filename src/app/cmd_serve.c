@@ -24,11 +24,6 @@ static struct {
     struct serve_options serve;
     bool print_config;
     char environment_error[320];
-    struct {
-        struct string_list *list;
-        size_t n; /* entries that the environment gave, the first ones */
-    } from_environment[8];
-    size_t n_from_environment;
 } opt;
 
 static void add_sockets(struct option_set *set)
@@ -187,20 +182,6 @@ static void take_list(struct string_list *list, const char *value)
     char *copy = mem_strdup(value);
     for (char *part = copy ? strtok(copy, ",") : NULL; part && list->n < LIST_MAX; part = strtok(NULL, ","))
         list->items[list->n++] = part;
-    opt.from_environment[opt.n_from_environment].list = list;
-    opt.from_environment[opt.n_from_environment++].n = list->n;
-}
-
-/* Entries of the command line replace those of the environment. */
-static void command_line_wins(void)
-{
-    for (size_t i = 0; i < opt.n_from_environment; i++) {
-        struct string_list *list = opt.from_environment[i].list;
-        const size_t n = opt.from_environment[i].n;
-        if (list->n == n) continue;
-        list->n -= n;
-        memmove(list->items, list->items + n, list->n * sizeof *list->items);
-    }
 }
 
 static void take_environment(struct option_set *set)
@@ -456,7 +437,6 @@ static int print_config(void)
 static int run_command(int argc, char **argv)
 {
     if (argc) return usage_error("no argument is expected, not '%s': a model is named by --model", argv[0]);
-    command_line_wins();
     opt.serve.api_key = getenv("GPT2Q_API_KEY");
     int code = check_options();
     if (code) return code;

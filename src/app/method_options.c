@@ -290,6 +290,8 @@ int method_text(const struct method_options *o, const struct method_plan *plan, 
     return out->calibration ? EXIT_DONE : failure("out of memory: metadata");
 }
 
+static bool takes_integers(struct scheme s) { return scheme_takes(s, ACTIVATIONS_I8); }
+
 /* Methods choose codes, so some matrix must have them. smoothquant folds its factors into floats, too. */
 static int check_codes(const struct method_options *o, const struct method_plan *plan,
                        const struct quantizer *q)
@@ -297,19 +299,12 @@ static int check_codes(const struct method_options *o, const struct method_plan 
     const enum method needs = plan->rounding != METHOD_RTN ? plan->rounding
                               : plan_has(plan, METHOD_AWQ) ? METHOD_AWQ
                                                            : METHOD_RTN;
-    bool codes = false, integer = false;
     char base[SCHEME_TEXT_MAX];
-    for (size_t i = 0; i < q->bindings.n; i++) {
-        const struct scheme s = quantizer_scheme(q, i);
-        if (!weight_is_matrix(q->bindings.items[i].id.part)) continue;
-        codes |= scheme_has_codes(s);
-        integer |= scheme_takes(s, ACTIVATIONS_I8);
-    }
     scheme_print(q->base, base);
-    if (needs != METHOD_RTN && !codes)
+    if (needs != METHOD_RTN && !quantizer_any_matrix(q, scheme_has_codes))
         return usage_error("--%s %s changes nothing: with --quantize %s no matrix is held in codes", o->list,
                            method_names[needs], base);
-    if (plan->static_percent > 0.0 && !integer)
+    if (plan->static_percent > 0.0 && !quantizer_any_matrix(q, takes_integers))
         return usage_error("--static changes nothing: with --quantize %s no matrix takes integer activations",
                            base);
     return EXIT_DONE;

@@ -108,7 +108,8 @@ int options_check_uses(const struct option_use *uses, size_t n)
 
 static bool set_value(const struct option *o, const char *text)
 {
-    if (!option_given(o->name)) given[n_given++] = o->name;
+    const bool again = option_given(o->name);
+    if (!again) given[n_given++] = o->name;
     switch (o->type) {
     case OPTION_FLAG: *(bool *)o->value = true; return true;
     case OPTION_STRING: *(const char **)o->value = text; return true;
@@ -124,6 +125,7 @@ static bool set_value(const struct option *o, const char *text)
     case OPTION_LIST: break;
     }
     struct string_list *list = o->value;
+    if (!again) list->n = 0; /* what stands there is from elsewhere */
     if (list->n == LIST_MAX) {
         usage_error("--%s is given more than %d times", o->name, LIST_MAX);
         return false;

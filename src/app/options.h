@@ -16,7 +16,7 @@ enum option_type {
     OPTION_SEED,    /* uint64_t */
     OPTION_PERCENT, /* double: --name alone is 100, --name=P or --name P within [min, max] */
     OPTION_EVERY,   /* int64_t: --name alone is 1, --name=N or --name N within [min, max] */
-    OPTION_LIST     /* struct string_list, repeatable */
+    OPTION_LIST     /* struct string_list, repeatable; the command line replaces what stands there before */
 };
 
 #define LIST_MAX 64

@@ -136,6 +136,13 @@ struct scheme quantizer_scheme(const struct quantizer *q, size_t i)
     return q->schemes[weight_slot(&q->bindings.config, q->bindings.items[i].id)];
 }
 
+bool quantizer_any_matrix(const struct quantizer *q, bool (*is_such)(struct scheme s))
+{
+    for (size_t i = 0; i < q->bindings.n; i++)
+        if (weight_is_matrix(q->bindings.items[i].id.part) && is_such(quantizer_scheme(q, i))) return true;
+    return false;
+}
+
 /* Takes the result of a method and measures it against the floats it was made from. */
 static gpt2q_status take_prepared(const struct quantizer *q, const struct qsource *src, struct scheme scheme,
                                   struct prepared *prepared, struct quantized *out, gpt2q_error *err)

@@ -54,5 +54,7 @@ gpt2q_status quantizer_open(const char *directory, const struct weights_params *
                             gpt2q_error *err);
 void quantizer_close(struct quantizer *q);
 struct scheme quantizer_scheme(const struct quantizer *q, size_t i); /* of bindings.items[i] */
+/* Whether the scheme of one of the matrices is such. */
+bool quantizer_any_matrix(const struct quantizer *q, bool (*is_such)(struct scheme s));
 gpt2q_status quantizer_run(const struct quantizer *q, quantized_fn *fn, void *user, gpt2q_error *err);
 #endif

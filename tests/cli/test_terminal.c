@@ -8,20 +8,6 @@
 
 #define SCREEN_MAX (1 << 18)
 
-static char *directory;
-static int make_directory(void **state)
-{
-    (void)state;
-    directory = temp_directory();
-    return 0;
-}
-static int remove_directory(void **state)
-{
-    (void)state;
-    temp_remove(directory);
-    return 0;
-}
-
 /* ---- a pseudo terminal ---- */
 
 struct session {
@@ -93,22 +79,23 @@ static void a_table_is_not_mixed_with_progress(void **state)
 {
     (void)state;
     static char text[SCREEN_MAX];
-    char arguments[512];
+    char arguments[512], *directory = temp_directory();
     snprintf(arguments, sizeof arguments, "quantize -m models/tales-7m -q i4 -o %s/m.gpt2q", directory);
     const struct session s = session_start(arguments, STDIN_FILENO);
     assert_int_equal(session_end(&s, text), 0);
-    assert_non_null(strstr(text, "of 76 tensors")); /* there was progress */
+    assert_non_null(strstr(text, "tensors: ")); /* there was progress */
     show(text);
-    assert_null(strstr(text, "of 76 tensors"));
+    assert_null(strstr(text, "tensors: "));
     assert_non_null(strstr(text, "\nh.0.attn.c_attn.weight   i4:g32:absmax"));
     assert_int_equal(text[strlen(text) - 1], '\n');
+    temp_remove(directory);
 }
 
 static void an_interrupted_table_leaves_the_line_empty(void **state)
 {
     (void)state;
     static char text[SCREEN_MAX];
-    char arguments[512];
+    char arguments[512], *directory = temp_directory();
     snprintf(arguments, sizeof arguments, "quantize -m models/tales-7m -q i4 -o %s/m.gpt2q", directory);
     const struct session s = session_start(arguments, STDIN_FILENO);
     char first;
@@ -118,6 +105,7 @@ static void an_interrupted_table_leaves_the_line_empty(void **state)
     if (code != 130 && code != 0) fail_msg("exit code %d", code);
     show(text);
     assert_int_equal(text[strlen(text) - 1], '\n');
+    temp_remove(directory);
 }
 
 /* ---- batch ---- */
@@ -128,7 +116,7 @@ static void answers_are_not_mixed_with_progress(void **state)
     (void)state;
     enum { LINES = 40 };
     static char text[SCREEN_MAX];
-    char path[512], arguments[1024], input[LINES * 24], *at = input;
+    char path[512], arguments[1024], input[LINES * 24], *at = input, *directory = temp_directory();
     for (int i = 0; i < LINES; i++) at += sprintf(at, "Once upon a time, %d\n", i);
     snprintf(path, sizeof path, "%s/prompts", directory);
     write_file(path, input, strlen(input));
@@ -144,6 +132,7 @@ static void answers_are_not_mixed_with_progress(void **state)
         answers++;
     }
     assert_int_equal(answers, LINES);
+    temp_remove(directory);
 }
 
 /* ---- waiting for standard input ---- */
@@ -160,6 +149,7 @@ static void one_interruption_ends_waiting(void **state)
         "eval --text -",
         "compare --text -"};
     static char text[SCREEN_MAX];
+    char *directory = temp_directory();
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         char arguments[512];
         int input[2];
@@ -177,6 +167,7 @@ static void one_interruption_ends_waiting(void **state)
         snprintf(arguments, sizeof arguments, "%s/out", directory);
         assert_int_equal(access(arguments, F_OK), -1);
     }
+    temp_remove(directory);
 }
 
 int main(void)
@@ -187,5 +178,5 @@ int main(void)
         cmocka_unit_test(answers_are_not_mixed_with_progress),
         cmocka_unit_test(one_interruption_ends_waiting),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,10 +212,7 @@ static bool learns(const struct training *t)
 /* Options of scales, once the schemes are known. */
 static int check_scales(const struct training *t)
 {
-    bool scales = false;
-    for (size_t i = 0; i < t->quantizer.bindings.n; i++)
-        scales |= weight_is_matrix(t->quantizer.bindings.items[i].id.part) &&
-                  scheme_has_codes(quantizer_scheme(&t->quantizer, i));
+    const bool scales = quantizer_any_matrix(&t->quantizer, scheme_has_codes);
     const char *none = "here: no matrix is held in codes, so there are no scales";
     const struct option_use uses[] = {{"learn-scales", scales, none},
                                       {"recalibrate", scales, none},
