@@ -1,6 +1,6 @@
 /* What surrounds the program goes wrong: standard streams that are closed or full, no descriptors, no room,
  * signals at any moment, two writers of one file, a mapped file that is cut, an output that is an input.
- * $GPT2Q_TORTURE=all: all of it. */
+ * $GPT2Q_TORTURE=all: signals at more moments. */
 #include "tests/torture/scene.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -10,13 +10,6 @@
 
 static const struct fault none = {FAULT_ALLOCATION, -1, 0};
 static long runs;
-
-/* Every command, or with a sample one of three. */
-static bool is_chosen(size_t i, struct rng *rng)
-{
-    (void)i;
-    return torture_all() || rng_below(rng, 4) == 0;
-}
 
 static bool is_bench(const struct command_line *c) { return (c->flags & MACHINE) != 0; }
 
@@ -34,11 +27,10 @@ static void run_in(const struct reference *r, struct streams s, const char *what
 static void closed_and_full_streams(void **state)
 {
     (void)state;
-    struct rng rng = torture_rng();
     char what[64];
     runs = 0;
     for (size_t i = 0; i < n_command_lines; i++) {
-        if (!is_chosen(i, &rng) || is_bench(&command_lines[i])) continue;
+        if (is_bench(&command_lines[i])) continue;
         struct reference r = reference_of(&command_lines[i]);
         for (int mask = 1; mask < 8; mask++) {
             struct streams s = {mask & 1 ? NULL : "../empty", mask & 2 ? NULL : "stdout",
@@ -58,11 +50,10 @@ static void few_descriptors_and_little_room(void **state)
 {
     (void)state;
     if (LLVM_RUNTIME) skip();
-    struct rng rng = torture_rng();
     char what[64];
     runs = 0;
     for (size_t i = 0; i < n_command_lines; i++) {
-        if (!is_chosen(i, &rng) || is_bench(&command_lines[i])) continue;
+        if (is_bench(&command_lines[i])) continue;
         struct reference r = reference_of(&command_lines[i]);
         for (int n = 3; n < 12; n++) {
             snprintf(what, sizeof what, "%d descriptors", n);
@@ -203,13 +194,11 @@ static void outputs_that_are_inputs(void **state)
     static const char *const ways[] = {NULL, "ln '%s' alias", "ln -s '%s' alias",
                                        "mkdir -p d && ln -s ../'%s' d/alias && ln -s d/alias alias"};
     char line[512], path[300], command[2048], way[512];
-    struct rng rng = torture_rng();
     runs = 0;
     for (size_t i = 0; i < sizeof overlaps / sizeof *overlaps; i++) {
         const struct overlap *v = &overlaps[i];
         if (!v->input) continue;
         for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
-            if (!is_chosen(i, &rng) && k) continue;
             set_the_stage();
             snprintf(path, sizeof path, "run/%s", v->input);
             keep_copy(at(path));
