@@ -34,8 +34,10 @@ OPT.release   := -O3 -g1 $(HARDEN)
 OPT.sanitize  := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT.tsan      := -O1 -g1 -fsanitize=thread
 OPT.fuzz      := -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-# UBSan's checks in every tile of every product take minutes to compile; `make sanitize` has them.
-MOPT.fuzz      := -fno-sanitize=undefined
+# Checks in every tile of every product take minutes to compile. The fuzzers try parsers: no kernel has checks there. `make sanitize` has
+# them, but for three of pointers that the address sanitizer makes, too.
+MOPT.fuzz      := -fno-sanitize=all -O2
+MOPT.sanitize  := -fno-sanitize=null,pointer-overflow,object-size
 OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
 # Fatal in CI, except with sanitizers: their code makes gcc suspect variables that are always set.
 WERROR        ?= $(if $(CI),$(if $(findstring sanitize,$(OPT)),,-Werror))
@@ -69,7 +71,8 @@ DOT_ISAS  := avxvnni avx512vnni amx
 endif
 # -O1: only the reference here; as fast as -O3 and compiled in half the time.
 MFLAGS.scalar     := $(if $(filter-out scalar,$(ISAS)),-O1)
-MFLAGS.avx2       := -mavx2 -mfma -mf16c
+# A distribution's -O2 does not reach kernels: gcc then keeps sums in memory, and products of floats take three times as long.
+MFLAGS.avx2       := -mavx2 -mfma -mf16c $(if $(filter -O2 -Os,$(CFLAGS)),-O3)
 MFLAGS.avxvnni    := $(MFLAGS.avx2) -mavxvnni
 MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
 MFLAGS.avx512vnni := $(MFLAGS.avx512) -mavx512vnni

@@ -231,9 +231,9 @@ ALWAYS_INLINE void code_planes(const struct tile *given, bool two_planes, const 
 #define CODE_CASE(name, bits, tokens)                                                                        \
     case tokens:                                                                                             \
         if (t->x->kind == ACTIVATIONS_I8)                                                                    \
-            (is_usual(t, bits) ? name##_tile_##tokens##x1_usual : name##_tile_##tokens##x1_any)(t);          \
+            (IS_USUAL(t, bits) ? name##_tile_##tokens##x1_usual : name##_tile_##tokens##x1_any)(t);          \
         else                                                                                                 \
-            (is_usual(t, bits) ? name##_tile_##tokens##x2_usual : name##_tile_##tokens##x2_any)(t);          \
+            (IS_USUAL(t, bits) ? name##_tile_##tokens##x2_usual : name##_tile_##tokens##x2_any)(t);          \
         break;
 #define EACH_TOKENS(DO, name, bits)                                                                          \
     DO(name, bits, 1)                                                                                        \

@@ -6,6 +6,22 @@
 #include "qtensor/formats_table.h"
 #include "qtensor/wide.isa.h"
 
+#if defined(GPT2Q_ISA_amx)
+/* What the register tiles do not take goes the way of AVX-512 VNNI. */
+#include "qtensor/amx_matmul.isa.h"
+
+#define DOT_MATMUL(name, bits)                                                                               \
+    AMX_TILE(bits)                                                                                           \
+    matmul_fn matmul_q_##name##_avx512vnni;                                                                  \
+    void ISA(matmul_q_##name)(const struct qtensor *w, const struct qinput *x, float *y, size_t y_stride,    \
+                              int p0, int p1)                                                                \
+    {                                                                                                        \
+        if (amx_takes(w, x))                                                                                 \
+            AMX_MATMUL(w, x, y, y_stride, p0, p1);                                                           \
+        else                                                                                                 \
+            matmul_q_##name##_avx512vnni(w, x, y, y_stride, p0, p1);                                         \
+    }
+#else
 #if WIDE_CODES
 #include "qtensor/wide_matmul.isa.h"
 
@@ -22,26 +38,11 @@
 #include "qtensor/pair_matmul.isa.h"
 #include "qtensor/stretch_matmul.isa.h"
 
-#if defined(GPT2Q_ISA_amx)
-#include "qtensor/amx_matmul.isa.h"
-#define DOT_AMX(bits) AMX_TILE(bits)
-#define DOT_AMX_TAKES(bits)                                                                                  \
-    if (amx_takes(w, x)) {                                                                                   \
-        AMX_MATMUL(w, x, y, y_stride, p0, p1);                                                               \
-        return;                                                                                              \
-    }
-#else
-#define DOT_AMX(bits)
-#define DOT_AMX_TAKES(bits)
-#endif
-
 #define DOT_OTHER(name, bits)                                                                                \
-    DOT_AMX(bits)                                                                                            \
     USUAL_WAY(name, group, group_rows, bits)                                                                 \
     USUAL_WAY(name, pair, pair_rows, bits)                                                                   \
     STRETCH_TILE(name, bits)
 #define DOT_OTHER_TAKES(name, bits)                                                                          \
-    DOT_AMX_TAKES(bits)                                                                                      \
     if (pairs_take(w, x)) {                                                                                  \
         for_tiles(w, x, y, y_stride, p0, p1, PAIR_ROWS, PAIR_TILE, name##_pair);                             \
         return;                                                                                              \
@@ -69,4 +70,5 @@
         for_tiles(w, x, y, y_stride, p0, p1, x->kind == ACTIVATIONS_I16 ? CODE_ROWS / 2 : CODE_ROWS, 1,      \
                   name##_tile);                                                                              \
     }
+#endif
 #endif

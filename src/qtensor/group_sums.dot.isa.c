@@ -3,7 +3,7 @@
 #include "qtensor/six_rows.isa.h"
 #include "qtensor/codes.isa.h"
 
-#if defined(GPT2Q_ISA_avx512vnni)
+#if defined(GPT2Q_ISA_avx512vnni) && !defined(GPT2Q_ISA_amx)
 
 #define ROW_INPUT(r) const int8_t *const x##r = b->x + (size_t)(row + (r < rows ? r : 0)) * b->x_stride;
 

@@ -32,5 +32,5 @@ struct group_block {
 
 /* n rows, at least half a tile. */
 typedef void group_sums_fn(const struct group_block *b, int n);
-group_sums_fn group_sums_avx512vnni, group_sums_amx;
+group_sums_fn group_sums_avx512vnni;
 #endif

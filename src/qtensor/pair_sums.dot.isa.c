@@ -8,7 +8,7 @@
 #include "qtensor/six_rows.isa.h"
 #include "qtensor/wide.isa.h"
 
-#if defined(GPT2Q_ISA_avx512vnni)
+#if defined(GPT2Q_ISA_avx512vnni) && !defined(GPT2Q_ISA_amx)
 
 typedef int32_t __attribute__((may_alias)) two_words;
 

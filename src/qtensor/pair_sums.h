@@ -75,5 +75,5 @@ struct pair_block {
 };
 
 typedef void pair_sums_fn(const struct pair_block *b, int n);
-pair_sums_fn pair_sums_avx512vnni, pair_sums_amx;
+pair_sums_fn pair_sums_avx512vnni;
 #endif
