@@ -35,7 +35,7 @@ OPT.sanitize  := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all 
 OPT.tsan      := -O1 -g1 -fsanitize=thread
 OPT.fuzz      := -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # Checks in every tile of every product take minutes to compile. The fuzzers try parsers: no kernel has checks there. `make sanitize` has
-# them, but for three of pointers that the address sanitizer makes, too.
+# them but for these three: a wrong access that comes of such a pointer is one that the address sanitizer sees.
 MOPT.fuzz      := -fno-sanitize=all -O2
 MOPT.sanitize  := -fno-sanitize=null,pointer-overflow,object-size
 OPT           := $(or $(OPT.$(CONFIG)),$(OPT.release))
@@ -69,9 +69,9 @@ ifneq ($(filter x86_64 amd64,$(UNAME_M)),)
 ISAS      += avx2 avx512
 DOT_ISAS  := avxvnni avx512vnni amx
 endif
-# -O1: only the reference here; as fast as -O3 and compiled in half the time.
+# -O1: only the reference here; 0.9 (floats) and 0.6 (codes) of the speed of -O3, compiled in 0.3 to 0.6 of the time.
 MFLAGS.scalar     := $(if $(filter-out scalar,$(ISAS)),-O1)
-# A distribution's -O2 does not reach kernels: gcc then keeps sums in memory, and products of floats take three times as long.
+# A distribution's -O2 does not reach kernels: gcc then keeps sums in memory, and products of floats take up to four times as long.
 MFLAGS.avx2       := -mavx2 -mfma -mf16c $(if $(filter -O2 -Os,$(CFLAGS)),-O3)
 MFLAGS.avxvnni    := $(MFLAGS.avx2) -mavxvnni
 MFLAGS.avx512     := $(MFLAGS.avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512

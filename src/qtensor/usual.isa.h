@@ -4,7 +4,7 @@
 #define QTENSOR_USUAL_H
 #include "qtensor/tile.isa.h"
 
-/* Instances of their own only for the sets that gain by them: a tenth and more with AVX-512, nothing with AVX2. */
+/* Instances of their own only for the sets that gain by them: a tenth with AVX-512, a twentieth with AVX2's VNNI, nothing with AVX2. */
 #if defined(GPT2Q_ISA_avx512) || defined(GPT2Q_ISA_avxvnni)
 #define IS_USUAL(t, bits) is_usual(t, bits)
 #else
